@@ -1,0 +1,236 @@
+"""Which obstacles are worth a sound and a word now, and how few words fit.
+
+Knows what was said of whom and when; knows neither templates nor audio. Priorities are on the scale
+that the audio scheduler reads: status 10, answers 20, alerts 30 to 60, critical alerts from 70.
+
+A thing in the walking corridor, or about to be in it, is worth
+    a notice    once it stands within NOTICE_M,
+    a warning   when the time to collision is below pipeline + speaking + MARGIN_S, or within NEAR_M,
+    a critical  when the time to collision is below CRITICAL_S,
+and is said again only when it rises to a higher level, or after it has been clear for a while.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal, Protocol
+
+from engine.classes import kind_of
+from engine.geometry import CORRIDOR_DEG, fit_line
+from engine.types import Obstacle, Side, Utterance
+
+Length = Literal["full", "short", "shortest"]
+LENGTHS: tuple[Length, ...] = ("full", "short", "shortest")
+
+PIPELINE_S = 0.15  # from a frame's capture to the first sample of its sound
+MARGIN_S = 1.5  # to understand (0.5 s) and to stop (1 s at walking pace)
+NOTICE_M = 4.0
+NEAR_M = 1.5
+CRITICAL_S = 2.0
+HALF_CORRIDOR_M = 0.6  # half a body, and as much again for sway; to a thing's edge, not its centre
+MAX_HALF_WIDTH_M = 1.0  # a vehicle's front; its length lies along the way more often than across
+SLACK = 1.3  # clear means clear by this factor: trigger and re-arm differ
+CLEAR_S = 2.0  # and for this long
+COOLDOWN_S = 8.0  # least time until a re-armed track is said again
+RISE_S = 2.0  # least time until it is said at a higher level, but for critical
+NEARER = 0.7  # at this share of the distance said it is really nearer, and not noise
+SAME_THING_S = 5.0  # tracks get lost and found: one of the same label and side is the same thing
+GAP_S = 0.75  # of silence after an alert, but for critical
+FORGET_S = 5.0
+MOST_AT_ONCE = 2
+DRIFT_S = 1.0  # over which movement across the corridor is fitted
+MIN_DRIFT_SAMPLES = 4
+SIGNIFICANT = 2.0
+
+
+class AlertWords(Protocol):
+    """What words an alert; `engine.wording.Words` does."""
+
+    def alert(self, obstacle: Obstacle, length: Length) -> str: ...
+
+
+class Level(IntEnum):
+    CLEAR = 0
+    NOTICE = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+@dataclass(slots=True)
+class Known:
+    """What is remembered of a track, or of a label on one side."""
+
+    seen_s: float
+    level: Level = Level.CLEAR  # at which it was last said, lowered once it is clear
+    said_s: float = -math.inf
+    said_m: float = math.inf  # how far it was then; of a label on one side, how far it is now
+    lowered: bool = False
+    high_s: float = -math.inf  # when it last was as urgent as it was said to be
+    across: deque[tuple[float, float]] = field(default_factory=deque)  # (s, m right of the way)
+
+
+class Warner:
+    """Turns obstacles into alerts; to be used from one thread. Deterministic."""
+
+    def __init__(self, words: AlertWords, rate_wpm: int, next_id: Callable[[], int]) -> None:
+        self._words = words
+        self._rate_wpm = rate_wpm
+        self._next_id = next_id
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was said: the next picture has nothing to do with the last."""
+        self._tracks: dict[int, Known] = {}
+        self._echoes: dict[tuple[str, Side], Known] = {}
+        self._quiet_until_s = -math.inf
+
+    def warn(self, obstacles: tuple[Obstacle, ...], now_s: float) -> tuple[Utterance, ...]:
+        """The alerts worth raising now, most urgent first, MOST_AT_ONCE at most. Call it with every
+        frame's obstacles, none left out; `now_s` never goes back but after a reset."""
+        self._forget(now_s)
+        found: list[tuple[Level, Obstacle]] = []
+        for item in obstacles:
+            known = self._tracks.setdefault(item.track, Known(now_s))
+            self._follow(known, item, now_s)
+            level = self._level(item, known)
+            self._relax(known, item, now_s)
+            found.append((level, item))
+        self._listen(obstacles, now_s)
+        found.sort(key=lambda pair: (-pair[0], -pair[1].priority, pair[1].distance_m))
+        alerts: list[Utterance] = []
+        quiet = now_s < self._quiet_until_s
+        for level, item in found:
+            if len(alerts) == MOST_AT_ONCE or level is Level.CLEAR:
+                break
+            if self._is_news(item, level, now_s) and not (quiet and level < Level.CRITICAL):
+                alerts.append(self._alert(item, level, now_s))
+        return tuple(alerts)
+
+    def speaking_s(self, text: str) -> float:
+        """About how long `text` takes to say at the wearer's rate."""
+        return len(text.split()) * 60.0 / self._rate_wpm
+
+    def _forget(self, now_s: float) -> None:
+        self._tracks = {k: v for k, v in self._tracks.items() if now_s - v.seen_s <= FORGET_S}
+        self._echoes = {k: v for k, v in self._echoes.items() if now_s - v.seen_s <= SAME_THING_S}
+
+    def _follow(self, known: Known, item: Obstacle, now_s: float) -> None:
+        known.seen_s = now_s
+        if known.across and known.across[-1][0] >= now_s:
+            known.across.pop()
+        known.across.append((now_s, _across_m(item)))
+        while now_s - known.across[0][0] > DRIFT_S:
+            known.across.popleft()
+
+    def _level(self, item: Obstacle, known: Known, slack: float = 1.0) -> Level:
+        """How urgent it is; with a `slack` above 1, how urgent it might still be."""
+        if not _in_the_way(item, known, slack):
+            return Level.CLEAR
+        if item.ttc_s is not None:
+            if item.ttc_s <= CRITICAL_S * slack:
+                return Level.CRITICAL
+            needed_s = PIPELINE_S + self.speaking_s(self._words.alert(item, "full")) + MARGIN_S
+            if item.ttc_s <= needed_s * slack:
+                return Level.WARNING
+        if item.distance_m <= NEAR_M * slack:
+            return Level.WARNING
+        return Level.NOTICE if item.distance_m <= NOTICE_M * slack else Level.CLEAR
+
+    def _relax(self, known: Known, item: Obstacle, now_s: float) -> None:
+        """Lower what was said of a track, once it has been less urgent for CLEAR_S."""
+        if known.level is Level.CLEAR:
+            return
+        still = self._level(item, known, SLACK)
+        if still >= known.level:
+            known.high_s = now_s
+        elif now_s - known.high_s > CLEAR_S:
+            known.level, known.high_s, known.lowered = still, now_s, True
+
+    def _listen(self, obstacles: tuple[Obstacle, ...], now_s: float) -> None:
+        """Note where each thing that was said is now, for when its track changes its number."""
+        fresh: dict[tuple[str, Side], Known] = {}
+        for item in obstacles:
+            known = self._tracks[item.track]
+            if known.level is Level.CLEAR:
+                continue
+            echo = fresh.setdefault((item.label, item.side), Known(now_s))
+            echo.level = max(echo.level, known.level)
+            echo.said_s = max(echo.said_s, known.said_s)
+            echo.said_m = min(echo.said_m, item.distance_m)
+        self._echoes |= fresh
+
+    def _is_news(self, item: Obstacle, level: Level, now_s: float) -> bool:
+        known = self._tracks[item.track]
+        if level <= known.level:
+            return False
+        since_s = now_s - known.said_s
+        if level < Level.CRITICAL:
+            if since_s < (COOLDOWN_S if known.lowered else RISE_S):
+                return False
+            closing = item.ttc_s is not None or item.distance_m <= NEARER * known.said_m
+            if known.level is not Level.CLEAR and not closing:
+                return False
+        echo = self._echoes.get((item.label, item.side))
+        if echo is None or level > echo.level or item.distance_m <= NEARER * echo.said_m:
+            return True
+        if level is Level.CRITICAL and now_s - echo.said_s > CRITICAL_S:
+            return True  # too dangerous to be taken for one that was said so long ago
+        known.level, known.high_s, known.lowered = echo.level, now_s, False
+        known.said_s, known.said_m = echo.said_s, echo.said_m
+        return False
+
+    def _alert(self, item: Obstacle, level: Level, now_s: float) -> Utterance:
+        text, left_s = self._fitting(item)
+        known = self._tracks[item.track]
+        known.level, known.said_s, known.said_m = level, now_s, item.distance_m
+        known.high_s, known.lowered = now_s, False
+        self._echoes[item.label, item.side] = Known(now_s, level, now_s, item.distance_m)
+        critical = level is Level.CRITICAL
+        self._quiet_until_s = max(self._quiet_until_s, now_s) + self.speaking_s(text) + GAP_S
+        share = min(1.0, max(0.0, item.priority / 100.0))
+        late_s = min(0.8, max(0.3, left_s)) if critical else min(3.0, max(1.0, left_s))
+        return Utterance(
+            id=self._next_id(),
+            kind="alert",
+            text=text,
+            priority=70.0 + 25.0 * share if critical else 30.0 + 30.0 * share,
+            queued_s=now_s,
+            azimuth_deg=item.bearing_deg,
+            deadline_s=now_s + late_s,
+            earcon="urgent" if critical else "obstacle",
+            distance_m=item.distance_m,
+        )
+
+    def _fitting(self, item: Obstacle) -> tuple[str, float]:
+        """The longest phrase that leaves MARGIN_S to act on it, and the seconds it may still wait;
+        the shortest where none does. What does not come nearer leaves time for all of it."""
+        contact_s = math.inf if item.ttc_s is None else item.ttc_s
+        text, left_s = "", 0.0
+        for length in LENGTHS:
+            text = self._words.alert(item, length)
+            left_s = contact_s - PIPELINE_S - self.speaking_s(text) - MARGIN_S
+            if left_s >= 0.0:
+                break
+        return text, left_s
+
+
+def _across_m(item: Obstacle) -> float:
+    return item.distance_m * math.sin(math.radians(item.bearing_deg))
+
+
+def _in_the_way(item: Obstacle, known: Known, slack: float) -> bool:
+    """Whether its nearer edge lies within the corridor, or, when it approaches, will at contact."""
+    if item.side == "ahead" and abs(item.bearing_deg) > CORRIDOR_DEG:
+        return True  # it spans the way, wherever its middle is
+    reach_m = HALF_CORRIDOR_M * slack + min(MAX_HALF_WIDTH_M, kind_of(item.label).width_m / 2)
+    across_m = _across_m(item)
+    if abs(across_m) <= reach_m:
+        return True
+    if item.ttc_s is None or len(known.across) < MIN_DRIFT_SAMPLES:
+        return False
+    drift = fit_line(known.across, known.across[-1][0], 0.02 * item.distance_m)
+    if abs(drift.slope) < SIGNIFICANT * drift.slope_error:
+        return False
+    return abs(across_m + drift.slope * item.ttc_s) <= reach_m

@@ -1,0 +1,291 @@
+"""What waits to be heard, and the mix that is heard: priorities, deadlines, gaps, ducking.
+
+A pull mixer. Whoever owns the sink (`speak` live, `advance` and `drain` in a batch) asks `render`
+for one block after another, silence included, so that the sink gets just what a wearer would hear.
+Must not know: what an obstacle or an answer is, which voice or sink it has, what time it is.
+"""
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from engine.earcons import WORDS_WIDTH, earcon, pan
+from engine.errors import SpeechFailed
+from engine.ports import Clock, Sink, Voice
+from engine.turns import Turns
+from engine.types import Drop, Health, Heard, Kind, Samples, Utterance
+
+BLOCK_S = 0.02
+FADE_S = 0.01
+GAP_S = 0.75  # between callouts, as in Soundscape
+DUCKED = 0.25  # what is left of an earcon under words, as in Soundscape
+CEILING = 0.97  # nothing louder reaches the sink
+IDLE_BLOCKS = 500  # silence written at once, so that memory stays bounded
+
+
+@dataclass(slots=True, eq=False)
+class Playing:
+    """An utterance whose turn has come. `text` is what still has to be synthesised."""
+
+    utterance: Utterance
+    samples: Samples  # (n, 2): its earcon, then its words
+    text: str
+    words_at: int  # where in `samples` the words begin
+    position: int = 0
+    cut: Drop | None = None
+    started_s: float | None = None
+
+
+class Audio:
+    """The queue and the mixer. `say`, `stop` and `supersede_answers` may be called from any thread;
+    `render`, `rest` and `handed` from the one that owns the sink, which also makes all callbacks.
+
+    `Turns` says who is next; what is late when its turn could come is dropped as stale. An
+    utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
+    has started and is then cut counts as heard.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        *,
+        on_started: Callable[[Utterance, float], None],
+        on_heard: Callable[[Heard], None],
+        on_health: Callable[[Health], None],
+    ) -> None:
+        self._voice = voice
+        self._on_started = on_started
+        self._on_heard = on_heard
+        self.on_health = on_health
+        self.sample_rate_hz = voice.sample_rate_hz
+        self.block_samples = round(BLOCK_S * self.sample_rate_hz)
+        self._lock = threading.Lock()
+        self._turns = Turns()
+        self._speaking: Playing | None = None
+        self._sounds: list[Playing] = []
+        self._reports: list[Callable[[float], None]] = []
+        self._gap = 0  # samples until the next callout may begin
+        self._duck = 1.0  # the earcons' gain where the last block ended
+        self._free_s = -math.inf  # when the last words ended
+
+    @property
+    def block_s(self) -> float:
+        """The length of a block in seconds."""
+        return self.block_samples / self.sample_rate_hz
+
+    @property
+    def pending(self) -> int:
+        """How many utterances wait or sound."""
+        with self._lock:
+            return len(self._turns.waiting) + len(self._sounds) + (self._speaking is not None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, sounds, or is still to be reported."""
+        with self._lock:
+            return self._is_idle()
+
+    def say(self, utterance: Utterance) -> None:
+        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`)."""
+        with self._lock:
+            self._drop(self._turns.add(utterance), "superseded")
+
+    def stop(self, *kinds: Kind) -> None:
+        """Silence these kinds (all where none is named) within one block; drop what waits."""
+        self._silence(lambda u: not kinds or u.kind in kinds, "cancelled")
+
+    def supersede_answers(self) -> None:
+        """A newer request has come: answers that wait are dropped, the one being said is cut."""
+        self._silence(lambda u: u.kind == "answer", "superseded")
+
+    def render(self, now_s: float) -> Samples:
+        """The next block, stereo (block_samples, 2), peak 0.97 at most.
+
+        `now_s` is what deadlines are measured by. Follow with `handed`. Synthesises when a turn
+        comes, which may take some 10 ms; a failure is reported and the rest goes on.
+        """
+        with self._lock:
+            if self._is_idle():
+                return self.rest(1)
+            self._take_turns(now_s)
+            speaking = self._speaking
+        # An earcon's first block goes out before its words exist: the sound is what is urgent.
+        if speaking and speaking.text and (speaking.position or speaking.words_at == 0):
+            self._add_words(speaking)
+        with self._lock:
+            return self._mix()
+
+    def rest(self, blocks: int) -> Samples:
+        """`blocks` blocks of silence at once, (n, 2). Only while idle."""
+        self._gap = max(0, self._gap - blocks * self.block_samples)
+        self._duck = 1.0
+        return np.zeros((blocks * self.block_samples, 2), dtype=np.float32)
+
+    def handed(self, time_s: float) -> None:
+        """The block just rendered goes to the sink now: make the callbacks that this brings."""
+        with self._lock:
+            reports, self._reports = self._reports, []
+        for report in reports:
+            report(time_s)
+
+    # whose turn (the lock is held)
+
+    def _is_idle(self) -> bool:
+        return not (self._turns.waiting or self._speaking or self._sounds or self._reports)
+
+    def _take_turns(self, now_s: float) -> None:
+        late = self._turns.take(lambda u: u.deadline_s is not None and now_s > u.deadline_s)
+        self._drop(late, "stale")
+        self._sounds += [self._begin(u) for u in self._turns.take(lambda u: not u.text)]
+        if self._speaking is None:
+            chosen = self._turns.next(gap_over=self._gap == 0)
+            self._speaking = None if chosen is None else self._begin(chosen)
+        elif self._turns.interrupts(self._speaking.utterance):
+            self._speaking.cut = "superseded"
+
+    def _begin(self, utterance: Utterance) -> Playing:
+        sound = np.zeros((0, 2), dtype=np.float32)
+        if utterance.earcon is not None:
+            sound = earcon(
+                utterance.earcon, utterance.azimuth_deg, utterance.distance_m, self.sample_rate_hz
+            )
+        return Playing(utterance, sound, utterance.text, len(sound))
+
+    def _drop(self, utterances: list[Utterance], reason: Drop) -> None:
+        self._reports += [partial(self._report_dropped, u, reason) for u in utterances]
+
+    def _silence(self, applies: Callable[[Utterance], bool], reason: Drop) -> None:
+        with self._lock:
+            self._drop(self._turns.take(applies), reason)
+            for playing in (*self._sounds, *([self._speaking] if self._speaking else [])):
+                if applies(playing.utterance):
+                    playing.cut = reason
+
+    # the sound
+
+    def _add_words(self, playing: Playing) -> None:
+        """Synthesise what `playing` says; without the lock, so that nobody waits for it."""
+        said, text = playing.utterance, playing.text
+        playing.text = ""
+        try:
+            mono = self._voice.synthesise(text)
+        except SpeechFailed as error:
+            self.on_health(Health("speech", str(error), "left the words out"))
+            if not playing.words_at:
+                playing.cut = "cancelled"
+            return
+        azimuth_deg = said.azimuth_deg if said.kind == "alert" else 0.0
+        words = pan(mono, azimuth_deg, WORDS_WIDTH)
+        playing.samples = np.concatenate([playing.samples, words])
+
+    def _mix(self) -> Samples:
+        block = np.zeros((self.block_samples, 2), dtype=np.float32)
+        self._gap = max(0, self._gap - self.block_samples)
+        speaking = self._speaking
+        words = speaking is not None and (
+            speaking.position + self.block_samples > speaking.words_at
+        )
+        duck = DUCKED if words else 1.0
+        if self._sounds:
+            ramp = np.linspace(self._duck, duck, self.block_samples, dtype=np.float32)
+            gain = ramp[:, np.newaxis]
+            self._sounds = [s for s in self._sounds if not self._add(block, s, gain)]
+        self._duck = duck
+        if speaking is not None and self._add(block, speaking, None):
+            self._speaking = None
+        return np.clip(block, -CEILING, CEILING, out=block)
+
+    def _add(self, block: Samples, playing: Playing, gain: Samples | None) -> bool:
+        """Mix the next part of `playing` into `block` (n, 2); return whether that was its end."""
+        if playing.cut is not None and playing.position == 0:
+            self._reports.append(partial(self._report_dropped, playing.utterance, playing.cut))
+            return True
+        if playing.position == 0:
+            self._reports.append(partial(self._report_started, playing))
+        part = playing.samples[playing.position : playing.position + len(block)]
+        if playing.cut is not None:
+            part = part[: round(FADE_S * self.sample_rate_hz)]
+            part = part * np.linspace(1.0, 0.0, len(part), dtype=np.float32)[:, np.newaxis]
+        count = len(part)
+        block[:count] += part if gain is None else part * gain[:count]
+        playing.position += count
+        if playing.cut is None and (playing.text or playing.position < len(playing.samples)):
+            return False
+        if playing.utterance.text and playing.utterance.kind != "answer":
+            self._gap = round(GAP_S * self.sample_rate_hz) - (len(block) - count)
+        self._reports.append(partial(self._report_ended, playing, count / self.sample_rate_hz))
+        return True
+
+    # what is reported, with the moment at which the block was handed over
+
+    def _report_dropped(self, utterance: Utterance, reason: Drop, _time_s: float) -> None:
+        self._on_heard(Heard(utterance, None, None, reason))
+
+    def _report_started(self, playing: Playing, time_s: float) -> None:
+        # A late loop hands several blocks over at once; words still begin after earlier words end.
+        started_s = max(time_s, self._free_s) if playing.utterance.text else time_s
+        playing.started_s = started_s
+        self._on_started(playing.utterance, started_s)
+
+    def _report_ended(self, playing: Playing, offset_s: float, time_s: float) -> None:
+        started_s = time_s if playing.started_s is None else playing.started_s
+        ended_s = max(started_s, time_s + offset_s)
+        if playing.utterance.text:
+            self._free_s = ended_s
+        self._on_heard(Heard(playing.utterance, started_s, ended_s))
+
+
+def advance(audio: Audio, sink: Sink, clock: Clock, time_s: float) -> None:
+    """Move a virtual `clock` on to `time_s` (to the end of that block), and the sound with it."""
+    while (blocks := math.ceil((time_s - clock.now()) / audio.block_s - 1e-6)) > 0:
+        if audio.idle:
+            blocks = min(blocks, IDLE_BLOCKS)
+            _write(audio, sink, audio.rest(blocks))
+            clock.sleep(blocks * audio.block_s)
+        else:
+            _step(audio, sink, clock)
+            clock.sleep(audio.block_s)
+
+
+def drain(audio: Audio, sink: Sink, clock: Clock) -> None:
+    """Move a virtual `clock` on until all has been heard."""
+    while not audio.idle:
+        _step(audio, sink, clock)
+        clock.sleep(audio.block_s)
+
+
+def speak(audio: Audio, sink: Sink, clock: Clock, stop: threading.Event) -> None:
+    """Live: feed the sink in real time until `stop`, then fall silent; what waits is cancelled.
+
+    A paced sink sets the pace; for any other, and from when a device is lost, the clock does, and a
+    late loop catches up. A sink that fails is reported and speech goes on without it.
+    """
+    due_s = clock.now()
+    while not stop.is_set():
+        now_s = clock.now()
+        if sink.paced:
+            due_s = now_s
+        elif now_s < due_s:
+            clock.sleep(due_s - now_s)
+            continue
+        _step(audio, sink, clock)
+        due_s += audio.block_s
+    audio.stop()
+    _step(audio, sink, clock)
+
+
+def _step(audio: Audio, sink: Sink, clock: Clock) -> None:
+    block = audio.render(clock.now())
+    audio.handed(clock.now())  # synthesis took time: the first sample leaves now
+    _write(audio, sink, block)
+
+
+def _write(audio: Audio, sink: Sink, block: Samples) -> None:
+    try:
+        sink.write(block)
+    except SpeechFailed as error:
+        audio.on_health(Health("speech", str(error), "went on without sound"))

@@ -1,0 +1,311 @@
+"""Configuration to objects: the only place that chooses.
+
+Order matters. Whatever can be refused is refused first (sources, sinks, packs), then models load, so
+that bad input never waits for weights.
+"""
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from engine import __version__
+from engine.alerts import Warner
+from engine.answer import Answerer, Scribe
+from engine.audio import Audio
+from engine.batch import Batch
+from engine.clock import MonotonicClock, VirtualClock
+from engine.config import Config
+from engine.errors import MissingPart
+from engine.locate import Locator
+from engine.loops import Live
+from engine.parts import Parts
+from engine.ports import Clock, Describer, Detector, Router, SceneClassifier, Sink, Source, Voice
+from engine.scoring import Scorer
+from engine.screen import Screen
+from engine.trace import Trace
+from engine.triggers import ByHand, Every, Interval, Once, Trigger
+from engine.types import Directions, Health, Language, Units, Utterance
+from engine.wording import Words
+
+# Settings that the contract names and that a later version serves, with what to use until then.
+NOT_YET = {
+    "source=aria": "use source=webcam or source=video",
+    "source=vrs": "use source=video",
+    "source=recorded": "use source=dataset",
+    "trigger=wake": "use trigger=keyboard or trigger=interval",
+    "router=learned": "it has not been trained; use router=rules",
+    "view=rerun": "use view=none",
+}
+SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
+
+
+@dataclass
+class Models:
+    """The three tiers, loaded. `describer` is None where the mode never asks it."""
+
+    detector: Detector
+    scenes: SceneClassifier
+    describer: Describer | None
+
+
+def refuse_what_is_not_here(config: Config) -> None:
+    """Raise MissingPart for a setting that this version knows by name only."""
+    asked = [
+        f"source={config.source.name}",
+        f"trigger={config.trigger.name}",
+        f"view={config.view}",
+    ]
+    if config.mode == "auto":
+        asked.append(f"router={config.router.name}")
+    for setting in asked:
+        if setting in NOT_YET:
+            raise MissingPart(f"{setting}: this version does not have it yet; {NOT_YET[setting]}")
+    if config.record is not None:
+        raise MissingPart("record: this version does not have it yet; use record=null")
+
+
+def build_source(config: Config) -> Source:
+    """Open the source. Raises InputError or MissingPart; loads no model."""
+    settings = config.source
+    path = Path(settings.path or ".").expanduser()
+    name = settings.name
+    if name == "auto":
+        from engine.devices.webcam import webcam_present
+
+        name = "webcam" if webcam_present(settings.index) else "sample"
+    if name == "sample":
+        from engine.devices.sample import SampleSource
+
+        return SampleSource(fps=settings.fps)
+    if name == "webcam":
+        from engine.devices.webcam import WebcamSource
+
+        return WebcamSource(settings.index)
+    if name == "video":
+        from engine.devices.video import VideoSource
+
+        return VideoSource(path)
+    if name == "dataset":
+        from engine.devices.dataset import DatasetSource
+
+        return DatasetSource(path, settings.split, settings.fps)
+    from engine.devices.images import FolderSource, ImageSource
+
+    return (FolderSource if name == "folder" else ImageSource)(path, settings.fps)
+
+
+def build_trigger(config: Config, source: Source) -> tuple[Trigger, bool]:
+    """What asks, and whether the keyboard is listened to."""
+    settings = config.trigger
+    name = settings.name
+    at_s = settings.at_s
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if name == "auto":
+        if source.live:
+            name = "keyboard" if terminal else "interval"
+        else:
+            kinds = {"sample": "once", "image": "once", "folder": "every", "dataset": "every"}
+            name = kinds.get(source.name, "interval")
+            if source.name == "sample" and at_s == 0.0:
+                at_s = SAMPLE_ASKS_AT_S
+    triggers: dict[str, Callable[[], Trigger]] = {
+        "once": lambda: Once(at_s),
+        "interval": lambda: Interval(settings.interval_s),
+        "every": Every,
+        "keyboard": ByHand,
+    }
+    return triggers[name](), name == "keyboard" or (terminal and config.source.realtime)
+
+
+def build_router(config: Config) -> Router:
+    """`quick` and `full` always answer from one tier; `auto` asks the configured router."""
+    from routers import Always, Random, Rules
+
+    if config.mode == "quick":
+        return Always("quick", config.router.threshold)
+    if config.mode == "full":
+        return Always("full", config.router.threshold)
+    if config.router.name == "random":
+        return Random(config.router.threshold, config.router.seed)
+    return Rules(config.router.threshold)
+
+
+def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink, str]:
+    """Where sound goes, and how the first screen says it."""
+    from engine.devices.loudspeaker import DeviceSink, find_device_sink
+    from engine.devices.wav import SilentSink, WavSink
+
+    kind = config.speech.sink
+    why = ""
+    if kind == "auto" and config.source.realtime:
+        sink, why = find_device_sink(sample_rate_hz)
+        if sink is not None:
+            return sink, "loudspeaker"
+    if kind == "device":
+        return DeviceSink(sample_rate_hz), "loudspeaker"
+    if kind == "silent":
+        return SilentSink(), "silent"
+    wav = folder / "audio.wav"
+    return WavSink(wav, sample_rate_hz), f"{wav.name}{f' ({why})' if why else ''}"
+
+
+def build_models(config: Config) -> Models:
+    """Load the tiers that the mode asks for."""
+    from models.describer import open_describer
+    from models.detector import open_detector
+    from models.scenes import open_scenes
+
+    pack, device, backend = config.models.pack, config.models.device, config.models.backend
+    # One core watches, the other answers: neither starves the other where there are two.
+    detector = open_detector(pack, device, backend, threads=1)
+    scenes = open_scenes(pack, device, backend)
+    describer = None
+    if config.mode != "quick":
+        describer = open_describer(
+            pack,
+            device,
+            backend,
+            max_new_tokens=config.models.describer.max_new_tokens,
+            image_size=config.models.describer.image_size,
+        )
+    return Models(detector, scenes, describer)
+
+
+def build_voice(config: Config) -> Voice:
+    from engine.devices.voice import Pyttsx3Voice
+
+    return Pyttsx3Voice(cast(Language, config.language), config.speech.rate_wpm)
+
+
+def check_models(config: Config) -> None:
+    """Raise MissingPart for a pack, file or backend that is not here, before anything loads."""
+    from models.packs import TIERS, check_packs
+
+    tiers = [tier for tier in TIERS if config.mode != "quick" or tier != "describer"]
+    check_packs(config.models.pack, config.models.backend, tiers)
+
+
+@contextmanager
+def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
+    """Build everything, and close everything again: a multirun runs every job in one process.
+
+    Raises SetupError before any model loads for what cannot be used.
+    """
+    refuse_what_is_not_here(config)
+    with ExitStack() as stack:
+        wall = MonotonicClock()
+        timeline: Clock = wall if config.source.realtime else VirtualClock()
+        words = Words(
+            cast(Language, config.language),
+            cast(Units, config.units),
+            cast(Directions, config.directions),
+        )
+        source = build_source(config)
+        stack.callback(source.close)
+        check_models(config)
+        trace = Trace(folder, timeline, wall)
+        stack.callback(trace.close)
+        voice = build_voice(config)
+        stack.callback(voice.close)
+        sink, speech = build_sink(config, folder, voice.sample_rate_hz)
+        stack.callback(sink.close)
+        trigger, keys = build_trigger(config, source)
+
+        screen.loading()
+        with ThreadPoolExecutor(1) as pool:  # the voice warms up while the models load
+            warm = pool.submit(voice.synthesise, words.status("ready"))
+            models = build_models(config)
+            warm.result()
+
+        def started(utterance: Utterance, time_s: float) -> None:
+            trace.started(utterance, time_s)
+            screen.heard(utterance, trace.elapsed_s())
+
+        def report(health: Health) -> None:
+            trace.health(health)
+            screen.health(health)
+
+        audio = Audio(voice, on_started=started, on_heard=trace.heard, on_health=report)
+        next_id = itertools.count(1).__next__
+        # FastVLM answers in English; a Spanish session is not given half a sentence of it.
+        speaks = models.describer is not None and config.language == "en"
+        scribe = Scribe(models.describer, wall) if models.describer and speaks else None
+        if scribe is not None:
+            stack.callback(scribe.close)
+        router = build_router(config)
+        parts = Parts(
+            source=source,
+            detector=models.detector,
+            locator=Locator(config.source.hfov_deg),
+            warner=Warner(words, config.speech.rate_wpm, next_id)
+            if config.obstacles.enabled
+            else None,
+            answerer=Answerer(
+                mode=config.mode,
+                scenes=models.scenes,
+                router=router,
+                scribe=scribe,
+                words=words,
+                say=audio.say,
+                report=report,
+                next_id=next_id,
+                timeline=timeline,
+                wall=wall,
+                beats=config.answer.beats,
+                deadline_s=config.answer.deadline_s if config.source.realtime else None,
+            ),
+            words=words,
+            audio=audio,
+            sink=sink,
+            trace=trace,
+            screen=screen,
+            trigger=trigger,
+            listen_to_keys=keys,
+            next_id=next_id,
+            timeline=timeline,
+            wall=wall,
+            max_frames=config.source.max_frames,
+            report=report,
+        )
+        cards = {"detector": models.detector.card, "scenes": models.scenes.card}
+        if models.describer is not None:
+            cards["describer"] = models.describer.card
+        trace.session(__version__, config.mode, config.language, source.name, cards)
+        screen.first(
+            version=__version__,
+            mode=config.mode,
+            router=f"{router.name}, threshold {config.router.threshold:g}",
+            source=source.name + (f" {config.source.path}" if config.source.path else ""),
+            speech=f"{speech}, {config.speech.rate_wpm} words a minute, {config.language}",
+            trigger=trigger.name,
+            models=cards,
+            folder=folder,
+            keys=keys,
+        )
+        yield parts
+
+
+def build_scorer(config: Config, parts: Parts) -> Scorer | None:
+    """What scores a dataset run against its labels; None for any other source."""
+    return Scorer(parts.detector.labels) if config.source.name == "dataset" else None
+
+
+def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
+    """The live loops in real time, or the batch in virtual time."""
+    if config.source.realtime:
+        return Live(parts)
+    related = config.source.name not in ("folder", "dataset")
+    return Batch(parts, cast(VirtualClock, parts.timeline), related, scorer)
+
+
+def peak_gpu_memory_mb() -> float | None:
+    """The most GPU memory allocated, in MiB; None where no GPU was used."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return float(round(torch.cuda.max_memory_allocated() / 2**20, 1))

@@ -1,0 +1,1 @@
+"""Adapters to the outside world: one SDK, one file, imported only when it is used."""

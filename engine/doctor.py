@@ -1,0 +1,210 @@
+"""`python -m engine.doctor`: what this machine has, what each missing piece costs, what mends it.
+
+Opens no model and records nothing; it looks, says, and exits 0 when the engine can run at all.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from engine import __version__
+from engine.errors import EngineError
+
+State = Literal["yes", "no", "needed"]
+SHOWN = {"yes": "[green]yes[/]", "no": "[yellow]no[/]", "needed": "[red]missing[/]"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One piece of the machine. `needed` means that the engine cannot run without it."""
+
+    piece: str
+    state: State
+    detail: str
+    costs: str = ""
+    mend: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at everything, in the order in which a user meets it."""
+    return [
+        _libraries(),
+        _gpu(),
+        *_packs(),
+        _camera(),
+        _microphone_or_speaker("speaker"),
+        _voice(),
+        _microphone_or_speaker("microphone"),
+        _wake_key(),
+        _glasses(),
+    ]
+
+
+def _libraries() -> Finding:
+    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino")
+    found, missing = [], []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    detail = f"Python {platform.python_version()}, {', '.join(found)}"
+    if missing:
+        return Finding(
+            "libraries", "needed", f"no {', '.join(missing)}", "models cannot load", "make setup"
+        )
+    return Finding("libraries", "yes", detail)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        return Finding("GPU", "yes", f"{card.name}, {card.total_memory / 2**30:.0f} GiB")
+    return Finding(
+        "GPU",
+        "no",
+        f"{os.cpu_count()} CPU cores",
+        "models run on the CPU; the pocket pack is made for that",
+        "an NVIDIA driver, then nothing else: models.device=auto takes it",
+    )
+
+
+def _packs() -> list[Finding]:
+    from models.packs import TIERS, find_pack
+
+    findings = []
+    for tier in TIERS:
+        for pack in ("pocket", "hub"):
+            needed = pack == "pocket"
+            name = f"{pack} {tier}"
+            try:
+                files = find_pack(tier, pack)
+                damage = files.damage()
+            except EngineError as error:
+                damage, detail = str(error), ""
+            else:
+                detail = f"{files.settings().get('name', tier)}, {files.bytes() / 2**20:.1f} MiB"
+            if not damage:
+                findings.append(Finding(name, "yes", detail))
+                continue
+            findings.append(
+                Finding(
+                    name,
+                    "needed" if needed else "no",
+                    damage.split(";")[0],
+                    "this tier cannot answer" if needed else "the small pocket model serves",
+                    "git checkout -- models/pocket" if needed else "python -m models pull",
+                )
+            )
+    return findings
+
+
+def _camera() -> Finding:
+    from engine.devices.webcam import webcam_present
+
+    if webcam_present(0):
+        return Finding("camera", "yes", "webcam 0 is there")
+    return Finding(
+        "camera",
+        "no",
+        "no webcam at index 0",
+        "source=auto plays the sample; video, image and folder work",
+        "plug one in, or source.index=N",
+    )
+
+
+def _microphone_or_speaker(kind: Literal["microphone", "speaker"]) -> Finding:
+    costs, mend = {
+        "speaker": (
+            "speech goes to audio.wav",
+            "a sound device; on Debian: apt install libportaudio2",
+        ),
+        "microphone": ("no wake word; keys and timers ask", "a sound device, as for the speaker"),
+    }[kind]
+    channels = "max_output_channels" if kind == "speaker" else "max_input_channels"
+    try:
+        import sounddevice
+
+        devices = [d["name"] for d in sounddevice.query_devices() if d[channels] > 0]
+    except OSError as error:  # PortAudio itself is missing
+        return Finding(kind, "no", str(error), costs, mend)
+    if devices:
+        return Finding(kind, "yes", str(devices[0]))
+    return Finding(kind, "no", f"no {kind} among the sound devices", costs, mend)
+
+
+def _voice() -> Finding:
+    from engine.devices.voice import Pyttsx3Voice
+
+    try:
+        voice = Pyttsx3Voice("en", 190)
+        try:
+            samples = voice.synthesise("Ready.")
+        finally:
+            voice.close()
+    except EngineError as error:
+        return Finding("voice", "needed", str(error), "nothing can be said", "make setup")
+    length_s = len(samples) / voice.sample_rate_hz
+    return Finding("voice", "yes", f"espeak-ng through pyttsx3 says 'Ready.' in {length_s:.1f} s")
+
+
+def _wake_key() -> Finding:
+    if os.environ.get("PICOVOICE_ACCESS_KEY"):
+        return Finding("wake word key", "yes", "PICOVOICE_ACCESS_KEY is set (not used yet)")
+    return Finding(
+        "wake word key",
+        "no",
+        "PICOVOICE_ACCESS_KEY is not set",
+        "nothing yet: this version has no wake word (trigger=wake)",
+        "trigger=keyboard or trigger=interval",
+    )
+
+
+def _glasses() -> Finding:
+    if find_spec("aria") is not None:
+        return Finding("Aria glasses", "no", "SDK installed; source=aria is not built yet")
+    return Finding(
+        "Aria glasses",
+        "no",
+        "projectaria-client-sdk is not installed",
+        "nothing yet: this version cannot stream from them (source=aria)",
+        "source=webcam or source=video",
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m engine.doctor",
+        description="Say what this machine has, what each missing piece costs, and what mends it.",
+    )
+    parser.parse_args()
+    console = Console(highlight=False)
+    findings = examine()
+    table = Table(title=f"Scene Aria {__version__} on {platform.platform(terse=True)}")
+    for column in ("piece", "here", "found", "without it", "mended by"):
+        table.add_column(column, overflow="fold")
+    for item in findings:
+        mend = "" if item.state == "yes" else item.mend
+        costs = "" if item.state == "yes" else item.costs
+        table.add_row(item.piece, SHOWN[item.state], item.detail, costs, mend)
+    console.print(table)
+    needed = [item.piece for item in findings if item.state == "needed"]
+    if needed:
+        console.print(f"[red]cannot run:[/] {', '.join(needed)}")
+        return 1
+    console.print("ready: python -m engine mode=auto")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

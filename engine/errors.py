@@ -1,0 +1,55 @@
+"""Every error that a user can meet, in one tree.
+
+    EngineError                 one clear line: what was expected, what came, what to do
+    ├── SetupError              before anything ran: exit status 2
+    │   ├── ConfigError         a setting is misspelt, mistyped or out of range
+    │   ├── InputError          a file, folder or device that was asked for cannot be used
+    │   └── MissingPart         a library, model pack, key or backend that was asked for is not here
+    └── RunError                while running: exit status 1 when nothing can go on
+        ├── SourceLost          the camera or file stopped giving frames
+        ├── FrameSkipped        one picture of many cannot be read; the next one can
+        ├── DescriberFailed     the language model could not answer; the template answers instead
+        └── SpeechFailed        a sentence could not be synthesised or played
+
+The message is the whole report, so it is written for the person who reads it: no traceback follows.
+"""
+
+
+class EngineError(Exception):
+    """Base of all errors that the engine raises on purpose."""
+
+
+class SetupError(EngineError):
+    """Raised before any model loads; the process ends with exit status 2."""
+
+
+class ConfigError(SetupError):
+    """A configuration key is unknown, of the wrong type or out of range."""
+
+
+class InputError(SetupError):
+    """A source that was asked for is missing, broken or of an absurd size."""
+
+
+class MissingPart(SetupError):
+    """A library, device, model pack or backend that was asked for is not installed or not here."""
+
+
+class RunError(EngineError):
+    """Raised while the engine runs; logged as `health` and spoken."""
+
+
+class SourceLost(RunError):
+    """The camera was pulled out, or a file broke off before its end."""
+
+
+class FrameSkipped(RunError):
+    """One picture of a folder or dataset is broken; reading again gives the next one."""
+
+
+class DescriberFailed(RunError):
+    """The describer raised, ran out of memory or gave no usable text."""
+
+
+class SpeechFailed(RunError):
+    """The voice gave no audio for a sentence, or the sink refused it."""

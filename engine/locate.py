@@ -1,0 +1,190 @@
+"""Detections to obstacles: each track's distance smoothed, its approach timed.
+
+Remembers tracks between frames and nothing else; forgets one that is not seen for a while. Must not
+know what will be said of an obstacle.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from engine.classes import kind_of
+from engine.geometry import (
+    MAX_DISTANCE_M,
+    MIN_DISTANCE_M,
+    bearing_deg,
+    clipped,
+    cut_sides,
+    distance,
+    fit_line,
+    is_usable,
+    pinhole,
+    relative_noise,
+    resized,
+    side_of,
+)
+from engine.types import Detection, Frame, Intrinsics, Obstacle
+
+WINDOW_S = 1.0  # over which growth is fitted
+SMOOTH_S = 0.5  # over which the distance is fitted; shorter, since people stop
+FORGET_S = 2.0
+MIN_SAMPLES = 3
+SIGNIFICANT = 3.0  # growth must be this many standard errors from none
+STEADY = 0.25  # edges wander slowly: within the window, by this share of their noise at the least
+RANGE_NOISE = 0.05  # least noise of a cut thing's distance, as a share of it
+MIN_TTC_S = 0.05
+MAX_TTC_S = 30.0  # slower than that is not an approach that a walker would notice
+MOST_SMOOTHED = 1.5  # the smoothed distance stays within this factor of the newest one
+GUESSED_FOCAL_SPREAD = 0.15  # cameras of 60° to 82° lie within one such deviation of 70°
+WALKING_M_S = 1.4  # pace by which a standing thing's urgency is judged
+OUTSIDE_SHARE = 0.5  # what remains of the priority beside the corridor
+
+Samples = list[tuple[float, float]]  # (time_s, a value proportional to the distance)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One look at a thing. A size is None where the border of the picture cut it."""
+
+    time_s: float
+    label: str
+    distance_m: float
+    height_px: float | None
+    width_px: float | None
+
+
+@dataclass(slots=True)
+class Track:
+    """The sightings of one thing within the last WINDOW_S."""
+
+    sightings: deque[Sighting] = field(default_factory=deque)
+
+    def add(self, sighting: Sighting) -> None:
+        """Two of one moment would be a slope of infinity: the later one counts."""
+        if self.sightings and self.sightings[-1].time_s >= sighting.time_s:
+            self.sightings.pop()
+        self.sightings.append(sighting)
+        while sighting.time_s - self.sightings[0].time_s > WINDOW_S:
+            self.sightings.popleft()
+
+
+class Locator:
+    """Places detections; to be used from one thread. `hfov_deg` is the camera's field of view along
+    its longer side, used where a frame brings no intrinsics."""
+
+    def __init__(self, hfov_deg: float = 70.0) -> None:
+        self._hfov_deg = hfov_deg
+        self._tracks: dict[int, Track] = {}
+
+    def reset(self) -> None:
+        """Forget all tracks."""
+        self._tracks.clear()
+
+    def locate(self, frame: Frame, detections: tuple[Detection, ...]) -> tuple[Obstacle, ...]:
+        """Obstacles of `frame`, in the detections' order. Any box is placed, none raises."""
+        known = frame.intrinsics is not None and is_usable(frame.intrinsics)
+        camera = (
+            resized(frame.intrinsics, frame.width, frame.height)
+            if frame.intrinsics is not None and known
+            else pinhole(frame.width, frame.height, self._hfov_deg)
+        )
+        focal_spread = 0.0 if known else GUESSED_FOCAL_SPREAD
+        self._tracks = {
+            number: track
+            for number, track in self._tracks.items()
+            if 0.0 <= frame.time_s - track.sightings[-1].time_s <= FORGET_S
+        }
+        return tuple(self._place(item, camera, focal_spread, frame.time_s) for item in detections)
+
+    def _place(
+        self, seen: Detection, camera: Intrinsics, focal_spread: float, now_s: float
+    ) -> Obstacle:
+        kind = kind_of(seen.label)
+        box = clipped(seen.box, camera.width, camera.height)
+        raw = distance(box, kind, camera)
+        cut_x, cut_y = cut_sides(box, camera)
+        track = self._tracks.setdefault(seen.track, Track())
+        track.add(
+            Sighting(
+                now_s,
+                seen.label,
+                raw.distance_m,
+                None if cut_y or box.height < 1.0 else box.height,
+                None if cut_x or box.width < 1.0 else box.width,
+            )
+        )
+        distance_m = smooth_distance_m(track)
+        relative_sigma = ((raw.sigma_m / raw.distance_m) ** 2 + focal_spread**2) ** 0.5
+        ttc_s = time_to_collision_s(track, camera)
+        side = side_of(box, camera)
+        return Obstacle(
+            track=seen.track,
+            label=seen.label,
+            score=seen.score,
+            box=box,
+            distance_m=distance_m,
+            distance_sigma_m=distance_m * relative_sigma,
+            bearing_deg=bearing_deg(box.centre_x, camera),
+            side=side,
+            ttc_s=ttc_s,
+            priority=priority(distance_m, side == "ahead", ttc_s, kind.hazard),
+        )
+
+
+def smooth_distance_m(track: Track) -> float:
+    """The distance now, by a line through the last SMOOTH_S: a mean would lag behind what comes
+    nearer, and say that it is farther than it is."""
+    newest = track.sightings[-1]
+    recent = [
+        (s.time_s, s.distance_m)
+        for s in track.sightings
+        # another label is another size, so that its distances do not compare
+        if newest.time_s - s.time_s <= SMOOTH_S and s.label == newest.label
+    ]
+    fitted = fit_line(recent, newest.time_s, 0.0).value
+    nearest, farthest = newest.distance_m / MOST_SMOOTHED, newest.distance_m * MOST_SMOOTHED
+    return min(MAX_DISTANCE_M, farthest, max(MIN_DISTANCE_M, nearest, fitted))
+
+
+def time_to_collision_s(track: Track, camera: Intrinsics) -> float | None:
+    """Seconds until contact at constant speed, or None unless it significantly comes nearer.
+
+    From the growth of the box alone where it was whole, because no known size is needed: 1 / size is
+    proportional to the distance, so at constant speed it falls along a straight line, and contact is
+    where the line meets zero (Lee 1976, "tau"). Else from the range rate in the same way.
+    """
+    now_s = track.sightings[-1].time_s
+    heights = [(s.time_s, 1.0 / s.height_px) for s in track.sightings if s.height_px]
+    widths = [(s.time_s, 1.0 / s.width_px) for s in track.sightings if s.width_px]
+    sizes = max(heights, widths, key=len)
+    if len(sizes) >= MIN_SAMPLES:
+        return _meets_zero_s(sizes, now_s, relative_noise(1.0 / sizes[-1][1], camera))
+    newest = track.sightings[-1]
+    ranges = [(s.time_s, s.distance_m) for s in track.sightings if s.label == newest.label]
+    if len(ranges) >= MIN_SAMPLES:
+        return _meets_zero_s(ranges, now_s, RANGE_NOISE)
+    return None
+
+
+def _meets_zero_s(samples: Samples, now_s: float, noise_share: float) -> float | None:
+    """When the line through `samples` reaches zero, in seconds from now."""
+    mean = sum(value for _, value in samples) / len(samples)
+    line = fit_line(samples, now_s, mean * noise_share * STEADY)
+    # few samples may agree by chance, so they must show more (as Student's quantiles rise)
+    needed = SIGNIFICANT * (1.0 + 4.0 / (len(samples) - 2) ** 2)
+    if line.slope >= -needed * line.slope_error:
+        return None
+    ttc_s = max(MIN_TTC_S, line.value / -line.slope)
+    return ttc_s if ttc_s <= MAX_TTC_S else None
+
+
+def priority(distance_m: float, ahead: bool, ttc_s: float | None, hazard: float) -> float:
+    """What to say first, in (0, 100]: 100 · w · h / (1 + t).
+
+    t: seconds away, by the time to collision or the time to walk there, whichever is less. w: 1
+    ahead, OUTSIDE_SHARE beside. h: the kind's hazard in (0, 1], so that at equal time a person goes
+    before furniture.
+    """
+    seconds = distance_m / WALKING_M_S
+    if ttc_s is not None:
+        seconds = min(seconds, ttc_s)
+    return 100.0 * (1.0 if ahead else OUTSIDE_SHARE) * hazard / (1.0 + seconds)

@@ -1,0 +1,233 @@
+"""Live: four threads over the pure steps, joined by slots.
+
+    camera ─▶ Slot[Frame] ─▶ watch ─▶ Slot[Glance] ─▶ answer ─▶ Audio ─▶ speak ─▶ sink
+                 keyboard, trigger ─▶ Slot[Request] ──┘
+
+Each device and model lives in one thread. Nothing here chooses anything: `build.py` did.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from engine.audio import speak
+from engine.devices.keyboard import Keyboard
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost
+from engine.parts import ALARM_PRIORITY, Parts
+from engine.slot import Slot
+from engine.types import Description, Frame, Glance, Health, Request
+from engine.understand import look, stages_ms
+from engine.wording import StatusKey
+
+STALLED_S = 2.0  # a live camera silent for this long is said to be lost
+POLL_S = 0.05
+
+
+class Live:
+    """Runs a session in real time. `run` returns when the source has ended and all is said, when the
+    wearer quits, or raises what ended it: RunError, KeyboardInterrupt."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._frames: Slot[Frame] = Slot()
+        self._glances: Slot[Glance] = Slot()
+        self._requests: Slot[Request] = Slot()
+        self._stop = threading.Event()  # leave at once
+        self._hush = threading.Event()  # the speaking thread may end
+        self._watched = threading.Event()  # the last frame has been looked at
+        self._answered = 0  # how many requests have been dealt with or overtaken
+        self._last: Description | None = None
+        self._failure: RunError | None = None
+        self._seen = 0
+
+    def run(self) -> None:
+        parts = self._parts
+        threads = [
+            self._thread("camera", self._capture),
+            self._thread("watch", self._watch),
+            self._thread("answer", self._answer),
+        ]
+        speaking = self._thread("speak", self._speak)
+        keyboard = Keyboard(self._key) if parts.listen_to_keys else None
+        speaking.start()
+        try:
+            for thread in threads:
+                thread.start()
+            while not (self._stop.is_set() or self._finished()):
+                self._stop.wait(POLL_S)
+        finally:
+            self._stop.set()
+            for slot in (self._frames, self._requests):
+                slot.close()
+            if keyboard is not None:
+                keyboard.close()
+            for thread in threads:
+                thread.join(timeout=3.0)
+            self._hush.set()
+            speaking.join(timeout=3.0)
+        if self._failure is not None:
+            raise self._failure
+
+    def ask(self, trigger: str) -> None:
+        """The wearer asks, now."""
+        self._requests.put(Request(self._parts.next_id(), trigger, asked_s=self._parts.wall.now()))
+
+    def _finished(self) -> bool:
+        return (
+            self._watched.is_set()
+            and self._answered >= self._requests.version
+            and self._parts.audio.idle
+        )
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=self._supervised, args=(name, work), name=name, daemon=True)
+
+    def _supervised(self, name: str, work: Callable[[], None]) -> None:
+        """Nothing dies in silence: what a loop did not expect is logged, said, and ends the run."""
+        try:
+            work()
+        except Exception as error:
+            known = isinstance(error, EngineError)
+            detail = str(error) if known else f"{type(error).__name__}: {error}"
+            self._fail(RunError(f"the {name} loop failed: {detail}"), name, detail)
+            self._watched.set()
+            self._answered = self._requests.version + 1
+
+    def _fail(self, error: RunError, what: str, detail: str) -> None:
+        self._failure = self._failure or error
+        self._parts.report(Health(what, detail, "said so and stopped"))
+        if what != "speak":
+            key: StatusKey = "camera_lost" if isinstance(error, SourceLost) else "failed"
+            self._parts.status(key, ALARM_PRIORITY)
+
+    # camera
+
+    def _capture(self) -> None:
+        try:
+            while not self._stop.is_set():
+                frame = self._read()
+                if frame is None:
+                    break
+                self._seen += 1
+                self._parts.trace.seen(self._seen)
+                self._frames.put(frame)
+                if self._seen == self._parts.max_frames:
+                    break
+        except SourceLost as error:
+            self._fail(error, "camera", str(error))
+        finally:
+            self._frames.close()
+            self._parts.source.close()
+
+    def _read(self) -> Frame | None:
+        """The next frame, no earlier than its time; a broken picture is said and passed over."""
+        source, clock = self._parts.source, self._parts.timeline
+        while not self._stop.is_set():
+            try:
+                frame = source.read()
+            except FrameSkipped as error:
+                self._parts.report(Health("frame", str(error), "skipped it"))
+                self._parts.status("frame_skipped")
+                continue
+            if frame is None or source.live:
+                return frame
+            if self._seen == 0:
+                self._start_s = clock.now() - frame.time_s
+            due_s = self._start_s + frame.time_s
+            self._stop.wait(max(0.0, due_s - clock.now()))
+            return replace(frame, time_s=due_s)
+        return None
+
+    # watch
+
+    def _watch(self) -> None:
+        parts = self._parts
+        reader = self._frames.reader()
+        first_s: float | None = None
+        stalled = False
+        while not self._stop.is_set():
+            frame = reader.next(STALLED_S)
+            if frame is None:
+                if self._frames.closed:
+                    break
+                if parts.source.live and not stalled:
+                    stalled = True
+                    parts.report(Health("camera", f"no frame for {STALLED_S:g} s", "said so"))
+                    parts.status("camera_lost", ALARM_PRIORITY)
+                continue
+            if stalled:
+                stalled = False
+                parts.status("camera_back")
+            glance = look(parts.detector, parts.locator, frame, parts.wall)
+            now_s = parts.timeline.now()
+            if parts.warner is not None:
+                for utterance in parts.warner.warn(glance.obstacles, now_s):
+                    parts.audio.say(utterance)
+            parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
+            self._glances.put(glance)
+            first_s = frame.time_s if first_s is None else first_s
+            if parts.trigger.due(frame.time_s - first_s):
+                self.ask(parts.trigger.name)
+        self._glances.close()
+        self._watched.set()
+
+    # answer
+
+    def _answer(self) -> None:
+        reader = self._requests.reader()
+        while not self._stop.is_set():
+            request = reader.next(timeout_s=POLL_S * 4)
+            if request is None:
+                continue
+            asked = self._requests.version
+            glance = self._glance()
+            if glance is not None:
+                self._parts.audio.supersede_answers()
+                description = self._parts.answerer.answer(
+                    request,
+                    glance,
+                    lambda seen=asked: self._requests.version > seen,  # type: ignore[misc]
+                )
+                self._last = description
+                self._parts.trace.description(description)
+                self._parts.screen.description(description, self._parts.trace.elapsed_s())
+            self._answered = asked
+
+    def _glance(self) -> Glance | None:
+        """The glance in hand; where the camera gives none, that is said instead of an old picture."""
+        found = self._glances.newer_than(0, STALLED_S)
+        glance = self._glances.newest() if found else None
+        live = self._parts.source.live
+        if glance is None or (
+            live and self._parts.timeline.now() - glance.frame.time_s > STALLED_S
+        ):
+            self._parts.report(Health("answer", "no fresh picture to describe", "said so"))
+            self._parts.status("camera_lost", ALARM_PRIORITY)
+            return None
+        return glance
+
+    # speak and keys
+
+    def _speak(self) -> None:
+        parts = self._parts
+        speak(parts.audio, parts.sink, parts.timeline, self._hush)
+
+    def _key(self, key: str) -> None:
+        parts = self._parts
+        if key == "\n":
+            self.ask("keyboard")
+        elif key == "s":
+            parts.audio.stop()
+        elif key == "r":
+            self._repeat()
+        elif key == "q":
+            self._stop.set()
+
+    def _repeat(self) -> None:
+        if self._last is None:
+            self._parts.status("nothing_to_repeat")
+            return
+        self._parts.audio.supersede_answers()
+        answer = self._parts.next_id()  # a new one: the first hearing has been timed already
+        for beat in self._last.beats:
+            self._parts.answerer.utter(beat.text, answer)

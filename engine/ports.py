@@ -1,0 +1,119 @@
+"""Every edge of the engine as a small Protocol: what stands behind it can be swapped in `build.py`.
+
+Each adapter lives in one file under `devices/` or `models/`, is used from one thread, and
+synchronises its device before it returns, so that latency marks are honest.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from engine.types import (
+    Decision,
+    Detection,
+    Frame,
+    Glance,
+    ModelCard,
+    Samples,
+    SceneClass,
+    Truth,
+)
+
+
+class Source(Protocol):
+    """Gives frames in order. File sources stamp `time_s` as seconds since their start (the loops map
+    them to the clock); live ones stamp the host's monotonic clock and set `live`."""
+
+    name: str
+    live: bool
+    fps: float
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end. Raises SourceLost when it broke off, FrameSkipped
+        when this one picture is broken and the next may be whole."""
+        ...
+
+    def truth(self, seq: int) -> Truth | None:
+        """The labels of frame `seq`, where the source is a labelled dataset."""
+        ...
+
+    def __len__(self) -> int:
+        """How many frames will come, 0 where nobody knows."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Detector(Protocol):
+    """Finds and tracks objects."""
+
+    card: ModelCard
+    labels: tuple[str, ...]
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]: ...
+
+    def reset(self) -> None:
+        """Forget all tracks: the next frame has nothing to do with the last."""
+        ...
+
+
+class SceneClassifier(Protocol):
+    """Says where the wearer is."""
+
+    card: ModelCard
+    labels: tuple[str, ...]
+
+    def classify(self, frame: Frame) -> SceneClass: ...
+
+
+class Describer(Protocol):
+    """Describes a frame in words."""
+
+    card: ModelCard
+
+    def describe(
+        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+    ) -> Iterator[str]:
+        """Yield finished, speakable clauses as soon as each is complete, greedy. Closing the
+        iterator stops the generation. Raises DescriberFailed."""
+        ...
+
+
+class Router(Protocol):
+    """Decides which tier answers. The glance's `scene` is set."""
+
+    name: str
+
+    def decide(self, glance: Glance) -> Decision: ...
+
+
+class Voice(Protocol):
+    """Turns a sentence into sound."""
+
+    sample_rate_hz: int
+
+    def synthesise(self, text: str) -> Samples:
+        """Mono samples (n,) at `sample_rate_hz`. Raises SpeechFailed."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where sound goes: a loudspeaker, a WAV file, nowhere."""
+
+    name: str
+    paced: bool  # True where write() itself waits for real time, as a loudspeaker does
+
+    def write(self, block: Samples) -> None:
+        """Take stereo samples (n, 2). Raises SpeechFailed."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Monotonic seconds, and waiting. Tests and batches inject their own."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...

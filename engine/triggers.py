@@ -1,0 +1,63 @@
+"""What asks for a description without a hand or a voice: a moment, an interval, every frame."""
+
+from typing import Protocol
+
+
+class Trigger(Protocol):
+    """Asked once a frame whether a description is due."""
+
+    name: str
+
+    def due(self, elapsed_s: float) -> bool:
+        """True when a description is wanted now; `elapsed_s` counts from the first frame."""
+        ...
+
+
+class Once:
+    """One description, at the first frame that is `at_s` or more after the start."""
+
+    name = "once"
+
+    def __init__(self, at_s: float) -> None:
+        self._at_s = at_s
+        self._fired = False
+
+    def due(self, elapsed_s: float) -> bool:
+        fires = not self._fired and elapsed_s >= self._at_s
+        self._fired = self._fired or fires
+        return fires
+
+
+class Interval:
+    """A description at the start and then every `interval_s`. A late tick is not made up for."""
+
+    name = "interval"
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._next_s = 0.0
+
+    def due(self, elapsed_s: float) -> bool:
+        if elapsed_s < self._next_s:
+            return False
+        passed = int((elapsed_s - self._next_s) // self._interval_s)
+        self._next_s += (passed + 1) * self._interval_s
+        return True
+
+
+class Every:
+    """Every frame."""
+
+    name = "every"
+
+    def due(self, elapsed_s: float) -> bool:
+        return True
+
+
+class ByHand:
+    """Never by itself: the keyboard asks."""
+
+    name = "keyboard"
+
+    def due(self, elapsed_s: float) -> bool:
+        return False

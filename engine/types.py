@@ -1,0 +1,256 @@
+"""What flows through the engine, in order of appearance.
+
+All of it is frozen data. Nothing here imports torch, Hydra or a device SDK; times are seconds of the
+host's monotonic clock (or of the batch's virtual one), boxes are pixels of the upright source image.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (height, width, 3), RGB, upright, read-only
+Samples = NDArray[np.float32]  # (n,) mono or (n, 2) stereo, full scale is 1.0
+
+Tier = Literal["quick", "full"]
+Side = Literal["left", "ahead", "right"]
+Units = Literal["meters", "feet", "steps"]
+Directions = Literal["sides", "clock"]
+Language = Literal["en", "es"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intrinsics:
+    """Pinhole camera: focal lengths and principal point in pixels of a width x height image."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture, with the moment it was taken.
+
+    `seq` counts the frames that the source produced, dropped ones included. `name` is the file it
+    came from, where there is one.
+    """
+
+    image: Image
+    time_s: float
+    seq: int
+    intrinsics: Intrinsics | None = None
+    name: str = ""
+
+    @property
+    def width(self) -> int:
+        return int(self.image.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.image.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Axis-aligned box by its corners, in pixels of the source image: x right, y down."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @property
+    def width(self) -> float:
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        return self.y2 - self.y1
+
+    @property
+    def centre_x(self) -> float:
+        return (self.x1 + self.x2) / 2
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.width) * max(0.0, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What the detector saw. `track` is the tracker's number, the same from frame to frame."""
+
+    label: str
+    score: float
+    box: Box
+    track: int
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A tracked detection, placed in the wearer's world.
+
+    `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision, or
+    None where the object is not coming nearer. `priority` orders what is said: higher is sooner.
+    """
+
+    track: int
+    label: str
+    score: float
+    box: Box
+    distance_m: float
+    distance_sigma_m: float
+    bearing_deg: float
+    side: Side
+    ttc_s: float | None
+    priority: float
+
+
+@dataclass(frozen=True, slots=True)
+class SceneClass:
+    """Where the wearer is. `entropy` is that of the whole distribution, divided by log(classes)."""
+
+    label: str
+    probability: float
+    entropy: float
+    indoor: bool
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stage ended at this moment. The latency trace is a tuple of these, appended as work goes on."""
+
+    stage: str
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A frame with all that the quick tier saw in it. `scene` is None until somebody asks."""
+
+    frame: Frame
+    obstacles: tuple[Obstacle, ...]
+    scene: SceneClass | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The wearer asked. `asked_s` is the end of the wake phrase, the key press or the timer's tick."""
+
+    id: int
+    trigger: str
+    asked_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which tier answers and why. `score` is the router's complexity in [0, 1]."""
+
+    tier: Tier
+    score: float
+    threshold: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One part of an answer, by the tier that worded it."""
+
+    tier: Tier
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A whole answer to a request, of the very frame that was routed."""
+
+    request: Request
+    frame_seq: int
+    mode: str
+    tier: Tier
+    decision: Decision
+    scene: SceneClass
+    beats: tuple[Beat, ...]
+    marks: tuple[Mark, ...]
+    unsupported: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All that is said, in order."""
+        return " ".join(beat.text for beat in self.beats)
+
+
+Kind = Literal["alert", "answer", "status"]
+Drop = Literal["stale", "superseded", "cancelled"]
+EarconName = Literal["obstacle", "urgent", "listening"]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Something to be heard: an earcon, then words; either may be empty.
+
+    `deadline_s` is the moment after which it is no longer worth starting. `distance_m` sets an
+    earcon's level. `answer` is the request that it answers, so that its first sound can be timed.
+    """
+
+    id: int
+    kind: Kind
+    text: str
+    priority: float
+    queued_s: float
+    azimuth_deg: float = 0.0
+    deadline_s: float | None = None
+    earcon: EarconName | None = None
+    distance_m: float | None = None
+    answer: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of an utterance: when its first sample went to the sink, or why it never did."""
+
+    utterance: Utterance
+    started_s: float | None
+    ended_s: float | None
+    dropped: Drop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Which model serves a tier, as the session record and the first screen show it."""
+
+    name: str
+    pack: str
+    device: str
+    backend: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Something went wrong while running, and what the engine did about it."""
+
+    what: str
+    detail: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A dataset's labels for one image, where its manifest has them.
+
+    `boxes` are (label, box) in pixels of the stored image; None means that the set was not labelled
+    for that, which is not the same as an empty list.
+    """
+
+    boxes: tuple[tuple[str, Box], ...] | None = None
+    scene: str | None = None
+    captions: tuple[str, ...] = ()
+    ignored: tuple[tuple[str, Box], ...] = ()  # crowds: neither to be found nor to be called wrong

@@ -1,0 +1,1 @@
+"""Questions, commands and tables: training, benchmarks, sweeps. Nothing the engine imports."""

@@ -1,0 +1,1 @@
+"""Trains the pocket pack: one command a model."""

@@ -1,0 +1,136 @@
+"""Reads the labelled image sets of `shared/data` (see its README) for every pocket trainer.
+
+Knows manifests and pictures; knows nothing of models. Nothing here is copied into the project.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+DEFAULT_DATA = Path("../shared/data")
+
+SETS = (
+    "boxes_coco",
+    "boxes_doors",
+    "boxes_indoor",
+    "boxes_motorcycles",
+    "boxes_openimages",
+    "boxes_pedestrians",
+    "boxes_potholes",
+    "captions_flickr8k",
+    "masks_camvid",
+    "scenes_houses",
+    "scenes_miniplaces",
+    "scenes_streets100",
+    "walks_sf",
+)
+
+
+@dataclass(frozen=True)
+class Box:
+    """One labelled rectangle: top-left corner and size in pixels of the stored image.
+
+    `score` is 1 for human labels; `agreed` says whether a second teacher found the same.
+    """
+
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float = 1.0
+    agreed: bool = True
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of a manifest. `true_aspect` is width over height of the original picture."""
+
+    set_name: str
+    path: Path
+    width: int
+    height: int
+    split: str
+    scene: str | None = None
+    indoor: bool | None = None
+    captions: tuple[str, ...] = ()
+    true_aspect: float | None = None
+    boxes: tuple[Box, ...] = field(default=())
+    pseudo_boxes: tuple[Box, ...] = field(default=())
+
+
+def read_set(root: Path, name: str) -> Iterator[Record]:
+    """Yields the records of `root/name/manifest.jsonl` in the file's order."""
+    with (root / name / "manifest.jsonl").open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            indoor = row.get("indoor")
+            yield Record(
+                set_name=name,
+                path=root / name / row["file"],
+                width=int(row["width"]),
+                height=int(row["height"]),
+                split=row["split"],
+                scene=row.get("scene"),
+                indoor=None if indoor is None else bool(indoor),
+                captions=tuple(row.get("captions", ())),
+                true_aspect=row.get("true_aspect"),
+                boxes=tuple(Box(*box) for box in row.get("boxes", ())),
+                pseudo_boxes=tuple(
+                    Box(*box[:6], agreed=bool(box[6])) for box in row.get("pseudo_boxes", ())
+                ),
+            )
+
+
+def read_sets(root: Path, names: Iterable[str] = SETS) -> list[Record]:
+    """Reads several sets, in the order given, which is also the order of every cached array."""
+    return [record for name in names for record in read_set(root, name)]
+
+
+def require_data(root: Path) -> Path:
+    """Returns `root`, or ends the program with one line and status 2 when it is not the data."""
+    missing = [name for name in SETS if not (root / name / "manifest.jsonl").is_file()]
+    if missing:
+        print(
+            f"error: no training data at {root} (missing {missing[0]}/manifest.jsonl); "
+            "pass --data DIR",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+    return root
+
+
+def load_square(path: Path, size: int) -> NDArray[np.uint8]:
+    """Decodes an image and squashes it: uint8 RGB [size, size, 3]."""
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
+        if rgb.size != (size, size):
+            rgb = rgb.resize((size, size), Image.Resampling.BICUBIC)
+        return np.asarray(rgb)
+
+
+def load_squares(
+    records: Iterable[Record], size: int, threads: int = 2
+) -> Iterator[NDArray[np.uint8]]:
+    """Decodes many images in order, a few ahead of the caller."""
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(lambda record: load_square(record.path, size), records)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, work: Path, minutes: float) -> None:
+    """Adds the options that every pocket trainer has."""
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
+    parser.add_argument("--work", type=Path, default=work, help="checkpoints and caches")
+    parser.add_argument("--out", type=Path, default=Path("models/pocket"), help="weights go here")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--minutes", type=float, default=minutes, help="training time in all")

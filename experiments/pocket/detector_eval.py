@@ -1,0 +1,234 @@
+"""Judges the pocket detector on the `val` pictures and chooses its thresholds there.
+
+A label counts only on pictures whose set humans labelled for it (`JUDGED`). Average precision is
+COCO's (101 recalls, IoU 0.50 to 0.95); intervals are 95 % bootstraps over pictures.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from experiments.pocket.detector_data import (
+    IMAGE_SIZE,
+    JUDGED,
+    LABELS,
+    Sample,
+    load_image,
+    read_samples,
+)
+
+Floats = NDArray[np.float64]
+IOUS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
+LOWEST_CONFIDENCE = 0.001
+THRESHOLD_RANGE = (0.2, 0.6)
+# Of labels with too few boxes to choose by: high enough that what it cannot judge stays quiet.
+DEFAULT_THRESHOLD, ENOUGH_BOXES = 0.35, 10
+RESAMPLES = 400
+TALL = 0.2  # share of the frame's height from which a person is near enough to matter
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One label's detections over all pictures, best first: which `picture` [n], `score` [n],
+    whether it hits a box, `hit` [n, 10] at each IoU; and how many boxes each picture has, `truth`
+    [pictures]. `tall` [n] says which detections hit, at IoU 0.5, a box taller than `TALL`; of those
+    each picture has `tall_truth` [pictures]."""
+
+    picture: NDArray[np.int64]
+    score: Floats
+    hit: NDArray[np.bool_]
+    truth: NDArray[np.int64]
+    tall: NDArray[np.bool_]
+    tall_truth: NDArray[np.int64]
+
+
+def overlaps(some: Floats, others: Floats) -> Floats:
+    """Intersection over union of every pair of boxes x1, y1, x2, y2: [some, others]."""
+    low = np.maximum(some[:, None, :2], others[None, :, :2])
+    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (some, others)]
+    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-12))
+
+
+def match(found: Floats, truth: Floats) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Greedy one-to-one matching of boxes, best first: whether each hits at each IoU [found, 10],
+    and which box it hits at IoU 0.5 (-1 for none)."""
+    hit = np.zeros((len(found), len(IOUS)), bool)
+    which = np.full(len(found), -1)
+    table = overlaps(found, truth)
+    for level, least in enumerate(IOUS if len(truth) else ()):
+        free = np.ones(len(truth), bool)
+        for row in range(len(found)):
+            best = int(np.argmax(np.where(free, table[row], -1)))
+            if free[best] and table[row, best] >= least:
+                free[best], hit[row, level] = False, True
+                if level == 0:
+                    which[row] = best
+    return hit, which
+
+
+def crowd_labels(root: Path) -> dict[Path, set[str]]:
+    """Labels with a COCO crowd box, by picture: they are not judged there."""
+    folder = root / "boxes_coco"
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").open(encoding="utf-8")]
+    return {folder / row["file"]: {box[0] for box in row["crowd_boxes"]} for row in rows}
+
+
+def detect_all(model: Any, samples: list[Sample]) -> list[tuple[NDArray[np.int64], Floats, Floats]]:
+    """Runs an Ultralytics model: per picture classes [n], scores [n] and boxes [n, 4] in shares."""
+    detections = []
+    for sample in tqdm(samples, "evaluate", mininterval=5):
+        image = load_image(sample)
+        height, width = image.shape[:2]
+        if abs(width / height - sample.aspect) > 0.02:  # stored squashed
+            scale = IMAGE_SIZE / max(sample.aspect, 1.0)
+            image = cv2.resize(image, (round(scale * sample.aspect), round(scale)))
+        bgr = np.ascontiguousarray(image[:, :, ::-1])
+        result = model.predict(
+            bgr, imgsz=IMAGE_SIZE, conf=LOWEST_CONFIDENCE, max_det=100, verbose=False
+        )[0].boxes
+        classes = result.cls.cpu().numpy().astype(np.int64)
+        detections.append(
+            (classes, *(t.cpu().double().numpy() for t in (result.conf, result.xyxyn)))
+        )
+    return detections
+
+
+def score_labels(
+    samples: list[Sample],
+    detections: list[tuple[NDArray[np.int64], Floats, Floats]],
+    crowds: dict[Path, set[str]],
+) -> dict[str, Scored]:
+    """Matches detections to boxes for every label with at least one box."""
+    scored = {}
+    for number, label in enumerate(LABELS):
+        parts: list[tuple[Any, ...]] = []
+        truth, tall_truth = (np.zeros(len(samples), np.int64) for _ in range(2))
+        for picture, (sample, (classes, scores, boxes)) in enumerate(
+            zip(samples, detections, strict=True)
+        ):
+            judged = label in JUDGED[sample.set_name] and label not in crowds.get(sample.path, ())
+            if not judged:
+                continue
+            real = sample.boxes[sample.classes == number].astype(np.float64)
+            is_tall = real[:, 3] - real[:, 1] > TALL
+            truth[picture], tall_truth[picture] = len(real), is_tall.sum()
+            order = np.flatnonzero(classes == number)
+            order = order[np.argsort(-scores[order], kind="stable")]
+            hit, which = match(boxes[order], real)
+            tall = np.array([w >= 0 and is_tall[w] for w in which], bool)
+            parts.append((np.full(len(order), picture), scores[order], hit, tall))
+        if truth.sum():
+            where, score, hits, talls = (
+                np.concatenate(column) for column in zip(*parts, strict=True)
+            )
+            best = np.argsort(-score, kind="stable")
+            scored[label] = Scored(
+                where[best], score[best], hits[best], truth, talls[best], tall_truth
+            )
+    return scored
+
+
+def average_precision(label: Scored, times: Floats, levels: slice = slice(None)) -> float:
+    """Mean over IoU `levels` of COCO's 101-point average precision; `times` [pictures] is how often
+    each picture counts."""
+    boxes = float(times @ label.truth)
+    if boxes == 0:
+        return float("nan")
+    weight = times[label.picture][:, None]
+    hits = np.cumsum(weight * label.hit[:, levels], axis=0)
+    precision = hits / np.maximum(np.cumsum(weight, axis=0), 1e-12)
+    precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    values = []
+    for level in range(hits.shape[1]):
+        at = np.searchsorted(hits[:, level] / boxes, RECALLS, side="left")
+        padded = np.append(precision[:, level], 0.0)
+        values.append(padded[at].mean())
+    return float(np.mean(values))
+
+
+def choose_threshold(label: Scored) -> float:
+    """The score with the best F1 at IoU 0.5, within `THRESHOLD_RANGE`."""
+    if label.truth.sum() < ENOUGH_BOXES or not len(label.score):
+        return DEFAULT_THRESHOLD
+    hits = np.cumsum(label.hit[:, 0])
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + label.truth.sum())
+    return round(float(np.clip(label.score[np.argmax(f1)], *THRESHOLD_RANGE)), 3)
+
+
+def tall_recall(label: Scored, threshold: float, times: Floats) -> float:
+    """Share of the boxes taller than `TALL` that are found at the threshold."""
+    found = times[label.picture][label.tall & (label.score >= threshold)].sum()
+    return float(found / max(float(times @ label.tall_truth), 1e-12))
+
+
+def with_interval(measure: Any, pictures: int, seed: int) -> dict[str, Any]:
+    """`measure(times)` on the pictures as they are, and its 95 % bootstrap interval."""
+    rng = np.random.default_rng(seed)
+    draws = [
+        measure(
+            np.bincount(rng.integers(pictures, size=pictures), minlength=pictures).astype(float)
+        )
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    value = measure(np.ones(pictures))
+    return {"value": round(value, 4), "interval_95": [round(float(low), 4), round(float(high), 4)]}
+
+
+def label_figures(label: Scored, threshold: float) -> dict[str, Any]:
+    """One label's row of the figures."""
+    ones = np.ones(len(label.truth))
+    kept = label.score >= threshold
+    hits, boxes = int(label.hit[kept, 0].sum()), int(label.truth.sum())
+    return {
+        "boxes": boxes,
+        "pictures": int((label.truth > 0).sum()),
+        "ap50": round(average_precision(label, ones, slice(0, 1)), 4),
+        "ap50_95": round(average_precision(label, ones), 4),
+        "recall": round(hits / boxes, 4),
+        "precision": round(hits / max(int(kept.sum()), 1), 4),
+    }
+
+
+def evaluate_model(model: Any, root: Path, seed: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """Thresholds by label and every figure of `detector.json`."""
+    samples = read_samples(root, "val", seed)
+    scored = score_labels(samples, detect_all(model, samples), crowd_labels(root))
+    confidence = dict.fromkeys(LABELS, DEFAULT_THRESHOLD)
+    confidence |= {name: choose_threshold(label) for name, label in scored.items()}
+    first = slice(0, 1)
+
+    def mean_over(least: int, levels: slice) -> Any:
+        kept = [label for label in scored.values() if label.truth.sum() >= least]
+        return lambda t: float(np.nanmean([average_precision(x, t, levels) for x in kept]))
+
+    measures: dict[str, Any] = {
+        "map50": mean_over(1, first),
+        "map50_95": mean_over(1, slice(None)),
+        "map50_of_labels_with_10_boxes": mean_over(ENOUGH_BOXES, first),
+        "person_ap50": lambda t: average_precision(scored["person"], t, first),
+        "door_ap50": lambda t: average_precision(scored["door"], t, first),
+        "tall_person_recall": lambda t: tall_recall(scored["person"], confidence["person"], t),
+    }
+    figures: dict[str, Any] = {
+        name: with_interval(m, len(samples), seed)
+        for name, m in tqdm(measures.items(), "bootstrap")
+    }
+    figures["tall_person_boxes"] = int(scored["person"].tall_truth.sum())
+    figures["val_pictures"] = len(samples)
+    figures["labels_without_val_boxes"] = [name for name in LABELS if name not in scored]
+    figures["labels"] = {n: label_figures(label, confidence[n]) for n, label in scored.items()}
+    figures["note"] = (
+        "Thresholds were chosen on these val pictures (best F1, within 0.2 to 0.6; "
+        f"{DEFAULT_THRESHOLD} below {ENOUGH_BOXES} boxes), so recall and precision at them flatter."
+    )
+    return confidence, figures

@@ -1,0 +1,143 @@
+"""Figures of a scene classifier on `val`: accuracy, calibration, confusion. Trains nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from experiments.pocket.scene_data import INDOOR, LABELS, STORED_PX, SceneData
+
+Array = NDArray[np.floating[Any]]
+BOOTSTRAPS = 1000
+
+
+def logits_of(net: Any, data: SceneData, normalise: Callable[[Tensor], Tensor]) -> Tensor:
+    """Runs `net` over the val images as stored: logits [V, L]."""
+    batches = []
+    with torch.inference_mode():
+        for index in np.array_split(np.flatnonzero(data.val), 40):
+            pixels = torch.from_numpy(data.images[index]).permute(0, 3, 1, 2).float() / 255
+            batches.append(net(normalise(pixels)))
+    return torch.cat(batches)
+
+
+def fit_temperature(logits: Tensor, truth: Tensor) -> float:
+    """The divisor of the logits with the least log loss (Guo et al. 2017), to 1 in 100."""
+    grid = torch.arange(0.3, 3.0, 0.01)
+    losses = [torch.nn.functional.cross_entropy(logits / t, truth) for t in grid]
+    return round(float(grid[int(torch.stack(losses).argmin())]), 2)
+
+
+def calibration_error(confidence: Array, correct: Array, bins: int = 15) -> float:
+    """Expected calibration error over equal-width bins (Naeini et al. 2015)."""
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        abs(confidence[which == b].mean() - correct[which == b].mean()) * np.mean(which == b)
+        for b in range(bins)
+        if np.any(which == b)
+    ]
+    return float(sum(gaps))
+
+
+def interval(values: Array, seed: int) -> list[float]:
+    """Bootstrap 95 % interval of a mean over images."""
+    rng = np.random.default_rng(seed)
+    means = [rng.choice(values, len(values)).mean() for _ in range(BOOTSTRAPS)]
+    return [round(float(v), 4) for v in np.percentile(means, [2.5, 97.5])]
+
+
+def measure(hits: Array, seed: int) -> dict[str, Any]:
+    """A rate with its interval and number of images."""
+    return {
+        "value": round(float(hits.mean()), 4),
+        "interval95": interval(hits, seed),
+        "n": len(hits),
+    }
+
+
+def evaluate(
+    net: Any, data: SceneData, normalise: Callable[[Tensor], Tensor], seed: int
+) -> dict[str, Any]:
+    """All figures, the temperature, and the confusion matrix [L, L] (rows are the truth)."""
+    logits = logits_of(net, data, normalise)
+    truth = data.scene[data.val]
+    temperature = fit_temperature(logits, torch.from_numpy(truth))
+    before, after = (torch.softmax(logits / t, 1).numpy() for t in (1.0, temperature))
+    order = np.argsort(-after, axis=1)
+    top1, top3 = order[:, 0] == truth, (order[:, :3] == truth[:, None]).any(1)
+    inside = after[:, [INDOOR[label] for label in LABELS]].sum(1) > 0.5
+    known = data.indoor[data.val] >= 0
+    confusion = np.zeros((len(LABELS), len(LABELS)), int)
+    np.add.at(confusion, (truth, order[:, 0]), 1)
+    per_class = {
+        label: {"accuracy": round(float(top1[truth == i].mean()), 3), "n": int((truth == i).sum())}
+        for i, label in enumerate(LABELS)
+        if (truth == i).any()
+    }
+    figures = {
+        "top1": measure(top1.astype(float), seed),
+        "top3": measure(top3.astype(float), seed),
+        "indoor_outdoor": measure((inside == data.indoor[data.val])[known].astype(float), seed),
+        "ece_before": round(calibration_error(before.max(1), top1), 4),
+        "ece_after": round(calibration_error(after.max(1), top1), 4),
+        "mean_class_accuracy": round(
+            float(np.mean([c["accuracy"] for c in per_class.values()])), 4
+        ),
+        "note": "the temperature was fitted on the same val images that these figures use",
+        "per_class": per_class,
+    }
+    return {"temperature": temperature, "figures": figures, "confusion": confusion}
+
+
+def summary(report: dict[str, Any]) -> str:
+    """The main figures on a few lines."""
+    rows = [f"temperature {report['temperature']}"]
+    rows += [f"{k}: {v}" for k, v in report["figures"].items() if k not in ("per_class", "note")]
+    return "\n".join(rows)
+
+
+def write(out: Path, card: dict[str, Any], report: dict[str, Any], data: SceneData) -> None:
+    """Writes `scenes.json` and `scenes_confusion.png`, and prints the main figures."""
+    counts = {
+        "images": len(data.scene),
+        "train_labelled": int((data.train & (data.scene >= 0)).sum()),
+        "train_unlabelled": int((data.train & (data.scene < 0)).sum()),
+        "val_labelled": int(data.val.sum()),
+        "source_px": STORED_PX,
+    }
+    card |= {
+        "labels": LABELS,
+        "indoor": INDOOR,
+        "temperature": report["temperature"],
+        "data": counts,
+        "figures": report["figures"],
+    }
+    (out / "scenes.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    draw_confusion(report["confusion"], out / "scenes_confusion.png")
+    print(summary(report))
+
+
+def draw_confusion(confusion: NDArray[np.int_], path: Path) -> None:
+    """Draws the confusion matrix, each row a share of its true class."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    figure, axes = pyplot.subplots(figsize=(11, 10), layout="constrained")
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(LABELS)), LABELS, rotation=90)
+    axes.set_yticks(range(len(LABELS)), LABELS)
+    for row, column in zip(*np.nonzero(share >= 0.1), strict=True):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        text = f"{100 * share[row, column]:.0f}"
+        axes.text(column, row, text, ha="center", va="center", size=7, color=colour)
+    axes.set(xlabel="said", ylabel="truth", title="Scenes on val, % of each true class")
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)

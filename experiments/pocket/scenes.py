@@ -1,0 +1,276 @@
+"""Trains, evaluates and exports the pocket scene classifier, a FastViT-T8.
+
+The student learns from scene labels and from EfficientNet-Lite0, which looks at the same crop: its
+features, and the scene probabilities of a small probe on them. Run with `--help`.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from timm.utils.model import reparameterize_model
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from experiments.pocket import scene_report
+from experiments.pocket.data import add_common_arguments, require_data
+from experiments.pocket.scene_data import LABELS, TEACHER_PX, SceneData, load
+from experiments.pocket.teacher import WIDTH, FeatureExtractor, lite0
+
+ARCHITECTURE = "fastvit_t8"
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FIRST_PX, LAST_PX = 96, 128
+"""Training starts with small pictures (twice as fast) and ends at the shipped size."""
+SMALL_SHARE = 0.7
+BATCH = 32
+PEAK_RATE = 1.5e-3
+UNLABELLED_SHARE = 0.15
+CHECKPOINT_S = 120.0
+
+
+class Student(nn.Module):
+    """FastViT-T8 with a scene head and a projection onto the teacher's features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS))
+        self.project = nn.Linear(self.net.num_features, WIDTH)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps normalised [B, 3, S, S] to scene logits [B, L] and teacher-like [B, 1280]."""
+        pooled = self.net.forward_head(self.net.forward_features(pixels), pre_logits=True)
+        return self.net.get_classifier()(pooled), self.project(pooled)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """Scales [B, 3, S, S] from 0-1 to the network's input."""
+    mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return (pixels - mean) / std
+
+
+def train_probe(data: SceneData, seed: int) -> nn.Module:
+    """Fits scenes on the teacher's pooled features: returns [B, 1280] to logits [B, L]."""
+    torch.manual_seed(seed)
+    probe = nn.Sequential(
+        nn.LayerNorm(WIDTH),
+        nn.Dropout(0.3),
+        nn.Linear(WIDTH, 512),
+        nn.GELU(),
+        nn.Dropout(0.3),
+        nn.Linear(512, len(LABELS)),
+    )
+    optimizer = torch.optim.AdamW(probe.parameters(), 1e-3, weight_decay=0.05)
+    rows = np.flatnonzero(data.train & (data.scene >= 0))
+    features = torch.from_numpy(data.pooled[rows].astype(np.float32))
+    labels = torch.from_numpy(data.scene[rows])
+    epochs = 12
+    for epoch in range(epochs):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * (1 - epoch / epochs)
+        for index in torch.randperm(len(rows)).split(256):
+            loss = F.cross_entropy(probe(features[index]), labels[index], label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    probe.eval().requires_grad_(False)
+    guess = probe(torch.from_numpy(data.pooled[data.val].astype(np.float32))).argmax(1).numpy()
+    print(f"teacher probe: top-1 {np.mean(guess == data.scene[data.val]):.3f} on val")
+    return probe
+
+
+def sampler(data: SceneData, seed: int) -> Callable[[], np.ndarray]:
+    """Draws training rows; rarer scenes more often, some pictures without a label."""
+    rng = np.random.default_rng(seed)
+    labelled = np.flatnonzero(data.train & (data.scene >= 0))
+    unlabelled = np.flatnonzero(data.train & (data.scene < 0))
+    counts = np.bincount(data.scene[labelled], minlength=len(LABELS))
+    weights = counts[data.scene[labelled]] ** -0.5
+    weights /= weights.sum()
+    without = round(BATCH * UNLABELLED_SHARE)
+
+    def draw() -> np.ndarray:
+        return np.concatenate(
+            [rng.choice(labelled, BATCH - without, p=weights), rng.choice(unlabelled, without)]
+        )
+
+    return draw
+
+
+def augment(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Crops, stretches and mirrors uint8 [B, H, W, 3] alike for student and teacher.
+
+    Returns 0-1 pixels [B, 3, size, size], also changed in brightness and contrast, and
+    [B, 3, 224, 224], unchanged in both.
+    """
+    pixels = images.permute(0, 3, 1, 2).float() / 255
+    batch = len(pixels)
+    area = torch.empty(batch).uniform_(0.5, 1.0)
+    stretch = torch.empty(batch).uniform_(-0.3, 0.3).exp()
+    width = (area * stretch).sqrt().clamp(max=1)
+    height = (area / stretch).sqrt().clamp(max=1)
+    theta = torch.zeros(batch, 2, 3)
+    theta[:, 0, 0] = width * torch.where(torch.rand(batch) < 0.5, -1.0, 1.0)
+    theta[:, 1, 1] = height
+    theta[:, 0, 2] = (1 - width) * torch.empty(batch).uniform_(-1, 1)
+    theta[:, 1, 2] = (1 - height) * torch.empty(batch).uniform_(-1, 1)
+    views = [
+        F.grid_sample(
+            pixels,
+            F.affine_grid(theta, [batch, 3, px, px], align_corners=False),
+            padding_mode="border",
+            align_corners=False,
+        )
+        for px in (size, TEACHER_PX)
+    ]
+    gain, shift = torch.empty(2, batch, 1, 1, 1).uniform_(-0.25, 0.25)
+    jittered = (views[0] - 0.5) * (1 + gain) + 0.5 + 0.5 * shift
+    return jittered.clamp(0, 1), views[1]
+
+
+def losses(outputs: tuple[Tensor, Tensor], scene: Tensor, soft: Tensor, feature: Tensor) -> Tensor:
+    """Label, soft-label and feature losses, summed. `soft` are logits [B, L], `scene` [B]."""
+    logits, projected = outputs
+    label = F.cross_entropy(logits, scene, ignore_index=-1, label_smoothing=0.1)
+    student, teacher = F.log_softmax(logits / 2, 1), F.softmax(soft / 2, 1)
+    distil = F.kl_div(student, teacher, reduction="batchmean") * 4
+    alike = 1 - F.cosine_similarity(projected, feature).mean()
+    return label + distil + 2 * alike
+
+
+def rate_at(progress: float) -> float:
+    """Learning rate after a share `progress` of the time: short warm-up, then half a cosine."""
+    if progress < 0.03:
+        return PEAK_RATE * max(progress / 0.03, 0.01)
+    return PEAK_RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def train(args: argparse.Namespace) -> None:
+    """Trains until `--minutes` are used up, resuming from the last checkpoint."""
+    data = load(require_data(args.data), args.work, args.threads)
+    torch.manual_seed(args.seed)
+    probe = train_probe(data, args.seed)
+    teacher = FeatureExtractor(lite0(), args.threads)
+    student = Student().to(args.device).train()
+    average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
+    optimizer = torch.optim.AdamW(student.parameters(), PEAK_RATE, weight_decay=0.05)
+    parts = {"student": student, "average": average, "optimizer": optimizer}
+    path = args.work / "checkpoint.pt"
+    steps, seconds = resume(path, parts)
+    torch.manual_seed(args.seed + steps)
+    draw = sampler(data, args.seed + steps)
+    bar = tqdm(total=round(args.minutes * 60), initial=round(seconds), unit="s", mininterval=5)
+    started, saved = time.monotonic() - seconds, time.monotonic()
+    while (progress := (time.monotonic() - started) / (60 * args.minutes)) < 1:
+        size = FIRST_PX if progress < SMALL_SHARE else LAST_PX
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(progress)
+        rows = draw()
+        pixels, view = augment(torch.from_numpy(data.images[rows]), size)
+        feature = torch.from_numpy(teacher(view.numpy()).mean(axis=(2, 3)))
+        targets = (torch.from_numpy(data.scene[rows]), probe(feature), feature)
+        outputs = student(normalise(pixels.to(args.device)))
+        loss = losses(outputs, *(target.to(args.device) for target in targets))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+        optimizer.step()
+        average.update_parameters(student)
+        steps += 1
+        if steps % 50 == 0:
+            bar.n = round(time.monotonic() - started)
+            bar.set_postfix(steps=steps, px=size, loss=f"{loss.item():.3f}")
+        if time.monotonic() - saved > CHECKPOINT_S:
+            saved = time.monotonic()
+            save(path, parts, steps, saved - started)
+    save(path, parts, steps, time.monotonic() - started)
+
+
+def resume(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
+    """Loads a checkpoint into `parts`; returns steps and seconds spent (0, 0 without one)."""
+    if not path.is_file():
+        return 0, 0.0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["steps"]), float(state["seconds"])
+
+
+def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
+    """Writes a checkpoint under another name first, so that a kill leaves the old one whole."""
+    state = {name: part.state_dict() for name, part in parts.items()}
+    partial = path.with_suffix(".partial")
+    torch.save({**state, "steps": steps, "seconds": seconds}, partial)
+    partial.replace(path)
+
+
+def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
+    """The averaged, reparameterised classifier in fp16-rounded fp32, and how long it trained."""
+    average = AveragedModel(Student(), use_buffers=True)
+    steps, seconds = resume(work / "checkpoint.pt", {"average": average})
+    if steps == 0:
+        raise SystemExit(f"error: no checkpoint in {work}; run `train` first")
+    student: Any = average.module
+    net: Any = reparameterize_model(student.net.eval())
+    return net.half().float(), {"steps": steps, "seconds": round(seconds), "batch": BATCH}
+
+
+def export(args: argparse.Namespace) -> None:
+    """Writes weights, labels and figures; fails unless the weights load strictly."""
+    net, spent = trained_model(args.work)
+    data = load(require_data(args.data), args.work, args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "scenes.safetensors"
+    state = {name: tensor.contiguous() for name, tensor in net.half().state_dict().items()}
+    save_file(state, path, {"format": "pt"})
+    loaded: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS), inference_mode=True)
+    loaded.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True)
+    report = scene_report.evaluate(loaded.eval(), data, normalise, args.seed)
+    card = {
+        "name": "fastvit_t8-pocket",
+        "version": 0,
+        "architecture": ARCHITECTURE,
+        "load": "timm.create_model(architecture, num_classes=len(labels), inference_mode=True), "
+        "then load_state_dict(strict=True)",
+        "image_size": LAST_PX,
+        "resize": "squash",
+        "mean": MEAN,
+        "std": STD,
+        "seed": args.seed,
+        "training": spent,
+        "command": f"python -m experiments.pocket.scenes train --minutes {args.minutes:g} "
+        f"--seed {args.seed} && python -m experiments.pocket.scenes export",
+    }
+    scene_report.write(args.out, card, report, data)
+
+
+def main() -> None:
+    """Command line: train, evaluate, export."""
+    parser = argparse.ArgumentParser(prog="experiments.pocket.scenes", description=__doc__)
+    parser.add_argument("action", choices=("train", "evaluate", "export"))
+    add_common_arguments(parser, Path("work/scenes"), minutes=55)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.device == "auto":
+        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if args.action == "train":
+        train(args)
+    elif args.action == "export":
+        export(args)
+    else:
+        net, _ = trained_model(args.work)
+        data = load(require_data(args.data), args.work, args.threads)
+        report = scene_report.evaluate(net, data, normalise, args.seed)
+        print(scene_report.summary(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Neural networks behind the engine's ports: packs of weights and one adapter for each library.
+
+Importing this package imports none of those libraries; an adapter does so in its constructor, after
+`quiet_offline()`. It must not know what is done with detections, scenes or words.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def cache_home() -> Path:
+    """Where pulled weights live: SCENE_ARIA_HOME, else the XDG cache. Nothing is created."""
+    if home := os.environ.get("SCENE_ARIA_HOME"):
+        return Path(home).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scene-aria"
+
+
+def quiet_offline() -> None:
+    """Forbid downloads, run-time installs, usage events and chatter to libraries imported later.
+
+    Call it before importing ultralytics, timm, transformers or huggingface_hub: each reads its
+    environment once, at import.
+    """
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        TRANSFORMERS_OFFLINE="1",
+        TRANSFORMERS_VERBOSITY="error",
+        TOKENIZERS_PARALLELISM="false",
+        YOLO_OFFLINE="true",
+        YOLO_AUTOINSTALL="false",
+        YOLO_VERBOSE="false",
+    )
+    if "YOLO_CONFIG_DIR" not in os.environ:
+        os.environ["YOLO_CONFIG_DIR"] = str(_writable_folder(cache_home() / "ultralytics"))
+
+
+def _writable_folder(wanted: Path) -> Path:
+    """`wanted`, or a fresh temporary folder where the home is read-only."""
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="scene-aria-"))
+    return wanted if os.access(wanted, os.W_OK) else Path(tempfile.mkdtemp(prefix="scene-aria-"))

@@ -1,0 +1,98 @@
+"""`python -m models`: which packs are here; `pull` fetches the hub pack, `seal` lists the pocket's.
+
+The only place where models are spoken of on a terminal. Opens no weights.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.errors import EngineError, MissingPart
+from models.packs import HUB, POCKET, TIERS, find_pack, hub_home, write_manifest
+
+EXAMPLES = """examples:
+  python -m models                        which packs are here
+  python -m models pull                   fetch all of the hub pack (about 1.3 GB)
+  python -m models pull --only detector   fetch one model of it
+"""
+
+
+def show_packs(console: Console) -> None:
+    """One line a tier and pack: name, size, and whether it can be used."""
+    table = Table("tier", "pack", "name", "size", "status", box=None, pad_edge=False)
+    for tier in TIERS:
+        for pack in ("hub", "pocket"):
+            name, size, status = _state(tier, pack)
+            table.add_row(tier, pack, name, size, status)
+    console.print(table)
+    for line in (
+        f"hub pack: {hub_home()}; fetch or mend it: python -m models pull",
+        f"pocket pack: {POCKET}; mend it: git checkout models/pocket",
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _state(tier: str, pack: str) -> tuple[str, str, str]:
+    name = HUB[tier].name if pack == "hub" else f"{tier}-pocket"
+    try:
+        files = find_pack(tier, pack)
+        name = str(files.settings()["name"])
+    except MissingPart:
+        if pack == "hub" and not (hub_home() / tier).exists():
+            return (name, f"{HUB[tier].megabytes} MB", "not pulled")
+        return name, "", "missing or damaged"
+    damage = files.damage()
+    size = f"{files.bytes() / 1e6:.1f} MB"
+    return name, size, f"damaged: {damage}" if damage else "ready"
+
+
+def pull(tiers: Sequence[str], console: Console) -> None:
+    """Fetch the tiers, each with its licence said. Raises MissingPart at the first that fails."""
+    from models.pull import pull_tier
+
+    for tier in tiers:
+        console.print(pull_tier(tier, hub_home()), soft_wrap=True, highlight=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 2 with one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models",
+        description="Lists the packs of weights, or fetches the hub pack.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    puller = commands.add_parser(
+        "pull",
+        help="fetch YOLO11n, FastViT-T8 and FastVLM-0.5B, once, with their checksums verified",
+        description="Fetches the hub pack. No other command uses the network.",
+    )
+    puller.add_argument("--only", choices=TIERS, help="fetch just this model")
+    sealer = commands.add_parser(
+        "seal", help="after training: write models/pocket/manifest.json anew"
+    )
+    sealer.add_argument("--version", required=True, help="version of the pocket pack")
+    args = parser.parse_args(argv)
+    console = Console()
+    try:
+        if args.command == "pull":
+            pull([args.only] if args.only else TIERS, console)
+        elif args.command == "seal":
+            write_manifest(POCKET, args.version)
+        else:
+            show_packs(console)
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; pull again to go on where it stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Objects and their tracks, by Ultralytics YOLO and its ByteTrack.
+
+The only file that knows Ultralytics: its results become `Detection` in `to_detections`. Knows
+nothing of distances, sides or alerts.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from engine.errors import MissingPart
+from engine.types import Box, Detection, Frame, ModelCard
+from models import quiet_offline
+from models.devices import choose_device, limit_threads, synchronise
+from models.packs import PackFiles, choose_form, find_pack
+
+DEFAULT_CONFIDENCE = 0.25  # Ultralytics' own, for labels without a threshold in the pack
+# ByteTrack's second association takes what scores lower than any threshold, to hold a track through
+# a blur or an occlusion (Zhang et al. 2022, section 3.2)
+TRACK_LOW = 0.1
+MAX_DETECTIONS = 100
+
+
+def open_detector(
+    pack: str = "auto", device: str = "auto", backend: str = "auto", threads: int | None = None
+) -> "YoloDetector":
+    """The detector of a pack, warm. Raises MissingPart for what is asked for and not here."""
+    return YoloDetector(find_pack("detector", pack), device, backend, threads)
+
+
+class YoloDetector:
+    """Detects and tracks; to be used from one thread. `threads` caps its CPU threads."""
+
+    def __init__(
+        self,
+        files: PackFiles,
+        device: str = "auto",
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        quiet_offline()
+        self._device = choose_device(device)
+        backend, form = choose_form(files, backend, self._device)
+        settings = files.settings()
+        path = files.open(form)  # checked against its sha256: a .pt is a pickle
+        from ultralytics import YOLO
+
+        self._model: Any = YOLO(str(path), task="detect", verbose=False)
+        self._image_size = settings["image_size"]
+        self._confidence: dict[str, float] = dict(settings.get("confidence") or {})
+        self._tracker = _new_tracker(min([DEFAULT_CONFIDENCE, *self._confidence.values()]))
+        self._shown: set[int] = set()
+        if backend == "torch":
+            limit_threads(threads)
+        self.detect(_grey_frame())
+        if backend == "openvino" and threads is not None:
+            _limit_openvino(self._model.predictor.model.backend, path, threads)
+            self.detect(_grey_frame())
+        self.reset()
+        names: dict[int, str] = self._model.predictor.model.names
+        self.labels = tuple(names[index] for index in sorted(names))
+        expected = tuple(settings.get("labels", self.labels))
+        if expected != self.labels:
+            raise MissingPart(
+                f"{files.pack} detector: {path}: expected the labels of {files.tier}.json "
+                f"({', '.join(expected[:3])}, ...), got {', '.join(self.labels[:3])}, ...; "
+                f"to mend it: {files.remedy}"
+            )
+        self.card = ModelCard(
+            settings["name"], files.pack, self._device, backend, _precision(self._model, backend)
+        )
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        """What is in `frame`, boxes in its own pixels. A track shows from the first frame in which
+        it reaches its label's threshold, and then for as long as the tracker holds it."""
+        import cv2
+
+        bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)  # what Ultralytics takes arrays for
+        result = self._model.predict(
+            bgr,
+            imgsz=self._image_size,
+            conf=TRACK_LOW,
+            max_det=MAX_DETECTIONS,
+            device=self._device,
+            verbose=False,
+        )[0]
+        found = to_detections(self._track(result))
+        synchronise(self._device)
+        self._shown &= {detection.track for detection in found}
+        self._shown |= {
+            detection.track
+            for detection in found
+            if detection.score >= self._confidence.get(detection.label, DEFAULT_CONFIDENCE)
+        }
+        return tuple(detection for detection in found if detection.track in self._shown)
+
+    def reset(self) -> None:
+        """Forget all tracks: the next frame has nothing to do with the last."""
+        self._tracker.reset()
+        self._shown.clear()
+
+    def _track(self, result: Any) -> Any:
+        """`result` with only its tracked boxes, as they were measured, each with its track's id."""
+        import torch
+
+        boxes = result.boxes.cpu().numpy()
+        rows = self._tracker.update(boxes, result.orig_img).reshape(-1, 8)
+        # the rows' own boxes are smoothed and so lag; distances are filtered later, once
+        kept = boxes.data[rows[:, -1].astype(int)]
+        data = np.column_stack([kept[:, :4], rows[:, 4], kept[:, 4:6]])
+        tracked = result[:0]
+        tracked.update(boxes=torch.from_numpy(data.astype(np.float32)))
+        return tracked
+
+
+def to_detections(results: Any) -> tuple[Detection, ...]:
+    """Ultralytics `Results` with track ids as our type: xyxy corners in source pixels, clipped."""
+    boxes = results.boxes.cpu().numpy()
+    if boxes.id is None:
+        return ()
+    return tuple(
+        Detection(results.names[int(cls)], float(score), Box(*map(float, corners)), int(track))
+        for corners, score, cls, track in zip(
+            boxes.xyxy, boxes.conf, boxes.cls, boxes.id, strict=True
+        )
+    )
+
+
+def _new_tracker(threshold: float) -> Any:
+    """ByteTrack as Ultralytics sets it, but a track starts at the pack's lowest threshold."""
+    from ultralytics.trackers.byte_tracker import BYTETracker
+    from ultralytics.utils import ROOT, YAML, IterableSimpleNamespace
+
+    settings = YAML.load(ROOT / "cfg/trackers/bytetrack.yaml")
+    settings |= {
+        "track_high_thresh": threshold,
+        "new_track_thresh": threshold,
+        "track_low_thresh": min(TRACK_LOW, threshold / 2),
+    }
+    return BYTETracker(IterableSimpleNamespace(**settings))
+
+
+def _limit_openvino(backend: Any, path: Any, threads: int) -> None:
+    """Compile again with fewer threads: Ultralytics has no setting for it."""
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    backend.ov_compiled_model = backend.ov.Core().compile_model(
+        next(path.glob("*.xml")), "CPU", options
+    )
+
+
+def _precision(model: Any, backend: str) -> str:
+    loaded = model.predictor.model
+    if backend == "openvino":
+        kind = loaded.backend.ov_compiled_model.get_property("INFERENCE_PRECISION_HINT")
+        name = str(kind.get_type_name())
+        return {"f32": "fp32", "f16": "fp16"}.get(name, name)
+    return "fp16" if loaded.fp16 else "fp32"
+
+
+def _grey_frame() -> Frame:
+    return Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0)

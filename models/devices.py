@@ -1,0 +1,68 @@
+"""Which device a network runs on, in which precision, on how many threads.
+
+Knows torch by name only: it is imported inside the functions. Knows no model.
+"""
+
+from typing import Any
+
+from engine.errors import MissingPart
+
+
+def choose_device(asked: str) -> str:
+    """`auto` becomes the fastest device present: cuda, then mps, then cpu.
+
+    Raises MissingPart when a device is asked for by name and is not here.
+    """
+    import torch
+
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if asked == "auto":
+        return next(name for name, here in present.items() if here)
+    if not present.get(asked, False):
+        here = ", ".join(name for name in present if present[name])
+        raise MissingPart(
+            f"models.device={asked}: torch sees no such device here, only {here}; "
+            "use one of those or models.device=auto"
+        )
+    return asked
+
+
+def choose_dtype(device: str, large: bool = False) -> Any:
+    """torch dtype for inference: half precision on an accelerator, full on a CPU.
+
+    `large` is for models that are bound by memory traffic: on a CPU with bf16 instructions they run
+    in bf16, which halves it.
+    """
+    import torch
+
+    if device != "cpu":
+        return torch.float16
+    fast_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() if large else False
+    return torch.bfloat16 if fast_bf16 else torch.float32
+
+
+def precision_name(dtype: Any) -> str:
+    """`fp32`, `fp16` or `bf16`, as model cards show it."""
+    return {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[str(dtype).split(".")[-1]]
+
+
+def limit_threads(threads: int | None) -> None:
+    """Let torch use `threads` CPU threads in this whole process; None leaves its own choice."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def synchronise(device: str) -> None:
+    """Wait until the device has done all that was asked of it, so that clocks are honest."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,184 @@
+"""Where the wearer is, by a FastViT of timm.
+
+The only file that knows timm's classifiers. Knows nothing of routes or templates.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import MissingPart
+from engine.types import Frame, ModelCard, SceneClass
+from models import quiet_offline
+from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
+from models.imagenet_scenes import scene_columns
+from models.packs import PackFiles, choose_form, find_pack
+
+OTHER = "other"
+
+
+def open_scenes(
+    pack: str = "auto", device: str = "auto", backend: str = "auto", threads: int | None = None
+) -> "FastVitScenes":
+    """The scenes of a pack, warm. Raises MissingPart for what is asked for and not here."""
+    return FastVitScenes(find_pack("scenes", pack), device, backend, threads)
+
+
+@dataclass(frozen=True)
+class SceneHead:
+    """How class probabilities (classes,) become scene probabilities: `matrix` (scenes, classes).
+
+    `indoor` has True, False, or None where a scene says neither.
+    """
+
+    labels: tuple[str, ...]
+    indoor: tuple[bool | None, ...]
+    matrix: NDArray[np.float32]
+    temperature: float
+
+
+class FastVitScenes:
+    """Classifies frames; to be used from one thread."""
+
+    def __init__(
+        self,
+        files: PackFiles,
+        device: str = "auto",
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        quiet_offline()
+        self._device = choose_device(device)
+        backend, form = choose_form(files, backend, self._device)
+        limit_threads(threads)
+        weights = files.open(form)
+        settings = files.settings()
+        if files.pack == "hub":
+            settings |= _hub_settings(files)
+        self._dtype = choose_dtype(self._device)
+        try:
+            net = _load(settings, weights)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise MissingPart(
+                f"{files.pack} scenes: {weights}: expected the weights of "
+                f"{settings.get('architecture')}, got {str(error).splitlines()[0]}; "
+                f"to mend it: {files.remedy}"
+            ) from None
+        self._net = net.to(self._device, self._dtype)
+        self._head = hub_head() if files.pack == "hub" else pocket_head(settings)
+        self._size: int = settings["image_size"]
+        self._crop: float | None = settings.get("crop")
+        self._mean = np.asarray(settings["mean"], np.float32) * 255
+        self._scale = 1 / (np.asarray(settings["std"], np.float32) * 255)
+        self.labels = self._head.labels
+        self.card = ModelCard(
+            settings["name"], files.pack, self._device, backend, precision_name(self._dtype)
+        )
+        self.classify(Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0))
+
+    def classify(self, frame: Frame) -> SceneClass:
+        """The likeliest scene, the three likeliest, and how sure: see `SceneClass`."""
+        import torch
+
+        pixels = (self._resize(frame.image) - self._mean) * self._scale  # (size, size, 3)
+        batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
+        with torch.inference_mode():
+            logits = self._net(batch.to(self._device, self._dtype))[0].float().cpu().numpy()
+        synchronise(self._device)
+        return scene_of(logits, self._head)
+
+    def _resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(size, size, 3) as in training: all of it squashed, or the middle square alone."""
+        from PIL import Image
+
+        height, width = image.shape[:2]
+        box = None
+        if self._crop is not None:
+            side = min(height, width) * self._crop
+            box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        picture = Image.fromarray(image)
+        bicubic = Image.Resampling.BICUBIC
+        # reducing_gap: an exact box average first where the picture is far larger, which is quicker
+        small = picture.resize((self._size, self._size), bicubic, box=box, reducing_gap=2.0)
+        return np.asarray(small)
+
+
+def scene_of(logits: NDArray[np.float32], head: SceneHead) -> SceneClass:
+    """`SceneClass` of a classifier's logits (classes,).
+
+    `indoor` compares the whole probability of indoor scenes with that of outdoor ones.
+    """
+    scaled = logits.astype(np.float64) / head.temperature
+    weights = np.exp(scaled - scaled.max())
+    scenes = head.matrix @ (weights / weights.sum())
+    scenes = scenes / scenes.sum()
+    order = np.argsort(-scenes, kind="stable")
+    inside = float(sum(scenes[i] for i, flag in enumerate(head.indoor) if flag is True))
+    outside = float(sum(scenes[i] for i, flag in enumerate(head.indoor) if flag is False))
+    bits = -float(np.sum(scenes * np.log(np.maximum(scenes, 1e-12))))
+    return SceneClass(
+        label=head.labels[order[0]],
+        probability=float(scenes[order[0]]),
+        entropy=min(1.0, max(0.0, bits / math.log(max(2, len(scenes))))),
+        indoor=inside > outside,
+        top=tuple((head.labels[i], float(scenes[i])) for i in order[:3]),
+    )
+
+
+def pocket_head(settings: dict[str, Any]) -> SceneHead:
+    """Each class is a scene."""
+    labels = tuple(settings["labels"])
+    indoor = tuple(bool(settings["indoor"][label]) for label in labels)
+    return SceneHead(labels, indoor, np.eye(len(labels), dtype=np.float32), settings["temperature"])
+
+
+def hub_head() -> SceneHead:
+    """ImageNet's classes summed into scenes, the rest into `other`: models/imagenet_scenes.py."""
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-1k")
+    first = [info.index_to_description(i).split(",")[0] for i in range(info.num_classes())]
+    scenes, indoor, columns = scene_columns(first)
+    matrix = np.zeros((len(scenes) + 1, len(first)), np.float32)
+    for row, members in enumerate(columns):
+        matrix[row, members] = 1
+    matrix[-1] = 1 - matrix[:-1].sum(axis=0)
+    flags = (*(indoor[scene] for scene in scenes), None)
+    return SceneHead((*scenes, OTHER), flags, matrix, 1.0)
+
+
+def _hub_settings(files: PackFiles) -> dict[str, Any]:
+    """Preprocessing and architecture out of timm's config.json."""
+    config = json.loads(files.open("config.json").read_text(encoding="utf-8"))
+    trained = config.get("pretrained_cfg", {})
+    return {
+        "architecture": config["architecture"],
+        "labels": range(config.get("num_classes", 1000)),
+        "image_size": trained.get("input_size", (3, 256, 256))[-1],
+        "crop": trained.get("crop_pct", 0.9),
+        "mean": trained.get("mean", (0.485, 0.456, 0.406)),
+        "std": trained.get("std", (0.229, 0.224, 0.225)),
+        "reparameterise": True,
+    }
+
+
+def _load(settings: dict[str, Any], weights: Path) -> Any:
+    """The network in inference form, fp32, every tensor in its place (strict)."""
+    import timm
+    from safetensors.torch import load_file
+    from timm.utils.model import reparameterize_model
+
+    training_form = settings.get("reparameterise", False)
+    net: Any = timm.create_model(
+        settings["architecture"],
+        num_classes=len(settings["labels"]),
+        inference_mode=not training_form,
+    )
+    state = {name: tensor.float() for name, tensor in load_file(weights).items()}
+    net.load_state_dict(state, strict=True)
+    return (reparameterize_model(net.eval()) if training_form else net).eval()

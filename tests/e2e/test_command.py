@@ -1,0 +1,247 @@
+"""End to end: the real command in a process of its own, with the pocket pack and no network."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.devices.sample import sample_photo
+from tests import media
+
+ROOT = Path(__file__).parents[2]
+FIELDS = {
+    "session": {"version", "mode", "language", "source", "models"},
+    "obstacle": {
+        "frame", "track", "label", "score", "box", "distance_m", "distance_sigma_m",
+        "bearing_deg", "side", "ttc_s", "priority",
+    },
+    "description": {
+        "id", "frame", "trigger", "mode", "tier", "route", "scene", "text", "beats", "unsupported",
+        "latency_ms",
+    },
+    "utterance": {
+        "id", "kind", "text", "priority", "azimuth_deg", "queued_t", "started_t", "ended_t",
+        "dropped",
+    },
+    "health": {"what", "detail", "action"},
+    "summary": {
+        "frames", "obstacle_fps", "latency_ms", "escalation_rate", "utterances", "peak_memory_mb",
+        "peak_gpu_memory_mb", "errors",
+    },
+}  # fmt: skip
+
+
+def engine(
+    *overrides: str, module: str = "engine", **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would, hubs off, no terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *overrides],
+        cwd=ROOT,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        **options,
+    )
+
+
+def session(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "session.jsonl").read_text().splitlines()]
+
+
+def describe(tmp_path: Path, *overrides: str) -> list[dict[str, Any]]:
+    """Describe the street photo once, deterministically; return the session's records."""
+    done = engine(
+        "source=image", f"source.path={sample_photo()}", "source.realtime=false", "trigger=once",
+        "speech=wav", f"hydra.run.dir={tmp_path}", *overrides,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return session(tmp_path)
+
+
+def one(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (record,) = [r for r in records if r["type"] == kind]
+    return record
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The main job, whole, in real time: (its folder, what the terminal showed)."""
+    folder = tmp_path_factory.mktemp("sample")
+    done = engine("mode=auto", "source=sample", "speech=wav", f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_the_sample_writes_what_the_contract_says(sample: tuple[Path, str]) -> None:
+    folder, _ = sample
+    records = session(folder)
+    for record in records:
+        assert FIELDS[record["type"]] | {"type", "t"} <= set(record)
+    assert records[0]["type"] == "session"
+    assert records[-1]["type"] == "summary"
+    times = [record["t"] for record in records]
+    assert times == sorted(times)
+    assert {"detector", "scenes", "describer"} == set(records[0]["models"])
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary.items() <= records[-1].items()
+    assert summary["errors"] == 0
+    assert summary["peak_memory_mb"] < 1536
+
+
+def test_the_sample_comes_out_right(sample: tuple[Path, str]) -> None:
+    folder, _ = sample
+    records = session(folder)
+    obstacles = [r for r in records if r["type"] == "obstacle"]
+    people = {r["track"] for r in obstacles if r["label"] == "person"}
+    assert len(people) >= 2
+    assert any(r["label"] in {"bus", "truck", "large vehicle"} for r in obstacles)
+    description = one(records, "description")
+    street = {"street", "road", "city buildings", "crosswalk", "pavement", "courtyard"}
+    assert description["scene"]["label"] in street
+    latency = description["latency_ms"]
+    assert latency["end_to_end"] > 0
+
+
+def test_the_sample_is_heard(sample: tuple[Path, str]) -> None:
+    folder, _ = sample
+    with wave.open(str(folder / "audio.wav")) as file:
+        assert file.getnchannels() == 2
+        rate = file.getframerate()
+        raw = file.readframes(file.getnframes())
+    samples = np.frombuffer(raw, np.int16).reshape(-1, 2) / 32768
+    assert len(samples) / rate > 5
+    assert 0.02 < np.abs(samples).max() < 0.99
+    heard = [r for r in session(folder) if r["type"] == "utterance" and r["started_t"] is not None]
+    assert {"alert", "answer"} <= {r["kind"] for r in heard}
+    for first, second in itertools.pairwise(heard):
+        assert second["started_t"] >= first["ended_t"] - 0.05  # never two voices at once
+
+
+def test_the_terminal_shows_models_answer_and_budgets(sample: tuple[Path, str]) -> None:
+    _, shown = sample
+    for words in ("Scene Aria", "detector", "describer", "route", "budget", "420", "session.jsonl"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(("mode", "tier"), [("quick", "quick"), ("full", "full")])
+def test_each_mode_answers_from_its_tier(tmp_path: Path, mode: str, tier: str) -> None:
+    description = one(describe(tmp_path, f"mode={mode}"), "description")
+    assert description["tier"] == tier
+    assert [beat["tier"] for beat in description["beats"]] == [tier]
+    assert description["text"].endswith((".", "!", "?"))
+
+
+def test_the_full_description_is_grounded_in_the_street(tmp_path: Path) -> None:
+    text = one(describe(tmp_path, "mode=full"), "description")["text"].lower()
+    seen = ("man", "men", "woman", "women", "people", "person", "bus", "car", "truck", "pedestrian")
+    words = set(text.replace(".", " ").replace(",", " ").split())
+    assert words & set(seen), text
+    wrong = {"dog", "dogs", "cat", "horse", "bird", "cow", "sheep", "pizza", "cake", "food", "table",
+             "chair", "couch", "bed"}  # fmt: skip
+    assert not words & wrong, text
+
+
+def test_spanish_is_spanish(tmp_path: Path) -> None:
+    records = describe(tmp_path, "language=es", "mode=full")
+    text = one(records, "description")["text"]
+    assert any(word in text.lower() for word in (" una ", " un ", "metros", "delante"))
+    assert "person " not in text.lower()
+
+
+def test_the_same_input_gives_the_same_words(tmp_path: Path) -> None:
+    def words(folder: Path) -> list[tuple[str, str]]:
+        return [(r["type"], r["text"]) for r in describe(folder) if "text" in r]
+
+    assert words(tmp_path / "a") == words(tmp_path / "b")
+
+
+BAD = {
+    "mode=fast": "mode: expected one of auto, quick, full, got 'fast'",
+    "router.threshold=2": "router.threshold: expected 0.0 to 1.0, got 2.0",
+    "router.threshold=high": "router.threshold: expected Float, got 'high'",
+    "roter.threshold=0.5": "roter.threshold: expected a configuration key",
+    "source=nowhere": "source: expected one of",
+    "source=aria": "source=aria: this version does not have it yet",
+    "models=hub": "models pull",
+}
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_bad_settings_end_in_one_line(tmp_path: Path, override: str) -> None:
+    done = engine(override, f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert BAD[override] in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_output_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = engine(f"hydra.run.dir={tmp_path / 'file' / 'run'}")
+    assert done.returncode == 2
+    assert "hydra.run.dir: expected a folder that can be written" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["missing", "zero", "text", "tiny"])
+def test_a_bad_picture_ends_in_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "photo.jpg"
+    if kind == "zero":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("not a picture")
+    elif kind == "tiny":
+        media.save(path, media.noise(1, 1))
+    done = engine("source=image", f"source.path={path}", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert "photo.jpg" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_multirun_leaves_a_sweep(tmp_path: Path) -> None:
+    done = engine(
+        "-m", "mode=auto", "router.threshold=0.0,1.0", "source=image",
+        f"source.path={sample_photo()}", "source.realtime=false", "speech=silent",
+        f"hydra.sweep.dir={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tiers = [one(session(tmp_path / job), "description")["tier"] for job in ("0", "1")]
+    assert tiers == ["full", "quick"]
+    rows = (tmp_path / "sweep.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert "router.threshold" in rows[0]
+    assert list(tmp_path.glob("*.png"))
+
+
+def test_the_doctor_says_what_is_here() -> None:
+    done = engine(module="engine.doctor")
+    assert done.returncode == 0, done.stdout
+    for piece in ("libraries", "pocket describer", "hub describer", "speaker", "models pull"):
+        assert piece in done.stdout
+
+
+def test_a_pull_without_a_network_ends_in_one_line(tmp_path: Path) -> None:
+    blocked = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-m", "models", "pull"],
+        cwd=ROOT,
+        env=os.environ | blocked | {"SCENE_ARIA_HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
