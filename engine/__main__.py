@@ -38,16 +38,13 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
     failure: RunError | None = None
     interrupted = False
     with build.session(config, folder, screen) as parts:
-        scorer = build.build_scorer(config, parts)
         try:
-            build.build_loop(config, parts, scorer).run()
+            build.build_loop(config, parts).run()
         except RunError as error:
             failure = error
         except KeyboardInterrupt:
             interrupted = True
-        summary = parts.trace.close(
-            scorer.quality() if scorer else None, build.peak_gpu_memory_mb()
-        )
+        summary = parts.trace.close(peak_gpu_memory_mb=build.peak_gpu_memory_mb())
     screen.last(summary, folder, sorted(p.name for p in folder.iterdir() if p.is_file()))
     if interrupted:
         raise KeyboardInterrupt
@@ -82,13 +79,12 @@ def job(node: DictConfig) -> float:
 
 def one_line(error: BaseException) -> str:
     """A library's message as one readable line; what was typed and what is allowed are kept."""
-    text = str(error if isinstance(error, EngineError) else error.__cause__ or error).strip()
+    if missing := re.search(r"Could not override '([^']+)'", str(error)):
+        return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
+    cause = None if isinstance(error, EngineError) else error.__cause__
+    text = str(cause or error).strip()
     key = re.search(r"full_key: (\S+)", text)
     first = " ".join(text.split("\n    full_key:")[0].split())
-    if missing := re.search(r"Could not override '([^']+)'", first):
-        return (
-            f"{missing[1]}: expected a configuration key, got one that does not exist; see --help"
-        )
     if group := re.search(r"Could not find '([^']+)/([^'/]+)'", first):
         names = sorted(
             path.stem for path in Path(__file__).parents[1].glob(f"conf/{group[1]}/*.yaml")

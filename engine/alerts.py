@@ -39,6 +39,7 @@ NEARER = 0.7  # at this share of the distance said it is really nearer, and not 
 SAME_THING_S = 5.0  # tracks get lost and found: one of the same label and side is the same thing
 GAP_S = 0.75  # of silence after an alert, but for critical
 FORGET_S = 5.0
+FAR_M = 20.0  # beyond which a phrase does not get longer
 MOST_AT_ONCE = 2
 DRIFT_S = 1.0  # over which movement across the corridor is fitted
 MIN_DRIFT_SAMPLES = 4
@@ -78,6 +79,7 @@ class Warner:
         self._words = words
         self._rate_wpm = rate_wpm
         self._next_id = next_id
+        self._full: dict[tuple[str, Side, int], float] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -112,6 +114,14 @@ class Warner:
         """About how long `text` takes to say at the wearer's rate."""
         return len(text.split()) * 60.0 / self._rate_wpm
 
+    def _full_s(self, item: Obstacle) -> float:
+        """How long its whole phrase takes; worded once per label, side and half meter, since this is
+        asked of every thing in every frame."""
+        key = (item.label, item.side, round(2 * min(item.distance_m, FAR_M)))
+        if key not in self._full:
+            self._full[key] = self.speaking_s(self._words.alert(item, "full"))
+        return self._full[key]
+
     def _forget(self, now_s: float) -> None:
         self._tracks = {k: v for k, v in self._tracks.items() if now_s - v.seen_s <= FORGET_S}
         self._echoes = {k: v for k, v in self._echoes.items() if now_s - v.seen_s <= SAME_THING_S}
@@ -131,8 +141,7 @@ class Warner:
         if item.ttc_s is not None:
             if item.ttc_s <= CRITICAL_S * slack:
                 return Level.CRITICAL
-            needed_s = PIPELINE_S + self.speaking_s(self._words.alert(item, "full")) + MARGIN_S
-            if item.ttc_s <= needed_s * slack:
+            if item.ttc_s <= (PIPELINE_S + self._full_s(item) + MARGIN_S) * slack:
                 return Level.WARNING
         if item.distance_m <= NEAR_M * slack:
             return Level.WARNING

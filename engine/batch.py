@@ -10,7 +10,6 @@ from engine.audio import advance, drain
 from engine.clock import VirtualClock
 from engine.errors import FrameSkipped, SourceLost
 from engine.parts import ALARM_PRIORITY, Parts
-from engine.scoring import Scorer
 from engine.triggers import Every
 from engine.types import Health, Request
 from engine.understand import look, stages_ms
@@ -19,13 +18,10 @@ from engine.understand import look, stages_ms
 class Batch:
     """Runs a session deterministically. `run` raises SourceLost when a file breaks off."""
 
-    def __init__(
-        self, parts: Parts, clock: VirtualClock, related: bool, scorer: Scorer | None
-    ) -> None:
+    def __init__(self, parts: Parts, clock: VirtualClock, related: bool) -> None:
         self._parts = parts
         self._clock = clock
         self._related = related  # whether a picture follows from the one before, as in a video
-        self._scorer = scorer
 
     def run(self) -> None:
         parts = self._parts
@@ -71,10 +67,7 @@ class Batch:
                 parts.audio.supersede_answers()
                 description = parts.answerer.answer(request, glance)
                 parts.trace.description(description)
-                if self._scorer is not None:
-                    self._scorer.add(parts.source.truth(frame.seq), glance, description)
-                else:
-                    parts.screen.description(description, time_s)
+                parts.screen.description(description, time_s)
             if isinstance(parts.trigger, Every):
                 drain(parts.audio, parts.sink, self._clock)
                 shift_s = max(shift_s, self._clock.now() - frame.time_s + shift_s)

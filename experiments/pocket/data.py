@@ -67,6 +67,12 @@ class Record:
     pseudo_boxes: tuple[Box, ...] = field(default=())
 
 
+def _box(
+    label: str, x: float, y: float, width: float, height: float, score: float = 1, agree: int = 1
+) -> Box:
+    return Box(label, x, y, width, height, score, bool(agree))
+
+
 def read_set(root: Path, name: str) -> Iterator[Record]:
     """Yields the records of `root/name/manifest.jsonl` in the file's order."""
     with (root / name / "manifest.jsonl").open(encoding="utf-8") as lines:
@@ -83,10 +89,8 @@ def read_set(root: Path, name: str) -> Iterator[Record]:
                 indoor=None if indoor is None else bool(indoor),
                 captions=tuple(row.get("captions", ())),
                 true_aspect=row.get("true_aspect"),
-                boxes=tuple(Box(*box) for box in row.get("boxes", ())),
-                pseudo_boxes=tuple(
-                    Box(*box[:6], agreed=bool(box[6])) for box in row.get("pseudo_boxes", ())
-                ),
+                boxes=tuple(_box(*box) for box in row.get("boxes", ())),
+                pseudo_boxes=tuple(_box(*box) for box in row.get("pseudo_boxes", ())),
             )
 
 

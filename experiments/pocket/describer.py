@@ -168,6 +168,7 @@ def export(args: argparse.Namespace) -> None:
         raise SystemExit(f"error: no checkpoint in {args.work}; run `train` first")
     model.half().save_pretrained(str(args.out / "describer"))
     processor.save_pretrained(str(args.out / "describer"))
+    (args.out / "describer/model.safetensors").chmod(0o644)
     pictures = {name: sum(r.set_name == name for r in records) for name in TRAINED_ON}
     card = {
         "name": "fastvlm-pocket",

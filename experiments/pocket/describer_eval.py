@@ -1,1 +1,147 @@
-"""Measures."""
+"""Measures an exported describer on `val`: CIDEr-D, invented objects, length. Trains nothing.
+
+Uses the model exactly as the engine may: the processor of the folder, greedy, sixteen tokens.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from experiments.pocket.captions import objects
+from experiments.pocket.cider import cider_d, words
+from experiments.pocket.data import Record, read_sets
+from experiments.pocket.describer_model import library, load_padded
+
+MAX_NEW_TOKENS = 16
+EXAMPLES = 20
+BOOTSTRAPS = 1000
+
+# Words that name an object, by the name that the labels use.
+WORDS = {
+    "person": "person people man men woman women boy boys girl girls child children kid kids baby "
+    "toddler lady guy crowd player players biker cyclist skateboarder surfer swimmer climber hiker "
+    "snowboarder skier couple family group",
+    "dog": "dog dogs puppy puppies poodle greyhound",
+    "cat": "cat cats kitten",
+    "horse": "horse horses",
+    "sheep": "sheep",
+    "cow": "cow cows",
+    "bird": "bird birds",
+    "car": "car cars van",
+    "bus": "bus buses",
+    "truck": "truck trucks",
+    "motorcycle": "motorcycle motorcycles motorbike dirtbike",
+    "bicycle": "bicycle bicycles bike bikes",
+    "boat": "boat boats kayak canoe raft",
+    "skateboard": "skateboard skateboards",
+    "surfboard": "surfboard surfboards",
+    "bench": "bench benches",
+    "chair": "chair chairs",
+    "couch": "couch couches sofa",
+    "bed": "bed beds",
+    "dining table": "table tables",
+    "toilet": "toilet toilets",
+    "sink": "sink sinks",
+    "oven": "oven ovens",
+    "refrigerator": "refrigerator refrigerators",
+    "potted plant": "plant plants",
+    "umbrella": "umbrella umbrellas",
+    "sports ball": "ball balls",
+    "frisbee": "frisbee",
+}
+OBJECT_OF = {word: name for name, several in WORDS.items() for word in several.split()}
+
+
+def named(text: str) -> set[str]:
+    """Objects that a sentence names."""
+    return {OBJECT_OF[word] for word in words(text) if word in OBJECT_OF}
+
+
+def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
+    """Greedy sentences of the model in `folder`, one for each picture, as in transformers' docs."""
+    processor: Any = library.AutoProcessor.from_pretrained(str(folder), local_files_only=True)
+    model: Any = library.FastVlmForConditionalGeneration.from_pretrained(
+        str(folder), dtype=torch.float32, local_files_only=True
+    ).eval()
+    content = [{"type": "image"}, {"type": "text", "text": prompt}]
+    chat = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True
+    )
+    said: list[str] = []
+    for start in tqdm(range(0, len(pictures), 16), "describe", mininterval=5):
+        some = [Image.fromarray(picture) for picture in pictures[start : start + 16]]
+        inputs = processor(text=[chat] * len(some), images=some, return_tensors="pt")
+        inputs.pop("token_type_ids", None)
+        with torch.inference_mode():
+            ids = model.generate(
+                **inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, use_cache=True
+            )
+        answers = ids[:, inputs["input_ids"].shape[1] :]
+        said += [text.strip() for text in processor.batch_decode(answers, skip_special_tokens=True)]
+    return said
+
+
+def rate(parts: NDArray[np.float64], wholes: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    """Sum of `parts` over sum of `wholes`, with a bootstrap 95 % interval over pictures."""
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(parts), size=(BOOTSTRAPS, len(parts)))
+    ratios = parts[draws].sum(1) / np.maximum(wholes[draws].sum(1), 1e-9)
+    return {
+        "value": round(float(parts.sum() / max(wholes.sum(), 1e-9)), 4),
+        "interval95": [round(float(v), 4) for v in np.percentile(ratios, [2.5, 97.5])],
+        "n": len(parts),
+    }
+
+
+def measure(records: Sequence[Record], said: Sequence[str], seed: int) -> dict[str, Any]:
+    """All figures over pictures that have captions."""
+    ones = np.ones(len(said))
+    references = [record.captions for record in records]
+    mentioned = [named(text) for text in said]
+    labelled = [set(objects(record)) & set(WORDS) for record in records]
+    captioned = [set().union(*map(named, texts)) for texts in references]
+    true = [a | b for a, b in zip(labelled, captioned, strict=True)]
+    invented = np.array([len(m - t) for m, t in zip(mentioned, true, strict=True)], float)
+    unlabelled = np.array([len(m - t) for m, t in zip(mentioned, labelled, strict=True)], float)
+    found = np.array([len(m & t) for m, t in zip(mentioned, labelled, strict=True)], float)
+    total = np.array([len(m) for m in mentioned], float)
+    lengths = np.array([len(words(text)) for text in said], float)
+    ended = np.array([text.endswith(".") for text in said], float)
+    return {
+        "cider_d": rate(cider_d(said, references), ones, seed),
+        "hallucination_rate": rate(invented, total, seed),
+        "hallucination_rate_boxes_only": rate(unlabelled, total, seed),
+        "object_recall": rate(found, np.array([len(t) for t in labelled], float), seed),
+        "mean_words": rate(lengths, ones, seed),
+        "ends_within_16_tokens": rate(ended, ones, seed),
+        "note": "CIDEr-D by experiments/pocket/cider.py; hallucination rate: objects named that "
+        "neither boxes (human, or machine at the usual certainty) nor human captions name, over "
+        "all objects named; boxes_only: that no box shows",
+    }
+
+
+def evaluate(root: Path, out: Path, seed: int) -> None:
+    """Measures `out/describer` and writes figures and examples into `out/describer.json`."""
+    card = json.loads((out / "describer.json").read_text(encoding="utf-8"))
+    records = [
+        record
+        for record in read_sets(root, ("captions_flickr8k", "boxes_coco"))
+        if record.split == "val" and record.captions
+    ]
+    said = describe(out / "describer", card["prompt"], [load_padded(r) for r in records])
+    card["figures"] = measure(records, said, seed)
+    chosen = np.random.default_rng(seed).choice(len(records), EXAMPLES, replace=False)
+    card["examples"] = [
+        {"file": records[i].path.name, "said": said[i], "references": records[i].captions}
+        for i in chosen
+    ]
+    (out / "describer.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(card["figures"], indent=1))
+    print("\n".join(said[i] for i in chosen))

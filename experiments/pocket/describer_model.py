@@ -115,7 +115,7 @@ def load_padded(record: Record, view: int = 0) -> NDArray[np.uint8]:
     """The picture in its true shape, padded to a square, as the processor shows it to the trunk.
 
     uint8 [224, 224, 3]. A squashed picture whose shape is unknown gets 4:3, or in the second view,
-    which is also mirrored, a likely one by its name's hash-free sum, so that it stays the same.
+    which is also mirrored, a likely one, chosen by its name so that it stays the same.
     """
     with Image.open(record.path) as image:
         rgb = image.convert("RGB")
@@ -149,4 +149,4 @@ def cached_features(records: Sequence[Record], path: Path) -> NDArray[np.float16
             out[view, index] = seen.reshape(WIDTH, TOKENS).T
     out.flush()
     partial.replace(path)
-    return np.load(path, mmap_mode="r")
+    return out

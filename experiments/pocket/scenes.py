@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from experiments.pocket import scene_report
@@ -160,9 +159,8 @@ def train(args: argparse.Namespace) -> None:
     probe = train_probe(data, args.seed)
     teacher = FeatureExtractor(lite0(), args.threads)
     student = Student().to(args.device).train()
-    average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
     optimizer = torch.optim.AdamW(student.parameters(), PEAK_RATE, weight_decay=0.05)
-    parts = {"student": student, "average": average, "optimizer": optimizer}
+    parts = {"student": student, "optimizer": optimizer}
     path = args.work / "checkpoint.pt"
     steps, seconds = resume(path, parts)
     torch.manual_seed(args.seed + steps)
@@ -183,7 +181,6 @@ def train(args: argparse.Namespace) -> None:
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 5.0)
         optimizer.step()
-        average.update_parameters(student)
         steps += 1
         if steps % 50 == 0:
             bar.n = round(time.monotonic() - started)
@@ -213,12 +210,11 @@ def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
 
 
 def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
-    """The averaged, reparameterised classifier in fp16-rounded fp32, and how long it trained."""
-    average = AveragedModel(Student(), use_buffers=True)
-    steps, seconds = resume(work / "checkpoint.pt", {"average": average})
+    """The reparameterised classifier, rounded to fp16 but in fp32, and how long it trained."""
+    student = Student()
+    steps, seconds = resume(work / "checkpoint.pt", {"student": student})
     if steps == 0:
         raise SystemExit(f"error: no checkpoint in {work}; run `train` first")
-    student: Any = average.module
     net: Any = reparameterize_model(student.net.eval())
     return net.half().float(), {"steps": steps, "seconds": round(seconds), "batch": BATCH}
 
@@ -232,6 +228,7 @@ def export(args: argparse.Namespace) -> None:
     state = {name: tensor.contiguous() for name, tensor in net.half().state_dict().items()}
     save_file(state, path, {"format": "pt"})
     loaded: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS), inference_mode=True)
+    path.chmod(0o644)
     loaded.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True)
     report = scene_report.evaluate(loaded.eval(), data, normalise, args.seed)
     card = {

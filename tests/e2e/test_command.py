@@ -1,21 +1,18 @@
-"""End to end: the real command in a process of its own, with the pocket pack and no network."""
+"""End to end: the real command in a process of its own, no network, and a pack of tiny random
+networks, so that nothing here depends on what the shipped weights know."""
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 import wave
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.devices.sample import sample_photo
 from tests import media
+from tests.command import describe, engine, one, session
 
-ROOT = Path(__file__).parents[2]
 FIELDS = {
     "session": {"version", "mode", "language", "source", "models"},
     "obstacle": {
@@ -36,43 +33,6 @@ FIELDS = {
         "peak_gpu_memory_mb", "errors",
     },
 }  # fmt: skip
-
-
-def engine(
-    *overrides: str, module: str = "engine", **options: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would, hubs off, no terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *overrides],
-        cwd=ROOT,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-        **options,
-    )
-
-
-def session(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "session.jsonl").read_text().splitlines()]
-
-
-def describe(tmp_path: Path, *overrides: str) -> list[dict[str, Any]]:
-    """Describe the street photo once, deterministically; return the session's records."""
-    done = engine(
-        "source=image", f"source.path={sample_photo()}", "source.realtime=false", "trigger=once",
-        "speech=wav", f"hydra.run.dir={tmp_path}", *overrides,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return session(tmp_path)
-
-
-def one(records: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    (record,) = [r for r in records if r["type"] == kind]
-    return record
 
 
 @pytest.fixture(scope="module")
@@ -100,20 +60,6 @@ def test_the_sample_writes_what_the_contract_says(sample: tuple[Path, str]) -> N
     assert summary["peak_memory_mb"] < 1536
 
 
-def test_the_sample_comes_out_right(sample: tuple[Path, str]) -> None:
-    folder, _ = sample
-    records = session(folder)
-    obstacles = [r for r in records if r["type"] == "obstacle"]
-    people = {r["track"] for r in obstacles if r["label"] == "person"}
-    assert len(people) >= 2
-    assert any(r["label"] in {"bus", "truck", "large vehicle"} for r in obstacles)
-    description = one(records, "description")
-    street = {"street", "road", "city buildings", "crosswalk", "pavement", "courtyard"}
-    assert description["scene"]["label"] in street
-    latency = description["latency_ms"]
-    assert latency["end_to_end"] > 0
-
-
 def test_the_sample_is_heard(sample: tuple[Path, str]) -> None:
     folder, _ = sample
     with wave.open(str(folder / "audio.wav")) as file:
@@ -124,7 +70,7 @@ def test_the_sample_is_heard(sample: tuple[Path, str]) -> None:
     assert len(samples) / rate > 5
     assert 0.02 < np.abs(samples).max() < 0.99
     heard = [r for r in session(folder) if r["type"] == "utterance" and r["started_t"] is not None]
-    assert {"alert", "answer"} <= {r["kind"] for r in heard}
+    assert "answer" in {r["kind"] for r in heard}
     for first, second in itertools.pairwise(heard):
         assert second["started_t"] >= first["ended_t"] - 0.05  # never two voices at once
 
@@ -141,16 +87,6 @@ def test_each_mode_answers_from_its_tier(tmp_path: Path, mode: str, tier: str) -
     assert description["tier"] == tier
     assert [beat["tier"] for beat in description["beats"]] == [tier]
     assert description["text"].endswith((".", "!", "?"))
-
-
-def test_the_full_description_is_grounded_in_the_street(tmp_path: Path) -> None:
-    text = one(describe(tmp_path, "mode=full"), "description")["text"].lower()
-    seen = ("man", "men", "woman", "women", "people", "person", "bus", "car", "truck", "pedestrian")
-    words = set(text.replace(".", " ").replace(",", " ").split())
-    assert words & set(seen), text
-    wrong = {"dog", "dogs", "cat", "horse", "bird", "cow", "sheep", "pizza", "cake", "food", "table",
-             "chair", "couch", "bed"}  # fmt: skip
-    assert not words & wrong, text
 
 
 def test_spanish_is_spanish(tmp_path: Path) -> None:
@@ -232,16 +168,7 @@ def test_the_doctor_says_what_is_here() -> None:
 
 
 def test_a_pull_without_a_network_ends_in_one_line(tmp_path: Path) -> None:
-    blocked = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-    done = subprocess.run(
-        [sys.executable, "-m", "models", "pull"],
-        cwd=ROOT,
-        env=os.environ | blocked | {"SCENE_ARIA_HOME": str(tmp_path)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    blocked = {"HTTPS_PROXY": "http://127.0.0.1:9", "SCENE_ARIA_HOME": str(tmp_path)}
+    done = engine("pull", module="models", env=blocked)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

@@ -1,14 +1,25 @@
 """Unit: pixels to metres and degrees. The ancestor's mistakes are impossible here."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.classes import KINDS, UNKNOWN, kind_of
-from engine.geometry import bearing_deg, distance, pinhole, side_of
-from engine.types import Box
+from engine.geometry import (
+    bearing_deg,
+    clipped,
+    cut_sides,
+    distance,
+    fit_line,
+    is_usable,
+    pinhole,
+    resized,
+    side_of,
+)
+from engine.types import Box, Intrinsics
 
 PERSON = KINDS["person"]
 SIDES_PX = st.integers(32, 4000)
@@ -97,3 +108,130 @@ def test_an_unknown_class_is_placed_with_doubt() -> None:
     assert kind_of("flying saucer") is UNKNOWN
     found = distance(Box(300, 200, 340, 280), UNKNOWN, pinhole(640, 480, 70))
     assert found.sigma_m / found.distance_m > 0.5
+
+
+def project(label: str, right_m: float, ahead_m: float, camera: Intrinsics) -> Box:
+    """The box of an upright thing, at eye level."""
+    kind = kind_of(label)
+    x = camera.cx + camera.fx * right_m / ahead_m
+    half_w = camera.fx * kind.width_m / ahead_m / 2
+    half_h = camera.fy * kind.height_m / ahead_m / 2
+    return Box(x - half_w, camera.cy - half_h, x + half_w, camera.cy + half_h)
+
+
+@given(left=st.integers(0, 250), right=st.integers(400, 640))
+@settings(deadline=None)
+def test_a_crop_moves_the_camera_and_not_the_world(left: int, right: int) -> None:
+    camera = pinhole(640, 480, 70)
+    cropped = replace(camera, cx=camera.cx - left, width=right - left)
+    box = Box(300, 100, 350, 300)
+    moved = Box(box.x1 - left, box.y1, box.x2 - left, box.y2)
+    assert bearing_deg(moved.centre_x, cropped) == pytest.approx(bearing_deg(box.centre_x, camera))
+    assert side_of(moved, cropped) == side_of(box, camera) == "ahead"
+
+
+def test_a_scaled_picture_gives_the_same_bearing_and_distance() -> None:
+    camera = pinhole(640, 480, 70)
+    box, big = Box(400, 100, 450, 300), Box(1200, 300, 1350, 900)
+    scaled = resized(camera, 1920, 1440)
+    assert bearing_deg(big.centre_x, scaled) == pytest.approx(bearing_deg(box.centre_x, camera))
+    assert distance(big, PERSON, scaled).distance_m == pytest.approx(
+        distance(box, PERSON, camera).distance_m
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "side"),
+    [
+        (Box(310, 100, 330, 300), "ahead"),
+        (Box(0, 100, 100, 300), "left"),
+        (Box(540, 100, 640, 300), "right"),
+        (Box(0, 0, 400, 480), "ahead"),  # a bus: its centre is on the left, but it bars the way
+        (Box(240, 0, 640, 480), "ahead"),
+        (Box(100, 100, 320, 300), "left"),  # ends where straight ahead begins
+    ],
+)
+def test_side_by_bearing_and_cover(box: Box, side: str) -> None:
+    assert side_of(box, pinhole(640, 480, 70)) == side
+
+
+@pytest.mark.parametrize("label", ["person", "car", "chair", "bottle", "door"])
+@pytest.mark.parametrize("right_m", [0.0, -1.5])
+@pytest.mark.parametrize("ahead_m", [4.0, 6.0, 9.0])
+def test_distance_is_metres_on_the_ground(label: str, right_m: float, ahead_m: float) -> None:
+    camera = pinhole(1280, 960, 70)
+    box = clipped(project(label, right_m, ahead_m, camera), 1280, 960)
+    found = distance(box, kind_of(label), camera)
+    assert found.distance_m == pytest.approx(math.hypot(right_m, ahead_m))
+
+
+def test_corners_are_not_a_size() -> None:
+    """Read as x, y, width, height this box would be 300 px tall; it is 200."""
+    camera = pinhole(640, 480, 70)
+    found = distance(Box(270, 100, 370, 300), PERSON, camera)
+    assert found.distance_m == pytest.approx(camera.fy * PERSON.height_m / 200)
+
+
+@given(
+    label=st.sampled_from([*KINDS, "never heard of"]),
+    x=st.floats(0, 640),
+    y=st.floats(0, 480),
+    aspect=st.floats(0.05, 20),
+    heights=st.tuples(st.floats(1, 2000), st.floats(1, 2000)),
+)
+@settings(deadline=None)
+def test_nearer_never_sounds_farther_wherever_the_border_cuts(
+    label: str, x: float, y: float, aspect: float, heights: tuple[float, float]
+) -> None:
+    camera, kind = pinhole(640, 480, 70), kind_of(label)
+    far, near = (
+        distance(
+            clipped(Box(x - h * aspect / 2, y - h / 2, x + h * aspect / 2, y + h / 2), 640, 480),
+            kind,
+            camera,
+        ).distance_m
+        for h in sorted(heights)
+    )
+    assert near <= far * (1 + 1e-9)
+
+
+def test_a_person_cut_at_the_knees_is_placed_by_the_width() -> None:
+    camera = pinhole(640, 480, 70)
+    box = clipped(project("person", 0.0, 1.0, camera), 640, 480)
+    assert cut_sides(box, camera) == (False, True)
+    found = distance(box, PERSON, camera)
+    by_height = camera.fy * PERSON.height_m / box.height
+    assert abs(found.distance_m - 1.0) < by_height - 1.0
+    assert abs(found.distance_m - 1.0) < 2 * found.sigma_m
+
+
+@given(st.tuples(*[st.floats(allow_nan=True, allow_infinity=True)] * 4), SIDES_PX, SIDES_PX)
+@settings(deadline=None)
+def test_any_box_is_clipped_into_the_picture(
+    corners: tuple[float, float, float, float], width: int, height: int
+) -> None:
+    box = clipped(Box(*corners), width, height)
+    assert 0 <= box.x1 <= box.x2 <= width
+    assert 0 <= box.y1 <= box.y2 <= height
+
+
+@pytest.mark.parametrize("focal", [0.0, -500.0, math.nan, math.inf, 1e-300])
+def test_a_broken_calibration_is_not_used(focal: float) -> None:
+    assert not is_usable(Intrinsics(focal, 500.0, 320.0, 240.0, 640, 480))
+    assert is_usable(pinhole(640, 480, 70))
+
+
+def test_a_line_is_found_and_never_surer_than_the_noise() -> None:
+    line = fit_line([(t / 10, 5.0 - 2.0 * t / 10) for t in range(11)], 1.0, 0.1)
+    assert line.value == pytest.approx(3.0)
+    assert line.slope == pytest.approx(-2.0)
+    assert line.slope_error == pytest.approx(0.1 / math.sqrt(1.1))
+    assert fit_line([(0.0, 4.0)], 0.0, 0.1).slope_error == math.inf
+
+
+def test_every_kind_is_sane() -> None:
+    for label, kind in {**KINDS, "?": UNKNOWN}.items():
+        assert 0.05 <= kind.height_m <= 12, label
+        assert 0.05 <= kind.width_m <= 40, label
+        assert 0 < kind.spread <= UNKNOWN.spread, label
+        assert 0 < kind.hazard <= PERSON.hazard == 1, label
