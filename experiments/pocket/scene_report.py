@@ -60,11 +60,11 @@ def measure(hits: Array, seed: int) -> dict[str, Any]:
     }
 
 
-def evaluate(
-    net: Any, data: SceneData, normalise: Callable[[Tensor], Tensor], seed: int
-) -> dict[str, Any]:
-    """All figures, the temperature, and the confusion matrix [L, L] (rows are the truth)."""
-    logits = logits_of(net, data, normalise)
+def evaluate(logits: Tensor, data: SceneData, seed: int) -> dict[str, Any]:
+    """All figures, the temperature, and the confusion matrix [L, L] (rows are the truth).
+
+    `logits` [V, L] are those of the val images, in their order.
+    """
     truth = data.scene[data.val]
     temperature = fit_temperature(logits, torch.from_numpy(truth))
     before, after = (torch.softmax(logits / t, 1).numpy() for t in (1.0, temperature))

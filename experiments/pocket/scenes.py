@@ -230,7 +230,8 @@ def export(args: argparse.Namespace) -> None:
     loaded: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS), inference_mode=True)
     path.chmod(0o644)
     loaded.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True)
-    report = scene_report.evaluate(loaded.eval(), data, normalise, args.seed)
+    logits = scene_report.logits_of(loaded.eval(), data, normalise)
+    report = scene_report.evaluate(logits, data, args.seed)
     card = {
         "name": "fastvit_t8-pocket",
         "version": 0,
@@ -265,7 +266,8 @@ def main() -> None:
     else:
         net, _ = trained_model(args.work)
         data = load(require_data(args.data), args.work, args.threads)
-        report = scene_report.evaluate(net, data, normalise, args.seed)
+        logits = scene_report.logits_of(net, data, normalise)
+        report = scene_report.evaluate(logits, data, args.seed)
         print(scene_report.summary(report))
 
 
