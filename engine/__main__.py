@@ -38,13 +38,16 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
     failure: RunError | None = None
     interrupted = False
     with build.session(config, folder, screen) as parts:
+        scorer = build.build_scorer(config, parts)
         try:
-            build.build_loop(config, parts).run()
+            build.build_loop(config, parts, scorer).run()
         except RunError as error:
             failure = error
         except KeyboardInterrupt:
             interrupted = True
-        summary = parts.trace.close(peak_gpu_memory_mb=build.peak_gpu_memory_mb())
+        summary = parts.trace.close(
+            scorer.quality() if scorer else None, build.peak_gpu_memory_mb()
+        )
     screen.last(summary, folder, sorted(p.name for p in folder.iterdir() if p.is_file()))
     if interrupted:
         raise KeyboardInterrupt

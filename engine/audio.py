@@ -70,6 +70,7 @@ class Audio:
         self._reports: list[Callable[[float], None]] = []
         self._gap = 0  # samples until the next callout may begin
         self._duck = 1.0  # the earcons' gain where the last block ended
+        self._expecting_until_s = -math.inf
         self._free_s = -math.inf  # when the last words ended
 
     @property
@@ -93,6 +94,12 @@ class Audio:
         """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`)."""
         with self._lock:
             self._drop(self._turns.add(utterance), "superseded")
+
+    def expect_answer(self, until_s: float) -> None:
+        """The wearer has asked: callouts that are not critical wait for the answer, which names
+        hazards first, but no longer than `until_s`."""
+        with self._lock:
+            self._expecting_until_s = until_s
 
     def stop(self, *kinds: Kind) -> None:
         """Silence these kinds (all where none is named) within one block; drop what waits."""
@@ -142,7 +149,11 @@ class Audio:
         self._drop(late, "stale")
         self._sounds += [self._begin(u) for u in self._turns.take(lambda u: not u.text)]
         if self._speaking is None:
-            chosen = self._turns.next(gap_over=self._gap == 0)
+            chosen = self._turns.next(
+                gap_over=self._gap == 0, answer_first=now_s < self._expecting_until_s
+            )
+            if chosen is not None and chosen.kind == "answer":
+                self._expecting_until_s = -math.inf
             self._speaking = None if chosen is None else self._begin(chosen)
         elif self._turns.interrupts(self._speaking.utterance):
             self._speaking.cut = "superseded"

@@ -10,6 +10,7 @@ from engine.audio import advance, drain
 from engine.clock import VirtualClock
 from engine.errors import FrameSkipped, SourceLost
 from engine.parts import ALARM_PRIORITY, Parts
+from engine.scoring import Scorer
 from engine.triggers import Every
 from engine.types import Health, Request
 from engine.understand import look, stages_ms
@@ -18,9 +19,12 @@ from engine.understand import look, stages_ms
 class Batch:
     """Runs a session deterministically. `run` raises SourceLost when a file breaks off."""
 
-    def __init__(self, parts: Parts, clock: VirtualClock, related: bool) -> None:
+    def __init__(
+        self, parts: Parts, clock: VirtualClock, related: bool, scorer: Scorer | None
+    ) -> None:
         self._parts = parts
         self._clock = clock
+        self._scorer = scorer
         self._related = related  # whether a picture follows from the one before, as in a video
 
     def run(self) -> None:
@@ -67,7 +71,10 @@ class Batch:
                 parts.audio.supersede_answers()
                 description = parts.answerer.answer(request, glance)
                 parts.trace.description(description)
-                parts.screen.description(description, time_s)
+                if self._scorer is not None:
+                    self._scorer.add(parts.source.truth(frame.seq), glance, description)
+                else:
+                    parts.screen.description(description, time_s)
             if isinstance(parts.trigger, Every):
                 drain(parts.audio, parts.sink, self._clock)
                 shift_s = max(shift_s, self._clock.now() - frame.time_s + shift_s)

@@ -25,6 +25,7 @@ from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
 from engine.ports import Clock, Describer, Detector, Router, SceneClassifier, Sink, Source, Voice
+from engine.scoring import Scorer
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.triggers import ByHand, Every, Interval, Once, Trigger
@@ -289,12 +290,20 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         yield parts
 
 
-def build_loop(config: Config, parts: Parts) -> Live | Batch:
+def build_scorer(config: Config, parts: Parts) -> Scorer | None:
+    """What scores a dataset against its labels; None for any other source."""
+    if config.source.name != "dataset":
+        return None
+    language = cast(Language, config.language)
+    return Scorer(parts.detector.labels, language, config.source.hfov_deg)
+
+
+def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
     """The live loops in real time, or the batch in virtual time."""
     if config.source.realtime:
         return Live(parts)
     related = config.source.name not in ("folder", "dataset")
-    return Batch(parts, cast(VirtualClock, parts.timeline), related)
+    return Batch(parts, cast(VirtualClock, parts.timeline), related, scorer)
 
 
 def peak_gpu_memory_mb() -> float | None:

@@ -9,6 +9,7 @@ Each device and model lives in one thread. Nothing here chooses anything: `build
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from engine.audio import speak
 from engine.devices.keyboard import Keyboard
@@ -20,6 +21,7 @@ from engine.understand import look, stages_ms
 from engine.wording import StatusKey
 
 STALLED_S = 2.0  # a live camera silent for this long is said to be lost
+EXPECT_S = 1.5  # how long callouts that are not critical make way for an answer asked for
 POLL_S = 0.05
 
 
@@ -34,6 +36,7 @@ class Live:
         self._requests: Slot[Request] = Slot()
         self._stop = threading.Event()  # leave at once
         self._hush = threading.Event()  # the speaking thread may end
+        self._hushed = threading.Event()  # the wearer wants no more of the answer under way
         self._watched = threading.Event()  # the last frame has been looked at
         self._answered = 0  # how many requests have been dealt with or overtaken
         self._last: Description | None = None
@@ -70,7 +73,9 @@ class Live:
 
     def ask(self, trigger: str) -> None:
         """The wearer asks, now."""
-        self._requests.put(Request(self._parts.next_id(), trigger, asked_s=self._parts.wall.now()))
+        parts = self._parts
+        self._requests.put(Request(parts.next_id(), trigger, asked_s=parts.wall.now()))
+        parts.audio.expect_answer(parts.timeline.now() + EXPECT_S)
 
     def _finished(self) -> bool:
         return (
@@ -180,18 +185,20 @@ class Live:
             if request is None:
                 continue
             asked = self._requests.version
+            self._hushed.clear()
             glance = self._glance()
             if glance is not None:
                 self._parts.audio.supersede_answers()
                 description = self._parts.answerer.answer(
-                    request,
-                    glance,
-                    lambda seen=asked: self._requests.version > seen,  # type: ignore[misc]
+                    request, glance, partial(self._overtaken, asked)
                 )
                 self._last = description
                 self._parts.trace.description(description)
                 self._parts.screen.description(description, self._parts.trace.elapsed_s())
             self._answered = asked
+
+    def _overtaken(self, asked: int) -> bool:
+        return self._hushed.is_set() or self._requests.version > asked
 
     def _glance(self) -> Glance | None:
         """The glance in hand; where the camera gives none, that is said instead of an old picture."""
@@ -217,6 +224,7 @@ class Live:
         if key == "\n":
             self.ask("keyboard")
         elif key == "s":
+            self._hushed.set()
             parts.audio.stop()
         elif key == "r":
             self._repeat()

@@ -42,16 +42,17 @@ class Turns:
         """Whether something critical waits and what is being said is not."""
         return not is_critical(speaking) and any(map(is_critical, self.waiting))
 
-    def next(self, gap_over: bool) -> Utterance | None:
-        """Remove and return whose turn it is to speak, or None while nobody may."""
-        chosen = self._choose(gap_over)
+    def next(self, gap_over: bool, answer_first: bool = False) -> Utterance | None:
+        """Remove and return whose turn it is to speak, or None while nobody may. `answer_first`:
+        an answer is expected, and only what is critical goes before it."""
+        chosen = self._choose(gap_over, answer_first)
         if chosen is not None:
             self.waiting.remove(chosen)
             if not is_critical(chosen):
                 self._answer = chosen.answer if chosen.kind == "answer" else None
         return chosen
 
-    def _choose(self, gap_over: bool) -> Utterance | None:
+    def _choose(self, gap_over: bool, answer_first: bool) -> Utterance | None:
         heads = self._heads()
         if not heads:
             return None
@@ -61,6 +62,8 @@ class Turns:
         for utterance in heads:
             if utterance.kind == "answer" and utterance.answer == self._answer is not None:
                 return utterance
+        if answer_first:
+            return next((u for u in heads if u.kind == "answer"), None)
         return best if gap_over or best.kind == "answer" else None
 
     def _heads(self) -> list[Utterance]:

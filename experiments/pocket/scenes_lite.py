@@ -48,7 +48,7 @@ def train_head(data: SceneData, seed: int) -> nn.Linear:
 def val_logits(head: nn.Linear, data: SceneData) -> Tensor:
     """Logits of the val images, [V, L], from the cached features."""
     logits: Tensor = head(torch.from_numpy(data.pooled[data.val].astype(np.float32)))
-    return logits
+    return logits.detach()
 
 
 def whole_model(head: nn.Linear) -> Any:

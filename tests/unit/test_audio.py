@@ -292,3 +292,21 @@ def test_callbacks_may_speak() -> None:
     audio.say(clause(1))
     drain(audio, stage.sink, stage.clock)
     assert [h.utterance.id for h in stage.heard] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("priority", "answer_at_s", "order"),
+    [(40.0, 0.3, [2, 1]), (80.0, 0.3, [1, 2]), (40.0, None, [1])],
+    ids=["a callout makes way", "a critical one does not", "and not for ever"],
+)
+def test_callouts_make_way_for_an_answer_asked_for(
+    priority: float, answer_at_s: float | None, order: list[int]
+) -> None:
+    stage = Stage()
+    stage.audio.expect_answer(1.0)
+    stage.audio.say(alert(1, priority))
+    if answer_at_s is not None:
+        stage.to(answer_at_s)
+        stage.audio.say(clause(2))
+    stage.drain()
+    assert stage.order() == order

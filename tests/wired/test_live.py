@@ -1,0 +1,263 @@
+"""Wired: the live loops with real threads, a fake camera and fake models, and no real time.
+
+The clock runs as fast as the loops wait for it, so that a minute of walking takes no minute.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.alerts import Warner
+from engine.answer import Answerer, Scribe
+from engine.audio import Audio
+from engine.clock import MonotonicClock
+from engine.errors import DescriberFailed, RunError, SourceLost
+from engine.locate import Locator
+from engine.loops import Live
+from engine.parts import Parts
+from engine.screen import Screen
+from engine.trace import Trace
+from engine.triggers import Once
+from engine.types import (
+    Box,
+    Description,
+    Detection,
+    Frame,
+    Health,
+    Heard,
+    ModelCard,
+    SceneClass,
+    Truth,
+)
+from engine.wording import Words
+from routers import Always, Rules
+from tests.stage import TapeSink, ToneVoice
+
+CARD = ModelCard("fake", "test", "cpu", "none", "none")
+IMAGE = np.zeros((48, 64, 3), np.uint8)
+IMAGE.flags.writeable = False
+
+
+class Camera:
+    """Gives `count` frames, then ends, or breaks."""
+
+    name = "camera"
+    live = False
+    fps = 50.0
+
+    def __init__(self, count: int = 5, breaks: bool = False) -> None:
+        self._left = count
+        self._count = count
+        self._breaks = breaks
+
+    def read(self) -> Frame | None:
+        if self._left == 0:
+            if self._breaks:
+                raise SourceLost("the camera was pulled out")
+            return None
+        self._left -= 1
+        seq = self._count - self._left - 1
+        return Frame(IMAGE, seq / self.fps, seq)
+
+    def truth(self, seq: int) -> Truth | None:
+        return None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def close(self) -> None: ...
+
+
+class Eyes:
+    """Sees one person ahead, and knows the scene."""
+
+    card = CARD
+    labels: tuple[str, ...] = ("person",)
+
+    def __init__(self, fails: bool = False) -> None:
+        self._fails = fails
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        if self._fails:
+            raise ValueError("a bug in an adapter")
+        return (Detection("person", 0.9, Box(28, 10, 36, 40), 1),)
+
+    def reset(self) -> None: ...
+
+    def classify(self, frame: Frame) -> SceneClass:
+        return SceneClass("street", 0.9, 0.1, False)
+
+
+class Pen:
+    """Describes in two clauses; or fails; or hangs until it is let go."""
+
+    card = CARD
+
+    def __init__(self, how: str = "well") -> None:
+        self._how = how
+        self.let_go = threading.Event()
+
+    def describe(
+        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+    ) -> Iterator[str]:
+        if self._how == "fails":
+            raise DescriberFailed("out of memory")
+        if self._how == "hangs":
+            self.let_go.wait()
+            return
+        if on_first_token is not None:
+            on_first_token()
+        yield "A man is here."
+        yield "A bus is behind him."
+
+
+class Bench:
+    """A live session over fakes, and all that it logged."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        camera: Camera | None = None,
+        eyes: Eyes | None = None,
+        pen: Pen | None = None,
+        mode: str = "auto",
+        beats: int = 2,
+        deadline_s: float = 5.0,
+    ) -> None:
+        clock = MonotonicClock()
+        self.heard: list[Heard] = []
+        self.health: list[Health] = []
+        self.descriptions: list[Description] = []
+        trace = Trace(folder, clock, clock)
+        audio = Audio(
+            ToneVoice(0.2),
+            on_started=trace.started,
+            on_heard=self.heard.append,
+            on_health=self.health.append,
+        )
+        numbers = iter(range(1, 10_000))
+        words = Words("en", "meters", "sides")
+        looking = eyes or Eyes()
+        self.scribe = Scribe(pen, clock) if pen else None
+        bench = self
+
+        class Kept(Trace):
+            def description(self, description: Description) -> None:
+                bench.descriptions.append(description)
+                super().description(description)
+
+        trace.__class__ = Kept
+        self.parts = Parts(
+            source=camera or Camera(),
+            detector=looking,
+            locator=Locator(70.0),
+            warner=Warner(words, 190, numbers.__next__),
+            answerer=Answerer(
+                mode=mode,
+                scenes=looking,
+                router=Rules(0.0) if mode == "auto" else Always("full", 0.5),
+                scribe=self.scribe,
+                words=words,
+                say=audio.say,
+                report=self.health.append,
+                next_id=numbers.__next__,
+                timeline=clock,
+                wall=clock,
+                beats=beats,
+                deadline_s=deadline_s,
+            ),
+            words=words,
+            audio=audio,
+            sink=TapeSink(),
+            trace=trace,
+            screen=Screen(),
+            trigger=Once(0.0),
+            listen_to_keys=False,
+            next_id=numbers.__next__,
+            timeline=clock,
+            wall=clock,
+            max_frames=None,
+            report=self.health.append,
+        )
+
+    def run(self) -> None:
+        try:
+            Live(self.parts).run()
+        finally:
+            if self.scribe is not None:
+                self.scribe.close()
+            self.parts.trace.close()
+
+
+def test_an_escalated_answer_has_two_beats(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pen=Pen())
+    bench.run()
+    (description,) = bench.descriptions
+    assert [beat.tier for beat in description.beats] == ["quick", "full"]
+    assert description.tier == "full"
+    assert description.text.endswith("A man is here. A bus is behind him.")
+    answers = [h.utterance.text for h in bench.heard if h.utterance.kind == "answer"]
+    assert len(answers) == 3  # the template, then clause by clause
+    assert not bench.health
+
+
+def test_with_one_beat_it_is_either_or(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pen=Pen(), beats=1)
+    bench.run()
+    assert [beat.tier for beat in bench.descriptions[0].beats] == ["full"]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("fails", "out of memory"), ("hangs", "answer.deadline_s")]
+)
+def test_a_describer_that_does_not_answer_is_answered_for(
+    tmp_path: Path, how: str, said: str
+) -> None:
+    pen = Pen(how)
+    bench = Bench(tmp_path, pen=pen, mode="full", deadline_s=0.05)
+    try:
+        bench.run()
+    finally:
+        pen.let_go.set()
+    (description,) = bench.descriptions
+    assert description.tier == "quick"
+    assert "erson" in description.text
+    assert [said in health.detail for health in bench.health] == [True]
+
+
+def test_a_camera_that_is_lost_is_said_and_ends_the_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, camera=Camera(3, breaks=True))
+    with pytest.raises(RunError, match="pulled out"):
+        bench.run()
+    assert any("lost the camera" in h.utterance.text for h in bench.heard)
+    assert bench.health[0].what == "camera"
+    assert bench.descriptions  # what was asked before is still answered
+
+
+def test_a_bug_in_an_adapter_is_said_and_ends_the_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, eyes=Eyes(fails=True))
+    with pytest.raises(RunError, match="a bug in an adapter"):
+        bench.run()
+    assert any(h.utterance.kind == "status" for h in bench.heard)
+
+
+def test_the_same_person_is_announced_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, camera=Camera(40), pen=Pen())
+    bench.run()
+    alerts = [h for h in bench.heard if h.utterance.kind == "alert"]
+    assert len(alerts) == 1
+
+
+def test_frames_that_nobody_looked_at_are_counted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, camera=Camera(20))
+    bench.parts = replace(bench.parts, max_frames=12)
+    bench.run()
+    frames = bench.parts.trace.close()["frames"]
+    assert frames["seen"] == 12
+    assert frames["processed"] + frames["dropped"] == 12
+    assert frames["processed"] >= 1
