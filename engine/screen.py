@@ -29,7 +29,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         with self._lock:
-            self.console.print(text)
+            self.console.print(text, soft_wrap=True)
 
     def loading(self) -> None:
         self.line("loading models ...")

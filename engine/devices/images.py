@@ -103,7 +103,8 @@ def decode_image(path: Path) -> Image:
             return frozen(np.asarray(_to_rgb(_upright(picture))))
     except InputError:
         raise
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, ImportError) as error:
+        # ImportError: Ultralytics, once imported, makes Pillow's open try HEIC's plugin last
         known = ", ".join(name.lower() for name in FORMATS)
         raise InputError(
             f"{path}: expected a picture ({known}), got something else or a broken header; "

@@ -142,8 +142,7 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = rate_at(progress)
         rows = rng.choice(len(records), BATCH, p=weights)
         batch = np.stack([shown[rng.integers(VIEWS), row] for row in rows]).astype(np.float32)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = loss_of(model, prefix, torch.from_numpy(batch), [said[row] for row in rows])
+        loss = loss_of(model, prefix, torch.from_numpy(batch), [said[row] for row in rows])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning, 1.0)

@@ -1,7 +1,7 @@
 """Trains, evaluates and exports the pocket scene classifier, a FastViT-T8.
 
-The student learns from scene labels and from EfficientNet-Lite0, which looks at the same crop: its
-features, and the scene probabilities of a small probe on them. Run with `--help`.
+The student learns from scene labels and from EfficientNet-Lite0, which has looked at the whole picture
+once: its features, and the scene probabilities of a small probe on them. Run with `--help`.
 """
 
 import argparse
@@ -22,14 +22,15 @@ from tqdm import tqdm
 
 from experiments.pocket import scene_report
 from experiments.pocket.data import add_common_arguments, require_data
-from experiments.pocket.scene_data import LABELS, TEACHER_PX, SceneData, load
-from experiments.pocket.teacher import WIDTH, FeatureExtractor, lite0
+from experiments.pocket.scene_data import LABELS, SceneData, load
+from experiments.pocket.teacher import WIDTH
 
 ARCHITECTURE = "fastvit_t8"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-FIRST_PX, LAST_PX = 96, 128
-"""Training starts with small pictures (twice as fast) and ends at the shipped size."""
-SMALL_SHARE = 0.7
+SIZES = ((0.5, 64), (0.8, 96), (1.0, 128))
+"""Up to which share of the time pictures have how many pixels a side: small ones, three times as fast,
+first; the shipped size last."""
+LAST_PX = SIZES[-1][1]
 BATCH = 32
 PEAK_RATE = 1.5e-3
 UNLABELLED_SHARE = 0.15
@@ -104,16 +105,15 @@ def sampler(data: SceneData, seed: int) -> Callable[[], np.ndarray]:
     return draw
 
 
-def augment(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Crops, stretches and mirrors uint8 [B, H, W, 3] alike for student and teacher.
+def augment(images: Tensor, size: int) -> Tensor:
+    """Crops, stretches, mirrors and relights uint8 [B, H, W, 3]: 0-1 pixels [B, 3, size, size].
 
-    Returns 0-1 pixels [B, 3, size, size], also changed in brightness and contrast, and
-    [B, 3, 224, 224], unchanged in both.
+    Crops keep most of the picture, because the teacher's features are of the whole.
     """
     pixels = images.permute(0, 3, 1, 2).float() / 255
-    batch = len(pixels)
-    area = torch.empty(batch).uniform_(0.5, 1.0)
-    stretch = torch.empty(batch).uniform_(-0.3, 0.3).exp()
+    batch, side = len(pixels), images.shape[1]
+    area = torch.empty(batch).uniform_(0.6, 1.0)
+    stretch = torch.empty(batch).uniform_(-0.25, 0.25).exp()
     width = (area * stretch).sqrt().clamp(max=1)
     height = (area / stretch).sqrt().clamp(max=1)
     theta = torch.zeros(batch, 2, 3)
@@ -121,18 +121,12 @@ def augment(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
     theta[:, 1, 1] = height
     theta[:, 0, 2] = (1 - width) * torch.empty(batch).uniform_(-1, 1)
     theta[:, 1, 2] = (1 - height) * torch.empty(batch).uniform_(-1, 1)
-    views = [
-        F.grid_sample(
-            pixels,
-            F.affine_grid(theta, [batch, 3, px, px], align_corners=False),
-            padding_mode="border",
-            align_corners=False,
-        )
-        for px in (size, TEACHER_PX)
-    ]
+    grid = F.affine_grid(theta, [batch, 3, side, side], align_corners=False)
+    view = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    if size != side:
+        view = F.interpolate(view, size, mode="bilinear", antialias=True)
     gain, shift = torch.empty(2, batch, 1, 1, 1).uniform_(-0.25, 0.25)
-    jittered = (views[0] - 0.5) * (1 + gain) + 0.5 + 0.5 * shift
-    return jittered.clamp(0, 1), views[1]
+    return ((view - 0.5) * (1 + gain) + 0.5 + 0.5 * shift).clamp(0, 1)
 
 
 def losses(outputs: tuple[Tensor, Tensor], scene: Tensor, soft: Tensor, feature: Tensor) -> Tensor:
@@ -157,7 +151,6 @@ def train(args: argparse.Namespace) -> None:
     data = load(require_data(args.data), args.work, args.threads)
     torch.manual_seed(args.seed)
     probe = train_probe(data, args.seed)
-    teacher = FeatureExtractor(lite0(), args.threads)
     student = Student().to(args.device).train()
     optimizer = torch.optim.AdamW(student.parameters(), PEAK_RATE, weight_decay=0.05)
     parts = {"student": student, "optimizer": optimizer}
@@ -168,12 +161,12 @@ def train(args: argparse.Namespace) -> None:
     bar = tqdm(total=round(args.minutes * 60), initial=round(seconds), unit="s", mininterval=5)
     started, saved = time.monotonic() - seconds, time.monotonic()
     while (progress := (time.monotonic() - started) / (60 * args.minutes)) < 1:
-        size = FIRST_PX if progress < SMALL_SHARE else LAST_PX
+        size = next(px for until, px in SIZES if progress < until)
         for group in optimizer.param_groups:
             group["lr"] = rate_at(progress)
         rows = draw()
-        pixels, view = augment(torch.from_numpy(data.images[rows]), size)
-        feature = torch.from_numpy(teacher(view.numpy()).mean(axis=(2, 3)))
+        pixels = augment(torch.from_numpy(data.images[rows]), size)
+        feature = torch.from_numpy(data.pooled[rows].astype(np.float32))
         targets = (torch.from_numpy(data.scene[rows]), probe(feature), feature)
         outputs = student(normalise(pixels.to(args.device)))
         loss = losses(outputs, *(target.to(args.device) for target in targets))
