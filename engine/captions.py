@@ -23,7 +23,9 @@ SIGMA_WORDS = 6.0  # of the penalty on a difference in length
 SYNONYMS: dict[Language, dict[str, str]] = {
     "en": {
         "person": "persons man men woman women child children kid kids boy boys girl girls baby "
-        "babies guy guys lady ladies toddler toddlers pedestrian pedestrians",
+        "babies guy guys lady ladies toddler toddlers pedestrian pedestrians crowd player players "
+        "cyclist cyclists biker bikers rider riders skateboarder surfer swimmer climber hiker hikers "
+        "skier snowboarder",
         "bicycle": "bike bikes",
         "motorcycle": "motorbike motorbikes",
         "car": "taxi taxis cab cabs",
