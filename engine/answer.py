@@ -22,7 +22,7 @@ from engine.types import (
     Tier,
     Utterance,
 )
-from engine.wording import Words
+from engine.wording import Words, sentences
 
 ANSWER_PRIORITY = 20.0  # on the scale of engine.alerts: status 10, answers 20, alerts from 30
 
@@ -238,14 +238,16 @@ class Answerer:
             return Done(self._wall.now(), DescriberFailed(detail))
 
     def utter(self, text: str, answer: int) -> None:
-        """Queue one part of the answer to the request with id `answer`."""
-        self._say(
-            Utterance(
-                id=self._next_id(),
-                kind="answer",
-                text=text,
-                priority=ANSWER_PRIORITY,
-                queued_s=self._timeline.now(),
-                answer=answer,
+        """Queue one part of the answer to the request with id `answer`, a sentence at a time: the
+        first is heard while the next are made, and what is cut off goes on with the sentence."""
+        for sentence in sentences(text):
+            self._say(
+                Utterance(
+                    id=self._next_id(),
+                    kind="answer",
+                    text=sentence,
+                    priority=ANSWER_PRIORITY,
+                    queued_s=self._timeline.now(),
+                    answer=answer,
+                )
             )
-        )

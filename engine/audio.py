@@ -1,43 +1,32 @@
-"""What waits to be heard, and the mix that is heard: priorities, deadlines, gaps, ducking.
+"""What waits to be heard, and when each of it is: priorities, deadlines, gaps, cuts.
 
-A pull mixer. Whoever owns the sink (`speak` live, `advance` and `drain` in a batch) asks `render`
-for one block after another, silence included, so that the sink gets just what a wearer would hear.
-Must not know: what an obstacle or an answer is, which voice or sink it has, what time it is.
+The one scheduler of all sound. A pull model: whoever owns the sink (`speak` live, `advance` and
+`drain` in a batch) asks `render` for one block after another, silence included, so that the sink gets
+just what a wearer would hear. Must not know: what an obstacle or an answer is, which voice or sink it
+has, what time it is, how samples are mixed.
 """
 
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
-from engine.earcons import WORDS_WIDTH, earcon, pan
+from engine.earcons import earcon
 from engine.errors import SpeechFailed
+from engine.hrtf import centre, spatialise
+from engine.mixer import Event, Mixer, Playing
 from engine.ports import Clock, Sink, Voice
 from engine.turns import Turns
 from engine.types import Drop, Health, Heard, Kind, Samples, Utterance
 
 BLOCK_S = 0.02
-FADE_S = 0.01
 GAP_S = 0.75  # between callouts, as in Soundscape
-DUCKED = 0.25  # what is left of an earcon under words, as in Soundscape
-CEILING = 0.97  # nothing louder reaches the sink
+AS_GOOD_AS_SAID_S = 0.15  # the breath after a clause, and its last consonant
 IDLE_BLOCKS = 500  # silence written at once, so that memory stays bounded
-
-
-@dataclass(slots=True, eq=False)
-class Playing:
-    """An utterance whose turn has come. `text` is what still has to be synthesised."""
-
-    utterance: Utterance
-    samples: Samples  # (n, 2): its earcon, then its words
-    text: str
-    words_at: int  # where in `samples` the words begin
-    position: int = 0
-    cut: Drop | None = None
-    started_s: float | None = None
 
 
 class Audio:
@@ -46,18 +35,22 @@ class Audio:
 
     `Turns` says who is next; what is late when its turn could come is dropped as stale. An
     utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
-    has started and is then cut counts as heard.
+    has started and is then cut counts as heard. What something critical cuts off, unless that was an
+    alert, is said again from its beginning, under a number of its own from `next_id`; an answer
+    comes clause by clause, so that this is the last clause's beginning.
     """
 
     def __init__(
         self,
         voice: Voice,
         *,
+        next_id: Callable[[], int],
         on_started: Callable[[Utterance, float], None],
         on_heard: Callable[[Heard], None],
         on_health: Callable[[Health], None],
     ) -> None:
         self._voice = voice
+        self._next_id = next_id
         self._on_started = on_started
         self._on_heard = on_heard
         self.on_health = on_health
@@ -65,11 +58,9 @@ class Audio:
         self.block_samples = round(BLOCK_S * self.sample_rate_hz)
         self._lock = threading.Lock()
         self._turns = Turns()
-        self._speaking: Playing | None = None
-        self._sounds: list[Playing] = []
+        self._mixer = Mixer(self.sample_rate_hz, self.block_samples)
         self._reports: list[Callable[[float], None]] = []
         self._gap = 0  # samples until the next callout may begin
-        self._duck = 1.0  # the earcons' gain where the last block ended
         self._expecting_until_s = -math.inf
         self._free_s = -math.inf  # when the last words ended
 
@@ -82,7 +73,7 @@ class Audio:
     def pending(self) -> int:
         """How many utterances wait or sound."""
         with self._lock:
-            return len(self._turns.waiting) + len(self._sounds) + (self._speaking is not None)
+            return len(self._turns.waiting) + len(self._mixer.playing)
 
     @property
     def idle(self) -> bool:
@@ -110,7 +101,7 @@ class Audio:
         self._silence(lambda u: u.kind == "answer", "superseded")
 
     def render(self, now_s: float) -> Samples:
-        """The next block, stereo (block_samples, 2), peak 0.97 at most.
+        """The next block, stereo (block_samples, 2), peak -1 dBFS at most.
 
         `now_s` is what deadlines are measured by. Follow with `handed`. Synthesises when a turn
         comes, which may take some 10 ms; a failure is reported and the rest goes on.
@@ -119,7 +110,7 @@ class Audio:
             if self._is_idle():
                 return self.rest(1)
             self._take_turns(now_s)
-            speaking = self._speaking
+            speaking = self._mixer.speaking
         # An earcon's first block goes out before its words exist: the sound is what is urgent.
         if speaking and speaking.text and (speaking.position or speaking.words_at == 0):
             self._add_words(speaking)
@@ -129,7 +120,7 @@ class Audio:
     def rest(self, blocks: int) -> Samples:
         """`blocks` blocks of silence at once, (n, 2). Only while idle."""
         self._gap = max(0, self._gap - blocks * self.block_samples)
-        self._duck = 1.0
+        self._mixer.rest()
         return np.zeros((blocks * self.block_samples, 2), dtype=np.float32)
 
     def handed(self, time_s: float) -> None:
@@ -142,21 +133,31 @@ class Audio:
     # whose turn (the lock is held)
 
     def _is_idle(self) -> bool:
-        return not (self._turns.waiting or self._speaking or self._sounds or self._reports)
+        return not (self._turns.waiting or self._mixer.playing or self._reports)
 
     def _take_turns(self, now_s: float) -> None:
         late = self._turns.take(lambda u: u.deadline_s is not None and now_s > u.deadline_s)
         self._drop(late, "stale")
-        self._sounds += [self._begin(u) for u in self._turns.take(lambda u: not u.text)]
-        if self._speaking is None:
+        self._mixer.sounds += [self._begin(u) for u in self._turns.take(lambda u: not u.text)]
+        speaking = self._mixer.speaking
+        if speaking is None:
             chosen = self._turns.next(
                 gap_over=self._gap == 0, answer_first=now_s < self._expecting_until_s
             )
-            if chosen is not None and chosen.kind == "answer":
+            if chosen is not None and chosen.kind == "answer" and chosen.resumes is None:
                 self._expecting_until_s = -math.inf
-            self._speaking = None if chosen is None else self._begin(chosen)
-        elif self._turns.interrupts(self._speaking.utterance):
-            self._speaking.cut = "superseded"
+            self._mixer.speaking = None if chosen is None else self._begin(chosen)
+        elif speaking.cut is None and self._turns.interrupts(speaking.utterance):
+            self._interrupt(speaking, now_s)
+
+    def _interrupt(self, speaking: Playing, now_s: float) -> None:
+        """Make way for something critical, and queue what it cuts off again; but not an alert, which
+        is about a moment that has passed."""
+        speaking.cut = "interrupted"
+        said = speaking.utterance
+        least = AS_GOOD_AS_SAID_S * self.sample_rate_hz
+        if said.kind != "alert" and (speaking.left is None or speaking.left > least):
+            self._turns.put_back(replace(said, id=self._next_id(), queued_s=now_s, resumes=said.id))
 
     def _begin(self, utterance: Utterance) -> Playing:
         sound = np.zeros((0, 2), dtype=np.float32)
@@ -169,10 +170,12 @@ class Audio:
     def _drop(self, utterances: list[Utterance], reason: Drop) -> None:
         self._reports += [partial(self._report_dropped, u, reason) for u in utterances]
 
-    def _silence(self, applies: Callable[[Utterance], bool], reason: Drop) -> None:
+    def _silence(
+        self, applies: Callable[[Utterance], bool], reason: Literal["superseded", "cancelled"]
+    ) -> None:
         with self._lock:
             self._drop(self._turns.take(applies), reason)
-            for playing in (*self._sounds, *([self._speaking] if self._speaking else [])):
+            for playing in self._mixer.playing:
                 if applies(playing.utterance):
                     playing.cut = reason
 
@@ -189,65 +192,45 @@ class Audio:
             if not playing.words_at:
                 playing.cut = "cancelled"
             return
-        azimuth_deg = said.azimuth_deg if said.kind == "alert" else 0.0
-        words = pan(mono, azimuth_deg, WORDS_WIDTH)
+        # An alert's words come from where its sound came from; all else has no place.
+        words = (
+            spatialise(mono, said.azimuth_deg, self.sample_rate_hz)
+            if said.kind == "alert"
+            else centre(mono)
+        )
         playing.samples = np.concatenate([playing.samples, words])
 
     def _mix(self) -> Samples:
-        block = np.zeros((self.block_samples, 2), dtype=np.float32)
         self._gap = max(0, self._gap - self.block_samples)
-        speaking = self._speaking
-        words = speaking is not None and (
-            speaking.position + self.block_samples > speaking.words_at
-        )
-        duck = DUCKED if words else 1.0
-        if self._sounds:
-            ramp = np.linspace(self._duck, duck, self.block_samples, dtype=np.float32)
-            gain = ramp[:, np.newaxis]
-            self._sounds = [s for s in self._sounds if not self._add(block, s, gain)]
-        self._duck = duck
-        if speaking is not None and self._add(block, speaking, None):
-            self._speaking = None
-        return np.clip(block, -CEILING, CEILING, out=block)
-
-    def _add(self, block: Samples, playing: Playing, gain: Samples | None) -> bool:
-        """Mix the next part of `playing` into `block` (n, 2); return whether that was its end."""
-        if playing.cut is not None and playing.position == 0:
-            self._reports.append(partial(self._report_dropped, playing.utterance, playing.cut))
-            return True
-        if playing.position == 0:
-            self._reports.append(partial(self._report_started, playing))
-        part = playing.samples[playing.position : playing.position + len(block)]
-        if playing.cut is not None:
-            part = part[: round(FADE_S * self.sample_rate_hz)]
-            part = part * np.linspace(1.0, 0.0, len(part), dtype=np.float32)[:, np.newaxis]
-        count = len(part)
-        block[:count] += part if gain is None else part * gain[:count]
-        playing.position += count
-        if playing.cut is None and (playing.text or playing.position < len(playing.samples)):
-            return False
-        if playing.utterance.text and playing.utterance.kind != "answer":
-            self._gap = round(GAP_S * self.sample_rate_hz) - (len(block) - count)
-        self._reports.append(partial(self._report_ended, playing, count / self.sample_rate_hz))
-        return True
+        block, events = self._mixer.block()
+        for event in events:
+            said = event.playing.utterance
+            if event.what == "ended" and said.text and said.kind != "answer":
+                self._gap = round(GAP_S * self.sample_rate_hz) - (len(block) - event.at)
+            self._reports.append(partial(self._report, event))
+        return block
 
     # what is reported, with the moment at which the block was handed over
 
     def _report_dropped(self, utterance: Utterance, reason: Drop, _time_s: float) -> None:
         self._on_heard(Heard(utterance, None, None, reason))
 
-    def _report_started(self, playing: Playing, time_s: float) -> None:
-        # A late loop hands several blocks over at once; words still begin after earlier words end.
-        started_s = max(time_s, self._free_s) if playing.utterance.text else time_s
-        playing.started_s = started_s
-        self._on_started(playing.utterance, started_s)
-
-    def _report_ended(self, playing: Playing, offset_s: float, time_s: float) -> None:
-        started_s = time_s if playing.started_s is None else playing.started_s
-        ended_s = max(started_s, time_s + offset_s)
-        if playing.utterance.text:
-            self._free_s = ended_s
-        self._on_heard(Heard(playing.utterance, started_s, ended_s))
+    def _report(self, event: Event, time_s: float) -> None:
+        playing = event.playing
+        said = playing.utterance
+        if event.what == "dropped":
+            reason: Drop = "cancelled" if playing.cut == "cancelled" else "superseded"
+            self._report_dropped(said, reason, time_s)
+        elif event.what == "began":
+            # A late loop hands several blocks over at once; words still follow earlier words' end.
+            playing.started_s = max(time_s, self._free_s) if said.text else time_s
+            self._on_started(said, playing.started_s)
+        else:
+            started_s = time_s if playing.started_s is None else playing.started_s
+            ended_s = max(started_s, time_s + event.at / self.sample_rate_hz)
+            if said.text:
+                self._free_s = ended_s
+            self._on_heard(Heard(said, started_s, ended_s, cut=playing.cut))
 
 
 def advance(audio: Audio, sink: Sink, clock: Clock, time_s: float) -> None:

@@ -20,6 +20,7 @@ from engine.audio import Audio
 from engine.batch import Batch
 from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config
+from engine.earcons import prepare
 from engine.errors import MissingPart
 from engine.locate import Locator
 from engine.loops import Live
@@ -217,6 +218,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         trigger, keys = build_trigger(config, source)
 
         screen.loading()
+        prepare(voice.sample_rate_hz)
         with ThreadPoolExecutor(1) as pool:  # the voice warms up while the models load
             warm = pool.submit(voice.synthesise, words.status("ready"))
             models = build_models(config)
@@ -230,8 +232,10 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             trace.health(health)
             screen.health(health)
 
-        audio = Audio(voice, on_started=started, on_heard=trace.heard, on_health=report)
         next_id = itertools.count(1).__next__
+        audio = Audio(
+            voice, next_id=next_id, on_started=started, on_heard=trace.heard, on_health=report
+        )
         # FastVLM answers in English; a Spanish session is not given half a sentence of it.
         speaks = models.describer is not None and config.language == "en"
         scribe = Scribe(models.describer, wall) if models.describer and speaks else None

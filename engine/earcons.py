@@ -1,88 +1,81 @@
-"""Short synthesised sounds, and where they seem to come from.
+"""Short synthesised sounds: what they say without a word.
 
-Pure numpy. Knows nothing of queues, sinks or words; `to_stereo` is the one place where a direction
-becomes two ears, so that measured head-related transfer functions can take its place.
+The direction is heard (`engine.hrtf`), distance is level and the rate of pulses, urgency is timbre.
+Pure numpy; knows nothing of queues, sinks or words.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
+from engine.hrtf import spatialise
+from engine.loudness import EARCON_LUFS, EARCON_PEAK, brought_to
 from engine.types import EarconName, Samples
 
-PEAK = 0.25  # -12 dBFS: well under speech, so that traffic stays audible
-HEAD_RADIUS_M = 0.0875  # Woodworth's spherical head
-SPEED_OF_SOUND_M_S = 343.0
-EARCON_WIDTH = 0.7  # at 90 degrees the far ear is 12 dB down, as with a head and not as with a wall
-WORDS_WIDTH = 0.3
+NEAR_M = 1.0  # at this distance and nearer: loudest and fastest
 QUIETEST = 0.2  # -14 dB, reached at 5 m: farther sounds stay audible
-
-
-def pan(mono: Samples, azimuth_deg: float, width: float) -> Samples:
-    """Constant-power panning of mono (n,) to stereo (n, 2).
-
-    `azimuth_deg` is 0 ahead and positive to the right; behind is heard as in front. `width` 0 keeps
-    all in the middle, 1 silences the far ear at 90 degrees.
-    """
-    lateral = float(np.sin(np.radians(azimuth_deg)))
-    angle = np.pi / 4 * (1.0 + width * lateral)
-    gains = np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
-    return mono[:, np.newaxis] * gains
-
-
-def interaural_delay_s(azimuth_deg: float) -> float:
-    """How much later the far ear hears: (a / c) (theta + sin theta), 0.66 ms at the side.
-    Woodworth, Experimental Psychology (1938). `theta` is the lateral angle, so behind equals front."""
-    theta = float(np.arcsin(abs(np.sin(np.radians(azimuth_deg)))))
-    return HEAD_RADIUS_M / SPEED_OF_SOUND_M_S * (theta + float(np.sin(theta)))
-
-
-def to_stereo(mono: Samples, azimuth_deg: float, sample_rate_hz: int) -> Samples:
-    """Mono (n,) as heard from `azimuth_deg`, stereo (m, 2): the far ear is weaker and later."""
-    delay = interaural_delay_s(azimuth_deg) * sample_rate_hz
-    longer = len(mono) + int(np.ceil(delay))
-    stereo = pan(np.pad(mono, (0, longer - len(mono))), azimuth_deg, EARCON_WIDTH)
-    far = 0 if np.sin(np.radians(azimuth_deg)) > 0 else 1
-    at = np.arange(longer)
-    stereo[:, far] = np.interp(at - delay, at, stereo[:, far], left=0.0)
-    return stereo
+FASTEST_S, SLOWEST_S = 0.06, 0.18  # from pulse to pulse: 17 to 6 a second
+FAR_M = 5.0  # at this distance and farther: slowest
+PULSES: dict[EarconName, int] = {"obstacle": 2, "urgent": 2, "listening": 1}
+RAMP_S = 0.002  # no click at either end
 
 
 def level(distance_m: float | None) -> float:
     """Gain for a source `distance_m` away: sound pressure falls as 1/r from 1 m (None is 1 m)."""
-    return 1.0 if distance_m is None else max(QUIETEST, 1.0 / max(1.0, distance_m))
+    return 1.0 if distance_m is None else max(QUIETEST, NEAR_M / max(NEAR_M, distance_m))
+
+
+def interval_s(distance_m: float | None) -> float:
+    """From the start of a pulse to that of the next, for a source `distance_m` away (None is 1 m):
+    linear between NEAR_M and FAR_M, as parking sensors do. What is nearer also comes to its words
+    sooner."""
+    share = (min(FAR_M, max(NEAR_M, distance_m or NEAR_M)) - NEAR_M) / (FAR_M - NEAR_M)
+    return FASTEST_S + (SLOWEST_S - FASTEST_S) * share
 
 
 def earcon(
     name: EarconName, azimuth_deg: float, distance_m: float | None, sample_rate_hz: int
 ) -> Samples:
-    """The earcon `name` from a place, stereo (n, 2), 150 ms at most, peak -12 dBFS at most."""
-    stereo = to_stereo(_timbre(name, sample_rate_hz), azimuth_deg, sample_rate_hz)
-    return stereo * np.float32(level(distance_m))
+    """The earcon `name` from a place, stereo (n, 2), 0.25 s at most; at 1 m its momentary loudness
+    is EARCON_LUFS. A pulse is kept once it has been made, so that the next costs a copy."""
+    pulse = _pulse(name, round(azimuth_deg) % 360, sample_rate_hz)
+    step = round(interval_s(distance_m) * sample_rate_hz)
+    starts = [step * count for count in range(PULSES[name])]
+    sound = np.zeros((starts[-1] + len(pulse), 2), dtype=np.float32)
+    for start in starts:
+        sound[start : start + len(pulse)] += pulse
+    return sound * np.float32(level(distance_m))
+
+
+def prepare(sample_rate_hz: int) -> None:
+    """Load the measurements and the meter and make the earcons straight ahead, before any is wanted."""
+    for name in PULSES:
+        earcon(name, 0.0, None, sample_rate_hz)
+
+
+@lru_cache(maxsize=256)
+def _pulse(name: EarconName, azimuth_deg: int, sample_rate_hz: int) -> Samples:
+    """One pulse from a direction, stereo (n, 2), read-only."""
+    pulse = spatialise(_timbre(name, sample_rate_hz), azimuth_deg, sample_rate_hz)
+    pulse.setflags(write=False)
+    return pulse
 
 
 @lru_cache(maxsize=16)
 def _timbre(name: EarconName, sample_rate_hz: int) -> Samples:
-    """The dry sound, mono (n,), peak PEAK."""
-    if name == "obstacle":
-        sound = _knock(sample_rate_hz)
-    elif name == "urgent":
-        pulse = _buzz(sample_rate_hz)
-        pause = np.zeros(round(0.015 * sample_rate_hz))
-        sound = np.concatenate([pulse, pause, pulse])
-    else:
-        sound = _rise(sample_rate_hz)
-    ramp = round(0.002 * sample_rate_hz)  # no click at either end
+    """One dry pulse, mono (n,), so loud that all of them together have EARCON_LUFS."""
+    make = {"obstacle": _knock, "urgent": _buzz, "listening": _rise}[name]
+    sound = make(sample_rate_hz).astype(np.float32)
+    ramp = round(RAMP_S * sample_rate_hz)
     sound[:ramp] *= np.linspace(0.0, 1.0, ramp)
     sound[-ramp:] *= np.linspace(1.0, 0.0, ramp)
-    result: Samples = (sound * (PEAK / np.abs(sound).max())).astype(np.float32)
-    result.setflags(write=False)
-    return result
+    share_db = 10.0 * float(np.log10(PULSES[name]))
+    return brought_to(sound, sample_rate_hz, EARCON_LUFS - share_db, EARCON_PEAK)
 
 
 def _knock(sample_rate_hz: int) -> np.ndarray:
     """A wooden knock: two low partials and a breath of noise, whose onset is easy to localise."""
-    t = np.arange(round(0.09 * sample_rate_hz)) / sample_rate_hz
+    t = np.arange(round(0.05 * sample_rate_hz)) / sample_rate_hz
     noise = np.random.default_rng(0).uniform(-1.0, 1.0, len(t))
     tone = np.sin(2 * np.pi * 620 * t) + 0.5 * np.sin(2 * np.pi * 1550 * t)
     knock: np.ndarray = tone * np.exp(-t / 0.02) + 0.5 * noise * np.exp(-t / 0.004)
@@ -90,8 +83,8 @@ def _knock(sample_rate_hz: int) -> np.ndarray:
 
 
 def _buzz(sample_rate_hz: int) -> np.ndarray:
-    """One bright pulse of odd harmonics; two of them mean danger."""
-    t = np.arange(round(0.055 * sample_rate_hz)) / sample_rate_hz
+    """A bright pulse of odd harmonics: danger."""
+    t = np.arange(round(0.045 * sample_rate_hz)) / sample_rate_hz
     buzz: np.ndarray = np.sum([np.sin(2 * np.pi * 988 * k * t) / k for k in (1, 3, 5)], axis=0)
     return buzz
 

@@ -196,6 +196,8 @@ class Trace:
                     "started_t": self._since(heard.started_s),
                     "ended_t": self._since(heard.ended_s),
                     "dropped": heard.dropped,
+                    "cut": heard.cut,
+                    "resumes": said.resumes,
                 },
             )
 

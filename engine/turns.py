@@ -16,8 +16,8 @@ class Turns:
 
     The next is: a critical one; else the next clause of the answer under way; else the highest
     priority, the earlier where equal. Clauses of one answer keep their order. Callouts (alerts,
-    statuses) wait for the gap after the last one, which only a critical one skips; while the
-    foremost waits, nothing lesser overtakes it.
+    statuses) and what goes on after a cut wait for the gap after the last callout, which only a
+    critical one skips; while the foremost waits, nothing lesser overtakes it.
     """
 
     def __init__(self) -> None:
@@ -30,6 +30,10 @@ class Turns:
         replaced = self.take(lambda u: _replaces(utterance, u))
         self.waiting.append(utterance)
         return replaced
+
+    def put_back(self, utterance: Utterance) -> None:
+        """Queue what was cut off before all that waits."""
+        self.waiting.insert(0, utterance)
 
     def take(self, applies: Callable[[Utterance], bool]) -> list[Utterance]:
         """Remove and return those for which `applies`."""
@@ -59,12 +63,16 @@ class Turns:
         best = max(heads, key=lambda u: u.priority)
         if is_critical(best):
             return best
-        for utterance in heads:
-            if utterance.kind == "answer" and utterance.answer == self._answer is not None:
-                return utterance
-        if answer_first:
-            return next((u for u in heads if u.kind == "answer"), None)
-        return best if gap_over or best.kind == "answer" else None
+        answers = [u for u in heads if u.kind == "answer"]
+        under_way = [u for u in answers if u.answer == self._answer is not None]
+        if under_way:
+            best = under_way[0]
+        elif answer_first:
+            if not answers:
+                return None
+            best = answers[0]
+        flows_on = best.kind == "answer" and best.resumes is None
+        return best if gap_over or flows_on else None
 
     def _heads(self) -> list[Utterance]:
         """All that may come next: of an answer, only its first clause."""

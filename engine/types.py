@@ -189,6 +189,7 @@ class Description:
 
 Kind = Literal["alert", "answer", "status"]
 Drop = Literal["stale", "superseded", "cancelled"]
+Cut = Literal["interrupted", "superseded", "cancelled"]
 EarconName = Literal["obstacle", "urgent", "listening"]
 
 
@@ -197,7 +198,9 @@ class Utterance:
     """Something to be heard: an earcon, then words; either may be empty.
 
     `deadline_s` is the moment after which it is no longer worth starting. `distance_m` sets an
-    earcon's level. `answer` is the request that it answers, so that its first sound can be timed.
+    earcon's level and the rate of its pulses. `answer` is the request that it answers, so that its
+    first sound can be timed. `resumes` is the utterance, cut off by something critical, that this one
+    says again.
     """
 
     id: int
@@ -210,16 +213,22 @@ class Utterance:
     earcon: EarconName | None = None
     distance_m: float | None = None
     answer: int | None = None
+    resumes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What became of an utterance: when its first sample went to the sink, or why it never did."""
+    """What became of an utterance: when its first sample went to the sink, or why it never did.
+
+    `cut` says why it ended before its end: `interrupted` by something critical, `superseded` by a
+    newer request, `cancelled` by the wearer.
+    """
 
     utterance: Utterance
     started_s: float | None
     ended_s: float | None
     dropped: Drop | None = None
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)

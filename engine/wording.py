@@ -53,6 +53,7 @@ StatusKey = Literal[
     "goodbye",
 ]
 
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-ZÁÉÍÓÚÑ¿¡])")
 _PLAIN_WORDS = re.compile(r"[a-z]{2,20}( [a-z]{2,20}){0,3}")
 
 
@@ -243,6 +244,11 @@ class Words:
         if self._labels_are_words and _PLAIN_WORDS.fullmatch(name):
             return Whereabouts("unlisted", name, sure)
         return Whereabouts("indoors" if scene.indoor else "outdoors", "", sure)
+
+
+def sentences(text: str) -> list[str]:
+    """`text` cut between its sentences, in English or Spanish; joined by blanks it is whole again."""
+    return [part for part in _BETWEEN_SENTENCES.split(" ".join(text.split())) if part]
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

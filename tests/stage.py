@@ -1,5 +1,6 @@
 """An Audio in virtual time with a voice, a sink and all that it reported: what audio tests share."""
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,10 +14,11 @@ from engine.types import Health, Heard, Samples, Utterance
 RATE_HZ = 8000
 BLOCK = round(RATE_HZ * BLOCK_S)
 LEVEL = 0.5
+AGAIN = 1000  # the first utterance that Audio itself numbers
 
 
 class ToneVoice:
-    """Says a constant for 0.1 s a word, so that every sample shows whether somebody speaks."""
+    """Says a square wave of 1 kHz for 0.1 s a word: every sample shows whether somebody speaks."""
 
     sample_rate_hz = RATE_HZ
 
@@ -27,7 +29,8 @@ class ToneVoice:
     def synthesise(self, text: str) -> Samples:
         if text == self.fails_on:
             raise SpeechFailed("no sound came")
-        return np.full(round(0.1 * RATE_HZ) * len(text.split()), self.level, dtype=np.float32)
+        at = np.arange(round(0.1 * RATE_HZ) * len(text.split()))
+        return np.where(at // 4 % 2, -self.level, self.level).astype(np.float32)
 
     def close(self) -> None: ...
 
@@ -65,6 +68,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.audio = Audio(
             self.voice,
+            next_id=itertools.count(AGAIN).__next__,
             on_started=lambda u, time_s: self.started.append((u.id, time_s)),
             on_heard=self.heard.append,
             on_health=self.health.append,

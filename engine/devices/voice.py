@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 
 from engine.errors import MissingPart, SpeechFailed
+from engine.loudness import VOICE_LUFS, VOICE_PEAK, brought_to
 from engine.types import Language, Samples
 
 VOICES: dict[Language, str] = {"en": "gmw/en-us", "es": "roa/es"}
 SAMPLE_RATE_HZ = 22050  # what pyttsx3's espeak driver writes
 ATTEMPTS = 3  # an empty file is rare, and the next attempt has always been whole
 SHORTEST_S = 0.03  # a letter takes longer to say
-LOUDNESS = 0.1  # RMS -20 dBFS
-PEAK = 0.7  # -3 dBFS
 FLOOR = 0.01  # of the peak: below it is silence
 LEAD_S, TAIL_S = 0.004, 0.1  # kept before and after; the tail is the breath between two clauses
 
@@ -120,8 +119,8 @@ class Pyttsx3Voice:
         self._kept = lru_cache(maxsize=128)(self._synthesise)
 
     def synthesise(self, text: str) -> Samples:
-        """Mono samples (n,), read-only, RMS -20 dBFS, peak -3 dBFS at most; none where nothing in
-        `text` can be said. Raises SpeechFailed."""
+        """Mono samples (n,), read-only, at VOICE_LUFS, peak VOICE_PEAK at most (engine.loudness);
+        none where nothing in `text` can be said. Raises SpeechFailed."""
         return self._kept(speakable(text))
 
     def close(self) -> None:
@@ -156,7 +155,8 @@ class Pyttsx3Voice:
             self._espeak.write(text, self._voice, self._rate_wpm, path)
         with wave.open(str(path), "rb") as file:
             raw = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-        return level_out(trim(raw.astype(np.float32) / np.float32(32768)))
+        samples = trim(raw.astype(np.float32) / np.float32(32768))
+        return brought_to(samples, SAMPLE_RATE_HZ, VOICE_LUFS, VOICE_PEAK)
 
 
 def speakable(text: str) -> str:
@@ -175,12 +175,3 @@ def trim(samples: Samples) -> Samples:
     missing = max(0, round(TAIL_S * SAMPLE_RATE_HZ) - (len(samples) - last))
     kept: Samples = samples[first : last + round(TAIL_S * SAMPLE_RATE_HZ)]
     return np.pad(kept, (0, missing))
-
-
-def level_out(samples: Samples) -> Samples:
-    """Mono (n,) at RMS -20 dBFS over what sounds, quieter where its peak would pass -3 dBFS."""
-    peak = float(np.abs(samples).max(initial=0.0))
-    if peak == 0.0:
-        return samples
-    rms = float(np.sqrt(np.mean(np.square(samples[np.abs(samples) > FLOOR * peak]))))
-    return (samples * min(LOUDNESS / rms, PEAK / peak)).astype(np.float32)

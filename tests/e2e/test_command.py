@@ -25,7 +25,7 @@ FIELDS = {
     },
     "utterance": {
         "id", "kind", "text", "priority", "azimuth_deg", "queued_t", "started_t", "ended_t",
-        "dropped",
+        "dropped", "cut", "resumes",
     },
     "health": {"what", "detail", "action"},
     "summary": {

@@ -10,8 +10,11 @@ import pytest
 from engine.audio import BLOCK_S, speak
 from engine.earcons import earcon
 from engine.errors import SpeechFailed
+from engine.hrtf import centre, spatialise
+from engine.loudness import CEILING
+from engine.mixer import Mixer, Playing
 from engine.types import Samples
-from tests.stage import BLOCK, LEVEL, RATE_HZ, Stage, TapeSink, ToneVoice, alert, clause, ping
+from tests.stage import BLOCK, RATE_HZ, Stage, TapeSink, ToneVoice, alert, clause, ping
 
 
 def test_stop_is_silence_within_one_block() -> None:
@@ -39,7 +42,7 @@ def test_an_earcon_is_ducked_to_a_quarter_under_words() -> None:
     stage.to(0.3)
     at = round(0.1 * RATE_HZ)
     with_words = stage.sink.tape[at : at + len(alone)]
-    words = np.float32(LEVEL * np.cos(np.pi / 4))
+    words = centre(stage.voice.synthesise("one two three four"))[at : at + len(alone)]
     assert np.allclose(with_words - words, 0.25 * alone, atol=1e-6)
     stage.to(2.0)
     stage.audio.say(ping(3, azimuth_deg=30.0))
@@ -53,12 +56,33 @@ def test_an_earcon_comes_before_its_words_and_words_lean_to_their_side() -> None
     stage.audio.say(alert(1, earcon="obstacle", azimuth_deg=90.0))
     stage.drain()
     sound = earcon("obstacle", 90.0, None, RATE_HZ)
+    words = spatialise(stage.voice.synthesise("car ahead"), 90.0, RATE_HZ)
     tape = stage.sink.tape
     assert np.allclose(tape[: len(sound)], sound, atol=1e-6)
-    left, right = tape[len(sound) : len(sound) + round(0.2 * RATE_HZ)].T
-    assert left.min() == pytest.approx(left.max())
-    assert 1.2 < right.mean() / left.mean() < 2.0
-    assert right.mean() ** 2 + left.mean() ** 2 == pytest.approx(LEVEL**2, rel=1e-3)
+    assert np.allclose(tape[len(sound) : len(sound) + len(words)], words, atol=1e-6)
+    left, right = np.sum(np.square(words), axis=0)
+    assert right > 2 * left > 0
+
+
+def test_what_is_too_loud_is_turned_down_at_once_and_up_again_slowly_and_keeps_its_shape() -> None:
+    def play(level: float) -> Playing:
+        tone = np.sin(2 * np.pi * 400 * np.arange(20 * BLOCK) / RATE_HZ, dtype=np.float32)
+        return Playing(ping(1), np.stack([level * tone, 0.5 * level * tone], axis=1), "", 0)
+
+    mixer = Mixer(RATE_HZ, BLOCK)
+    mixer.sounds = [play(0.5)]
+    calm = mixer.block()[0]
+    mixer.sounds.append(play(1.5))
+    loud = mixer.block()[0]
+    mixer.sounds.pop()
+    back = np.concatenate([mixer.block()[0] for _ in range(12)])
+    assert np.abs(calm).max() == pytest.approx(0.5, rel=0.01)
+    assert np.abs(loud).max() == pytest.approx(CEILING, rel=1e-3)
+    assert np.allclose(loud, calm * (loud.max() / calm.max()), atol=0.02)  # nothing is cut off
+    peaks = np.abs(back).reshape(12, -1).max(axis=1)
+    assert peaks[0] < 0.35  # still turned down
+    assert np.all(np.diff(peaks) > -1e-3)
+    assert peaks[-1] == pytest.approx(0.5, rel=0.01)
 
 
 def test_answers_are_in_the_middle() -> None:

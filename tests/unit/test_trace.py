@@ -1,6 +1,7 @@
 """Unit: the session log. What is on disk, whose sums agree, what happens when the disk is full."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,22 @@ def test_an_answer_that_was_never_heard_is_still_logged(
     trace.close()
     kinds = [r["type"] for r in records(tmp_path)]
     assert kinds == ["description", "utterance", "summary"]
+
+
+def test_a_cut_answer_and_what_resumes_it_are_two_records(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
+) -> None:
+    trace = Trace(tmp_path, *clocks)
+    trace.heard(Heard(answer(1, 7), 1.0, 1.5, cut="interrupted"))
+    trace.heard(Heard(replace(answer(9, 7), resumes=1), 3.0, 4.0))
+    summary = trace.close()
+    first, again = (r for r in records(tmp_path) if r["type"] == "utterance")
+    assert (first["id"], first["dropped"], first["cut"], first["resumes"]) == (
+        1, None, "interrupted", None,
+    )  # fmt: skip
+    assert (again["id"], again["dropped"], again["cut"], again["resumes"]) == (9, None, None, 1)
+    assert again["text"] == first["text"]
+    assert summary["utterances"] == {"spoken": 2, "dropped": 0}
 
 
 def test_the_summary_is_the_last_line_and_the_file(

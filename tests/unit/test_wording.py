@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.types import Glance, Obstacle, SceneClass
-from engine.wording import TEMPLATES, AlertLength, Words
+from engine.wording import TEMPLATES, AlertLength, Words, sentences
 from tests.glances import make_glance, make_obstacle, make_scene
 
 LANGUAGES, UNITS, DIRECTIONS = ("en", "es"), ("meters", "feet", "steps"), ("sides", "clock")
@@ -249,3 +249,21 @@ def test_clock_directions(bearing_deg: float, english: str, spanish: str) -> Non
         ALL["en", "meters", "clock"].alert(obstacle, "shortest") == said[0].upper() + said[1:] + "!"
     )
     assert ALL["es", "meters", "clock"].alert(obstacle, "shortest") == f"¡{spanish}!"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", []),
+        ("Nothing here.", ["Nothing here."]),
+        ("A bus ahead, 2.5 meters. You are on a street.", 2),
+        ("Una persona. ¿Dónde? ¡Ahí! Estás en una calle.", 4),
+        ("Look! A sign says no. 5 and nothing else", 2),
+    ],
+)
+def test_a_text_is_cut_between_its_sentences_and_nothing_is_lost(
+    text: str, parts: int | list[str]
+) -> None:
+    found = sentences(text)
+    assert " ".join(found) == text
+    assert found == parts if isinstance(parts, list) else len(found) == parts
