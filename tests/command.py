@@ -32,11 +32,14 @@ def session(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "session.jsonl").read_text().splitlines()]
 
 
-def describe(tmp_path: Path, *overrides: str) -> list[dict[str, Any]]:
+def describe(
+    tmp_path: Path, *overrides: str, env: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Describe the street photo once, deterministically; return the session's records."""
     done = engine(
         "source=image", f"source.path={sample_photo()}", "source.realtime=false", "trigger=once",
         "speech=wav", f"hydra.run.dir={tmp_path}", *overrides,
+        env=env,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
