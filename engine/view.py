@@ -26,7 +26,8 @@ class NoView:
 
 
 class BackgroundView:
-    """Hands events to a viewer in a thread of its own, which also opens and closes it.
+    """Hands events to a viewer in a thread of its own, which also opens and closes it. It begins with
+    the first event, so that what it has to report never comes before the session's own record.
 
     `show` may be called from any thread. It waits `patience_s` at most for room, 0 live, and counts
     what found none. A viewer that raises is reported once and then left alone.
@@ -50,7 +51,6 @@ class BackgroundView:
         self._thread = threading.Thread(
             target=self._run, args=(open_view,), name="view", daemon=True
         )
-        self._thread.start()
 
     def show(self, event: Shown, time_s: float) -> None:
         # pictures are given up first, since words are few and say more
@@ -59,6 +59,8 @@ class BackgroundView:
             if not self._changed.wait_for(lambda: self._has_room(room), self._patience_s):
                 self._missed += 1
             elif not (self._closing or self._over):
+                if self._thread.ident is None:
+                    self._thread.start()
                 self._waiting.append((event, time_s))
                 self._changed.notify_all()
 
@@ -69,6 +71,8 @@ class BackgroundView:
                 return
             self._closing = True
             self._changed.notify_all()
+            if self._thread.ident is None:
+                return
         self._thread.join(self._close_s)
         with self._changed:
             failed, self._over = self._over, True

@@ -123,6 +123,21 @@ def test_a_viewer_that_fails_is_reported_once_and_left_alone(how: str) -> None:
     assert "\n" not in found.detail
 
 
+def test_nothing_is_opened_before_there_is_something_to_show() -> None:
+    opened: list[str] = []
+
+    def refuse() -> View:
+        opened.append("opened")
+        raise OSError("no such folder")
+
+    health: list[Health] = []
+    view = BackgroundView(refuse, health.append)
+    assert not opened
+    view.close()
+    assert not opened
+    assert not health
+
+
 def test_what_comes_after_the_end_is_forgotten() -> None:
     case = Case(Notes())
     case.view.close()
@@ -130,6 +145,7 @@ def test_what_comes_after_the_end_is_forgotten() -> None:
     case.view.close()
     assert not case.notes.seen
     assert not case.health
+    case.view.close()
 
 
 def test_no_view_takes_everything() -> None:
