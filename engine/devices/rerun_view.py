@@ -113,9 +113,10 @@ class RerunView:
                 self._log(path, rr.Clear(recursive=False))
         self._draw_trails(seen, seconds)
         for item in seen:
-            self._number(f"tracks/distance_m/{item.track}", item.distance_m)
+            name = f"{item.label} {item.track}"  # a list is a path whose parts the SDK escapes
+            self._number(["tracks", "distance_m", name], item.distance_m)
             if item.ttc_s is not None:
-                self._number(f"tracks/ttc_s/{item.track}", item.ttc_s)
+                self._number(["tracks", "ttc_s", name], item.ttc_s)
         for stage, value_ms in stages_ms(glance.marks).items():
             self._number(f"latency/obstacle/{stage}", value_ms)
 
@@ -181,13 +182,13 @@ class RerunView:
         else:
             self._log("camera/tracks", self._rr.Clear(recursive=False))
 
-    def _number(self, path: str, value: float) -> None:
+    def _number(self, path: str | list[object], value: float) -> None:
         self._log(path, self._rr.Scalars(value))
 
     def _text(self, path: str, text: str, level: str) -> None:
         self._log(path, self._rr.TextLog(text, level=level))
 
-    def _log(self, path: str, what: Any, static: bool = False) -> None:
+    def _log(self, path: str | list[object], what: Any, static: bool = False) -> None:
         self._recording.log(path, what, static=static)
 
 
@@ -215,6 +216,7 @@ def _blueprint() -> Any:
                 rrb.TimeSeriesView(origin="/tracks/distance_m", name="Distance, m"),
                 rrb.TimeSeriesView(origin="/tracks/ttc_s", name="Time to collision, s"),
                 rrb.TimeSeriesView(origin="/latency", name="Latency, ms"),
+                row_shares=[3, 2, 1, 1],
             ),
         ),
         collapse_panels=True,
@@ -241,7 +243,8 @@ def pictures_at(path: Path, moments_s: Sequence[float]) -> list[bytes | None]:
     the bytes of a JPEG file; None where there was none yet.
 
     Reads chunk by chunk, so that a long walk fits in memory. Raises MissingPart where no SDK that
-    reads recordings is installed, InputError where `path` is no whole recording.
+    reads recordings is installed, InputError where the SDK cannot read `path`; of one cut short some
+    SDKs read what is whole.
     """
     reader = recording_reader()
     best: list[tuple[float, Any]] = [(-math.inf, None)] * len(moments_s)
@@ -261,6 +264,6 @@ def pictures_at(path: Path, moments_s: Sequence[float]) -> list[bytes | None]:
         ]
     except Exception as error:  # a recording cut short surfaces as almost any type
         raise InputError(
-            f"{path}: expected a whole Rerun recording, got a broken one "
+            f"{path}: expected a Rerun recording, got a broken one "
             f"({' '.join(str(error).split())}); record the walk again"
         ) from error

