@@ -10,7 +10,7 @@ from collections.abc import Callable
 from engine.ports import View
 from engine.types import Glance, Health, Shown
 
-GLANCES = 8  # waiting events from which on pictures are left out; each holds a whole frame
+GLANCES = 8  # waiting events from which on glances are left out; each holds a whole picture
 EVENTS = 256  # and from which on all are
 CLOSE_S = 10.0  # how long the end of a session waits for the viewer to catch up
 
@@ -53,7 +53,7 @@ class BackgroundView:
         )
 
     def show(self, event: Shown, time_s: float) -> None:
-        # pictures are given up first, since words are few and say more
+        # glances are given up first, since words are few and say more
         room = GLANCES if isinstance(event, Glance) else EVENTS
         with self._changed:
             if not self._changed.wait_for(lambda: self._has_room(room), self._patience_s):
