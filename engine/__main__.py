@@ -45,6 +45,7 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
             failure = error
         except KeyboardInterrupt:
             interrupted = True
+        parts.view.close()  # what it could not show is still a record of the session
         summary = parts.trace.close(
             scorer.quality() if scorer else None, build.peak_gpu_memory_mb()
         )

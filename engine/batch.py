@@ -66,6 +66,7 @@ class Batch:
                 for utterance in parts.warner.warn(glance.obstacles, time_s):
                     parts.audio.say(utterance)
             parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
+            parts.view.show(glance, time_s)
             if parts.trigger.due(time_s):
                 request = Request(parts.next_id(), parts.trigger.name, parts.wall.now())
                 parts.audio.supersede_answers()

@@ -25,12 +25,23 @@ from engine.errors import MissingPart
 from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
-from engine.ports import Clock, Describer, Detector, Router, SceneClassifier, Sink, Source, Voice
+from engine.ports import (
+    Clock,
+    Describer,
+    Detector,
+    Router,
+    SceneClassifier,
+    Sink,
+    Source,
+    View,
+    Voice,
+)
 from engine.scoring import Scorer
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Directions, Health, Language, Units, Utterance
+from engine.types import Directions, Health, Heard, Language, Units, Utterance
+from engine.view import BackgroundView, NoView
 from engine.wording import Words
 
 # Settings that the contract names and that a later version serves, with what to use until then.
@@ -40,8 +51,8 @@ NOT_YET = {
     "source=recorded": "use source=dataset",
     "trigger=wake": "use trigger=keyboard or trigger=interval",
     "router=learned": "it has not been trained; use router=rules",
-    "view=rerun": "use view=none",
 }
+VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
 SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
 
 
@@ -59,7 +70,6 @@ def refuse_what_is_not_here(config: Config) -> None:
     asked = [
         f"source={config.source.name}",
         f"trigger={config.trigger.name}",
-        f"view={config.view}",
     ]
     if config.mode == "auto":
         asked.append(f"router={config.router.name}")
@@ -183,6 +193,20 @@ def build_voice(config: Config) -> Voice:
     return Pyttsx3Voice(cast(Language, config.language), config.speech.rate_wpm)
 
 
+def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -> tuple[View, str]:
+    """What a sighted helper sees, and how the first screen says it. Raises MissingPart."""
+    if config.view == "none":
+        return NoView(), ""
+    from engine.devices.rerun_view import FILE, RerunView, require_rerun
+
+    require_rerun()
+    # A batch leaves no picture out and waits for the recording; live, nothing waits.
+    patience_s = 0.0 if config.source.realtime else VIEW_PATIENCE_S
+    path = trace.folder / FILE
+    view = BackgroundView(lambda: RerunView(path, trace.since), report, patience_s)
+    return view, f"{FILE}; it stores the camera's pictures, because view=rerun asks for them"
+
+
 def check_models(config: Config) -> None:
     """Raise MissingPart for a pack, file or backend that is not here, before anything loads."""
     from models.packs import TIERS, check_packs
@@ -211,6 +235,14 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         check_models(config)
         trace = Trace(folder, timeline, wall)
         stack.callback(trace.close)
+
+        def log(health: Health) -> None:
+            trace.health(health)
+            screen.health(health)
+
+        view, viewing = build_view(config, trace, log)
+        stack.callback(view.close)
+        trace.on_answered = lambda answered: view.show(answered, timeline.now())
         voice = build_voice(config)
         stack.callback(voice.close)
         sink, speech = build_sink(config, folder, voice.sample_rate_hz)
@@ -228,14 +260,16 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             trace.started(utterance, time_s)
             screen.heard(utterance, trace.elapsed_s())
 
+        def heard(fate: Heard) -> None:
+            trace.heard(fate)
+            view.show(fate, timeline.now() if fate.started_s is None else fate.started_s)
+
         def report(health: Health) -> None:
-            trace.health(health)
-            screen.health(health)
+            log(health)
+            view.show(health, timeline.now())
 
         next_id = itertools.count(1).__next__
-        audio = Audio(
-            voice, next_id=next_id, on_started=started, on_heard=trace.heard, on_health=report
-        )
+        audio = Audio(voice, next_id=next_id, on_started=started, on_heard=heard, on_health=report)
         # FastVLM answers in English; a Spanish session is not given half a sentence of it.
         speaks = models.describer is not None and config.language == "en"
         scribe = Scribe(models.describer, wall) if models.describer and speaks else None
@@ -275,6 +309,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             wall=wall,
             max_frames=config.source.max_frames,
             report=report,
+            view=view,
         )
         cards = {"detector": models.detector.card, "scenes": models.scenes.card}
         if models.describer is not None:
@@ -290,6 +325,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             models=cards,
             folder=folder,
             keys=keys,
+            view=viewing,
         )
         yield parts
 

@@ -45,6 +45,7 @@ def examine() -> list[Finding]:
         _microphone_or_speaker("microphone"),
         _wake_key(),
         _glasses(),
+        _viewer(),
     ]
 
 
@@ -180,6 +181,19 @@ def _glasses() -> Finding:
         "nothing yet: this version cannot stream from them (source=aria)",
         "source=webcam or source=video",
     )
+
+
+def _viewer() -> Finding:
+    try:
+        return Finding("viewer", "yes", f"rerun-sdk {version('rerun-sdk')}, for view=rerun")
+    except PackageNotFoundError:
+        return Finding(
+            "viewer",
+            "no",
+            "rerun-sdk is not installed",
+            "no recording for a sighted helper (view=rerun)",
+            "pip install 'rerun-sdk>=0.23,<0.42'",
+        )
 
 
 def main() -> int:

@@ -1,17 +1,18 @@
 """Everything a session runs on, built once by `build.py` and handed whole to the loops."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.alerts import Warner
 from engine.answer import Answerer
 from engine.audio import Audio
 from engine.locate import Locator
-from engine.ports import Clock, Detector, Sink, Source
+from engine.ports import Clock, Detector, Sink, Source, View
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.triggers import Trigger
 from engine.types import Health, Utterance
+from engine.view import NoView
 from engine.wording import StatusKey, Words
 
 STATUS_PRIORITY = 10.0
@@ -38,7 +39,8 @@ class Parts:
     timeline: Clock
     wall: Clock
     max_frames: int | None
-    report: Callable[[Health], None]  # to the log and the screen
+    report: Callable[[Health], None]  # to the log, the screen and the view
+    view: View = field(default_factory=NoView)
 
     def status(self, key: StatusKey, priority: float = STATUS_PRIORITY) -> None:
         """Say a fixed sentence."""

@@ -15,6 +15,7 @@ from engine.types import (
     ModelCard,
     Samples,
     SceneClass,
+    Shown,
     Truth,
 )
 
@@ -106,6 +107,16 @@ class Sink(Protocol):
 
     def write(self, block: Samples) -> None:
         """Take stereo samples (n, 2). Raises SpeechFailed."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class View(Protocol):
+    """Shows a sighted helper what the session sees, says and decides."""
+
+    def show(self, event: Shown, time_s: float) -> None:
+        """Take `event`, of the moment `time_s` on the session's timeline."""
         ...
 
     def close(self) -> None: ...

@@ -46,6 +46,7 @@ class Screen:
         models: dict[str, ModelCard],
         folder: Path,
         keys: bool,
+        view: str = "",
     ) -> None:
         """What runs, with which models, and where it is written."""
         grid = Table.grid(padding=(0, 2))
@@ -57,6 +58,8 @@ class Screen:
         grid.add_row("speech", escape(speech))
         grid.add_row("asks", escape(trigger))
         grid.add_row("session", escape(str(folder)))
+        if view:
+            grid.add_row("view", escape(view))
         if keys:
             grid.add_row("keys", "Enter describe · r repeat · s stop speaking · q quit")
         self.line("")

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from engine.errors import InputError
 from engine.ports import Clock
-from engine.types import Description, Health, Heard, Mark, ModelCard, Obstacle, Utterance
+from engine.types import Answered, Description, Health, Heard, Mark, ModelCard, Obstacle, Utterance
 
 # In the order in which they happen. Each lasts from the mark before it (see `latencies`).
 STAGES = (
@@ -105,6 +105,7 @@ class Trace:
         self._closed: dict[str, Any] | None = None
         self._seen = self._processed = self._errors = 0
         self._first_frame_s = self._last_frame_s = 0.0
+        self.on_answered: Callable[[Answered], None] = lambda _: None
         self.on_full: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,11 @@ class Trace:
 
     def elapsed_s(self) -> float:
         """Seconds since the session began, on its timeline."""
-        return self._timeline.now() - self._start_s
+        return self.since(self._timeline.now())
+
+    def since(self, time_s: float) -> float:
+        """Seconds from the session's start to `time_s`, a moment of its timeline."""
+        return time_s - self._start_s
 
     # records
 
@@ -235,7 +240,7 @@ class Trace:
     # inside
 
     def _since(self, time_s: float | None) -> float | None:
-        return None if time_s is None else round(time_s - self._start_s, 4)
+        return None if time_s is None else round(self.since(time_s), 4)
 
     def _write(self, kind: str, fields: dict[str, Any]) -> None:
         with self._lock:
@@ -282,6 +287,8 @@ class Trace:
                 "latency_ms": stages,
             },
         )
+        ran = tuple((stage, value_ms) for stage, value_ms in stages.items() if value_ms is not None)
+        self.on_answered(Answered(description, ran))
 
     def _summary(self, peak_gpu_memory_mb: float | None) -> dict[str, Any]:
         length_s = self._last_frame_s - self._first_frame_s

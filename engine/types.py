@@ -252,6 +252,18 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """A description whose first sound is out (or will never be), with the milliseconds of each stage
+    that ran."""
+
+    description: Description
+    latency_ms: tuple[tuple[str, float], ...]
+
+
+Shown = Glance | Heard | Answered | Health  # what a view gets to see
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
     """A dataset's labels for one image, where its manifest has them.
 

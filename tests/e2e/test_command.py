@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.devices.rerun_view import pictures_at
 from engine.devices.sample import sample_photo
 from tests import media
 from tests.command import describe, engine, one, session
@@ -158,6 +159,19 @@ def test_a_multirun_leaves_a_sweep(tmp_path: Path) -> None:
     assert len(rows) == 3
     assert "router.threshold" in rows[0]
     assert list(tmp_path.glob("*.png"))
+
+
+def test_a_view_is_recorded_because_it_was_asked_for(tmp_path: Path) -> None:
+    done = engine(
+        "source=image", f"source.path={sample_photo()}", "source.realtime=false", "mode=quick",
+        "speech=silent", "view=rerun", f"hydra.run.dir={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "session.rrd; it stores the camera's pictures" in " ".join(done.stdout.split())
+    picture, early = pictures_at(tmp_path / "session.rrd", [0.0, -1.0])
+    assert picture is not None
+    assert early is None
+    assert session(tmp_path)[-1]["errors"] == 0
 
 
 def test_the_doctor_says_what_is_here() -> None:
