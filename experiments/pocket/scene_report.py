@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from experiments.pocket.scene_data import INDOOR, LABELS, STORED_PX, SceneData
 
@@ -16,20 +17,23 @@ Array = NDArray[np.floating[Any]]
 BOOTSTRAPS = 1000
 
 
-def logits_of(net: Any, data: SceneData, normalise: Callable[[Tensor], Tensor]) -> Tensor:
-    """Runs `net` over the val images as stored: logits [V, L]."""
+def logits_of(
+    net: Any, data: SceneData, size: int, normalise: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Runs `net` over the val images, `size` pixels a side: logits [V, L]."""
     batches = []
     with torch.inference_mode():
         for index in np.array_split(np.flatnonzero(data.val), 40):
             pixels = torch.from_numpy(data.images[index]).permute(0, 3, 1, 2).float() / 255
-            batches.append(net(normalise(pixels)))
+            small = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
+            batches.append(net(normalise(small.clamp(0, 1))))
     return torch.cat(batches)
 
 
 def fit_temperature(logits: Tensor, truth: Tensor) -> float:
     """The divisor of the logits with the least log loss (Guo et al. 2017), to 1 in 100."""
     grid = torch.arange(0.3, 3.0, 0.01)
-    losses = [torch.nn.functional.cross_entropy(logits / t, truth) for t in grid]
+    losses = [functional.cross_entropy(logits / t, truth) for t in grid]
     return round(float(grid[int(torch.stack(losses).argmin())]), 2)
 
 
