@@ -15,6 +15,7 @@ from engine.audio import speak
 from engine.devices.keyboard import Keyboard
 from engine.errors import EngineError, FrameSkipped, RunError, SourceLost
 from engine.parts import ALARM_PRIORITY, Parts
+from engine.scoring import Scorer
 from engine.slot import Slot
 from engine.types import Description, Frame, Glance, Health, Request
 from engine.understand import look, stages_ms
@@ -29,8 +30,9 @@ class Live:
     """Runs a session in real time. `run` returns when the source has ended and all is said, when the
     wearer quits, or raises what ended it: RunError, KeyboardInterrupt."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, scorer: Scorer | None = None) -> None:
         self._parts = parts
+        self._scorer = scorer
         self._frames: Slot[Frame] = Slot()
         self._glances: Slot[Glance] = Slot()
         self._requests: Slot[Request] = Slot()
@@ -194,6 +196,9 @@ class Live:
                 )
                 self._last = description
                 self._parts.trace.description(description)
+                if self._scorer is not None:
+                    truth = self._parts.source.truth(glance.frame.seq)
+                    self._scorer.add(truth, glance, description)
                 self._parts.screen.description(description, self._parts.trace.elapsed_s())
             self._answered = asked
 

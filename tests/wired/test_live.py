@@ -19,6 +19,7 @@ from engine.errors import DescriberFailed, RunError, SourceLost
 from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
+from engine.scoring import Scorer
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.triggers import Once
@@ -261,3 +262,15 @@ def test_frames_that_nobody_looked_at_are_counted(tmp_path: Path) -> None:
     assert frames["seen"] == 12
     assert frames["processed"] + frames["dropped"] == 12
     assert frames["processed"] >= 1
+
+
+def test_a_dataset_played_in_real_time_is_scored_too(tmp_path: Path) -> None:
+    class Labelled(Camera):
+        def truth(self, seq: int) -> Truth | None:
+            return Truth((("person", Box(28, 10, 36, 40)),), "street")
+
+    bench = Bench(tmp_path, camera=Labelled())
+    scorer = Scorer(("person",))
+    Live(bench.parts, scorer).run()
+    quality = scorer.quality()
+    assert (quality["n"], quality["scene_top1"], quality["object_recall"]) == (1, 1.0, 1.0)
