@@ -13,7 +13,7 @@ from functools import partial
 
 from engine.audio import speak
 from engine.devices.keyboard import Keyboard
-from engine.errors import EngineError, FrameSkipped, RunError, SourceLost
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.slot import Slot
@@ -94,9 +94,10 @@ class Live:
         try:
             work()
         except Exception as error:
-            known = isinstance(error, EngineError)
-            detail = str(error) if known else f"{type(error).__name__}: {error}"
-            self._fail(RunError(f"the {name} loop failed: {detail}"), name, detail)
+            detail = str(error) if isinstance(error, EngineError) else in_one_line(error)
+            failure = RunError(f"the {name} loop failed: {detail}")
+            failure.__cause__ = error
+            self._fail(failure, name, detail)
             self._watched.set()
             self._answered = self._requests.version + 1
 
