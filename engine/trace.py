@@ -109,6 +109,8 @@ class Trace:
         self.on_full: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for name in ("summary.json", "audio.wav"):  # an earlier session's would pass for ours
+                (folder / name).unlink(missing_ok=True)
             self._file: TextIO | None = self.path.open("w", encoding="utf-8")
         except OSError as error:
             raise InputError(

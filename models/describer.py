@@ -69,7 +69,7 @@ class FastVlmDescriber:
         folder = files.open(form)
         try:
             self._processor, model = _load(folder, self._dtype)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
+        except Exception as error:  # safetensors, tokenizers and transformers each have their own
             raise MissingPart(
                 f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in transformers' "
                 f"own layout, got {_one_line(error)}; to mend it: {files.remedy}"

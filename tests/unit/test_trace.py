@@ -145,6 +145,16 @@ def test_the_summary_is_the_last_line_and_the_file(
     assert summary["errors"] == 1
 
 
+def test_what_an_earlier_session_left_is_not_taken_for_this_one(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
+) -> None:
+    for name in ("summary.json", "audio.wav", "session.jsonl", "notes.txt"):
+        (tmp_path / name).write_text("of yesterday")
+    Trace(tmp_path, *clocks)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "session.jsonl"]
+    assert (tmp_path / "session.jsonl").read_text() == ""
+
+
 def test_a_summary_that_cannot_be_written_whole_is_not_left_in_part(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
