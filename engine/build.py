@@ -188,11 +188,17 @@ def build_voice(config: Config) -> Voice:
 
 
 def check_models(config: Config) -> None:
-    """Raise MissingPart for a pack, file or backend that is not here, before anything loads."""
-    from models.packs import TIERS, check_packs
+    """Raise MissingPart for a pack, file or backend that is not here, ConfigError for a picture size
+    that the describer cannot take, before anything loads."""
+    from models.packs import TIERS, check_packs, find_pack
 
     tiers = [tier for tier in TIERS if config.mode != "quick" or tier != "describer"]
     check_packs(config.models.pack, config.models.backend, tiers)
+    side = config.models.describer.image_size
+    if side is not None and "describer" in tiers:
+        from models.describer import check_image_size
+
+        check_image_size(find_pack("describer", config.models.pack), side)
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """What `build.py` chooses from a configuration, with nothing loaded."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from engine import build
 from engine.config import Config
-from engine.errors import InputError
+from engine.errors import ConfigError, InputError
+from models.describer import check_image_size
+from models.packs import find_pack, write_manifest
 from tests import media
 
 
@@ -51,3 +54,14 @@ def test_a_home_of_nobody_is_a_path_like_any_other(tmp_path: Path) -> None:
     config.source.path = "~nobody-of-that-name/photo.jpg"
     with pytest.raises(InputError, match="~nobody-of-that-name"):
         build.build_source(config, "image")
+
+
+@pytest.mark.parametrize("side", [64, 100])
+def test_a_picture_size_is_judged_before_any_model_loads(tmp_path: Path, side: int) -> None:
+    folder = tmp_path / "describer"
+    folder.mkdir()
+    (folder / "processor_config.json").write_text('{"patch_size": 32}', encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    files = find_pack("describer", "pocket", pocket=tmp_path)
+    with nullcontext() if side == 64 else pytest.raises(ConfigError, match="multiple of 32, got"):
+        check_image_size(files, side)

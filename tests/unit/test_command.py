@@ -7,10 +7,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.command import CONF, one_line, read_config, readable
-from engine.config import Config
+from engine.config import Config, settings
 from engine.errors import EngineError
 
 UMLAUT = "calle ñandú, 3 (1)=[a] 'b'.jpg"
@@ -93,3 +94,10 @@ def test_null_and_booleans_still_mean_themselves() -> None:
     assert config.source.max_frames is None
     assert config.obstacles.enabled is False
     assert config.record is None
+
+
+def test_the_help_lists_every_choice_that_is_no_group() -> None:
+    text = OmegaConf.load(CONF / "config.yaml").hydra.help.footer
+    for key, _, item in settings(Config()):
+        if "choices" in item.metadata and not key.endswith((".name", ".pack", ".sink")):
+            assert f"{key}={'|'.join(item.metadata['choices'])}" in text
