@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help setup run test check bench clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv and install everything
 
@@ -34,3 +34,4 @@ bench: $(STAMP) ## latency of the tiers on this machine
 
 clean: ## remove the environment and what runs have written
 	rm -rf $(VENV) outputs multirun .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,15 +4,16 @@ The only Hydra entry. Exit status: 0 done, 1 a failure while running, 2 a config
 error, 130 interrupted.
 """
 
+import contextlib
+import io
 import math
 import os
-import re
 import signal
 import sys
-from dataclasses import fields
+import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -21,8 +22,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.config import Config, check
-from engine.errors import ConfigError, EngineError, RunError, SetupError
+from engine.command import one_line, read_config, readable
+from engine.config import Config
+from engine.errors import EngineError, RunError, SetupError, in_one_line
 
 ConfigStore.instance().store(name="schema", node=Config)
 failures: list[tuple[str, Exception]] = []  # (the job's overrides, what went wrong)
@@ -53,8 +55,18 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
     if interrupted:
         raise KeyboardInterrupt
     if failure is not None:
+        if failure.__cause__ is not None and not isinstance(failure.__cause__, EngineError):
+            keep_traceback(failure, folder)
         raise RunError(f"{failure}; the log is {folder / 'session.jsonl'}") from failure
     return summary
+
+
+def keep_traceback(error: Exception, folder: Path) -> Path:
+    """Write what only a developer reads beside the session; return where."""
+    path = folder / "traceback.txt"
+    with contextlib.suppress(OSError):
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return path
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")  # type: ignore[untyped-decorator]
@@ -65,13 +77,19 @@ def job(node: DictConfig) -> float:
     What goes wrong is kept in `failures` instead of raised: Hydra would print lines of its own, and
     in a multirun one failing job must not lose the rest.
     """
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
+    # not resolved: an interpolation that leads nowhere is to be reported, not met again here
+    overrides: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+    typed = ",".join(overrides)
     try:
-        if unknown := set(node) - {item.name for item in fields(Config)}:
-            raise ConfigError(f"{unknown.pop()}: expected a configuration key; see --help")
-        config = check(cast(Config, OmegaConf.to_object(node)))
-        summary = run(config, Path(HydraConfig.get().runtime.output_dir))
+        summary = run(read_config(node), folder)
     except (EngineError, OmegaConfBaseException) as error:
-        failures.append((HydraConfig.get().job.override_dirname, error))
+        failures.append((typed, error))
+        return math.inf
+    except Exception as error:  # a bug, here or in a library: one line all the same
+        path = keep_traceback(error, folder)
+        failures.append((typed, RunError(f"{in_one_line(error)}; the traceback is {path}")))
         return math.inf
     totals = [
         stages["end_to_end"]["p95"]
@@ -79,24 +97,6 @@ def job(node: DictConfig) -> float:
         if "end_to_end" in stages
     ]
     return max(totals, default=math.inf)
-
-
-def one_line(error: BaseException) -> str:
-    """A library's message as one readable line; what was typed and what is allowed are kept."""
-    if missing := re.search(r"Could not override '([^']+)'", str(error)):
-        return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
-    cause = None if isinstance(error, EngineError) else error.__cause__
-    text = str(cause or error).strip()
-    key = re.search(r"full_key: (\S+)", text)
-    first = " ".join(text.split("\n    full_key:")[0].split())
-    if group := re.search(r"Could not find '([^']+)/([^'/]+)'", first):
-        names = sorted(
-            path.stem for path in Path(__file__).parents[1].glob(f"conf/{group[1]}/*.yaml")
-        )
-        return f"{group[1]}: expected one of {', '.join(names)}, got {group[2]!r}"
-    if value := re.search(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", first):
-        first = f"expected {value[2]}, got {value[1]!r}"
-    return f"{key[1]}: {first}" if key else first
 
 
 def fail(line: str, status: int) -> NoReturn:
@@ -116,21 +116,26 @@ def report_failures() -> NoReturn:
     fail(f"job {overrides}: {one_line(error)}" if sweep else one_line(error), status)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def main() -> None:
     # Let errors come through whole, so that each becomes one line here and not Hydra's traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal shows ? for what it lacks
+    # SIGINT as well: a shell starts what runs in the background with it ignored
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
+        sys.argv[1:] = readable(sys.argv[1:])
         job()
         if failures:
             report_failures()
     except KeyboardInterrupt:
         fail("interrupted; what was recorded is kept", 130)
-    except (HydraException, OmegaConfBaseException) as error:
+    except HydraException as error:  # some are OSErrors too
         fail(one_line(error), 2)
     except OSError as error:
         # Hydra makes the output folder before the job begins.
@@ -140,6 +145,8 @@ def main() -> None:
             "choose another with hydra.run.dir=DIR",
             2,
         )
+    except Exception as error:  # whatever else comes out of Hydra while it composes
+        fail(one_line(error), 2)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from engine.audio import advance, drain
 from engine.clock import VirtualClock
-from engine.errors import FrameSkipped, SourceLost
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.triggers import Every
@@ -17,7 +17,8 @@ from engine.understand import look, stages_ms
 
 
 class Batch:
-    """Runs a session deterministically. `run` raises SourceLost when a file breaks off."""
+    """Runs a session deterministically. `run` raises SourceLost when a file breaks off, and RunError
+    for what nobody foresaw, both after it was said."""
 
     def __init__(
         self, parts: Parts, clock: VirtualClock, related: bool, scorer: Scorer | None
@@ -36,6 +37,12 @@ class Batch:
             parts.report(Health("camera", str(error), "said so and stopped"))
             parts.status("camera_lost", ALARM_PRIORITY)
             raise
+        except EngineError:
+            raise
+        except Exception as error:
+            parts.report(Health("engine", in_one_line(error), "said so and stopped"))
+            parts.status("failed", ALARM_PRIORITY)
+            raise RunError(in_one_line(error)) from error
         finally:
             parts.screen.stop_progress()
             drain(parts.audio, parts.sink, self._clock)

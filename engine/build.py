@@ -5,6 +5,7 @@ that bad input never waits for weights.
 """
 
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,15 +81,19 @@ def refuse_what_is_not_here(config: Config) -> None:
         raise MissingPart("record: this version does not have it yet; use record=null")
 
 
-def build_source(config: Config) -> Source:
-    """Open the source. Raises InputError or MissingPart; loads no model."""
-    settings = config.source
-    path = Path(settings.path or ".").expanduser()
-    name = settings.name
-    if name == "auto":
-        from engine.devices.webcam import webcam_present
+def source_kind(config: Config) -> str:
+    """The source's name as the contract lists it; `auto` is the webcam where one opens."""
+    if config.source.name != "auto":
+        return config.source.name
+    from engine.devices.webcam import webcam_present
 
-        name = "webcam" if webcam_present(settings.index) else "sample"
+    return "webcam" if webcam_present(config.source.index) else "sample"
+
+
+def build_source(config: Config, name: str) -> Source:
+    """Open the source of kind `name`. Raises InputError or MissingPart; loads no model."""
+    settings = config.source
+    path = Path(os.path.expanduser(settings.path or "."))  # leaves an unknown ~user as it stands
     if name == "sample":
         from engine.devices.sample import SampleSource
 
@@ -110,19 +115,19 @@ def build_source(config: Config) -> Source:
     return (FolderSource if name == "folder" else ImageSource)(path, settings.fps)
 
 
-def build_trigger(config: Config, source: Source) -> tuple[Trigger, bool]:
-    """What asks, and whether the keyboard is listened to."""
+def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, bool]:
+    """What asks at a source of this kind, and whether the keyboard is listened to."""
     settings = config.trigger
     name = settings.name
     at_s = settings.at_s
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if name == "auto":
-        if source.live:
+        if live:
             name = "keyboard" if terminal else "interval"
         else:
             kinds = {"sample": "once", "image": "once", "folder": "every", "dataset": "every"}
-            name = kinds.get(source.name, "interval")
-            if source.name == "sample" and at_s == 0.0:
+            name = kinds.get(source, "interval")
+            if source == "sample" and at_s == 0.0:
                 at_s = SAMPLE_ASKS_AT_S
     triggers: dict[str, Callable[[], Trigger]] = {
         "once": lambda: Once(at_s),
@@ -208,11 +213,17 @@ def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -
 
 
 def check_models(config: Config) -> None:
-    """Raise MissingPart for a pack, file or backend that is not here, before anything loads."""
-    from models.packs import TIERS, check_packs
+    """Raise MissingPart for a pack, file or backend that is not here, ConfigError for a picture size
+    that the describer cannot take, before anything loads."""
+    from models.packs import TIERS, check_packs, find_pack
 
     tiers = [tier for tier in TIERS if config.mode != "quick" or tier != "describer"]
     check_packs(config.models.pack, config.models.backend, tiers)
+    side = config.models.describer.image_size
+    if side is not None and "describer" in tiers:
+        from models.describer import check_image_size
+
+        check_image_size(find_pack("describer", config.models.pack), side)
 
 
 @contextmanager
@@ -230,7 +241,8 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             cast(Units, config.units),
             cast(Directions, config.directions),
         )
-        source = build_source(config)
+        kind = source_kind(config)
+        source = build_source(config, kind)
         stack.callback(source.close)
         check_models(config)
         trace = Trace(folder, timeline, wall)
@@ -247,7 +259,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         stack.callback(voice.close)
         sink, speech = build_sink(config, folder, voice.sample_rate_hz)
         stack.callback(sink.close)
-        trigger, keys = build_trigger(config, source)
+        trigger, keys = build_trigger(config, kind, source.live)
 
         screen.loading()
         prepare(voice.sample_rate_hz)
@@ -314,12 +326,12 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         cards = {"detector": models.detector.card, "scenes": models.scenes.card}
         if models.describer is not None:
             cards["describer"] = models.describer.card
-        trace.session(__version__, config.mode, config.language, source.name, cards)
+        trace.session(__version__, config.mode, config.language, kind, cards)
         screen.first(
             version=__version__,
             mode=config.mode,
             router=f"{router.name}, threshold {config.router.threshold:g}",
-            source=source.name + (f" {config.source.path}" if config.source.path else ""),
+            source=kind + (f" {config.source.path}" if config.source.path else ""),
             speech=f"{speech}, {config.speech.rate_wpm} words a minute, {config.language}",
             trigger=trigger.name,
             models=cards,
@@ -341,7 +353,7 @@ def build_scorer(config: Config, parts: Parts) -> Scorer | None:
 def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
     """The live loops in real time, or the batch in virtual time."""
     if config.source.realtime:
-        return Live(parts)
+        return Live(parts, scorer)
     related = config.source.name not in ("folder", "dataset")
     return Batch(parts, cast(VirtualClock, parts.timeline), related, scorer)
 

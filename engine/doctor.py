@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine import __version__
-from engine.errors import EngineError
+from engine.errors import EngineError, in_one_line
 
 State = Literal["yes", "no", "needed"]
 SHOWN = {"yes": "[green]yes[/]", "no": "[yellow]no[/]", "needed": "[red]missing[/]"}
@@ -66,8 +66,10 @@ def _libraries() -> Finding:
 
 
 def _gpu() -> Finding:
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a doctor looks at broken machines too
+        return Finding("GPU", "no", in_one_line(error), "models cannot load", "make setup")
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
         return Finding("GPU", "yes", f"{card.name}, {card.total_memory / 2**30:.0f} GiB")
@@ -137,8 +139,10 @@ def _microphone_or_speaker(kind: Literal["microphone", "speaker"]) -> Finding:
         import sounddevice
 
         devices = [d["name"] for d in sounddevice.query_devices() if d[channels] > 0]
-    except OSError as error:  # PortAudio itself is missing
-        return Finding(kind, "no", str(error), costs, mend)
+    except (
+        Exception
+    ) as error:  # the library, PortAudio or the sound server is missing, each its own
+        return Finding(kind, "no", in_one_line(error), costs, mend)
     if devices:
         return Finding(kind, "yes", str(devices[0]))
     return Finding(kind, "no", f"no {kind} among the sound devices", costs, mend)

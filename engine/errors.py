@@ -53,3 +53,9 @@ class DescriberFailed(RunError):
 
 class SpeechFailed(RunError):
     """The voice gave no audio for a sentence, or the sink refused it."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """An error that nobody foresaw, as `Type: message`, short enough to read."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

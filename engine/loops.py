@@ -13,8 +13,9 @@ from functools import partial
 
 from engine.audio import speak
 from engine.devices.keyboard import Keyboard
-from engine.errors import EngineError, FrameSkipped, RunError, SourceLost
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
+from engine.scoring import Scorer
 from engine.slot import Slot
 from engine.types import Description, Frame, Glance, Health, Request
 from engine.understand import look, stages_ms
@@ -29,8 +30,9 @@ class Live:
     """Runs a session in real time. `run` returns when the source has ended and all is said, when the
     wearer quits, or raises what ended it: RunError, KeyboardInterrupt."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, scorer: Scorer | None = None) -> None:
         self._parts = parts
+        self._scorer = scorer
         self._frames: Slot[Frame] = Slot()
         self._glances: Slot[Glance] = Slot()
         self._requests: Slot[Request] = Slot()
@@ -92,9 +94,10 @@ class Live:
         try:
             work()
         except Exception as error:
-            known = isinstance(error, EngineError)
-            detail = str(error) if known else f"{type(error).__name__}: {error}"
-            self._fail(RunError(f"the {name} loop failed: {detail}"), name, detail)
+            detail = str(error) if isinstance(error, EngineError) else in_one_line(error)
+            failure = RunError(f"the {name} loop failed: {detail}")
+            failure.__cause__ = error
+            self._fail(failure, name, detail)
             self._watched.set()
             self._answered = self._requests.version + 1
 
@@ -195,6 +198,9 @@ class Live:
                 )
                 self._last = description
                 self._parts.trace.description(description)
+                if self._scorer is not None:
+                    truth = self._parts.source.truth(glance.frame.seq)
+                    self._scorer.add(truth, glance, description)
                 self._parts.screen.description(description, self._parts.trace.elapsed_s())
             self._answered = asked
 

@@ -3,6 +3,7 @@
 For a sighted helper or developer; the wearer never needs it.
 """
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,27 @@ BUDGET_MS = {"quick": 420.0, "full": 752.0}  # from asking to the first sound, t
 MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}
 
 
+class Terminal(Console):
+    """A console that may go away: a closed pipe or a full disk behind it ends no session, and rich
+    would end the thread that happens to print."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Print no more, and let what is still buffered go nowhere."""
+        with contextlib.suppress(SystemExit, OSError, ValueError):
+            super().on_broken_pipe()
+
+
 class Screen:
     """Prints to a rich console. Safe to call from any thread."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or Terminal(highlight=False, emoji=False)
         self._lock = threading.Lock()
         self._progress: Progress | None = None
 

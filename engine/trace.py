@@ -4,6 +4,7 @@ It knows what is recorded and nothing of how it came about. Two times are kept a
 session's timeline (virtual in a batch), while latencies are always measured on the host's clock.
 """
 
+import contextlib
 import json
 import resource
 import statistics
@@ -109,6 +110,8 @@ class Trace:
         self.on_full: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for name in ("summary.json", "audio.wav"):  # an earlier session's would pass for ours
+                (folder / name).unlink(missing_ok=True)
             self._file: TextIO | None = self.path.open("w", encoding="utf-8")
         except OSError as error:
             raise InputError(
@@ -215,7 +218,8 @@ class Trace:
     def close(
         self, quality: dict[str, Any] | None = None, peak_gpu_memory_mb: float | None = None
     ) -> dict[str, Any]:
-        """Write what still waits, the summary as the last line, and `summary.json`; return it.
+        """Write what still waits, the summary as the last line, and the same in `summary.json`;
+        return it.
         A second call returns the same summary."""
         with self._lock:
             if self._closed is not None:
@@ -223,18 +227,22 @@ class Trace:
             for description in list(self._waiting.values()):
                 self._write_description(description, None)
             self._waiting.clear()
-            summary = self._closed = self._summary(peak_gpu_memory_mb)
+            head = {"type": "summary", "t": self._since(self._timeline.now())}
+            summary = self._closed = head | self._summary(peak_gpu_memory_mb)
             if quality is not None:
                 summary["quality"] = quality
             self._write("summary", summary)
             if self._file is not None:
                 self._file.close()
                 self._file = None
+            path = self.folder / "summary.json"
             try:
                 text = json.dumps(summary, indent=2, ensure_ascii=False)
-                (self.folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+                path.write_text(text + "\n", encoding="utf-8")
             except OSError as error:
-                self.on_full(f"summary.json could not be written: {error.strerror}")
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)  # half a summary is worse than none
+                self.on_full(f"{path}: could not be written ({error.strerror}); free some space")
             return summary
 
     # inside

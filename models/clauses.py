@@ -83,9 +83,10 @@ def clauses(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def tidy(text: str) -> str:
-    """One clause as it is spoken: single blanks, a capital, a period; empty if nothing is left."""
+    """One clause as it is spoken: single blanks, a capital, a period; empty if no voice could say
+    what is left: an answer of signs alone would be heard as silence."""
     words = " ".join(text.split()).strip(_TRIM)
-    return f"{words[0].upper()}{words[1:]}." if words else ""
+    return f"{words[0].upper()}{words[1:]}." if any(map(str.isalnum, words)) else ""
 
 
 def _first_boundary(text: str) -> tuple[int, int] | None:

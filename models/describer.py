@@ -4,6 +4,7 @@ The only file that knows transformers. Writes greedily, one token after the othe
 thread, so that closing the iterator stops at once. Knows nothing of routes, voices or deadlines.
 """
 
+import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -69,7 +70,7 @@ class FastVlmDescriber:
         folder = files.open(form)
         try:
             self._processor, model = _load(folder, self._dtype)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError) as error:
+        except Exception as error:  # safetensors, tokenizers and transformers each have their own
             raise MissingPart(
                 f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in transformers' "
                 f"own layout, got {_one_line(error)}; to mend it: {files.remedy}"
@@ -231,13 +232,28 @@ def _end_tokens(config: Any) -> frozenset[int]:
     return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
 
-def _set_image_size(processor: Any, side: int) -> None:
-    """Make the processor give (side, side) pictures. Raises ConfigError for an impossible side."""
-    patch = int(processor.patch_size)
+def check_image_size(files: PackFiles, side: int) -> None:
+    """Raise ConfigError for a side that the checkpoint's processor could not give; opens no
+    weights. What cannot be read here is refused by the adapter, by name."""
+    form = next(iter(files.forms().values()))
+    try:
+        text = (files.root / form / "processor_config.json").read_text(encoding="utf-8")
+        patch = int(json.loads(text)["patch_size"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    _refuse_cut_patches(side, patch)
+
+
+def _refuse_cut_patches(side: int, patch: int) -> None:
     if side % patch:
         raise ConfigError(
             f"models.describer.image_size: expected a multiple of {patch}, got {side}"
         )
+
+
+def _set_image_size(processor: Any, side: int) -> None:
+    """Make the processor give (side, side) pictures. Raises ConfigError for an impossible side."""
+    _refuse_cut_patches(side, int(processor.patch_size))
     images = processor.image_processor
     images.size = {"height": side, "width": side}
     images.crop_size = {"height": side, "width": side}

@@ -4,11 +4,12 @@ The only file that knows Ultralytics: its results become `Detection` in `to_dete
 nothing of distances, sides or alerts.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.errors import MissingPart
+from engine.errors import MissingPart, in_one_line
 from engine.types import Box, Detection, Frame, ModelCard
 from models import quiet_offline
 from models.devices import choose_device, limit_threads, synchronise
@@ -49,14 +50,20 @@ class YoloDetector:
         path = files.open(form)  # checked against its sha256: a .pt is a pickle
         from ultralytics import YOLO
 
-        self._model: Any = YOLO(str(path), task="detect", verbose=False)
+        try:
+            self._model: Any = YOLO(str(path), task="detect", verbose=False)
+        except Exception as error:  # pickle, torch and Ultralytics each have their own
+            raise _not_a_detector(files, path, error) from None
         self._image_size = settings["image_size"]
         self._confidence: dict[str, float] = dict(settings.get("confidence") or {})
         self._tracker = _new_tracker(min([DEFAULT_CONFIDENCE, *self._confidence.values()]))
         self._shown: set[int] = set()
         if backend == "torch":
             limit_threads(threads)
-        self.detect(_grey_frame())
+        try:
+            self.detect(_grey_frame())  # what an OpenVINO model is opened at
+        except Exception as error:
+            raise _not_a_detector(files, path, error) from None
         if backend == "openvino" and threads is not None:
             _limit_openvino(self._model.predictor.model.backend, path, threads)
             self.detect(_grey_frame())
@@ -161,6 +168,13 @@ def _precision(model: Any, backend: str) -> str:
         name = str(kind.get_type_name())
         return {"f32": "fp32", "f16": "fp16"}.get(name, name)
     return "fp16" if loaded.fp16 else "fp32"
+
+
+def _not_a_detector(files: PackFiles, path: Path, error: Exception) -> MissingPart:
+    return MissingPart(
+        f"{files.pack} detector: {path}: expected a YOLO that Ultralytics opens, got "
+        f"{in_one_line(error)}; to mend it: {files.remedy}"
+    )
 
 
 def _grey_frame() -> Frame:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import MissingPart
+from engine.errors import MissingPart, in_one_line
 from engine.types import Frame, ModelCard, SceneClass
 from models import quiet_offline
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
@@ -63,10 +63,10 @@ class FastVitScenes:
         self._dtype = choose_dtype(self._device)
         try:
             net = _load(settings, weights)
-        except (RuntimeError, KeyError, ValueError) as error:
+        except Exception as error:  # safetensors, timm and torch each have their own
             raise MissingPart(
                 f"{files.pack} scenes: {weights}: expected the weights of "
-                f"{settings.get('architecture')}, got {str(error).splitlines()[0]}; "
+                f"{settings.get('architecture')}, got {in_one_line(error)}; "
                 f"to mend it: {files.remedy}"
             ) from None
         self._net = net.to(self._device, self._dtype)

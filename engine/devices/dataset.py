@@ -69,7 +69,7 @@ class DatasetSource(Pictures):
 def _read_manifest(path: Path) -> Iterator[Row]:
     check_file(path, "a dataset's manifest")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected UTF-8 text, got '{one_line(error)}'") from error
     for number, line in enumerate(lines, start=1):
@@ -100,17 +100,17 @@ def _row(line: int, fields: Any) -> Row:
         isinstance(captions, list) and all(isinstance(caption, str) for caption in captions)
     ):
         raise ValueError(f"'captions': expected a list of texts, got {_shown(captions)}")
+    size = _pixels(fields, "width"), _pixels(fields, "height")
     return Row(
         line,
         file,
-        _pixels(fields, "width"),
-        _pixels(fields, "height"),
+        *size,
         _text(fields, "split"),
         Truth(
-            _boxes(fields, "boxes"),
+            _boxes(fields, "boxes", *size),
             _text(fields, "scene"),
             tuple(captions or ()),
-            ignored=_boxes(fields, "crowd_boxes") or (),
+            ignored=_boxes(fields, "crowd_boxes", *size) or (),
         ),
     )
 
@@ -129,8 +129,11 @@ def _pixels(fields: dict[str, Any], key: str) -> int:
     return value
 
 
-def _boxes(fields: dict[str, Any], key: str) -> tuple[tuple[str, Box], ...] | None:
-    """[label, x, y, width, height] becomes (label, corners)."""
+def _boxes(
+    fields: dict[str, Any], key: str, width: int, height: int
+) -> tuple[tuple[str, Box], ...] | None:
+    """[label, x, y, width, height] becomes (label, corners). Things that the border cuts may be
+    labelled whole, so a box may reach out of the picture, but not lie outside it."""
     value = fields.get(key)
     if value is None:
         return None
@@ -140,8 +143,13 @@ def _boxes(fields: dict[str, Any], key: str) -> tuple[tuple[str, Box], ...] | No
     for item in value:
         if not _is_box(item):
             raise ValueError(f"'{key}': expected [label, x, y, width, height], got {_shown(item)}")
-        label, x, y, width, height = item
-        boxes.append((label, Box(float(x), float(y), float(x + width), float(y + height))))
+        label, x, y, wide, high = item
+        box = Box(float(x), float(y), float(x + wide), float(y + high))
+        if box.x1 > width or box.y1 > height or box.x2 < 0 or box.y2 < 0:
+            raise ValueError(
+                f"'{key}': expected boxes within {width} x {height} pixels, got {_shown(item)}"
+            )
+        boxes.append((label, box))
     return tuple(boxes)
 
 

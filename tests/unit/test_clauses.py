@@ -122,3 +122,8 @@ def test_every_clause_can_be_spoken(parts: list[str], size: int, ended: bool) ->
     assert [w for w in spoken if w] == [w for w in written if w][: len([w for w in spoken if w])]
     if ended:
         assert len([w for w in spoken if w]) == len([w for w in written if w])
+
+
+@pytest.mark.parametrize("text", ["%]].", "...", " @ # ", "*_*"])
+def test_signs_that_no_voice_can_say_are_no_clause(text: str) -> None:
+    assert list(clauses(iter([text]))) == []

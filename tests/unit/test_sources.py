@@ -226,6 +226,8 @@ def test_a_split_keeps_pictures_and_labels_together(tmp_path: Path) -> None:
         (row(boxes=[[3, 1, 2, 3, 4]]), "'boxes'"),
         (row(boxes=[["bus", 1, 2, float("nan"), 4]]), "'boxes'"),
         (row(boxes=[["bus", 1, float("inf"), 3, 4]]), "'boxes'"),
+        (row(boxes=[["bus", 65, 2, 3, 4]]), "within 64 x 48 pixels"),
+        (row(boxes=[["bus", 1, -9, 3, 4]]), "within 64 x 48 pixels"),
         (row(scene=["street"]), "'scene'"),
         (row(captions="one text"), "'captions'"),
         (row(split=1), "'split'"),
@@ -242,6 +244,20 @@ def test_a_malformed_line_is_named_by_its_number(
     assert says in message
     assert "\n" not in message
     assert len(message) < 400
+
+
+def test_a_box_that_the_border_cuts_is_taken_as_it_is_labelled(tmp_path: Path) -> None:
+    truth = DatasetSource(write_dataset(tmp_path, [row(boxes=[["bus", -5, 2, 90, 40.1]])])).truth(0)
+    assert truth is not None
+    assert truth.boxes == (("bus", Box(-5.0, 2.0, 85.0, 42.1)),)
+
+
+def test_a_manifest_saved_on_windows_reads_the_same(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path, [row(), row("b.png")])
+    manifest = folder / "manifest.jsonl"
+    text = manifest.read_text(encoding="utf-8").replace("\n", "\r\n")
+    manifest.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert len(DatasetSource(folder)) == 2
 
 
 def test_datasets_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

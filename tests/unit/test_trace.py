@@ -153,14 +153,42 @@ def test_the_summary_is_the_last_line_and_the_file(
     summary = trace.close()
     assert trace.close() == summary
     last = records(tmp_path)[-1]
-    assert last.pop("type") == "summary"
-    last.pop("t")
+    assert (last["type"], last["t"]) == ("summary", 0.4)
     assert last == json.loads((tmp_path / "summary.json").read_text()) == summary
     assert summary["frames"] == {"seen": 6, "processed": 5, "dropped": 1}
     assert summary["obstacle_fps"] == pytest.approx(10.0)
     assert summary["escalation_rate"] == 0.75
     assert summary["latency_ms"]["obstacle"]["detect"]["p50"] == 12.0
     assert summary["errors"] == 1
+
+
+def test_what_an_earlier_session_left_is_not_taken_for_this_one(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
+) -> None:
+    for name in ("summary.json", "audio.wav", "session.jsonl", "notes.txt"):
+        (tmp_path / name).write_text("of yesterday")
+    Trace(tmp_path, *clocks)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "session.jsonl"]
+    assert (tmp_path / "session.jsonl").read_text() == ""
+
+
+def test_a_summary_that_cannot_be_written_whole_is_not_left_in_part(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = Trace(tmp_path, *clocks)
+    told: list[str] = []
+    trace.on_full = told.append
+
+    def half(path: Path, text: str, **_: object) -> None:
+        path.write_bytes(text[:5].encode())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    assert trace.close()["errors"] == 0
+    assert not (tmp_path / "summary.json").exists()
+    (line,) = told
+    assert "summary.json" in line
+    assert "No space left on device" in line
 
 
 def test_a_full_disk_loses_the_log_but_not_the_session(

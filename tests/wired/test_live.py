@@ -14,11 +14,13 @@ import pytest
 from engine.alerts import Warner
 from engine.answer import Answerer, Scribe
 from engine.audio import Audio
-from engine.clock import MonotonicClock
+from engine.batch import Batch
+from engine.clock import MonotonicClock, VirtualClock
 from engine.errors import DescriberFailed, RunError, SourceLost
 from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
+from engine.scoring import Scorer
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.triggers import Once
@@ -243,9 +245,20 @@ def test_a_camera_that_is_lost_is_said_and_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_bug_in_an_adapter_is_said_and_ends_the_run(tmp_path: Path) -> None:
     bench = Bench(tmp_path, eyes=Eyes(fails=True))
-    with pytest.raises(RunError, match="a bug in an adapter"):
+    with pytest.raises(RunError, match="ValueError: a bug in an adapter") as caught:
         bench.run()
+    assert isinstance(caught.value.__cause__, ValueError)  # whence the traceback
     assert any(h.utterance.kind == "status" for h in bench.heard)
+
+
+def test_a_bug_in_a_batch_is_said_and_ends_the_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, eyes=Eyes(fails=True))
+    clock = VirtualClock()
+    parts = replace(bench.parts, timeline=clock)
+    with pytest.raises(RunError, match="ValueError: a bug in an adapter"):
+        Batch(parts, clock, related=True, scorer=None).run()
+    assert [health.what for health in bench.health] == ["engine"]
+    assert [h.utterance.text for h in bench.heard] == [parts.words.status("failed")]
 
 
 def test_the_same_person_is_announced_once(tmp_path: Path) -> None:
@@ -263,3 +276,15 @@ def test_frames_that_nobody_looked_at_are_counted(tmp_path: Path) -> None:
     assert frames["seen"] == 12
     assert frames["processed"] + frames["dropped"] == 12
     assert frames["processed"] >= 1
+
+
+def test_a_dataset_played_in_real_time_is_scored_too(tmp_path: Path) -> None:
+    class Labelled(Camera):
+        def truth(self, seq: int) -> Truth | None:
+            return Truth((("person", Box(28, 10, 36, 40)),), "street")
+
+    bench = Bench(tmp_path, camera=Labelled())
+    scorer = Scorer(("person",))
+    Live(bench.parts, scorer).run()
+    quality = scorer.quality()
+    assert (quality["n"], quality["scene_top1"], quality["object_recall"]) == (1, 1.0, 1.0)
