@@ -86,7 +86,13 @@ class VideoSource:
 
         for stream in self._container.streams.video:
             if not stream.disposition & Disposition.attached_pic:  # the cover of a song
-                check_size(self._path, stream.codec_context.width, stream.codec_context.height)
+                width, height = stream.codec_context.width, stream.codec_context.height
+                if not width or not height:  # its header was all that could be read
+                    raise InputError(
+                        f"{self._path}: expected a video, got one that cannot be decoded (no size "
+                        "of its pictures); play it in a viewer, or copy it again"
+                    )
+                check_size(self._path, width, height)
                 stream.thread_type = "AUTO"
                 return stream
         raise InputError(

@@ -206,3 +206,11 @@ def test_a_closed_video_gives_nothing(tmp_path: Path) -> None:
     source.close()
     source.close()
     assert source.read() is None
+
+
+def test_a_video_that_is_broken_from_the_start_is_not_told_to_be_resized(tmp_path: Path) -> None:
+    broken = break_packet(write_video(tmp_path / "a.mp4", even(10)), tmp_path / "b.mp4", 0)
+    with pytest.raises(
+        InputError, match=r"b\.mp4: expected a video, got one that cannot be decoded"
+    ):
+        VideoSource(broken)
