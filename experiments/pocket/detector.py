@@ -247,7 +247,8 @@ def train(arguments: argparse.Namespace) -> None:
         "epochs": arguments.epochs,
         "time": None if arguments.minutes is None else arguments.minutes / 60,
         "optimizer": "AdamW",
-        "lr0": 0.002,
+        "pretrained": str(arguments.start) if arguments.start else False,
+        "lr0": arguments.rate,
         "lrf": 0.01,
         "cos_lr": True,
         "warmup_epochs": 1.0,
@@ -341,6 +342,8 @@ def parse_arguments() -> argparse.Namespace:
         command.add_argument("--device", default="auto", help="auto, cpu or a GPU's number")
         command.add_argument("--epochs", type=int, default=24, help="of 4,096 drawn pictures")
         command.add_argument("--minutes", type=float, help="instead of --epochs: fit this time")
+        command.add_argument("--rate", type=float, default=0.002, help="highest learning rate")
+        command.add_argument("--start", type=Path, help="begin with the weights of this .pt file")
         command.add_argument("--resume", action="store_true", help="go on from the last epoch")
     arguments = parser.parse_args()
     if arguments.device == "auto":

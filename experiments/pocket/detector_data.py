@@ -83,7 +83,7 @@ JUDGED: dict[str, tuple[str, ...]] = {
 }
 SQUASHED = {"captions_flickr8k", "scenes_miniplaces"}  # stored square, whatever they were
 COMMON_ASPECT = 4 / 3  # of the squashed pictures whose own is not stated, when nothing else is
-RARE = 0.03  # labels on a smaller share of the pictures are drawn more often
+RARE = 0.1  # labels on a smaller share of the pictures are drawn more often
 DRAW_RANGE = (0.5, 6.0)  # how much less or more often than evenly a picture is drawn
 SET_WEIGHT = {"walks_sf": 4.0, "boxes_coco": 3.0, "scenes_miniplaces": 0.7, "scenes_houses": 0.6}
 
