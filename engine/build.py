@@ -18,6 +18,7 @@ from engine.alerts import Warner
 from engine.answer import Answerer, Scribe
 from engine.audio import Audio
 from engine.batch import Batch
+from engine.camera import Mount
 from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config
 from engine.errors import MissingPart
@@ -176,6 +177,12 @@ def build_models(config: Config) -> Models:
     return Models(detector, scenes, describer)
 
 
+def build_mount(config: Config) -> Mount:
+    """How the camera is worn."""
+    settings = config.source
+    return Mount(settings.camera_height_m, settings.pitch_deg, settings.pitch_sigma_deg)
+
+
 def build_voice(config: Config) -> Voice:
     from engine.devices.voice import Pyttsx3Voice
 
@@ -241,7 +248,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg),
+            locator=Locator(config.source.hfov_deg, build_mount(config)),
             warner=Warner(words, config.speech.rate_wpm, next_id)
             if config.obstacles.enabled
             else None,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.camera import pinhole
 from engine.classes import KINDS, kind_of
-from engine.geometry import pinhole
 from engine.locate import FORGET_S, WINDOW_S, Locator, priority
 from engine.types import Box, Detection, Frame, Intrinsics, Obstacle
 
