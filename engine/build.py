@@ -249,7 +249,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             source=source,
             detector=models.detector,
             locator=Locator(config.source.hfov_deg, build_mount(config)),
-            warner=Warner(words, config.speech.rate_wpm, next_id)
+            warner=Warner(words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s)
             if config.obstacles.enabled
             else None,
             answerer=Answerer(

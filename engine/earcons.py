@@ -11,6 +11,7 @@ import numpy as np
 from engine.types import EarconName, Samples
 
 PEAK = 0.25  # -12 dBFS: well under speech, so that traffic stays audible
+TICK_PEAK = 0.12  # another 6 dB softer: to be missed when it stops, not to be listened to
 HEAD_RADIUS_M = 0.0875  # Woodworth's spherical head
 SPEED_OF_SOUND_M_S = 343.0
 EARCON_WIDTH = 0.7  # at 90 degrees the far ear is 12 dB down, as with a head and not as with a wall
@@ -63,19 +64,22 @@ def earcon(
 
 @lru_cache(maxsize=16)
 def _timbre(name: EarconName, sample_rate_hz: int) -> Samples:
-    """The dry sound, mono (n,), peak PEAK."""
+    """The dry sound, mono (n,), peak PEAK, of a tick TICK_PEAK."""
     if name == "obstacle":
         sound = _knock(sample_rate_hz)
     elif name == "urgent":
         pulse = _buzz(sample_rate_hz)
         pause = np.zeros(round(0.015 * sample_rate_hz))
         sound = np.concatenate([pulse, pause, pulse])
+    elif name == "tick":
+        sound = _tick(sample_rate_hz)
     else:
         sound = _rise(sample_rate_hz)
     ramp = round(0.002 * sample_rate_hz)  # no click at either end
     sound[:ramp] *= np.linspace(0.0, 1.0, ramp)
     sound[-ramp:] *= np.linspace(1.0, 0.0, ramp)
-    result: Samples = (sound * (PEAK / np.abs(sound).max())).astype(np.float32)
+    peak = TICK_PEAK if name == "tick" else PEAK
+    result: Samples = (sound * (peak / np.abs(sound).max())).astype(np.float32)
     result.setflags(write=False)
     return result
 
@@ -101,3 +105,10 @@ def _rise(sample_rate_hz: int) -> np.ndarray:
     t = np.arange(round(0.13 * sample_rate_hz)) / sample_rate_hz
     rise: np.ndarray = np.sin(2 * np.pi * (1318 * t + 1700 * t**2)) * np.sin(np.pi * t / t[-1])
     return rise
+
+
+def _tick(sample_rate_hz: int) -> np.ndarray:
+    """A short soft drop of a sound: all is well, and I am still here."""
+    t = np.arange(round(0.05 * sample_rate_hz)) / sample_rate_hz
+    tick: np.ndarray = np.sin(2 * np.pi * 440 * t) * np.exp(-t / 0.012)
+    return tick

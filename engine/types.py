@@ -212,7 +212,7 @@ class Description:
 
 Kind = Literal["alert", "answer", "status"]
 Drop = Literal["stale", "superseded", "cancelled"]
-EarconName = Literal["obstacle", "urgent", "listening"]
+EarconName = Literal["obstacle", "urgent", "listening", "tick"]
 
 
 @dataclass(frozen=True, slots=True)
