@@ -22,6 +22,7 @@ COARSE = 8  # columns; finer and coarser steps than this tell a blur from an edg
 # Of the 255 levels. A covered lens is flat or black; a night street has lamps in it.
 BLACK = 4.0
 FLAT = 2.5
+NOISE = 3.0
 DARK = 16.0
 BRIGHT = 40.0  # the brightest hundredth of a picture that is not too dark
 # A step edge has 1/8 of its coarse energy left at one column; blurred over the coarse width, 1/64.
@@ -57,12 +58,13 @@ def look_at(lines: Lines) -> Look:
     """Judge the lines of a picture. A tiny or an even one is sharp: there is no edge to be blurred.
 
     White noise of variance v adds 2 v to a step's energy and 6 v to that of a step between steps, which
-    a blurred edge has next to none of: a third of the latter is what noise may have put in.
+    a blurred edge has next to none of: a third of the latter is what noise may have put in. So may
+    gravel or leaves, but with more than the NOISE that a camera makes.
     """
     coarse = _energy(lines, COARSE)
     bends = np.diff(lines, n=2, axis=1)
     noise = float(np.square(bends).mean()) / 3 if bends.size else 0.0
-    fine = max(0.0, _energy(lines, 1) - noise)
+    fine = max(0.0, _energy(lines, 1) - min(noise, 2 * NOISE**2))
     columns = max(1, lines.shape[1] // COARSE)
     blocks = [block.mean(axis=1) for block in np.array_split(lines, columns, axis=1)]
     return Look(

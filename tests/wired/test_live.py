@@ -27,6 +27,7 @@ from engine.types import (
     Description,
     Detection,
     Frame,
+    Glance,
     Health,
     Heard,
     ModelCard,
@@ -261,3 +262,17 @@ def test_frames_that_nobody_looked_at_are_counted(tmp_path: Path) -> None:
     assert frames["seen"] == 12
     assert frames["processed"] + frames["dropped"] == 12
     assert frames["processed"] >= 1
+
+
+def test_a_camera_that_is_covered_is_said_and_that_it_sees_again(tmp_path: Path) -> None:
+    parts = (bench := Bench(tmp_path)).parts
+    street = np.random.default_rng(1).integers(0, 255, (48, 64, 1), np.uint8).repeat(3, axis=2)
+    for seq in range(90):
+        image = IMAGE if seq < 45 else street
+        parts.warn(Glance(Frame(image, seq / 15, seq), ()), seq / 15)
+    assert [health.detail for health in bench.health] == [
+        "the picture is covered",
+        "the picture is well again",
+    ]
+    assert parts.audio.pending == 2
+    parts.trace.close()
