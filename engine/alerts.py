@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from queue import SimpleQueue
 from typing import Literal, Protocol
 
-from engine.types import Obstacle, Side, Utterance
+from engine.types import Heard, Obstacle, Side, Utterance
 from engine.way import Way, across_m, in_the_way
 
 Length = Literal["full", "short", "shortest"]
@@ -32,12 +33,14 @@ SLACK = 1.3  # clear means clear by this factor: trigger and re-arm differ
 CLEAR_S = 2.0  # and for this long
 COOLDOWN_S = 8.0  # least time until a re-armed track is said again
 RISE_S = 2.0  # least time until it is said at a higher level, but for critical
+JUST_SAID_S = 0.6  # or after a warning, for critical
 NEARER = 0.7  # at this share of the distance said it is really nearer, and not noise
 SAME_THING_S = 5.0  # tracks get lost and found: one of the same label and side is the same thing
 GAP_S = 0.75  # of silence after an alert, but for critical
 FORGET_S = 5.0
 FAR_M = 20.0  # beyond which a phrase does not get longer
 MOST_AT_ONCE = 2
+MOST_RAISED = 16  # alerts that may still be waiting: far more than ever do
 DRIFT_S = 1.0  # over which movement across the corridor is fitted
 BANDS_M = (NOTICE_M, NEAR_M, 0.7)  # the last is an arm's length
 CROSSED_M = 0.8  # moved by so much, over the middle of the way
@@ -92,6 +95,7 @@ class Warner:
         self._rate_wpm = rate_wpm
         self._next_id = next_id
         self._heartbeat_s = heartbeat_s
+        self._dropped: SimpleQueue[int] = SimpleQueue()
         self._full: dict[tuple[str, Side, int], float] = {}
         self.reset()
 
@@ -100,6 +104,7 @@ class Warner:
         self._tracks: dict[int, Known] = {}
         self._echoes: dict[tuple[str, Side], Known] = {}
         self._quiet_until_s = -math.inf
+        self._raised: dict[int, Obstacle] = {}  # by utterance, while it may still be dropped
         self._way = Way()
         self._ticked_s: float | None = None  # when silence began, or was last broken
 
@@ -110,6 +115,7 @@ class Warner:
         all-clear or a tick, neither of which is given while the camera hardly `sees`. Call it with
         every frame's obstacles, none left out; `now_s` never goes back but after a reset."""
         self._forget(now_s)
+        self._take_back()
         found: list[tuple[Level, Obstacle]] = []
         barring: list[Obstacle] = []
         for item in obstacles:
@@ -176,6 +182,21 @@ class Warner:
             deadline_s=now_s + TICK_LATE_S,
             earcon="tick",
         )
+
+    def learn(self, heard: Heard) -> None:
+        """What became of an utterance. An alert that was too late to begin was not said, and may be
+        raised again if its thing still deserves it. The one method that other threads may call."""
+        if heard.dropped == "stale":
+            self._dropped.put(heard.utterance.id)
+
+    def _take_back(self) -> None:
+        while not self._dropped.empty():
+            item = self._raised.pop(self._dropped.get(), None)
+            if item is None:
+                continue
+            self._echoes.pop((item.label, item.side), None)
+            if (known := self._tracks.get(item.track)) is not None:
+                known.level, known.said_s, known.said_m = Level.CLEAR, -math.inf, math.inf
 
     def speaking_s(self, text: str) -> float:
         """About how long `text` takes to say at the wearer's rate."""
@@ -249,12 +270,15 @@ class Warner:
             closing = item.ttc_s is not None or item.distance_m <= NEARER * known.said_m
             if known.level is not Level.CLEAR and not closing:
                 return False
+        elif known.level is Level.WARNING and since_s < JUST_SAID_S:
+            return False  # it is being said; if it stays critical, its turn comes
         echo = self._echoes.get((item.label, item.side))
         if echo is None or level > echo.level or item.distance_m <= NEARER * echo.said_m:
             return True
         if level is Level.CRITICAL and now_s - echo.said_s > CRITICAL_S:
             return True  # too dangerous to be taken for one that was said so long ago
-        known.level, known.high_s, known.lowered = echo.level, now_s, False
+        # only as urgent as it is: a second person must not be silenced by what was said of the first
+        known.level, known.high_s, known.lowered = level, now_s, False
         known.said_s, known.said_m = echo.said_s, echo.said_m
         known.said_side, known.said_across_m = item.side, across_m(item)
         return False
@@ -270,8 +294,12 @@ class Warner:
         self._quiet_until_s = max(self._quiet_until_s, now_s) + self.speaking_s(text) + GAP_S
         share = min(1.0, max(0.0, item.priority / 100.0))
         late_s = min(0.8, max(0.3, left_s)) if critical else min(3.0, max(1.0, left_s))
+        number = self._next_id()
+        self._raised[number] = item
+        while len(self._raised) > MOST_RAISED:
+            del self._raised[next(iter(self._raised))]
         return Utterance(
-            id=self._next_id(),
+            id=number,
             kind="alert",
             text=text,
             priority=70.0 + 25.0 * share if critical else 30.0 + 30.0 * share,

@@ -30,7 +30,7 @@ from engine.scoring import Scorer
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Directions, Health, Language, Units, Utterance
+from engine.types import Directions, Health, Heard, Language, Units, Utterance
 from engine.wording import Words
 
 # Settings that the contract names and that a later version serves, with what to use until then.
@@ -237,8 +237,19 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             trace.health(health)
             screen.health(health)
 
-        audio = Audio(voice, on_started=started, on_heard=trace.heard, on_health=report)
         next_id = itertools.count(1).__next__
+        warner = (
+            Warner(words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s)
+            if config.obstacles.enabled
+            else None
+        )
+
+        def heard(fate: Heard) -> None:
+            trace.heard(fate)
+            if warner is not None:
+                warner.learn(fate)
+
+        audio = Audio(voice, on_started=started, on_heard=heard, on_health=report)
         # FastVLM answers in English; a Spanish session is not given half a sentence of it.
         speaks = models.describer is not None and config.language == "en"
         scribe = Scribe(models.describer, wall) if models.describer and speaks else None
@@ -249,9 +260,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             source=source,
             detector=models.detector,
             locator=Locator(config.source.hfov_deg, build_mount(config)),
-            warner=Warner(words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s)
-            if config.obstacles.enabled
-            else None,
+            warner=warner,
             answerer=Answerer(
                 mode=config.mode,
                 scenes=models.scenes,

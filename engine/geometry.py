@@ -17,7 +17,7 @@ CORRIDOR_DEG = 12.0  # half of what counts as ahead: 0.85 m to either side at 4 
 COVER_DEG = 3.0  # a box that reaches this far to both sides of straight ahead is ahead as well
 MIN_DISTANCE_M = 0.2
 MAX_DISTANCE_M = 200.0
-EDGE_SHARE = 0.005  # a box this near the border (share of that side) is taken to be cut by it
+EDGE_SHARE = 0.01  # a box this near the border (share of that side) is taken to be cut by it
 NOISE_PX = 2.0  # a detector's edges wander by about this much, at 640 px on the longer side
 NOISE_SHARE = 0.01  # and by this share of the box
 CUT_SPREAD = 0.5  # how much of a cut thing shows is anyone's guess
@@ -110,10 +110,10 @@ def distance(box: Box, kind: Kind, camera: Camera, mount: Mount = LEVEL) -> Rang
     """How far a thing of known size is along the ground: its size over its `extent`.
 
     The height speaks while it is whole. Cut by the upper or lower border it only says "at most this
-    far"; then a whole width is weighed in by inverse variances, or, cut as well, the lesser of the
-    two bounds is taken: warning early is the safer error. So a box that grows never recedes. `box`
-    is clipped to the picture. A pitch that is wrong by e tilts both ends of a height, which then
-    errs by e · (the sum of both ends' drops).
+    far": then the width speaks, unless that is farther, or, cut as well, the lesser of the two bounds:
+    warning early is the safer error. So a box that grows never recedes, nor does one that sinks below
+    the picture. `box` is clipped to the picture. A pitch that is wrong by e tilts both ends of a
+    height, which then errs by e · (the sum of both ends' drops).
     """
     cut_x, cut_y = cut_sides(box, camera)
     tall, wide = extent(box, camera, mount.pitch_deg)
@@ -122,12 +122,9 @@ def distance(box: Box, kind: Kind, camera: Camera, mount: Mount = LEVEL) -> Rang
     if cut_y and cut_x:
         found, spread = min(by_height, by_width), math.hypot(spread, CUT_SPREAD)
     elif cut_y:
-        precise, vague = kind.width_spread**-2, math.hypot(spread, CUT_SPREAD) ** -2
-        mean = (precise * math.log(by_width) + vague * math.log(by_height)) / (precise + vague)
-        # where the two disagree, the spread of the disagreement is not averaged away
+        # where the two disagree, the spread of the disagreement is not left out
         apart = abs(math.log(by_width / by_height)) / 2
-        found = min(by_height, math.exp(mean))
-        spread = math.hypot((precise + vague) ** -0.5, apart)
+        found, spread = min(by_height, by_width), math.hypot(kind.width_spread, min(apart, 0.5))
     foot = direction(box.centre_x, box.y2, camera, mount.pitch_deg).drop
     tilted = math.radians(mount.pitch_sigma_deg) * abs(2 * foot - tall)
     relative = math.hypot(spread, relative_noise(tall, camera), tilted)

@@ -6,10 +6,10 @@ know what will be said of an obstacle.
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.camera import Mount, is_usable, pinhole, resized
-from engine.classes import Kind, kind_of
+from engine.classes import UNKNOWN, Kind, kind_of
 from engine.geometry import (
     MAX_DISTANCE_M,
     MIN_DISTANCE_M,
@@ -33,12 +33,19 @@ SMOOTH_S = 0.5  # over which the distance is fitted; shorter, since people stop
 FORGET_S = 2.0
 MIN_SAMPLES = 3
 SIGNIFICANT = 3.0  # growth must be this many standard errors from none
+WANDER = (
+    1.7  # an edge that is off stays off: at a correlation of a half, as sqrt((1 + r) / (1 - r))
+)
 STEADY = 0.25  # edges wander slowly: within the window, by this share of their noise at the least
 RANGE_NOISE = 0.05  # least noise of a cut thing's distance, as a share of it
 MIN_TTC_S = 0.05
 MAX_TTC_S = 30.0  # slower than that is not an approach that a walker would notice
 MOST_SMOOTHED = 1.5  # the smoothed distance stays within this factor of the newest one
 GUESSED_FOCAL_SPREAD = 0.15  # cameras of 60° to 82° lie within one such deviation of 70°
+SHAPE_SPREAD = 0.15  # limbs swing and things turn: widths vary by this much while one looks
+LEARNS = 0.2  # share of a new look in what was learnt of a width
+USUAL_M_S = 1.0  # closing speed of a walker who slows, stands and turns, and how much it varies
+WEARER_SPREAD_M_S = 0.7
 WALKING_M_S = 1.4  # pace by which a standing thing's urgency is judged
 OUTSIDE_SHARE = 0.5  # what remains of the priority beside the corridor
 
@@ -69,9 +76,23 @@ class Sighting:
 
 @dataclass(slots=True)
 class Track:
-    """The sightings of one thing within the last WINDOW_S."""
+    """The sightings of one thing within the last WINDOW_S, and what they taught of it: `kind` is its
+    label's, with the width that it was seen to have while its height was whole."""
 
     sightings: deque[Sighting] = field(default_factory=deque)
+    label: str = ""
+    kind: Kind = UNKNOWN
+
+    def name(self, label: str) -> None:
+        """Another label is another kind, of which nothing has been learnt."""
+        if label != self.label:
+            self.label, self.kind = label, kind_of(label)
+
+    def learn(self, width_m: float, spread: float) -> None:
+        """It was whole and so wide, within `spread`: averaged over some ten looks."""
+        spread = math.hypot(spread, SHAPE_SPREAD)
+        old = self.kind.width_m if self.kind.width_spread <= spread else width_m
+        self.kind = replace(self.kind, width_m=old + LEARNS * (width_m - old), width_spread=spread)
 
     def add(self, sighting: Sighting) -> None:
         """Two of one moment would be a slope of infinity: the later one counts."""
@@ -124,12 +145,15 @@ class Locator:
         focal_spread: float,
         now_s: float,
     ) -> Obstacle:
-        kind = kind_of(seen.label)
-        raw = self._range(box, boxes, kind, camera)
+        track = self._tracks.setdefault(seen.track, Track())
+        track.name(seen.label)
+        raw = self._range(box, boxes, track.kind, camera)
         cut_x, cut_y = cut_sides(box, camera)
         pitch_deg = self._mount.pitch_deg
         tall, wide = extent(box, camera, pitch_deg)
-        track = self._tracks.setdefault(seen.track, Track())
+        relative = math.hypot(raw.sigma_m / raw.distance_m, focal_spread)
+        if not (cut_x or cut_y):
+            track.learn(wide * raw.distance_m, raw.sigma_m / raw.distance_m)
         track.add(
             Sighting(
                 now_s,
@@ -141,29 +165,53 @@ class Locator:
         )
         distance_m = smooth_distance_m(track)
         approach = time_to_collision(track, camera)
+        if approach is not None:
+            approach = tempered(approach, distance_m, relative, track.kind)
         ttc_s = None if approach is None else approach.ttc_s
         side = side_of(box, camera, pitch_deg)
+        left_deg, centre_deg, right_deg = bearings_deg(box, camera, pitch_deg)
         return Obstacle(
             track=seen.track,
             label=seen.label,
             score=seen.score,
             box=box,
             distance_m=distance_m,
-            distance_sigma_m=distance_m * math.hypot(raw.sigma_m / raw.distance_m, focal_spread),
-            bearing_deg=bearings_deg(box, camera, pitch_deg)[1],
+            distance_sigma_m=distance_m * relative,
+            bearing_deg=centre_deg,
             side=side,
             ttc_s=ttc_s,
-            priority=priority(distance_m, side == "ahead", ttc_s, kind.hazard),
+            priority=priority(distance_m, side == "ahead", ttc_s, track.kind.hazard),
             ttc_sigma_s=None if approach is None else approach.sigma_s,
+            edges_deg=(left_deg, right_deg),
         )
 
     def _range(self, box: Box, boxes: list[Box], kind: Kind, camera: Camera) -> Range:
-        """By size, and where the thing stands on the ground and its foot shows, by that as well."""
+        """By size and by the ground. Where the foot is out of sight, or may hang in the air, the ground
+        only bounds: nothing that shows at a direction below the horizon is beyond the ground there."""
         size = distance(box, kind, camera, self._mount)
-        if not kind.stands or _foot_is_hidden(box, boxes):
-            return size
         ground = ground_distance(box, camera, self._mount)
-        return fused(size, ground, at_most=foot_is_cut(box, camera))
+        stands = kind.stands and not foot_is_cut(box, camera) and not _foot_is_hidden(box, boxes)
+        return fused(size, ground, at_most=not stands)
+
+
+def tempered(approach: Approach, distance_m: float, relative: float, kind: Kind) -> Approach | None:
+    """A measured approach weighed against how quickly such a thing and a walker usually close in.
+
+    Far off, edges that wander look like any speed, while no chair comes at ten metres a second. In the
+    rate 1 / ttc both are nearly normal: the prior is a closing speed of USUAL_M_S, its deviation the
+    wearer's and half of the kind's own speed, over the distance and its doubt `relative`. None where
+    what is left is no approach that a walker would notice.
+    """
+    rate, sigma = 1.0 / approach.ttc_s, approach.sigma_s / approach.ttc_s**2
+    spread_m_s = math.hypot(WEARER_SPREAD_M_S, kind.fastest_m_s / 2)
+    usual = USUAL_M_S / distance_m
+    doubt = math.hypot(spread_m_s, relative * (USUAL_M_S + spread_m_s)) / distance_m
+    measured, prior = sigma**-2, doubt**-2
+    rate = (measured * rate + prior * usual) / (measured + prior)
+    if rate * MAX_TTC_S <= 1.0:
+        return None
+    ttc_s = max(MIN_TTC_S, 1.0 / rate)
+    return Approach(ttc_s, max(MIN_TTC_S, (measured + prior) ** -0.5 * ttc_s**2))
 
 
 def _foot_is_hidden(box: Box, boxes: list[Box]) -> bool:
@@ -215,7 +263,7 @@ def _meets_zero(samples: Samples, now_s: float, noise_share: float) -> Approach 
     mean = sum(value for _, value in samples) / len(samples)
     line = fit_line(samples, now_s, mean * noise_share * STEADY)
     # few samples may agree by chance, so they must show more (as Student's quantiles rise)
-    doubt = 1.0 + 4.0 / (len(samples) - 2) ** 2
+    doubt = WANDER * (1.0 + 4.0 / (len(samples) - 2) ** 2)
     if line.slope >= -SIGNIFICANT * doubt * line.slope_error:
         return None
     ttc_s = max(MIN_TTC_S, line.value / -line.slope)

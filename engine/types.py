@@ -118,7 +118,8 @@ class Obstacle:
 
     `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision and
     `ttc_sigma_s` one standard deviation of it, or None where the object is not coming nearer.
-    `priority` orders what is said: higher is sooner.
+    `priority` orders what is said: higher is sooner. `edges_deg` are the bearings of the left and the
+    right edge, where they are known.
     """
 
     track: int
@@ -132,6 +133,7 @@ class Obstacle:
     ttc_s: float | None
     priority: float
     ttc_sigma_s: float | None = None
+    edges_deg: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from engine.types import Obstacle
 HALF_CORRIDOR_M = 0.6  # half a body, and as much again for sway; to a thing's edge, not its centre
 MAX_HALF_WIDTH_M = 1.0  # a vehicle's front; its length lies along the way more often than across
 MIN_DRIFT_SAMPLES = 4
-SIGNIFICANT = 2.0
+SIGNIFICANT = 3.0  # a head sways, and edges wander slowly
 BLOCKED_S = 4.0  # at walking pace no thing is passed so slowly: the wearer was held up
 FREE_S = 2.0  # free means free for this long
-UNDERFOOT_M = 2.0  # what vanished nearer than this may stand below the picture's lower border
+UNDERFOOT_M = 1.5  # what vanished nearer may stand below the picture; nearer by two sigmas, that is
 
 
 def across_m(item: Obstacle) -> float:
@@ -30,16 +30,27 @@ def in_the_way(item: Obstacle, across: Sequence[tuple[float, float]], slack: flo
     `across` is where it was of late, as (time_s, metres to the right)."""
     if item.side == "ahead" and abs(item.bearing_deg) > CORRIDOR_DEG:
         return True  # it spans the way, wherever its middle is
-    reach_m = HALF_CORRIDOR_M * slack + min(MAX_HALF_WIDTH_M, kind_of(item.label).width_m / 2)
-    now_m = across_m(item)
-    if abs(now_m) <= reach_m:
+    left_m, right_m = _edges_m(item)
+    reach_m = HALF_CORRIDOR_M * slack
+    if left_m <= reach_m and right_m >= -reach_m:
         return True
     if item.ttc_s is None or len(across) < MIN_DRIFT_SAMPLES:
         return False
     drift = fit_line(across, across[-1][0], 0.02 * item.distance_m)
     if abs(drift.slope) < SIGNIFICANT * drift.slope_error:
         return False
-    return abs(now_m + drift.slope * item.ttc_s) <= reach_m
+    moved_m = drift.slope * item.ttc_s
+    return left_m + moved_m <= reach_m and right_m + moved_m >= -reach_m
+
+
+def _edges_m(item: Obstacle) -> tuple[float, float]:
+    """Metres to the right of the middle of the way, of its left and its right edge: as it is seen,
+    since of a car at the picture's border only the near end shows; else by its kind's width."""
+    if item.edges_deg is not None:
+        left_m, right_m = (item.distance_m * math.sin(math.radians(d)) for d in item.edges_deg)
+        return left_m, right_m
+    half_m = min(MAX_HALF_WIDTH_M, kind_of(item.label).width_m / 2)
+    return across_m(item) - half_m, across_m(item) + half_m
 
 
 @dataclass(slots=True)
@@ -61,7 +72,7 @@ class Way:
             self._away_m.pop(item.track, None)  # it was seen to leave
         before_s = self._last_s
         for item in barring:
-            self._away_m[item.track] = item.distance_m
+            self._away_m[item.track] = item.distance_m - 2 * item.distance_sigma_m
             self._last_s = now_s
         if self._last_s == now_s:
             if now_s - before_s > FREE_S:

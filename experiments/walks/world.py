@@ -138,4 +138,4 @@ class Walk:
         x, z = x * math.cos(turn) - z * math.sin(turn), x * math.sin(turn) + z * math.cos(turn)
         down = y * math.cos(pitch) + z * math.sin(pitch)
         depth = -y * math.sin(pitch) + z * math.cos(pitch)
-        return pixel(x, down, depth, self.camera)
+        return pixel(x, down, depth, self.camera) if depth > 0.0 else None
