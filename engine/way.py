@@ -14,7 +14,8 @@ from engine.types import Obstacle
 HALF_CORRIDOR_M = 0.6  # half a body, and as much again for sway; to a thing's edge, not its centre
 MAX_HALF_WIDTH_M = 1.0  # a vehicle's front; its length lies along the way more often than across
 MIN_DRIFT_SAMPLES = 4
-SIGNIFICANT = 3.0  # a head sways, and edges wander slowly
+SWAY = 0.03  # a walker's head turns by 1.5 degrees with each step: so much of the distance
+SIGNIFICANT = 3.0
 BLOCKED_S = 4.0  # at walking pace no thing is passed so slowly: the wearer was held up
 FREE_S = 2.0  # free means free for this long
 UNDERFOOT_M = 1.5  # what vanished nearer may stand below the picture; nearer by two sigmas, that is
@@ -36,7 +37,7 @@ def in_the_way(item: Obstacle, across: Sequence[tuple[float, float]], slack: flo
         return True
     if item.ttc_s is None or len(across) < MIN_DRIFT_SAMPLES:
         return False
-    drift = fit_line(across, across[-1][0], 0.02 * item.distance_m)
+    drift = fit_line(across, across[-1][0], SWAY * item.distance_m)
     if abs(drift.slope) < SIGNIFICANT * drift.slope_error:
         return False
     moved_m = drift.slope * item.ttc_s

@@ -30,7 +30,7 @@ def measured(walk: Walk, sigma_deg: float) -> Mount:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="experiments.walks", description=__doc__)
-    parser.add_argument("--walks", type=int, default=60, help="how many are drawn")
+    parser.add_argument("--walks", type=int, default=30, help="how many are drawn")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate-wpm", type=int, default=190)
     args = parser.parse_args()

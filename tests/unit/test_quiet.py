@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.types import Obstacle, Utterance
+from engine.types import Drop, Heard, Obstacle, Utterance
 from tests.unit.test_alerts import FakeWords, approach, at, make_warner, obstacle, play
 
 CLEAR = "way clear"
@@ -88,6 +88,28 @@ def test_what_comes_faster_is_said_again() -> None:
         return (obstacle("bicycle", 3.9, ttc_s=None if now_s < 5 else 3.0),)
 
     assert len(play(make_warner(), rushes, 20.0)) == 2
+
+
+@pytest.mark.parametrize(("dropped", "times"), [("stale", 2), ("superseded", 1), (None, 1)])
+def test_what_was_too_late_to_be_heard_is_raised_again(dropped: Drop | None, times: int) -> None:
+    warner, picture = make_warner(), (obstacle(distance_m=3.0),)
+    (alert,) = warner.warn(picture, 0.0)
+    warner.learn(Heard(alert, None, None, dropped))
+    heard = play(warner, lambda _: picture, 20.0, start_s=0.1)
+    assert len([alert, *heard]) == times
+
+
+def test_a_second_person_is_not_silenced_by_what_was_said_of_the_first() -> None:
+    """The first one passes close by; the second stands behind, and is walked up to."""
+
+    def scene(now_s: float) -> tuple[Obstacle, ...]:
+        first = () if now_s > 1.5 else (at(0.3, 3.0 - 1.4 * now_s, 1.6, track=1),)
+        left_s = (8.0 - 1.4 * now_s) / 1.4
+        return (*first, at(0.0, 1.4 * left_s, left_s, track=2))
+
+    heard = play(make_warner(), scene, 5.6)
+    assert heard[-1].earcon == "urgent"
+    assert heard[-1].queued_s > 3.0
 
 
 def ticks(heartbeat_s: float | None, scene: Scene, sees: bool = True) -> list[float]:

@@ -119,15 +119,15 @@ def test_just_over_the_border_is_not_well_yet() -> None:
 
 
 def test_a_picture_that_stands_still_is_a_stall_of_a_live_camera_only() -> None:
-    live, photo = Sight(), Sight()
+    live, photo, small = Sight(), Sight(), PHOTO[::5, ::5]
     for seq in range(60):
-        frame = Frame(PHOTO, seq / 15, seq)
+        frame = Frame(small, seq / 15, seq)
         live.changed(frame, live=True)
         photo.changed(frame, live=False)
     assert (live.trouble, live.sees) == ("stalled", False)
     assert (photo.trouble, photo.sees) == (None, True)
     for seq in range(60, 90):
-        live.changed(Frame(noisy(PHOTO, 1 + seq % 2), seq / 15, seq), live=True)
+        live.changed(Frame(noisy(small, 1 + seq % 2), seq / 15, seq), live=True)
     assert live.sees
     live.reset()
     assert live.trouble is None
