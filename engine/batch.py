@@ -69,9 +69,7 @@ class Batch:
             if not self._related:
                 self._forget()
             glance = look(parts.detector, parts.locator, frame, parts.wall)
-            if parts.warner is not None:
-                for utterance in parts.warner.warn(glance.obstacles, time_s):
-                    parts.audio.say(utterance)
+            parts.warn(glance, time_s)
             parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
             parts.view.show(glance, time_s)
             if parts.trigger.due(time_s):
@@ -91,5 +89,6 @@ class Batch:
     def _forget(self) -> None:
         self._parts.detector.reset()
         self._parts.locator.reset()
+        self._parts.sight.reset()
         if self._parts.warner is not None:
             self._parts.warner.reset()

@@ -19,6 +19,7 @@ from engine.alerts import Warner
 from engine.answer import Answerer, Scribe
 from engine.audio import Audio
 from engine.batch import Batch
+from engine.camera import Mount
 from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config
 from engine.earcons import prepare
@@ -192,6 +193,12 @@ def build_models(config: Config) -> Models:
     return Models(detector, scenes, describer)
 
 
+def build_mount(config: Config) -> Mount:
+    """How the camera is worn."""
+    settings = config.source
+    return Mount(settings.camera_height_m, settings.pitch_deg, settings.pitch_sigma_deg)
+
+
 def build_voice(config: Config) -> Voice:
     from engine.devices.voice import Pyttsx3Voice
 
@@ -272,15 +279,23 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             trace.started(utterance, time_s)
             screen.heard(utterance, trace.elapsed_s())
 
-        def heard(fate: Heard) -> None:
-            trace.heard(fate)
-            view.show(fate, timeline.now() if fate.started_s is None else fate.started_s)
-
         def report(health: Health) -> None:
             log(health)
             view.show(health, timeline.now())
 
         next_id = itertools.count(1).__next__
+        warner = (
+            Warner(words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s)
+            if config.obstacles.enabled
+            else None
+        )
+
+        def heard(fate: Heard) -> None:
+            trace.heard(fate)
+            view.show(fate, timeline.now() if fate.started_s is None else fate.started_s)
+            if warner is not None:
+                warner.learn(fate)
+
         audio = Audio(voice, next_id=next_id, on_started=started, on_heard=heard, on_health=report)
         # FastVLM answers in English; a Spanish session is not given half a sentence of it.
         speaks = models.describer is not None and config.language == "en"
@@ -291,10 +306,8 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg),
-            warner=Warner(words, config.speech.rate_wpm, next_id)
-            if config.obstacles.enabled
-            else None,
+            locator=Locator(config.source.hfov_deg, build_mount(config)),
+            warner=warner,
             answerer=Answerer(
                 mode=config.mode,
                 scenes=models.scenes,

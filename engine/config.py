@@ -50,6 +50,9 @@ class SourceConfig:
     hfov_deg: float = number(
         70.0, 10.0, 170.0
     )  # along the longer side, where the source has no intrinsics
+    camera_height_m: float = number(1.5, 0.3, 3.0)  # lens above the ground; 1.5 is glasses, worn
+    pitch_deg: float = number(0.0, -60.0, 60.0)  # the camera looks up (+) or down (-)
+    pitch_sigma_deg: float = number(8.0, 0.5, 30.0)  # how sure that is; a fixed mount may say 1
     split: str | None = None  # of a dataset: train, val, or null for all
 
 
@@ -76,6 +79,7 @@ class SpeechConfig:
 @dataclass
 class ObstaclesConfig:
     enabled: bool = True
+    heartbeat_s: float | None = None  # a soft tick after so much silence; null is none
 
 
 @dataclass
@@ -129,6 +133,9 @@ def check(config: Config) -> Config:
     size = config.models.describer.image_size
     if size is not None and not 64 <= size <= 2048:
         raise ConfigError(f"models.describer.image_size: expected null or 64 to 2048, got {size}")
+    beat_s = config.obstacles.heartbeat_s
+    if beat_s is not None and not 1 <= beat_s <= 600:
+        raise ConfigError(f"obstacles.heartbeat_s: expected null or 1 to 600, got {beat_s:g}")
     needs_path = ("image", "folder", "video", "vrs", "dataset", "recorded")
     if config.source.name in needs_path and not config.source.path:
         raise ConfigError(

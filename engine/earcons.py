@@ -9,14 +9,14 @@ from functools import lru_cache
 import numpy as np
 
 from engine.hrtf import spatialise
-from engine.loudness import EARCON_LUFS, EARCON_PEAK, brought_to
+from engine.loudness import EARCON_LUFS, EARCON_PEAK, TICK_LUFS, brought_to
 from engine.types import EarconName, Samples
 
 NEAR_M = 1.0  # at this distance and nearer: loudest and fastest
 QUIETEST = 0.2  # -14 dB, reached at 5 m: farther sounds stay audible
 FASTEST_S, SLOWEST_S = 0.06, 0.18  # from pulse to pulse: 17 to 6 a second
 FAR_M = 5.0  # at this distance and farther: slowest
-PULSES: dict[EarconName, int] = {"obstacle": 2, "urgent": 2, "listening": 1}
+PULSES: dict[EarconName, int] = {"obstacle": 2, "urgent": 2, "listening": 1, "tick": 1}
 RAMP_S = 0.002  # no click at either end
 
 
@@ -63,14 +63,15 @@ def _pulse(name: EarconName, azimuth_deg: int, sample_rate_hz: int) -> Samples:
 
 @lru_cache(maxsize=16)
 def _timbre(name: EarconName, sample_rate_hz: int) -> Samples:
-    """One dry pulse, mono (n,), so loud that all of them together have EARCON_LUFS."""
-    make = {"obstacle": _knock, "urgent": _buzz, "listening": _rise}[name]
+    """One dry pulse, mono (n,), so loud that all of them together have EARCON_LUFS (a tick TICK_LUFS)."""
+    make = {"obstacle": _knock, "urgent": _buzz, "listening": _rise, "tick": _tick}[name]
     sound = make(sample_rate_hz).astype(np.float32)
     ramp = round(RAMP_S * sample_rate_hz)
     sound[:ramp] *= np.linspace(0.0, 1.0, ramp)
     sound[-ramp:] *= np.linspace(1.0, 0.0, ramp)
     share_db = 10.0 * float(np.log10(PULSES[name]))
-    return brought_to(sound, sample_rate_hz, EARCON_LUFS - share_db, EARCON_PEAK)
+    lufs = TICK_LUFS if name == "tick" else EARCON_LUFS
+    return brought_to(sound, sample_rate_hz, lufs - share_db, EARCON_PEAK)
 
 
 def _knock(sample_rate_hz: int) -> np.ndarray:
@@ -94,3 +95,10 @@ def _rise(sample_rate_hz: int) -> np.ndarray:
     t = np.arange(round(0.13 * sample_rate_hz)) / sample_rate_hz
     rise: np.ndarray = np.sin(2 * np.pi * (1318 * t + 1700 * t**2)) * np.sin(np.pi * t / t[-1])
     return rise
+
+
+def _tick(sample_rate_hz: int) -> np.ndarray:
+    """A short soft drop of a sound: all is well, and I am still here."""
+    t = np.arange(round(0.05 * sample_rate_hz)) / sample_rate_hz
+    tick: np.ndarray = np.sin(2 * np.pi * 440 * t) * np.exp(-t / 0.012)
+    return tick

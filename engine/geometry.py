@@ -1,25 +1,30 @@
-"""Pixels to metres and degrees: pure formulas over boxes and a pinhole camera.
+"""Boxes to metres and degrees: pure formulas over directions.
 
-Remembers no frame; knows of a thing only its size. A picture's width is always the camera's own,
-never an assumed one.
+Remembers no frame; knows of a thing only its size and whether it stands on the ground. A picture's
+width is always the camera's own, never an assumed one, and how a pixel becomes a direction is
+`engine.camera`'s alone.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.camera import Mount, direction
 from engine.classes import Kind
-from engine.types import Box, Intrinsics, Side
+from engine.types import Box, Camera, Side
 
 CORRIDOR_DEG = 12.0  # half of what counts as ahead: 0.85 m to either side at 4 m
 COVER_DEG = 3.0  # a box that reaches this far to both sides of straight ahead is ahead as well
 MIN_DISTANCE_M = 0.2
 MAX_DISTANCE_M = 200.0
-EDGE_SHARE = 0.005  # a box this near the border (share of that side) is taken to be cut by it
+EDGE_SHARE = 0.01  # a box this near the border (share of that side) is taken to be cut by it
 NOISE_PX = 2.0  # a detector's edges wander by about this much, at 640 px on the longer side
 NOISE_SHARE = 0.01  # and by this share of the box
 CUT_SPREAD = 0.5  # how much of a cut thing shows is anyone's guess
 MIN_BOX_PX = 1.0
+GROUND_SPREAD = 0.6  # a distance by the ground vaguer than this share says nothing
+WIDEST_DEG = 170.0  # no thing is wider to the eye
+LEVEL = Mount()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +37,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A straight line through samples over time: its value now, its slope and the slope's error."""
+    """A straight line through samples over time: its value now, its slope, the error (one standard
+    deviation) of either, and how they err together (their covariance)."""
 
     value: float
     slope: float
     slope_error: float
-
-
-def pinhole(width: int, height: int, fov_deg: float) -> Intrinsics:
-    """A camera of which only the field of view along the longer side is known, so that a phone has
-    one focal length held either way: square pixels, centred, f = (long side / 2) / tan(fov / 2)."""
-    focal = max(width, height) / 2 / math.tan(math.radians(fov_deg) / 2)
-    return Intrinsics(focal, focal, width / 2, height / 2, width, height)
-
-
-def resized(camera: Intrinsics, width: int, height: int) -> Intrinsics:
-    """The same camera for a picture that was scaled to width x height."""
-    if (camera.width, camera.height) == (width, height):
-        return camera
-    x, y = width / max(1, camera.width), height / max(1, camera.height)
-    return Intrinsics(camera.fx * x, camera.fy * y, camera.cx * x, camera.cy * y, width, height)
-
-
-def is_usable(camera: Intrinsics) -> bool:
-    """Whether the numbers describe a camera at all: finite, and no wider than 169 degrees, beyond
-    which no pinhole sees."""
-    numbers = (camera.fx, camera.fy, camera.cx, camera.cy)
-    least = max(1.0, 0.05 * max(camera.width, camera.height))
-    return all(map(math.isfinite, numbers)) and min(camera.fx, camera.fy) >= least
+    value_error: float = math.inf
+    covariance: float = 0.0
 
 
 def clipped(box: Box, width: int, height: int) -> Box:
@@ -70,7 +55,7 @@ def clipped(box: Box, width: int, height: int) -> Box:
     return Box(x1, y1, x2, y2)
 
 
-def cut_sides(box: Box, camera: Intrinsics) -> tuple[bool, bool]:
+def cut_sides(box: Box, camera: Camera) -> tuple[bool, bool]:
     """Whether the border cuts the width of `box`, and whether it cuts the height."""
     margin_x, margin_y = EDGE_SHARE * camera.width, EDGE_SHARE * camera.height
     return (
@@ -79,52 +64,113 @@ def cut_sides(box: Box, camera: Intrinsics) -> tuple[bool, bool]:
     )
 
 
-def bearing_deg(x_px: float, camera: Intrinsics) -> float:
-    """Degrees from straight ahead to the column `x_px`, positive to the right."""
-    return math.degrees(math.atan2(x_px - camera.cx, camera.fx))
+def foot_is_cut(box: Box, camera: Camera) -> bool:
+    """Whether the lower border cuts `box`, so that it meets the ground out of sight."""
+    return box.y2 >= camera.height * (1.0 - EDGE_SHARE)
 
 
-def side_of(box: Box, camera: Intrinsics) -> Side:
+def bearings_deg(box: Box, camera: Camera, pitch_deg: float = 0.0) -> tuple[float, float, float]:
+    """Degrees from straight ahead, positive to the right, of the left edge, the middle and the right
+    edge of `box`, half way up."""
+    row = (box.y1 + box.y2) / 2
+    left, middle, right = (
+        direction(x_px, row, camera, pitch_deg).bearing_deg
+        for x_px in (box.x1, box.centre_x, box.x2)
+    )
+    return left, middle, right
+
+
+def side_of(box: Box, camera: Camera, pitch_deg: float = 0.0) -> Side:
     """Ahead when the centre lies within the corridor, or when the box covers straight ahead (a bus
     across the way, a person near by)."""
-    centre = bearing_deg(box.centre_x, camera)
-    left, right = bearing_deg(box.x1, camera), bearing_deg(box.x2, camera)
+    left, centre, right = bearings_deg(box, camera, pitch_deg)
     if abs(centre) <= CORRIDOR_DEG or (left <= -COVER_DEG and right >= COVER_DEG):
         return "ahead"
     return "left" if centre < 0 else "right"
 
 
-def relative_noise(size_px: float, camera: Intrinsics) -> float:
-    """One standard deviation of a box's width or height, as a share of it."""
-    noise_px = NOISE_PX * max(camera.width, camera.height) / 640
-    return math.hypot(NOISE_SHARE, noise_px / max(MIN_BOX_PX, size_px))
+def extent(box: Box, camera: Camera, pitch_deg: float = 0.0) -> tuple[float, float]:
+    """(height, width) of `box` for the eye: metres of size for each metre of distance along the
+    ground. So of a thing that comes nearer both grow as 1 / distance, through any lens."""
+    top = direction(box.centre_x, box.y1, camera, pitch_deg).drop
+    foot = direction(box.centre_x, box.y2, camera, pitch_deg).drop
+    left, _, right = bearings_deg(box, camera, pitch_deg)
+    # A turn past straight behind would make the right edge lie left of the left one.
+    seen_deg = min(WIDEST_DEG, (right - left) % 360.0)
+    least = MIN_BOX_PX / camera.fx
+    return max(least, foot - top), max(least, 2 * math.tan(math.radians(seen_deg) / 2))
 
 
-def distance(box: Box, kind: Kind, camera: Intrinsics) -> Range:
-    """How far a thing of known size is: depth = f · size / pixels, over cos(bearing).
+def relative_noise(seen: float, camera: Camera) -> float:
+    """One standard deviation of a box's height or width as `extent` gives it, as a share of it."""
+    return math.hypot(NOISE_SHARE, _noise_px(camera) / camera.fx / max(1e-9, seen))
+
+
+def distance(box: Box, kind: Kind, camera: Camera, mount: Mount = LEVEL) -> Range:
+    """How far a thing of known size is along the ground: its size over its `extent`.
 
     The height speaks while it is whole. Cut by the upper or lower border it only says "at most this
-    far"; then a whole width is weighed in by inverse variances, or, cut as well, the lesser of the
-    two bounds is taken: warning early is the safer error. So a box that grows never recedes. `box`
-    is clipped to the picture.
+    far": then the width speaks, unless that is farther, or, cut as well, the lesser of the two bounds:
+    warning early is the safer error. So a box that grows never recedes, nor does one that sinks below
+    the picture. `box` is clipped to the picture. A pitch that is wrong by e tilts both ends of a
+    height, which then errs by e · (the sum of both ends' drops).
     """
     cut_x, cut_y = cut_sides(box, camera)
-    by_height = camera.fy * kind.height_m / max(MIN_BOX_PX, box.height)
-    by_width = camera.fx * kind.width_m / max(MIN_BOX_PX, box.width)
-    depth, spread = by_height, kind.spread
+    tall, wide = extent(box, camera, mount.pitch_deg)
+    by_height, by_width = kind.height_m / tall, kind.width_m / wide
+    found, spread = by_height, kind.spread
     if cut_y and cut_x:
-        depth, spread = min(by_height, by_width), math.hypot(spread, CUT_SPREAD)
+        found, spread = min(by_height, by_width), math.hypot(spread, CUT_SPREAD)
     elif cut_y:
-        precise, vague = kind.width_spread**-2, math.hypot(spread, CUT_SPREAD) ** -2
-        mean = (precise * math.log(by_width) + vague * math.log(by_height)) / (precise + vague)
-        # where the two disagree, the spread of the disagreement is not averaged away
+        # where the two disagree, the spread of the disagreement is not left out
         apart = abs(math.log(by_width / by_height)) / 2
-        depth = min(by_height, math.exp(mean))
-        spread = math.hypot((precise + vague) ** -0.5, apart)
-    relative = math.hypot(spread, relative_noise(box.height, camera))
-    slant = depth / math.cos(math.radians(bearing_deg(box.centre_x, camera)))
-    found = min(MAX_DISTANCE_M, max(MIN_DISTANCE_M, slant))
+        found, spread = min(by_height, by_width), math.hypot(kind.width_spread, min(apart, 0.5))
+    foot = direction(box.centre_x, box.y2, camera, mount.pitch_deg).drop
+    tilted = math.radians(mount.pitch_sigma_deg) * abs(2 * foot - tall)
+    relative = math.hypot(spread, relative_noise(tall, camera), tilted)
+    found = min(MAX_DISTANCE_M, max(MIN_DISTANCE_M, found))
     return Range(found, found * min(1.0, relative))
+
+
+def ground_distance(box: Box, camera: Camera, mount: Mount = LEVEL) -> Range | None:
+    """How far the foot of `box` is, standing on level ground: d = camera height / drop. None at or
+    above the horizon, or where a pitch off by its sigma could put it nearly anywhere.
+
+    With a the angle below the horizon, d(log d) = da / (sin a · cos a): far off, an error of pitch
+    counts about d / height times. Precision is counted from GROUND_SPREAD on, so that the ground
+    fades in and out as the foot moves and never jumps.
+    """
+    drop = direction(box.centre_x, box.y2, camera, mount.pitch_deg).drop
+    if drop <= 0.0:
+        return None
+    angle = math.atan(drop)
+    sigma = math.hypot(math.radians(mount.pitch_sigma_deg), _noise_px(camera) / camera.fx)
+    relative = math.hypot(
+        mount.height_sigma_m / mount.height_m, sigma / (math.sin(angle) * math.cos(angle))
+    )
+    precision = relative**-2 - GROUND_SPREAD**-2
+    if precision <= 0.0:
+        return None
+    found = min(MAX_DISTANCE_M, max(MIN_DISTANCE_M, mount.height_m / drop))
+    return Range(found, found * precision**-0.5)
+
+
+def fused(size: Range, ground: Range | None, at_most: bool) -> Range:
+    """Both distances as one, weighed by inverse variances of their logarithms: errors of size and of
+    pitch are factors, and never make a distance negative.
+
+    `at_most`: the border cut the foot, so that the ground is only a bound and counts only where it
+    is the nearer. Where the two disagree by more than their sigmas allow, the sigma is stretched to
+    cover it (the Particle Data Group's scale factor, for two).
+    """
+    if ground is None or (at_most and ground.distance_m >= size.distance_m):
+        return size
+    one, other = size.sigma_m / size.distance_m, ground.sigma_m / ground.distance_m
+    weight = one**2 / (one**2 + other**2)
+    apart = math.log(ground.distance_m / size.distance_m)
+    stretch = max(1.0, abs(apart) / math.hypot(one, other))
+    found = size.distance_m * math.exp(weight * apart)
+    return Range(found, found * min(1.0, one * other / math.hypot(one, other) * stretch))
 
 
 def fit_line(samples: Sequence[tuple[float, float]], now_s: float, noise: float) -> Line:
@@ -135,11 +181,22 @@ def fit_line(samples: Sequence[tuple[float, float]], now_s: float, noise: float)
     mean_v = sum(v for _, v in samples) / count
     spread = sum((t - mean_t) ** 2 for t, _ in samples)
     if spread == 0.0:
-        return Line(mean_v, 0.0, math.inf)
+        return Line(mean_v, 0.0, math.inf, noise)
     slope = sum((t - mean_t) * (v - mean_v) for t, v in samples) / spread
     residual = sum((v - mean_v - slope * (t - mean_t)) ** 2 for t, v in samples)
     scatter = max(noise, math.sqrt(residual / max(1, count - 2)))
-    return Line(mean_v + slope * (now_s - mean_t), slope, scatter / math.sqrt(spread))
+    lead_s = now_s - mean_t
+    return Line(
+        mean_v + slope * lead_s,
+        slope,
+        scatter / math.sqrt(spread),
+        scatter * math.sqrt(1 / count + lead_s**2 / spread),
+        scatter**2 * lead_s / spread,
+    )
+
+
+def _noise_px(camera: Camera) -> float:
+    return NOISE_PX * max(camera.width, camera.height) / 640
 
 
 def _inside(value: float, size: int, otherwise: float) -> float:

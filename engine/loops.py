@@ -168,9 +168,7 @@ class Live:
                 parts.status("camera_back")
             glance = look(parts.detector, parts.locator, frame, parts.wall)
             now_s = parts.timeline.now()
-            if parts.warner is not None:
-                for utterance in parts.warner.warn(glance.obstacles, now_s):
-                    parts.audio.say(utterance)
+            parts.warn(glance, now_s)
             parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
             self._glances.put(glance)
             parts.view.show(glance, frame.time_s)

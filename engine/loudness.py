@@ -14,6 +14,7 @@ from engine.types import Samples
 CEILING = 0.89  # -1 dBFS, the most that R128 allows; nothing that reaches a sink passes it
 VOICE_LUFS, VOICE_PEAK = -23.0, CEILING  # R128's programme level; espeak-ng's peaks allow no more
 EARCON_LUFS, EARCON_PEAK = -26.0, 0.5  # at 1 m; 3 LU under the voice, so that traffic stays audible
+TICK_LUFS = EARCON_LUFS - 6.0  # to be missed when it stops, not to be listened to
 WINDOW_S = 0.4  # over which R128 measures; what is shorter counts with the silence after it
 
 

@@ -9,14 +9,22 @@ from engine.audio import Audio
 from engine.locate import Locator
 from engine.ports import Clock, Detector, Sink, Source, View
 from engine.screen import Screen
+from engine.sight import Sight, Trouble
 from engine.trace import Trace
 from engine.triggers import Trigger
-from engine.types import Health, Utterance
+from engine.types import Glance, Health, Utterance
 from engine.view import NoView
 from engine.wording import StatusKey, Words
 
 STATUS_PRIORITY = 10.0
 ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
+
+TROUBLES: dict[Trouble, StatusKey] = {
+    "covered": "camera_dark",
+    "dark": "camera_dim",
+    "blurred": "camera_blurred",
+    "stalled": "camera_stalled",
+}
 
 
 @dataclass
@@ -41,6 +49,24 @@ class Parts:
     max_frames: int | None
     report: Callable[[Health], None]  # to the log, the screen and the view
     view: View = field(default_factory=NoView)
+    sight: Sight = field(default_factory=Sight)
+
+    def warn(self, glance: Glance, now_s: float) -> None:
+        """Say what of a glance is worth it now, and when the camera itself sees too little."""
+        if self.sight.changed(glance.frame, self.source.live):
+            self._tell_sight()
+        if self.warner is not None:
+            for utterance in self.warner.warn(glance.obstacles, now_s, self.sight.sees):
+                self.audio.say(utterance)
+
+    def _tell_sight(self) -> None:
+        trouble = self.sight.trouble
+        if trouble is None:
+            self.report(Health("camera", "the picture is well again", "said so"))
+            self.status("camera_clear")
+        else:
+            self.report(Health("camera", f"the picture is {trouble}", "said so"))
+            self.status(TROUBLES[trouble], ALARM_PRIORITY)
 
     def status(self, key: StatusKey, priority: float = STATUS_PRIORITY) -> None:
         """Say a fixed sentence."""

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.camera import pinhole
 from engine.captions import Vocabulary, cider_d
 from engine.errors import MissingPart
-from engine.geometry import pinhole, side_of
+from engine.geometry import side_of
 from engine.types import Box, Description, Glance, Language, Obstacle, Truth
 
 

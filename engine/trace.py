@@ -342,5 +342,6 @@ def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
         "bearing_deg": round(item.bearing_deg, 2),
         "side": item.side,
         "ttc_s": None if item.ttc_s is None else round(item.ttc_s, 2),
+        "ttc_sigma_s": None if item.ttc_sigma_s is None else round(item.ttc_sigma_s, 2),
         "priority": round(item.priority, 2),
     }

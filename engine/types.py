@@ -32,6 +32,27 @@ class Intrinsics:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class Fisheye:
+    """Wide lens: a ray at angle a from the axis falls f · (a + k1 a³ + k2 a⁵ + k3 a⁷ + k4 a⁹) from the
+    principal point (Kannala and Brandt 2006; the form of OpenCV's fisheye module). Focal lengths and
+    principal point in pixels of a width x height image."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    k1: float = 0.0
+    k2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
+
+
+Camera = Intrinsics | Fisheye
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture, with the moment it was taken.
@@ -43,7 +64,7 @@ class Frame:
     image: Image
     time_s: float
     seq: int
-    intrinsics: Intrinsics | None = None
+    intrinsics: Camera | None = None
     name: str = ""
 
     @property
@@ -95,8 +116,10 @@ class Detection:
 class Obstacle:
     """A tracked detection, placed in the wearer's world.
 
-    `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision, or
-    None where the object is not coming nearer. `priority` orders what is said: higher is sooner.
+    `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision and
+    `ttc_sigma_s` one standard deviation of it, or None where the object is not coming nearer.
+    `priority` orders what is said: higher is sooner. `edges_deg` are the bearings of the left and the
+    right edge, where they are known.
     """
 
     track: int
@@ -109,6 +132,8 @@ class Obstacle:
     side: Side
     ttc_s: float | None
     priority: float
+    ttc_sigma_s: float | None = None
+    edges_deg: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +215,7 @@ class Description:
 Kind = Literal["alert", "answer", "status"]
 Drop = Literal["stale", "superseded", "cancelled"]
 Cut = Literal["interrupted", "superseded", "cancelled"]
-EarconName = Literal["obstacle", "urgent", "listening"]
+EarconName = Literal["obstacle", "urgent", "listening", "tick"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from engine.clock import MonotonicClock
 from engine.config import SourceConfig
 from engine.devices.sample import SampleSource
 from engine.errors import EngineError, InputError
-from engine.types import Frame
+from engine.types import Frame, Intrinsics
 from experiments.engine_latency import processor
 from experiments.obstacle_stage import (
     NotingWarner,
@@ -105,7 +105,7 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
     """Run the live loops over the scenes and time every alert."""
     config = configuration(args.pack, args.device, SourceConfig(name="sample"))
     camera = frames[0].intrinsics
-    assert camera is not None  # the sample has them
+    assert isinstance(camera, Intrinsics)  # the sample's are a pinhole's
     scene = Scene.at(args.fps, camera)
     count = (args.alerts + WARM_UPS) * scene.frames
     with build.session(config, folder, quiet_screen()) as parts:

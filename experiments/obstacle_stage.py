@@ -157,9 +157,11 @@ class NotingWarner(Warner):
         self._eyes, self._clock = eyes, clock
         self.noted: list[Noted] = []
 
-    def warn(self, obstacles: tuple[Obstacle, ...], now_s: float) -> tuple[Utterance, ...]:
+    def warn(
+        self, obstacles: tuple[Obstacle, ...], now_s: float, sees: bool = True
+    ) -> tuple[Utterance, ...]:
         located_s, eyes = self._clock.now(), self._eyes
-        alerts = super().warn(obstacles, now_s)
+        alerts = super().warn(obstacles, now_s, sees)
         self.noted += [
             Noted(a.id, eyes.number, eyes.captured_s, eyes.begun_s, eyes.detected_s, located_s)
             for a in alerts

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.alerts import HALF_CORRIDOR_M
 from engine.errors import InputError, MissingPart
 from engine.types import Answered, Glance, Health, Heard, Obstacle, Shown
 from engine.understand import stages_ms
+from engine.way import HALF_CORRIDOR_M
 
 FILE = "session.rrd"
 TIMELINE = "session"  # seconds since the start, as `t` in session.jsonl

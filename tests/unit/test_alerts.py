@@ -31,6 +31,9 @@ class FakeWords:
             "shortest": f"{obstacle.side}!",
         }[length]
 
+    def status(self, key: str) -> str:
+        return key.replace("_", " ")
+
 
 def make_warner(rate_wpm: int = 190) -> Warner:
     return Warner(FakeWords(), rate_wpm, itertools.count(1).__next__)

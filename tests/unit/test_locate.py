@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.camera import pinhole
 from engine.classes import KINDS, kind_of
-from engine.geometry import pinhole
-from engine.locate import FORGET_S, WINDOW_S, Locator, priority
+from engine.locate import FORGET_S, WINDOW_S, Approach, Locator, priority, tempered
 from engine.types import Box, Detection, Frame, Intrinsics, Obstacle
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
@@ -269,3 +269,45 @@ def test_priority_rises_with_nearness_haste_and_the_corridor(
     assert priority(near, ahead, 0.01, hazard) > priority(near, ahead, None, hazard)
     assert priority(near, True, None, hazard) > priority(near, False, None, hazard)
     assert 0 < priority(near, ahead, None, hazard) <= 100
+
+
+def test_a_width_seen_while_a_thing_was_whole_places_it_when_it_is_cut() -> None:
+    """A slim person, half as wide as their kind, approached until the border cuts head and feet."""
+    locator = Locator()
+    for seq in range(46):
+        away_m = 4.0 - 3.0 * seq / 45
+        wide = thing(away_m).box
+        middle, half = wide.centre_x, wide.width / 4
+        box = Box(middle - half, wide.y1, middle + half, wide.y2)
+        seen = Detection("person", 0.9, box, 1)
+        (found,) = locator.locate(Frame(IMAGE, seq / 15, seq, CAMERA), (seen,))
+    (stranger,) = Locator().locate(Frame(IMAGE, 3.0, 0, CAMERA), (seen,))
+    assert found.distance_m == pytest.approx(1.0, rel=0.2)
+    assert stranger.distance_m > 1.4  # never seen whole, it is only "at most so far"
+
+
+def test_a_time_to_collision_comes_with_a_fair_sigma() -> None:
+    """Wandering edges: most of the errors lie within two of the stated deviations."""
+    found = follow(lambda t: 5.0 - 1.2 * t, 3.0, jitter_px=1.5)
+    timed = [(seq, item) for seq, item in enumerate(found) if item.ttc_s is not None]
+    assert len(timed) > 20
+    within = 0
+    for seq, item in timed:
+        assert item.ttc_s is not None
+        assert item.ttc_sigma_s is not None
+        within += abs(item.ttc_s - (5.0 / 1.2 - seq / 15)) <= 2 * item.ttc_sigma_s
+    assert within / len(timed) > 0.8
+    assert all(item.ttc_sigma_s is None for item in found if item.ttc_s is None)
+
+
+def test_a_chair_across_the_street_does_not_come_at_ten_metres_a_second() -> None:
+    """Edges that happened to grow: no chair does that, and a bicycle may."""
+    measured = Approach(1.5, 0.6)
+    chair = tempered(measured, 15.0, 0.2, kind_of("chair"))
+    bicycle = tempered(measured, 15.0, 0.2, kind_of("bicycle"))
+    assert bicycle is not None
+    assert bicycle.ttc_s < 3.0
+    assert chair is None or chair.ttc_s > 2 * bicycle.ttc_s
+    near = tempered(Approach(1.5, 0.2), 2.0, 0.2, kind_of("chair"))
+    assert near is not None
+    assert near.ttc_s == pytest.approx(1.5, rel=0.1)  # at walking pace, the measure stands

@@ -29,6 +29,7 @@ from engine.types import (
     Description,
     Detection,
     Frame,
+    Glance,
     Health,
     Heard,
     ModelCard,
@@ -288,3 +289,17 @@ def test_a_dataset_played_in_real_time_is_scored_too(tmp_path: Path) -> None:
     Live(bench.parts, scorer).run()
     quality = scorer.quality()
     assert (quality["n"], quality["scene_top1"], quality["object_recall"]) == (1, 1.0, 1.0)
+
+
+def test_a_camera_that_is_covered_is_said_and_that_it_sees_again(tmp_path: Path) -> None:
+    parts = (bench := Bench(tmp_path)).parts
+    street = np.random.default_rng(1).integers(0, 255, (48, 64, 1), np.uint8).repeat(3, axis=2)
+    for seq in range(90):
+        image = IMAGE if seq < 45 else street
+        parts.warn(Glance(Frame(image, seq / 15, seq), ()), seq / 15)
+    assert [health.detail for health in bench.health] == [
+        "the picture is covered",
+        "the picture is well again",
+    ]
+    assert parts.audio.pending == 2
+    parts.trace.close()

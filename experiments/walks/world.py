@@ -1,0 +1,141 @@
+"""A walk whose truth is known: where everything is at any time, and the boxes a camera would see.
+
+Ground is level; x is metres right and z metres ahead of where the wearer set off, walking along z.
+Things are upright rectangles that face the camera. Knows nothing of Locator or Warner.
+"""
+
+import math
+from dataclasses import dataclass
+
+from engine.camera import pixel
+from engine.types import Box, Camera
+
+STRIDE_HZ = 1.9  # steps a second at walking pace
+BOB_M = 0.02  # the head's rise and fall, and the nod and sway below: Hirasaki et al. 1999, rounded
+NOD_DEG = 1.5
+SWAY_DEG = 1.5
+TOUCH_M = 0.3  # half a body: what comes this near to the middle of the way is walked into
+TOO_NEAR_M = 0.25  # nearer than this nothing is boxed
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """An upright thing, at (x_m, z_m) when the walk begins, moving at (vx, vz) metres a second from
+    `starts_s` to `stops_s`. `bottom_m` is how high above the ground its lower edge hangs."""
+
+    label: str
+    height_m: float
+    width_m: float
+    x_m: float
+    z_m: float
+    vx_m_s: float = 0.0
+    vz_m_s: float = 0.0
+    bottom_m: float = 0.0
+    starts_s: float = 0.0
+    stops_s: float = math.inf
+
+    def at(self, time_s: float) -> tuple[float, float]:
+        moved_s = max(0.0, min(time_s, self.stops_s) - self.starts_s)
+        return self.x_m + self.vx_m_s * moved_s, self.z_m + self.vz_m_s * moved_s
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A wearer who goes at `speed_m_s` until `stops_s`, whatever is in the way, and what is there.
+
+    `camera` is the true one and `told` what the engine is told of it (None: nothing). `height_m` and
+    `pitch_deg` are the camera's own; the engine may be told others.
+    """
+
+    name: str
+    camera: Camera
+    things: tuple[Thing, ...]
+    told: Camera | None = None
+    duration_s: float = 12.0
+    speed_m_s: float = 1.4
+    stops_s: float = math.inf
+    height_m: float = 1.5
+    pitch_deg: float = 0.0
+
+    def ahead_m(self, time_s: float) -> float:
+        """How far the wearer has come."""
+        return self.speed_m_s * min(time_s, self.stops_s)
+
+    def place(self, thing: Thing, time_s: float) -> tuple[float, float]:
+        """(metres right, metres ahead) of the wearer."""
+        x, z = thing.at(time_s)
+        return x, z - self.ahead_m(time_s)
+
+    def distance_m(self, thing: Thing, time_s: float) -> float:
+        return math.hypot(*self.place(thing, time_s))
+
+    def bearing_deg(self, thing: Thing, time_s: float) -> float:
+        """To the right of the way."""
+        return math.degrees(math.atan2(*self.place(thing, time_s)))
+
+    def ttc_s(self, thing: Thing, time_s: float) -> float | None:
+        """Distance over closing speed at this moment; None unless it comes nearer."""
+        step_s = 1e-3
+        now_m, next_m = (self.distance_m(thing, t) for t in (time_s, time_s + step_s))
+        closing_m_s = (now_m - next_m) / step_s
+        return now_m / closing_m_s if closing_m_s > 0.05 else None
+
+    def contact_s(self, thing: Thing) -> float | None:
+        """When the wearer walks into it, or it into the wearer; None where that never happens. What
+        hangs above the head touches nobody."""
+        if thing.bottom_m > 2.0:
+            return None
+        step_s, time_s = 1 / 60, 0.0
+        ahead_m = self.place(thing, 0.0)[1]
+        while time_s < self.duration_s:
+            time_s += step_s
+            right_m, next_m = self.place(thing, time_s)
+            touching = abs(right_m) <= TOUCH_M + thing.width_m / 2
+            if touching and ahead_m > TOO_NEAR_M >= next_m:
+                return time_s
+            if touching and 0.0 <= next_m <= TOO_NEAR_M:  # it came from the side
+                return time_s
+            ahead_m = next_m
+        return None
+
+    def box(self, thing: Thing, time_s: float) -> Box | None:
+        """What the camera sees of it, clipped to the picture; None where it sees nothing."""
+        right_m, ahead_m = self.place(thing, time_s)
+        away_m = math.hypot(right_m, ahead_m)
+        if away_m < TOO_NEAR_M:
+            return None
+        # the unit vector across the line of sight
+        across_x, across_z = ahead_m / away_m, -right_m / away_m
+        lens_m = self.height_m + (self._gait(time_s) * BOB_M)
+        corners = []
+        for half_m in (-thing.width_m / 2, thing.width_m / 2):
+            for up_m in (thing.bottom_m, thing.bottom_m + thing.height_m):
+                x, z = right_m + half_m * across_x, ahead_m + half_m * across_z
+                corners.append(self._pixel(x, lens_m - up_m, z, time_s))
+        seen = [corner for corner in corners if corner is not None]
+        if len(seen) < len(corners):
+            return None
+        xs, ys = [x for x, _ in seen], [y for _, y in seen]
+        width, height = self.camera.width, self.camera.height
+        box = Box(
+            max(0.0, min(xs)),
+            max(0.0, min(ys)),
+            min(float(width), max(xs)),
+            min(float(height), max(ys)),
+        )
+        return box if box.width >= 3.0 and box.height >= 3.0 else None
+
+    def _gait(self, time_s: float) -> float:
+        """-1 to 1 with each step; 0 while the wearer stands."""
+        if self.speed_m_s == 0.0 or time_s >= self.stops_s:
+            return 0.0
+        return math.sin(2 * math.pi * STRIDE_HZ * time_s)
+
+    def _pixel(self, x: float, y: float, z: float, time_s: float) -> tuple[float, float] | None:
+        """A point (right, down, ahead of the lens) through the head's turn and the camera's pitch."""
+        turn = math.radians(SWAY_DEG * self._gait(time_s / 2))
+        pitch = math.radians(self.pitch_deg + NOD_DEG * self._gait(time_s + 0.1))
+        x, z = x * math.cos(turn) - z * math.sin(turn), x * math.sin(turn) + z * math.cos(turn)
+        down = y * math.cos(pitch) + z * math.sin(pitch)
+        depth = -y * math.sin(pitch) + z * math.cos(pitch)
+        return pixel(x, down, depth, self.camera) if depth > 0.0 else None
