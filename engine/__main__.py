@@ -35,11 +35,12 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
     like any error while running, only after the summary is written."""
     from engine import build
     from engine.screen import Screen
+    from engine.session import session
 
     screen = Screen()
     failure: RunError | None = None
     interrupted = False
-    with build.session(config, folder, screen) as parts:
+    with session(config, folder, screen) as parts:
         scorer = build.build_scorer(config, parts)
         try:
             build.build_loop(config, parts, scorer).run()

@@ -1,34 +1,20 @@
-"""Configuration to objects: the only place that chooses.
+"""Settings to objects: the only place that chooses. `engine.session` puts together what it gives."""
 
-Order matters. Whatever can be refused is refused first (sources, sinks, packs), then models load, so
-that bad input never waits for weights.
-"""
-
-import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from engine import __version__
-from engine.alerts import Warner
-from engine.answer import Answerer, Scribe
-from engine.audio import Audio
 from engine.batch import Batch
 from engine.camera import Mount
-from engine.clock import MonotonicClock, VirtualClock
+from engine.clock import VirtualClock
 from engine.config import Config
-from engine.earcons import prepare
 from engine.errors import MissingPart
-from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
 from engine.ports import (
-    Clock,
     Describer,
     Detector,
     Router,
@@ -39,12 +25,10 @@ from engine.ports import (
     Voice,
 )
 from engine.scoring import Scorer
-from engine.screen import Screen
 from engine.trace import Trace
 from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Directions, Health, Heard, Language, Units, Utterance
+from engine.types import Health, Language, ModelCard
 from engine.view import BackgroundView, NoView
-from engine.wording import Words
 
 # Settings that the contract names and that a later version serves, with what to use until then.
 NOT_YET = {
@@ -65,6 +49,11 @@ class Models:
     detector: Detector
     scenes: SceneClassifier
     describer: Describer | None
+
+    def cards(self) -> dict[str, ModelCard]:
+        """Tier → what serves it."""
+        cards = {"detector": self.detector.card, "scenes": self.scenes.card}
+        return cards if self.describer is None else cards | {"describer": self.describer.card}
 
 
 def refuse_what_is_not_here(config: Config) -> None:
@@ -231,128 +220,6 @@ def check_models(config: Config) -> None:
         from models.describer import check_image_size
 
         check_image_size(find_pack("describer", config.models.pack), side)
-
-
-@contextmanager
-def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
-    """Build everything, and close everything again: a multirun runs every job in one process.
-
-    Raises SetupError before any model loads for what cannot be used.
-    """
-    refuse_what_is_not_here(config)
-    with ExitStack() as stack:
-        wall = MonotonicClock()
-        timeline: Clock = wall if config.source.realtime else VirtualClock()
-        words = Words(
-            cast(Language, config.language),
-            cast(Units, config.units),
-            cast(Directions, config.directions),
-        )
-        kind = source_kind(config)
-        source = build_source(config, kind)
-        stack.callback(source.close)
-        check_models(config)
-        trace = Trace(folder, timeline, wall)
-        stack.callback(trace.close)
-
-        def log(health: Health) -> None:
-            trace.health(health)
-            screen.health(health)
-
-        view, viewing = build_view(config, trace, log)
-        stack.callback(view.close)
-        trace.on_answered = lambda answered: view.show(answered, timeline.now())
-        voice = build_voice(config)
-        stack.callback(voice.close)
-        sink, speech = build_sink(config, folder, voice.sample_rate_hz)
-        stack.callback(sink.close)
-        trigger, keys = build_trigger(config, kind, source.live)
-
-        screen.loading()
-        prepare(voice.sample_rate_hz)
-        with ThreadPoolExecutor(1) as pool:  # the voice warms up while the models load
-            warm = pool.submit(voice.synthesise, words.status("ready"))
-            models = build_models(config)
-            warm.result()
-
-        def started(utterance: Utterance, time_s: float) -> None:
-            trace.started(utterance, time_s)
-            screen.heard(utterance, trace.elapsed_s())
-
-        def report(health: Health) -> None:
-            log(health)
-            view.show(health, timeline.now())
-
-        next_id = itertools.count(1).__next__
-        warner = (
-            Warner(words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s)
-            if config.obstacles.enabled
-            else None
-        )
-
-        def heard(fate: Heard) -> None:
-            trace.heard(fate)
-            view.show(fate, timeline.now() if fate.started_s is None else fate.started_s)
-            if warner is not None:
-                warner.learn(fate)
-
-        audio = Audio(voice, next_id=next_id, on_started=started, on_heard=heard, on_health=report)
-        # FastVLM answers in English; a Spanish session is not given half a sentence of it.
-        speaks = models.describer is not None and config.language == "en"
-        scribe = Scribe(models.describer, wall) if models.describer and speaks else None
-        if scribe is not None:
-            stack.callback(scribe.close)
-        router = build_router(config)
-        parts = Parts(
-            source=source,
-            detector=models.detector,
-            locator=Locator(config.source.hfov_deg, build_mount(config)),
-            warner=warner,
-            answerer=Answerer(
-                mode=config.mode,
-                scenes=models.scenes,
-                router=router,
-                scribe=scribe,
-                words=words,
-                say=audio.say,
-                report=report,
-                next_id=next_id,
-                timeline=timeline,
-                wall=wall,
-                beats=config.answer.beats,
-                deadline_s=config.answer.deadline_s if config.source.realtime else None,
-            ),
-            words=words,
-            audio=audio,
-            sink=sink,
-            trace=trace,
-            screen=screen,
-            trigger=trigger,
-            listen_to_keys=keys,
-            next_id=next_id,
-            timeline=timeline,
-            wall=wall,
-            max_frames=config.source.max_frames,
-            report=report,
-            view=view,
-        )
-        cards = {"detector": models.detector.card, "scenes": models.scenes.card}
-        if models.describer is not None:
-            cards["describer"] = models.describer.card
-        trace.session(__version__, config.mode, config.language, kind, cards)
-        screen.first(
-            version=__version__,
-            mode=config.mode,
-            router=f"{router.name}, threshold {config.router.threshold:g}",
-            source=kind + (f" {config.source.path}" if config.source.path else ""),
-            speech=f"{speech}, {config.speech.rate_wpm} words a minute, {config.language}",
-            trigger=trigger.name,
-            models=cards,
-            folder=folder,
-            keys=keys,
-            view=viewing,
-        )
-        yield parts
 
 
 def build_scorer(config: Config, parts: Parts) -> Scorer | None:

@@ -33,6 +33,7 @@ from engine.clock import MonotonicClock
 from engine.config import SourceConfig
 from engine.devices.sample import SampleSource
 from engine.errors import EngineError, InputError
+from engine.session import session
 from engine.types import Frame, Intrinsics
 from experiments.engine_latency import processor
 from experiments.obstacle_stage import (
@@ -108,7 +109,7 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
     assert isinstance(camera, Intrinsics)  # the sample's are a pinhole's
     scene = Scene.at(args.fps, camera)
     count = (args.alerts + WARM_UPS) * scene.frames
-    with build.session(config, folder, quiet_screen()) as parts:
+    with session(config, folder, quiet_screen()) as parts:
         wall = parts.wall
         warner = NotingWarner(parts.words, config.speech.rate_wpm, parts.next_id)
 

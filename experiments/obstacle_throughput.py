@@ -17,6 +17,7 @@ from engine import build
 from engine.config import Config, ModelsConfig, SourceConfig, SpeechConfig, TriggerConfig, check
 from engine.devices.sample import SampleSource
 from engine.screen import Screen
+from engine.session import session
 from engine.types import Frame, ModelCard
 
 
@@ -91,7 +92,7 @@ def throughput(pack: str, device: str, video: Path, repeats: int, folder: Path) 
         pack, device, SourceConfig(name="video", path=str(video), realtime=False)
     )
     for turn in range(repeats + 1):
-        with build.session(config, folder / f"batch{turn}", quiet_screen()) as parts:
+        with session(config, folder / f"batch{turn}", quiet_screen()) as parts:
             loop = build.build_loop(config, parts, None)
             begin = time.perf_counter()
             loop.run()
