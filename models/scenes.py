@@ -111,21 +111,24 @@ class FastVitScenes:
 def scene_of(logits: NDArray[np.float32], head: SceneHead) -> SceneClass:
     """`SceneClass` of a classifier's logits (classes,).
 
-    `indoor` compares the whole probability of indoor scenes with that of outdoor ones.
+    `indoor` compares the whole probability of indoor scenes with that of outdoor ones, which is far
+    surer than any one scene; so the label is the likeliest on that side, and none contradicts it.
     """
     scaled = logits.astype(np.float64) / head.temperature
     weights = np.exp(scaled - scaled.max())
     scenes = head.matrix @ (weights / weights.sum())
     scenes = scenes / scenes.sum()
-    order = np.argsort(-scenes, kind="stable")
     inside = float(sum(scenes[i] for i, flag in enumerate(head.indoor) if flag is True))
     outside = float(sum(scenes[i] for i, flag in enumerate(head.indoor) if flag is False))
+    indoor = inside > outside
+    agrees = np.array([flag is None or flag == indoor for flag in head.indoor])
+    order = np.lexsort((-scenes, ~agrees))
     bits = -float(np.sum(scenes * np.log(np.maximum(scenes, 1e-12))))
     return SceneClass(
         label=head.labels[order[0]],
         probability=float(scenes[order[0]]),
         entropy=min(1.0, max(0.0, bits / math.log(max(2, len(scenes))))),
-        indoor=inside > outside,
+        indoor=indoor,
         top=tuple((head.labels[i], float(scenes[i])) for i in order[:3]),
     )
 

@@ -1,6 +1,9 @@
 """Trains, judges and exports the pocket detector: YOLO11n's neck and head on EfficientNet-Lite0.
 
-    python -m experiments.pocket.detector train --minutes 60
+    python -m experiments.pocket.detector train --minutes 105
+    cp work/detector/run/weights/last.pt work/detector/first.pt
+    python -m experiments.pocket.detector train --minutes 19 --rate 0.001 --seed 1 \\
+        --start work/detector/first.pt
     python -m experiments.pocket.detector export
     python -m experiments.pocket.detector evaluate
 
@@ -310,12 +313,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "data": {
             "train_pictures": dict(pictures),
             "train_boxes": {label: boxes[label] for label in LABELS},
-            "pictures_drawn": (checkpoint["epoch"] + 1) * PocketTrainer.length,
+            "pictures_drawn_in_last_training": (checkpoint["epoch"] + 1) * PocketTrainer.length,
         },
         "figures": figures,
-        "command": "python -m experiments.pocket.detector train && "
-        "python -m experiments.pocket.detector export && "
-        "python -m experiments.pocket.detector evaluate",
+        "command": "see experiments/pocket/detector.py: train, train --start, export, evaluate",
     }
     path = arguments.out / "detector.json"
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

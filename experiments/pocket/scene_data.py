@@ -69,7 +69,7 @@ MERGED = {
     "sea": "other",
 }
 # Sets without scene labels whose every picture is taken on a street.
-STREET_SETS = ("masks_camvid", "walks_sf")
+STREET_SETS = ("boxes_pedestrians", "masks_camvid", "walks_sf")
 
 
 def scene_of(record: Record) -> int:

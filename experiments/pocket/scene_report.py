@@ -72,9 +72,11 @@ def evaluate(logits: Tensor, data: SceneData, seed: int) -> dict[str, Any]:
     truth = data.scene[data.val]
     temperature = fit_temperature(logits, torch.from_numpy(truth))
     before, after = (torch.softmax(logits / t, 1).numpy() for t in (1.0, temperature))
-    order = np.argsort(-after, axis=1)
+    indoor = np.array([INDOOR[label] for label in LABELS])
+    inside = after[:, indoor].sum(1) > 0.5
+    # as models/scenes.py does: the likeliest scene on the likelier side of the door
+    order = np.argsort(-(after + (indoor == inside[:, None])), axis=1)
     top1, top3 = order[:, 0] == truth, (order[:, :3] == truth[:, None]).any(1)
-    inside = after[:, [INDOOR[label] for label in LABELS]].sum(1) > 0.5
     known = data.indoor[data.val] >= 0
     confusion = np.zeros((len(LABELS), len(LABELS)), int)
     np.add.at(confusion, (truth, order[:, 0]), 1)
