@@ -21,7 +21,7 @@ PEOPLE = [
 ]
 BUS = Box(17, 230, 805, 757)
 LARGE_VEHICLES = {"bus", "truck"}
-STREETS = {"street", "road", "city buildings", "courtyard", "car park", "station"}
+STREETS = {"street", "road", "city buildings"}
 NOT_THERE = (
     "dog", "cat", "horse", "bird", "cow", "sheep",
     "pizza", "cake", "sandwich", "banana", "apple",
