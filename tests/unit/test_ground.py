@@ -69,11 +69,12 @@ def test_size_and_ground_agree_where_the_camera_is_known(
     assume(cut_sides(box, camera) == (False, False))
     mount = Mount(height_m, pitch_deg, 1.0)
     true_m = math.hypot(away_m, right_m)
-    # The box of a slanted picture of a flat thing is a little larger than the thing.
-    assert distance(box, PERSON, camera, mount).distance_m == pytest.approx(true_m, rel=0.05)
+    # A box holds the nearer edge of a flat thing, not its middle: at 2 m and half as far aside that is
+    # 0.057 of the distance, the most over 25,000 draws of these ranges.
+    assert distance(box, PERSON, camera, mount).distance_m == pytest.approx(true_m, rel=0.065)
     ground = ground_distance(box, camera, mount)
     if ground is not None:
-        assert ground.distance_m == pytest.approx(true_m, rel=0.08)
+        assert ground.distance_m == pytest.approx(true_m, rel=0.065)
 
 
 @given(height_m=st.floats(0.9, 1.9), away_m=st.floats(2, 8), wrong=st.floats(-1, 1))
