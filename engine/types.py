@@ -165,13 +165,19 @@ class Glance:
     marks: tuple[Mark, ...] = ()
 
 
+Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked of the answerer
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The wearer asked. `asked_s` is the end of the wake phrase, the key press or the timer's tick."""
+    """The wearer asked. `asked_s` is the end of the wake phrase, the key press or the timer's tick;
+    `target` is the label that a `where` looks for."""
 
     id: int
     trigger: str
     asked_s: float
+    wish: Wish = "describe"
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
