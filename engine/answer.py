@@ -152,7 +152,7 @@ class Answerer:
         `request.asked_s` is on the host's clock. Never raises for a describer's failure: the
         template answers, and a health record says why.
         """
-        marks = [Mark("asked", request.asked_s), Mark("capture", self._wall.now())]
+        marks = [*request.marks, Mark("capture", self._wall.now())]
         scene = self._scenes.classify(glance.frame)
         marks.append(Mark("classify", self._wall.now()))
         glance = replace(glance, scene=scene)

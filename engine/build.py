@@ -11,6 +11,7 @@ from engine.batch import Batch
 from engine.camera import Mount
 from engine.clock import VirtualClock
 from engine.config import Config
+from engine.devices.media_keys import MediaKeys, find_media_keys
 from engine.errors import MissingPart
 from engine.loops import Live
 from engine.parts import Parts
@@ -26,7 +27,7 @@ from engine.ports import (
 )
 from engine.scoring import Scorer
 from engine.trace import Trace
-from engine.triggers import ByHand, Every, Interval, Once, Trigger
+from engine.triggers import Every, Interval, Once, OnDemand, Trigger
 from engine.types import Health, Language, ModelCard
 from engine.view import BackgroundView, NoView
 
@@ -35,7 +36,6 @@ NOT_YET = {
     "source=aria": "use source=webcam or source=video",
     "source=vrs": "use source=video",
     "source=recorded": "use source=dataset",
-    "trigger=wake": "use trigger=keyboard or trigger=interval",
     "router=learned": "it has not been trained; use router=rules",
 }
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
@@ -105,14 +105,19 @@ def build_source(config: Config, name: str) -> Source:
     return (FolderSource if name == "folder" else ImageSource)(path, settings.fps)
 
 
-def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, bool]:
-    """What asks at a source of this kind, and whether the keyboard is listened to."""
+def build_trigger(
+    config: Config, source: str, live: bool, hears: bool = False
+) -> tuple[Trigger, bool]:
+    """What asks at a source of this kind, and whether the keyboard is listened to; `hears`: there is
+    an ear."""
     settings = config.trigger
     name = settings.name
     at_s = settings.at_s
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if name == "auto":
-        if live:
+        if hears:
+            name = "wake"
+        elif live:
             name = "keyboard" if terminal else "interval"
         else:
             kinds = {"sample": "once", "image": "once", "folder": "every", "dataset": "every"}
@@ -123,9 +128,15 @@ def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, boo
         "once": lambda: Once(at_s),
         "interval": lambda: Interval(settings.interval_s),
         "every": Every,
-        "keyboard": ByHand,
+        "keyboard": lambda: OnDemand("keyboard"),
+        "wake": lambda: OnDemand("wake"),
     }
     return triggers[name](), name == "keyboard" or (terminal and config.source.realtime)
+
+
+def build_media_keys(config: Config, report: Callable[[Health], None]) -> MediaKeys | None:
+    """A headset's buttons, where they are asked for. Raises MissingPart."""
+    return MediaKeys(find_media_keys(), report) if config.trigger.media_keys else None
 
 
 def build_router(config: Config) -> Router:

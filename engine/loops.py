@@ -1,7 +1,7 @@
-"""Live: four threads over the pure steps, joined by slots.
+"""Live: threads over the pure steps, joined by slots.
 
     camera ─▶ Slot[Frame] ─▶ watch ─▶ Slot[Glance] ─▶ answer ─▶ Audio ─▶ speak ─▶ sink
-                 keyboard, trigger ─▶ Slot[Request] ──┘
+        ear, keyboard, trigger ─▶ Slot[Request] ──┘
 
 Each device and model lives in one thread. Nothing here chooses anything: `build.py` did.
 """
@@ -10,14 +10,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from engine.audio import speak
+from engine.commands import Keys
 from engine.devices.keyboard import Keyboard
+from engine.ear import lost
 from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.slot import Slot
-from engine.types import Description, Frame, Glance, Health, Request
+from engine.types import Command, Description, Frame, Glance, Health, Request, Wish
 from engine.understand import look, stages_ms
 from engine.wording import StatusKey
 
@@ -44,6 +47,7 @@ class Live:
         self._last: Description | None = None
         self._failure: RunError | None = None
         self._seen = 0
+        self._keys = Keys(parts.grammar)
 
     def run(self) -> None:
         parts = self._parts
@@ -52,8 +56,12 @@ class Live:
             self._thread("watch", self._watch),
             self._thread("answer", self._answer),
         ]
+        if parts.ear is not None:
+            threads.append(self._thread("ear", self._listen))
         speaking = self._thread("speak", self._speak)
         keyboard = Keyboard(self._key) if parts.listen_to_keys else None
+        if parts.media_keys is not None:
+            parts.media_keys.start(partial(self._obey, "keyboard"))
         speaking.start()
         try:
             for thread in threads:
@@ -66,6 +74,8 @@ class Live:
                 slot.close()
             if keyboard is not None:
                 keyboard.close()
+            if parts.media_keys is not None:
+                parts.media_keys.close()
             for thread in threads:
                 thread.join(timeout=3.0)
             self._hush.set()
@@ -73,10 +83,17 @@ class Live:
         if self._failure is not None:
             raise self._failure
 
-    def ask(self, trigger: str) -> None:
-        """The wearer asks, now."""
+    def ask(
+        self,
+        trigger: str,
+        wish: Wish = "describe",
+        target: str | None = None,
+        spoken: tuple[float, float] | None = None,
+    ) -> None:
+        """The wearer asks: now, or when it was `spoken` (asked_s, heard_s)."""
         parts = self._parts
-        self._requests.put(Request(parts.next_id(), trigger, asked_s=parts.wall.now()))
+        asked_s, heard_s = spoken or (parts.wall.now(), None)
+        self._requests.put(Request(parts.next_id(), trigger, asked_s, wish, target, heard_s))
         parts.audio.expect_answer(parts.timeline.now() + EXPECT_S)
 
     def _finished(self) -> bool:
@@ -225,16 +242,57 @@ class Live:
         speak(parts.audio, parts.sink, parts.timeline, self._hush)
 
     def _key(self, key: str) -> None:
-        parts = self._parts
-        if key == "\n":
-            self.ask("keyboard")
-        elif key == "s":
-            self._hushed.set()
-            parts.audio.stop()
-        elif key == "r":
-            self._repeat()
-        elif key == "q":
-            self._stop.set()
+        was_finding = self._keys.finding
+        command = self._keys.press(key)
+        if command is not None:
+            self._obey("keyboard", command)
+        elif self._keys.finding and not was_finding:
+            self._parts.status("find_what")
+
+    def _listen(self) -> None:
+        """The ear's thread. Without it the session goes on: keys and timers still ask."""
+        ear = self._parts.ear
+        assert ear is not None
+        try:
+            ear.run(self._stop, self._woken, self._commanded)
+        except RunError as error:
+            self._parts.report(lost(error))
+            self._parts.status("wake_failed", ALARM_PRIORITY)
+        finally:
+            self._parts.trace.hearing(ear.hearing)
+
+    def _woken(self, asked_s: float, heard_s: float) -> None:
+        self.ask("wake", spoken=(asked_s, heard_s))
+
+    def _commanded(self, command: Command, asked_s: float, heard_s: float) -> None:
+        self._obey("wake", command, (asked_s, heard_s))
+
+    def _obey(
+        self, trigger: str, command: Command, spoken: tuple[float, float] | None = None
+    ) -> None:
+        match command.name:
+            case "stop":
+                self._hushed.set()
+                self._parts.audio.stop()
+            case "repeat":
+                self._repeat()
+            case "quit":
+                self._stop.set()
+            case "louder" | "quieter" as way:
+                self._turn(way)
+            case "where" if command.target is None:
+                self._parts.status("unknown_thing")
+            case wish:
+                self.ask(trigger, wish, command.target, spoken)
+
+    def _turn(self, way: Literal["louder", "quieter"]) -> None:
+        """What is being said shows the new volume; where nothing is, a word does."""
+        end: dict[str, StatusKey] = {"louder": "loudest", "quieter": "quietest"}
+        audio = self._parts.audio
+        if not audio.change_volume(1 if way == "louder" else -1):
+            self._parts.status(end[way])
+        elif audio.idle:
+            self._parts.status(way)
 
     def _repeat(self) -> None:
         if self._last is None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from engine.alerts import Warner
 from engine.answer import Answerer
 from engine.audio import Audio
+from engine.commands import Grammar, grammar
+from engine.devices.media_keys import MediaKeys
+from engine.ear import Ear
 from engine.locate import Locator
 from engine.ports import Clock, Detector, Sink, Source, View
 from engine.screen import Screen
@@ -49,6 +52,9 @@ class Parts:
     max_frames: int | None
     report: Callable[[Health], None]  # to the log, the screen and the view
     view: View = field(default_factory=NoView)
+    grammar: Grammar = field(default_factory=lambda: grammar("en", {}))
+    ear: Ear | None = None
+    media_keys: MediaKeys | None = None
     sight: Sight = field(default_factory=Sight)
 
     def warn(self, glance: Glance, now_s: float) -> None:

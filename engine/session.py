@@ -11,12 +11,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import cast
 
-from engine import __version__, build
+from engine import __version__, build, build_ear
 from engine.alerts import Warner
 from engine.answer import Answerer, Scribe
 from engine.audio import Audio
 from engine.clock import MonotonicClock, VirtualClock
+from engine.commands import grammar
 from engine.config import Config
+from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
 from engine.locate import Locator
 from engine.parts import Parts
@@ -84,7 +86,11 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         stack.callback(voice.close)
         sink, speech = build.build_sink(config, folder, voice.sample_rate_hz)
         stack.callback(sink.close)
-        trigger, keys = build.build_trigger(config, kind, source.live)
+        listening = build_ear.build_listening(config, source.live, wall)
+        if listening is not None:
+            stack.callback(listening.close)
+        trigger, keys = build.build_trigger(config, kind, source.live, listening is not None)
+        media_keys = build.build_media_keys(config, witness.report)
 
         screen.loading()
         models = _load(config, voice, words)
@@ -124,8 +130,17 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             max_frames=config.source.max_frames,
             report=witness.report,
             view=view,
+            grammar=grammar(
+                cast(Language, config.language), build_ear.things(words, models.detector.labels)
+            ),
+            media_keys=media_keys,
         )
-        _introduce(config, parts, models.cards(), kind, speech, viewing)
+        if listening is not None:
+            guard = EchoGuard(audio.sample_rate_hz)
+            parts.sink = Overheard(sink, guard, wall)
+            parts.ear = build_ear.build_ear(config, parts, listening, guard)
+        asks = build_ear.introduce(config, listening, trigger.name)
+        _introduce(config, parts, models.cards(), kind, speech, asks, viewing)
         yield parts
 
 
@@ -187,6 +202,7 @@ def _introduce(
     cards: dict[str, ModelCard],
     kind: str,
     speech: str,
+    asks: str,
     viewing: str,
 ) -> None:
     """The log's first record and the first screen."""
@@ -197,7 +213,7 @@ def _introduce(
         router=f"{parts.answerer.router.name}, threshold {config.router.threshold:g}",
         source=kind + (f" {config.source.path}" if config.source.path else ""),
         speech=f"{speech}, {config.speech.rate_wpm} words a minute, {config.language}",
-        trigger=parts.trigger.name,
+        trigger=asks,
         models=cards,
         folder=parts.trace.folder,
         keys=parts.listen_to_keys,
