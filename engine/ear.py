@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -24,7 +25,7 @@ POLL_S = 0.2
 STEP_S = 0.02  # of the envelopes that are compared
 WINDOW_S = 0.8  # how much of them: a short wake phrase
 MOST_LAG_S = 0.6  # of a loudspeaker's buffers, the air and a microphone's
-OWN_VOICE = 0.8  # a correlation from which on what was heard is what was played
+OWN_VOICE = 0.75  # a correlation from which on what was heard is what was played
 SILENT_DB = -60.0  # of full scale: under it nothing was played
 
 
@@ -126,6 +127,22 @@ class Overheard:
         self._sink.close()
 
 
+class Listener(Protocol):
+    """Who is told what the ear hears, in its thread."""
+
+    def stirred(self) -> None:
+        """The wake phrase may be about to be complete."""
+        ...
+
+    def woken(self, asked_s: float, heard_s: float) -> None:
+        """The wake phrase ended at `asked_s`, and that was clear at `heard_s`."""
+        ...
+
+    def commanded(self, command: Command, asked_s: float, heard_s: float) -> None:
+        """So with a command."""
+        ...
+
+
 class Ear:
     """Listens until told to stop, or until the sound ends.
 
@@ -160,40 +177,42 @@ class Ear:
         self._words = Framer(recogniser.frame_samples if recogniser else 1)
         self._recent: deque[Sound] = deque()  # as much as a wake engine's delay may be
         self._last_wake_s = -np.inf
+        self._stirring = self._firing = False
         self._command_until_s = -np.inf
         self._speech_from_s = 0.0
 
     def run(
         self,
         stop: threading.Event,
-        woken: Callable[[float, float], None],
-        commanded: Callable[[Command, float, float], None],
+        listener: Listener,
     ) -> None:
-        """Call `woken(asked_s, heard_s)` at each wake and `commanded(command, asked_s, heard_s)` at
-        each command: when it was said, and when that was clear. Raises SourceLost."""
+        """Tell `listener` what is heard. Raises SourceLost."""
         while not stop.is_set() and not self.source.ended:
             sound = self.source.read(POLL_S)
             if sound is not None:
-                self._hear(sound, woken, commanded)
+                self._hear(sound, listener)
 
-    def _hear(
-        self,
-        sound: Sound,
-        woken: Callable[[float, float], None],
-        commanded: Callable[[Command, float, float], None],
-    ) -> None:
+    def _hear(self, sound: Sound, listener: Listener) -> None:
         self._note(sound)
         self._guard.heard(sound)
         for frame in self._frames.frames(sound):
             self._recent.append(frame)
             while self._recent[0].time_s < frame.time_s - 1.0:
                 self._recent.popleft()
-            if self.wake.hear(frame.pcm) and self._takes(frame.time_s):
+            if self._wakes(frame) and self._takes(frame.time_s):
                 asked_s = frame.time_s - self.wake.delay_s
-                woken(asked_s, self._clock.now())
+                listener.woken(asked_s, self._clock.now())
                 self._listen(asked_s, frame.time_s)
+            elif self.wake.stirring and not self._stirring:
+                listener.stirred()
+            self._stirring = self.wake.stirring
             if frame.time_s <= self._command_until_s:
-                self._understand(frame, commanded)
+                self._understand(frame, listener)
+
+    def _wakes(self, frame: Sound) -> bool:
+        """Whether the phrase ends here: the engine goes on saying so for a while."""
+        before, self._firing = self._firing, self.wake.hear(frame.pcm)
+        return self._firing and not before
 
     def _takes(self, time_s: float) -> bool:
         if time_s - self._last_wake_s < self._refractory_s:
@@ -226,7 +245,7 @@ class Ear:
             text = self._recogniser.hear(part.pcm) if text is None else text
         return text
 
-    def _understand(self, frame: Sound, commanded: Callable[[Command, float, float], None]) -> None:
+    def _understand(self, frame: Sound, listener: Listener) -> None:
         text = self._feed(frame)
         if text is None or self._recogniser is None:
             return
@@ -238,7 +257,7 @@ class Ear:
             return
         self._command_until_s = -np.inf
         self.hearing = replace(self.hearing, commands=self.hearing.commands + 1)
-        commanded(command, frame.time_s, self._clock.now())
+        listener.commanded(command, frame.time_s, self._clock.now())
 
     def _note(self, sound: Sound) -> None:
         """Count what was late or lost, and tell the first of each."""

@@ -10,22 +10,20 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from engine.audio import speak
-from engine.commands import Keys
-from engine.devices.keyboard import Keyboard
-from engine.ear import lost
 from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.slot import Slot
-from engine.types import Command, Description, Frame, Glance, Health, Request, Wish
+from engine.types import Description, Frame, Glance, Health, Request, Wish
 from engine.understand import look, stages_ms
+from engine.wearer import Loops, Spoken, Wearer
 from engine.wording import StatusKey
 
 STALLED_S = 2.0  # a live camera silent for this long is said to be lost
 EXPECT_S = 1.5  # how long callouts that are not critical make way for an answer asked for
+FORESEEN_S = 0.4  # a picture no older than this is that of a wake phrase's end
 POLL_S = 0.05
 
 
@@ -47,7 +45,13 @@ class Live:
         self._last: Description | None = None
         self._failure: RunError | None = None
         self._seen = 0
-        self._keys = Keys(parts.grammar)
+        self._wearer = Wearer(
+            parts,
+            Loops(self.ask, self._repeat, self._hushed.set, self._stop.set, self._have_hunch),
+        )
+        self._called = threading.Event()  # the answering thread has something to do
+        self._hunch = threading.Event()  # the wearer may be about to ask
+        self._foreseen: Glance | None = None
 
     def run(self) -> None:
         parts = self._parts
@@ -57,11 +61,9 @@ class Live:
             self._thread("answer", self._answer),
         ]
         if parts.ear is not None:
-            threads.append(self._thread("ear", self._listen))
+            threads.append(self._thread("ear", partial(self._wearer.listen, self._stop)))
         speaking = self._thread("speak", self._speak)
-        keyboard = Keyboard(self._key) if parts.listen_to_keys else None
-        if parts.media_keys is not None:
-            parts.media_keys.start(partial(self._obey, "keyboard"))
+        self._wearer.open()
         speaking.start()
         try:
             for thread in threads:
@@ -72,10 +74,7 @@ class Live:
             self._stop.set()
             for slot in (self._frames, self._requests):
                 slot.close()
-            if keyboard is not None:
-                keyboard.close()
-            if parts.media_keys is not None:
-                parts.media_keys.close()
+            self._wearer.close()
             for thread in threads:
                 thread.join(timeout=3.0)
             self._hush.set()
@@ -88,12 +87,13 @@ class Live:
         trigger: str,
         wish: Wish = "describe",
         target: str | None = None,
-        spoken: tuple[float, float] | None = None,
+        spoken: Spoken | None = None,
     ) -> None:
         """The wearer asks: now, or when it was `spoken` (asked_s, heard_s)."""
         parts = self._parts
         asked_s, heard_s = spoken or (parts.wall.now(), None)
         self._requests.put(Request(parts.next_id(), trigger, asked_s, wish, target, heard_s))
+        self._called.set()
         parts.audio.expect_answer(parts.timeline.now() + EXPECT_S)
 
     def _finished(self) -> bool:
@@ -200,12 +200,15 @@ class Live:
     def _answer(self) -> None:
         reader = self._requests.reader()
         while not self._stop.is_set():
-            request = reader.next(timeout_s=POLL_S * 4)
+            self._called.wait(POLL_S * 4)
+            self._called.clear()
+            request = reader.next(timeout_s=0.0)
             if request is None:
+                self._foresee()
                 continue
             asked = self._requests.version
             self._hushed.clear()
-            glance = self._glance()
+            glance = self._glance(request)
             if glance is not None:
                 self._parts.audio.supersede_answers()
                 description = self._parts.answerer.answer(
@@ -222,10 +225,27 @@ class Live:
     def _overtaken(self, asked: int) -> bool:
         return self._hushed.is_set() or self._requests.version > asked
 
-    def _glance(self) -> Glance | None:
-        """The glance in hand; where the camera gives none, that is said instead of an old picture."""
+    def _have_hunch(self) -> None:
+        self._hunch.set()
+        self._called.set()
+
+    def _foresee(self) -> None:
+        """Classify the picture in hand while the wake phrase is still being said."""
+        glance = self._glances.newest()
+        if self._hunch.is_set() and glance is not None and self._parts.scenes is not None:
+            self._parts.scenes.classify(glance.frame)
+            self._foreseen = glance
+        self._hunch.clear()
+
+    def _glance(self, request: Request) -> Glance | None:
+        """The glance in hand when the wearer asked; where the camera gives none, that is said instead
+        of an old picture."""
         found = self._glances.newer_than(0, STALLED_S)
         glance = self._glances.newest() if found else None
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is not None and request.heard_s is not None:
+            age_s = request.heard_s - foreseen.frame.time_s
+            glance = foreseen if age_s <= FORESEEN_S else glance
         live = self._parts.source.live
         if glance is None or (
             live and self._parts.timeline.now() - glance.frame.time_s > STALLED_S
@@ -235,64 +255,11 @@ class Live:
             return None
         return glance
 
-    # speak and keys
+    # speak
 
     def _speak(self) -> None:
         parts = self._parts
         speak(parts.audio, parts.sink, parts.timeline, self._hush)
-
-    def _key(self, key: str) -> None:
-        was_finding = self._keys.finding
-        command = self._keys.press(key)
-        if command is not None:
-            self._obey("keyboard", command)
-        elif self._keys.finding and not was_finding:
-            self._parts.status("find_what")
-
-    def _listen(self) -> None:
-        """The ear's thread. Without it the session goes on: keys and timers still ask."""
-        ear = self._parts.ear
-        assert ear is not None
-        try:
-            ear.run(self._stop, self._woken, self._commanded)
-        except RunError as error:
-            self._parts.report(lost(error))
-            self._parts.status("wake_failed", ALARM_PRIORITY)
-        finally:
-            self._parts.trace.hearing(ear.hearing)
-
-    def _woken(self, asked_s: float, heard_s: float) -> None:
-        self.ask("wake", spoken=(asked_s, heard_s))
-
-    def _commanded(self, command: Command, asked_s: float, heard_s: float) -> None:
-        self._obey("wake", command, (asked_s, heard_s))
-
-    def _obey(
-        self, trigger: str, command: Command, spoken: tuple[float, float] | None = None
-    ) -> None:
-        match command.name:
-            case "stop":
-                self._hushed.set()
-                self._parts.audio.stop()
-            case "repeat":
-                self._repeat()
-            case "quit":
-                self._stop.set()
-            case "louder" | "quieter" as way:
-                self._turn(way)
-            case "where" if command.target is None:
-                self._parts.status("unknown_thing")
-            case wish:
-                self.ask(trigger, wish, command.target, spoken)
-
-    def _turn(self, way: Literal["louder", "quieter"]) -> None:
-        """What is being said shows the new volume; where nothing is, a word does."""
-        end: dict[str, StatusKey] = {"louder": "loudest", "quieter": "quietest"}
-        audio = self._parts.audio
-        if not audio.change_volume(1 if way == "louder" else -1):
-            self._parts.status(end[way])
-        elif audio.idle:
-            self._parts.status(way)
 
     def _repeat(self) -> None:
         if self._last is None:

@@ -10,7 +10,7 @@ from engine.commands import Grammar, grammar
 from engine.devices.media_keys import MediaKeys
 from engine.ear import Ear
 from engine.locate import Locator
-from engine.ports import Clock, Detector, Sink, Source, View
+from engine.ports import Clock, Detector, SceneClassifier, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble
 from engine.trace import Trace
@@ -54,6 +54,7 @@ class Parts:
     view: View = field(default_factory=NoView)
     grammar: Grammar = field(default_factory=lambda: grammar("en", {}))
     ear: Ear | None = None
+    scenes: SceneClassifier | None = None  # the answerer's, to be asked ahead
     media_keys: MediaKeys | None = None
     sight: Sight = field(default_factory=Sight)
 

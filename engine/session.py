@@ -20,6 +20,7 @@ from engine.commands import grammar
 from engine.config import Config
 from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
+from engine.foresight import Foresight
 from engine.locate import Locator
 from engine.parts import Parts
 from engine.ports import Clock, View, Voice
@@ -106,6 +107,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_heard=witness.heard,
             on_health=witness.report,
         )
+        models.scenes = Foresight(models.scenes)
         scribe = _scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
@@ -134,6 +136,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
                 cast(Language, config.language), build_ear.things(words, models.detector.labels)
             ),
             media_keys=media_keys,
+            scenes=models.scenes,
         )
         if listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)

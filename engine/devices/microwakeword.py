@@ -11,6 +11,7 @@ from engine.types import Pcm
 # Medians from the phrase's end to the moment at which the model is sure, over the phrases that
 # `python -m experiments.wake_words` speaks: between its 5th and 95th percentile lie some 100 ms.
 DELAY_S = {"okay nabu": 0.145, "alexa": 0.205, "hey mycroft": 0.11, "hey jarvis": 0.16}
+STIRRING = 0.25  # of the mean probability: some 60 ms before it is sure
 FRAME_SAMPLES = 160  # 10 ms, of which the models take three at a time
 
 
@@ -29,16 +30,22 @@ class MicroWakeWord:
         model = library.Model(phrase.replace(" ", "_"))
         self.phrase = phrase
         self.delay_s = DELAY_S[phrase]
+        self.stirring = False
         self._features = library.MicroWakeWordFeatures()
         self._model = library.MicroWakeWord.from_builtin(model)
+        self._steps = 0
+        self._hears = False
         self._cutoff = self._model.probability_cutoff ** (2 * sensitivity) ** 2
 
     def hear(self, frame: Pcm) -> bool:
-        """Whether the phrase has just been heard; `frame` is (160,) int16."""
-        heard = False
+        """Whether the phrase is heard, from its end on for some frames; `frame` is (160,) int16."""
         for features in self._features.process_streaming(frame.tobytes()):
-            heard |= (self._model.process_streaming_prob(features) or 0.0) > self._cutoff
-        return heard
+            self._steps += 1
+            probability = self._model.process_streaming_prob(features) or 0.0
+            if self._steps % self._model.stride == 0:  # between its steps it gives no probability
+                self.stirring = probability > STIRRING
+                self._hears = probability > self._cutoff
+        return self._hears
 
     def close(self) -> None:
         self._model.close()
