@@ -7,6 +7,7 @@ It may fall behind, but it leaves no sample out. Must not know: which engine, de
 has, or what an answer is.
 """
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,8 +26,9 @@ POLL_S = 0.2
 STEP_S = 0.02  # of the envelopes that are compared
 WINDOW_S = 0.8  # how much of them: a short wake phrase
 MOST_LAG_S = 0.6  # of a loudspeaker's buffers, the air and a microphone's
-OWN_VOICE = 0.75  # a correlation from which on what was heard is what was played
-SILENT_DB = -60.0  # of full scale: under it nothing was played
+OWN_VOICE = 0.68  # a correlation from which on what was heard is what was played
+SILENT_DB = -60.0  # of full scale: under it a band is silent
+BANDS_HZ = (150.0, 700.0, 2000.0, 5000.0)  # voice, vowels, consonants
 
 
 class Framer:
@@ -52,17 +54,18 @@ class Framer:
 class EchoGuard:
     """Tells the engine's own voice from the wearer's, by how loudness went up and down.
 
-    A microphone that hears only a loudspeaker hears the same envelope, later and quieter: their
-    correlation (Pearson's, of levels in decibels, at the best of the lags that a device can have) is
-    near 1. Somebody else's words follow another. `played` may be called from any thread.
+    A microphone that hears only a loudspeaker hears the same envelopes, later and quieter: their
+    correlation (Pearson's, of the levels of three bands in decibels, each about its mean, at the best
+    of the lags that a device can have) is near 1. Somebody else's words follow another. `played` may
+    be called from any thread.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._sample_rate_hz = sample_rate_hz
         self._lock = threading.Lock()
         length = round((WINDOW_S + MOST_LAG_S + 1.0) / STEP_S)
-        self._played: deque[tuple[float, float]] = deque(maxlen=length)  # (time, level in dB)
-        self._heard: deque[tuple[float, float]] = deque(maxlen=length)
+        self._played: deque[tuple[float, Samples]] = deque(maxlen=length)  # (time, levels in dB)
+        self._heard: deque[tuple[float, Samples]] = deque(maxlen=length)
         self._framer = Framer(round(STEP_S * HEARING_HZ))
 
     def played(self, block: Samples, time_s: float) -> None:
@@ -70,14 +73,14 @@ class EchoGuard:
         step = round(STEP_S * self._sample_rate_hz)
         with self._lock:
             for start in range(0, len(block), step):
-                level = _level_db(block[start : start + step])
-                self._played.append((time_s + start / self._sample_rate_hz, level))
+                levels = _levels_db(block[start : start + step].mean(axis=1), self._sample_rate_hz)
+                self._played.append((time_s + start / self._sample_rate_hz, levels))
 
     def heard(self, sound: Sound) -> None:
         """The microphone heard `sound`."""
         for frame in self._framer.frames(sound):
-            level = _level_db(frame.pcm.astype(np.float32) / np.float32(32768))
-            self._heard.append((frame.time_s - STEP_S, level))
+            levels = _levels_db(frame.pcm.astype(np.float32) / np.float32(32768), HEARING_HZ)
+            self._heard.append((frame.time_s - STEP_S, levels))
 
     def own_voice(self, start_s: float, end_s: float) -> bool:
         """Whether what was heard from `start_s` to `end_s` is what was played before."""
@@ -87,23 +90,37 @@ class EchoGuard:
         """The envelopes' correlation, from -1 to 1; 0 where nothing was played or heard."""
         with self._lock:
             played = list(self._played)
-        heard = [level for time_s, level in self._heard if start_s <= time_s < end_s]
-        if len(heard) < 5 or not any(level > SILENT_DB for _, level in played):
+        heard = [levels for time_s, levels in self._heard if start_s <= time_s < end_s]
+        if len(heard) < 5 or all(levels.max() <= SILENT_DB for _, levels in played):
             return 0.0
         times = np.array([time_s for time_s, _ in played])
-        levels = np.maximum(np.array([level for _, level in played]), SILENT_DB)
+        theirs = np.stack([levels for _, levels in played])
+        mine = _about_mean(np.stack(heard))
         grid = start_s + STEP_S * np.arange(len(heard))
-        mine = np.maximum(np.array(heard), SILENT_DB)
         best = 0.0
         for lag_s in np.arange(0.0, MOST_LAG_S, STEP_S / 2):
-            theirs = np.interp(grid - lag_s, times, levels, left=SILENT_DB, right=SILENT_DB)
-            if theirs.std() > 1.0 and mine.std() > 1.0:
-                best = max(best, float(np.corrcoef(mine, theirs)[0, 1]))
+            there = [
+                np.interp(grid - lag_s, times, band, SILENT_DB, SILENT_DB) for band in theirs.T
+            ]
+            other = _about_mean(np.stack(there, axis=1))
+            size = float(np.linalg.norm(mine) * np.linalg.norm(other))
+            if size > len(grid):  # some decibels each: neither is silence
+                best = max(best, float((mine * other).sum()) / size)
         return best
 
 
-def _level_db(samples: Samples) -> float:
-    return float(10 * np.log10(np.mean(np.square(samples)) + 1e-9))
+def _about_mean(levels: Samples) -> Samples:
+    centred: Samples = levels - levels.mean(axis=0)
+    return centred
+
+
+def _levels_db(samples: Samples, sample_rate_hz: int) -> Samples:
+    """The level of each band (3,) of mono `samples` (n,), SILENT_DB at least."""
+    power = np.square(np.abs(np.fft.rfft(samples))) * 2 / max(1, len(samples)) ** 2
+    edges = [round(hertz * len(samples) / sample_rate_hz) for hertz in BANDS_HZ]
+    bands = [power[low:high].sum() for low, high in itertools.pairwise(edges)]
+    levels: Samples = np.maximum(10 * np.log10(np.array(bands) + 1e-12), SILENT_DB)
+    return levels.astype(np.float32)
 
 
 class Overheard:
