@@ -141,7 +141,11 @@ class WakeEngine(Protocol):
     phrase: str
     frame_samples: int  # exactly so many a call
     delay_s: float  # how long after the phrase's end it fires, typically
-    stirring: bool  # the phrase may be about to be heard; False where an engine gives no hint
+
+    @property
+    def stirring(self) -> bool:
+        """Whether the phrase may be about to be heard; False where an engine gives no hint."""
+        ...
 
     def hear(self, frame: Pcm) -> bool:
         """Whether the phrase is heard: true once, or for some frames from its end on; `frame` is
