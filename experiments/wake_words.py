@@ -263,10 +263,10 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         kind: false_wakes(chatter(texts, args.minutes, seed=1), (0.5, args.sensitivity))
         for kind, texts in (("texts", TEXTS), ("near phrases", NEAR))
     }
-    for kind, found in false.items():
+    for kind, hourly in false.items():
         console.print(
             f"false wakes an hour, over {args.minutes:g} minutes of {kind}: "
-            + ", ".join(f"{name} {value:g}" for name, value in found.items())
+            + ", ".join(f"{name} {value:g}" for name, value in hourly.items())
         )
     echo = echoes(("okay nabu", "alexa"))
     console.print(

@@ -17,7 +17,7 @@ from engine.types import HEARING_HZ, Pcm
 
 # Mean over the 10 ms frames of the difference in log likelihood per frame (in PocketSphinx's units)
 # between command and phone loop: chosen on the spoken phrases of `experiments.wake_words`.
-LEAST_SCORE = -0.0005
+LEAST_SCORE = -0.0003
 ENDS_S = 0.3  # of silence end an utterance
 BEFORE = 17  # frames of 30 ms: what was said while the endpointer was not yet sure, and a breath
 

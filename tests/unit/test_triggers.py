@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.triggers import Every, Interval, OnDemand, Once, Trigger
+from engine.triggers import Every, Interval, Once, OnDemand, Trigger
 
 
 @pytest.mark.parametrize(
