@@ -38,10 +38,7 @@ def test_a_spoken_phrase_is_answered_and_a_spoken_command_obeyed(tmp_path: Path)
     ("overrides", "said"),
     [
         (["trigger.wake.path=nowhere.wav"], "expected a sound file, got nowhere.wav"),
-        (["trigger.wake.phrase=hello"], "without a key, expected one of okay nabu, alexa"),
         (["trigger.wake.engine=porcupine"], "make one at console.picovoice.ai"),
-        (["trigger.wake.sensitivity=2"], "expected 0.1 to 1.0, got 2"),
-        (["source.realtime=false"], "wake needs source.realtime=true"),
     ],
 )
 def test_what_cannot_be_heard_is_refused_in_one_line(
@@ -58,7 +55,10 @@ def test_what_cannot_be_heard_is_refused_in_one_line(
 
 
 def test_answer_latency_ends_in_one_line_of_json() -> None:
-    done = engine("--questions", "1", "--device", "cpu", module="experiments.answer_latency")
+    done = engine(
+        "--questions", "1", "--warm-ups", "0", "--gap", "1.5", "--device", "cpu",
+        module="experiments.answer_latency",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     for mode in ("quick", "full"):
