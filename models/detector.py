@@ -4,6 +4,8 @@ The only file that knows Ultralytics: its results become `Detection` in `to_dete
 nothing of distances, sides or alerts.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,11 @@ MAX_DETECTIONS = 100
 # this much are one thing whatever their labels. People side by side overlap less; Ultralytics' own 0.7,
 # label by label, serves average precision.
 NMS_IOU = 0.55
+# A part of a vehicle looks like a vehicle: a weaker box that lies in a stronger one by this share is taken
+# for its part. Of vehicles only, by these groups: a child before an adult, or a car before a bus, is a
+# thing of its own, and to lose one is worse than to count a bus twice.
+PART_OF = 0.8
+VEHICLES = (frozenset({"bus", "truck"}), frozenset({"car"}))
 
 
 def open_detector(
@@ -61,12 +68,10 @@ class YoloDetector:
         if backend == "torch":
             limit_threads(threads)
         try:
-            self.detect(_grey_frame())  # what an OpenVINO model is opened at
+            with _openvino_threads(threads if backend == "openvino" else None):
+                self.detect(_grey_frame())  # what an OpenVINO model is opened at
         except Exception as error:
             raise _not_a_detector(files, path, error) from None
-        if backend == "openvino" and threads is not None:
-            _limit_openvino(self._model.predictor.model.backend, path, threads)
-            self.detect(_grey_frame())
         self.reset()
         names: dict[int, str] = self._model.predictor.model.names
         self.labels = tuple(names[index] for index in sorted(names))
@@ -97,7 +102,7 @@ class YoloDetector:
             device=self._device,
             verbose=False,
         )[0]
-        found = to_detections(self._track(result))
+        found = to_detections(self._track(without_parts(result)))
         synchronise(self._device)
         self._shown &= {detection.track for detection in found}
         self._shown |= {
@@ -124,6 +129,29 @@ class YoloDetector:
         tracked = result[:0]
         tracked.update(boxes=torch.from_numpy(data.astype(np.float32)))
         return tracked
+
+
+def without_parts(results: Any) -> Any:
+    """Ultralytics `Results` without the boxes that are parts of stronger ones (see PART_OF)."""
+    boxes = results.boxes.cpu().numpy()
+    labels = [results.names[int(cls)] for cls in boxes.cls]
+    parts = {
+        weak
+        for weak, corners in enumerate(boxes.xyxy)
+        for strong, other in enumerate(boxes.xyxy)
+        if boxes.conf[strong] > boxes.conf[weak]
+        and any({labels[weak], labels[strong]} <= group for group in VEHICLES)
+        and _share_within(corners, other) >= PART_OF
+    }
+    return results[[row for row in range(len(labels)) if row not in parts]] if parts else results
+
+
+def _share_within(inner: Any, outer: Any) -> float:
+    """The share of the area of xyxy corners `inner` that lies in `outer`."""
+    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
+    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
+    area = (inner[2] - inner[0]) * (inner[3] - inner[1])
+    return float(max(0.0, width) * max(0.0, height) / max(area, 1e-6))
 
 
 def to_detections(results: Any) -> tuple[Detection, ...]:
@@ -153,12 +181,24 @@ def _new_tracker(threshold: float) -> Any:
     return BYTETracker(IterableSimpleNamespace(**settings))
 
 
-def _limit_openvino(backend: Any, path: Any, threads: int) -> None:
-    """Compile again with fewer threads: Ultralytics has no setting for it."""
-    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    backend.ov_compiled_model = backend.ov.Core().compile_model(
-        next(path.glob("*.xml")), "CPU", options
-    )
+@contextmanager
+def _openvino_threads(threads: int | None) -> Iterator[None]:
+    """Networks that are opened meanwhile and do not say otherwise get so many threads. Ultralytics
+    has no setting for it, and to compile a second time would take another second."""
+    if threads is None:
+        yield
+        return
+    import openvino as ov
+
+    def limited(core: Any, model: Any, device_name: str, config: dict[str, Any]) -> Any:
+        return compile_model(core, model, device_name, {"INFERENCE_NUM_THREADS": threads} | config)
+
+    compile_model = ov.Core.compile_model
+    ov.Core.compile_model = limited
+    try:
+        yield
+    finally:
+        ov.Core.compile_model = compile_model
 
 
 def _precision(model: Any, backend: str) -> str:

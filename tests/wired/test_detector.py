@@ -10,7 +10,7 @@ import pytest
 from engine.errors import MissingPart
 from engine.types import Box, Frame
 from models import quiet_offline
-from models.detector import YoloDetector, to_detections
+from models.detector import YoloDetector, to_detections, without_parts
 from models.packs import PackFiles, find_pack, write_manifest
 from tests.tiny import LABELS, save_detector
 
@@ -221,3 +221,20 @@ def test_a_device_that_is_not_here_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(MissingPart, match=r"models\.device=cuda"):
         YoloDetector(files, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "kept"),
+    [
+        ((20, 20, 60, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [1]),  # a part of one bus
+        ((20, 20, 60, 60, 0.7, 1), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # stronger than the whole
+        ((80, 20, 140, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # half beside it
+        ((20, 20, 60, 60, 0.4, 0), (10, 10, 110, 90, 0.6, 0), [0, 1]),  # a child before an adult
+        ((20, 20, 60, 60, 0.4, 0), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # a person before a bus
+    ],
+)
+def test_a_part_of_a_vehicle_is_not_another_vehicle(
+    inner: tuple[float, ...], outer: tuple[float, ...], kept: list[int]
+) -> None:
+    seen = without_parts(results([inner, outer])).boxes.conf.tolist()
+    assert seen == pytest.approx([(inner, outer)[row][4] for row in kept])
