@@ -178,6 +178,26 @@ def test_a_track_lives_through_a_weak_frame_and_its_box_is_as_measured(
     assert [found[0].box.x1 for found in seen] == [10, 13, 16]
 
 
+def test_a_track_lives_through_a_turn_of_the_head(
+    monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
+) -> None:
+    """60 degrees a second at 15 frames a second: a person 5 m away moves by most of their width."""
+    import cv2
+
+    noise = np.random.default_rng(3).integers(0, 256, (60, 200, 3), np.uint8)
+    world = cv2.resize(noise, (2000, 600), interpolation=cv2.INTER_CUBIC)
+    given, views = [], []
+    for step in range(10):
+        left = 36 * step
+        views.append(np.ascontiguousarray(world[:480, left : left + 640]))
+        row = (400.0 - left, 180, 450 - left, 330, 0.9, 0)
+        given.append(results([row], shape=(480, 640)))
+        given[-1].orig_img = views[-1]
+    scripted(monkeypatch, loaded, *given)
+    tracks = {loaded.detect(Frame(view, 0.0, i))[0].track for i, view in enumerate(views)}
+    assert len(tracks) == 1
+
+
 def test_two_people_who_pass_side_by_side_stay_two(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
