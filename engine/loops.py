@@ -166,10 +166,11 @@ class Live:
             if stalled:
                 stalled = False
                 parts.status("camera_back")
-            glance = look(parts.detector, parts.locator, frame, parts.wall)
+            glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
             now_s = parts.timeline.now()
             parts.warn(glance, now_s)
-            parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
+            seen = (*glance.obstacles, *glance.aside)
+            parts.trace.frame(frame.seq, seen, stages_ms(glance.marks))
             self._glances.put(glance)
             parts.view.show(glance, frame.time_s)
             first_s = frame.time_s if first_s is None else first_s

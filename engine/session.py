@@ -100,13 +100,14 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_heard=witness.heard,
             on_health=witness.report,
         )
+        mount = build.build_mount(config)
         scribe = _scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg, build.build_mount(config)),
+            locator=Locator(config.source.hfov_deg, mount),
             warner=witness.warner,
             answerer=_answerer(
                 config, models, scribe, words, audio, witness, next_id, timeline, wall
@@ -124,6 +125,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             max_frames=config.source.max_frames,
             report=witness.report,
             view=view,
+            around=build.build_around(config, source, mount),
         )
         _introduce(config, parts, models.cards(), kind, speech, viewing)
         yield parts
