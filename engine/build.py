@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from engine.around import Around
 from engine.batch import Batch
 from engine.camera import Mount
 from engine.clock import VirtualClock
-from engine.config import Config
+from engine.config import Config, SourceConfig
 from engine.errors import MissingPart
 from engine.locate import Locator
 from engine.loops import Live
@@ -98,6 +99,8 @@ def build_source(config: Config, name: str) -> Source:
         from engine.devices.video import VideoSource
 
         return VideoSource(path)
+    if name == "aria":
+        return _glasses(settings)
     if name == "vrs":
         from engine.devices.vrs import VrsSource
 
@@ -109,6 +112,26 @@ def build_source(config: Config, name: str) -> Source:
     from engine.devices.images import FolderSource, ImageSource
 
     return (FolderSource if name == "folder" else ImageSource)(path, settings.fps)
+
+
+def _glasses(settings: SourceConfig) -> Source:
+    """Live glasses; `glasses=auto` is the generation that is plugged in, else Gen 1."""
+    from engine.devices.live_glasses import Link, LiveGlasses
+    from engine.devices.usb import plugged_in
+
+    generation = settings.glasses
+    if generation == "auto":
+        generation = plugged_in() or "gen1"
+    link: Link
+    if generation == "gen2":
+        from engine.devices.aria_gen2 import Gen2Link
+
+        link = Gen2Link(settings.profile, settings.address, settings.side_cameras)
+    else:
+        from engine.devices.aria import Gen1Link
+
+        link = Gen1Link(settings.profile, settings.address, settings.side_cameras)
+    return LiveGlasses(link, settings.side_cameras, settings.undistort, time.monotonic, time.sleep)
 
 
 def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, bool]:

@@ -13,7 +13,7 @@ from functools import partial
 
 from engine.audio import speak
 from engine.devices.keyboard import Keyboard
-from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, SourceSays, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.slot import Slot
@@ -136,6 +136,10 @@ class Live:
             except FrameSkipped as error:
                 self._parts.report(Health("frame", str(error), "skipped it"))
                 self._parts.status("frame_skipped")
+                continue
+            except SourceSays as said:
+                self._parts.report(Health("glasses", said.detail, said.action))
+                self._parts.status(said.word, ALARM_PRIORITY)
                 continue
             if frame is None or source.live:
                 return frame

@@ -5,8 +5,11 @@ side, Gen 2's stand. The wearer's frame is Aria's central pupil frame (x left, y
 Must not know where records come from.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -229,3 +232,22 @@ def missing(setting: str, error: Exception) -> MissingPart:
         f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); run: {INSTALL} "
         "(CPython 3.11 or 3.12, Linux with glibc 2.34 or macOS on Apple silicon)"
     )
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Aria's libraries tell their progress on stdout and stderr, whatever one asks: both go nowhere
+    while they open a file or a link, before any thread of ours runs."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, nowhere):
+            os.close(descriptor)

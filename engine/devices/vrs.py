@@ -5,10 +5,7 @@ were calibrated and the head's pose as their inertial sensor felt it. It must no
 are wanted.
 """
 
-import contextlib
-import os
 import struct
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,7 +232,7 @@ def opened(path: Path) -> Any:
     except ImportError as error:
         raise glasses.missing("source=vrs", error) from error
     try:
-        with hushed():
+        with glasses.hushed():
             provider = create_vrs_data_provider(str(path.absolute()))
     except RuntimeError as error:
         raise InputError(
@@ -261,22 +258,3 @@ def _check(path: Path) -> bool:
         )
     (index_at,) = struct.unpack_from("<q", head, INDEX_AT)
     return bool(0 < index_at < path.stat().st_size)
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """The library tells its progress on stdout and stderr whatever one asks: both go nowhere while it
-    opens a file, before any thread of ours runs."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        for descriptor in (*kept, nowhere):
-            os.close(descriptor)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from engine.alerts import SETTLE_S, SWEEP_DEG_S, Warner
 from engine.camera import pinhole
-from engine.locate import Locator
+from engine.classes import kind_of
+from engine.locate import Approach, Locator, tempered
 from engine.types import Box, Detection, Frame, Obstacle, Pose, Side, Utterance
 from tests.glances import make_obstacle
 
@@ -157,19 +158,22 @@ def test_the_ground_is_met_at_the_pitch_that_was_felt(pitch_deg: float) -> None:
     assert found["felt"].distance_sigma_m < found["guessed"].distance_sigma_m
 
 
-def test_who_stands_is_not_closing_in_on_what_stands() -> None:
-    """A box whose edges wander, seen by a wearer who stands: nothing to collide with."""
-    camera = pinhole(640, 480, 70.0)
+@given(st.floats(0.5, 29.0), st.floats(0.05, 20.0), st.floats(0.5, 15.0))
+@settings(deadline=None, max_examples=100)
+def test_to_who_stands_nothing_comes_sooner_than_to_who_walks(
+    ttc_s: float, sigma_s: float, distance_m: float
+) -> None:
+    """The less sure an approach is, the more it counts that nobody walks."""
+    seen = Approach(ttc_s, sigma_s)
+    walking, standing = (
+        tempered(seen, distance_m, 0.2, kind_of("chair"), walks) for walks in (True, False)
+    )
+    assert (
+        standing is None or walking is None or standing.ttc_s >= 0.999 * min(ttc_s, walking.ttc_s)
+    )
 
-    def times(walking: bool) -> list[float]:
-        locator, found = Locator(), []
-        for i in range(45):
-            grown = 1.0 + 0.006 * i  # nine percent a second: a tracker that drifts
-            box = Box(320 - 30 * grown, 240 - 100 * grown, 320 + 30 * grown, 240 + 100 * grown)
-            frame = Frame(BLANK, i / 15, i, camera, pose=Pose(0, 1, 0, 0, walking))
-            (item,) = locator.locate(frame, (Detection("chair", 0.9, box, 1),))
-            found += [] if item.ttc_s is None else [item.ttc_s]
-        return found
 
-    assert times(walking=True)
-    assert not times(walking=False)
+def test_a_chair_that_hardly_grows_is_no_hazard_to_who_stands() -> None:
+    unsure = Approach(6.0, 12.0)
+    assert tempered(unsure, 3.0, 0.2, kind_of("chair"), True) is not None
+    assert tempered(unsure, 3.0, 0.2, kind_of("chair"), False) is None

@@ -1,6 +1,7 @@
 """Recordings that are written here are read back by the official library: pictures, lenses, motion."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -278,7 +279,7 @@ def test_without_the_library_the_error_is_the_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = aria.recording(tmp_path / "a.vrs", GEN1, [AHEAD])
-    monkeypatch.setitem(__import__("sys").modules, "projectaria_tools.core.data_provider", None)
+    monkeypatch.setitem(sys.modules, "projectaria_tools.core.data_provider", None)
     with pytest.raises(MissingPart) as caught:
         VrsSource(path)
     assert glasses.INSTALL in str(caught.value)
