@@ -60,7 +60,7 @@ class Gen1Link:
         self, profile: str | None = None, address: str | None = None, side_cameras: bool = False
     ) -> None:
         self._sdk = sdk()
-        self._profile = profile or PROFILE
+        self.profile = profile or PROFILE
         self._address = address
         self._side_cameras = side_cameras
         self._client: Any = None
@@ -74,14 +74,31 @@ class Gen1Link:
             detail = " ".join(str(error).split())
             raise LinkLost(f"{self.name}: expected a stream, got: {detail}; {AUTHORISE}") from error
 
-    def _open(self, receiver: Receiver) -> Any:
-        sdk = self._sdk
-        self._client = sdk.DeviceClient()
-        settings = sdk.DeviceClientConfig()
+    def connect(self) -> None:
+        """Reach the glasses and stream nothing yet. Raises the SDK's RuntimeError."""
+        self._prepare()
+        self._device = self._client.connect()
+
+    def _prepare(self) -> None:
+        """A client that knows where to look."""
+        self._client = self._sdk.DeviceClient()
+        settings = self._sdk.DeviceClientConfig()
         if self._address:
             settings.ip_v4_address = self._address
         self._client.set_client_config(settings)
-        self._device = self._client.connect()
+
+    def pair(self) -> None:
+        """Ask the glasses to trust this host: their wearer accepts it on the phone. Raises the SDK's
+        RuntimeError."""
+        self._prepare()
+        self._client.authenticate()
+
+    def profiles(self) -> list[str]:
+        """What the connected glasses can stream."""
+        return [str(name) for name in self._device.recording_manager.recording_profiles]
+
+    def _open(self, receiver: Receiver) -> Any:
+        self.connect()
         manager = self._device.streaming_manager
         manager.streaming_config = self.streaming_settings()
         manager.start_streaming()
@@ -96,7 +113,7 @@ class Gen1Link:
         """What is asked of the glasses."""
         sdk = self._sdk
         settings = sdk.StreamingConfig()
-        settings.profile_name = self._profile
+        settings.profile_name = self.profile
         usb, wifi = sdk.StreamingInterface.Usb, sdk.StreamingInterface.WifiStation
         settings.streaming_interface = wifi if self._address else usb
         # made for this stream, so that none has to be installed beforehand

@@ -47,7 +47,7 @@ class Gen2Link:
         encrypted: bool = True,
     ) -> None:
         self._sdk, self._receiving = sdk()
-        self._profile = profile or PROFILE
+        self.profile = profile or PROFILE
         self._address = address
         self._side_cameras = side_cameras
         self._port = port
@@ -62,10 +62,7 @@ class Gen2Link:
         self._calibrated.clear()
         try:
             with quiet():
-                self._client = self._sdk.DeviceClient()
-                self._client.set_client_config(self._sdk.DeviceClientConfig())
-                target = self._sdk.DeviceTarget(ip=self._address or "")
-                self._device = self._client.connect(target)
+                self.connect()
                 self._device.set_streaming_config(self.streaming_settings())
                 self.listen(receiver)
                 self._device.start_streaming()
@@ -79,10 +76,34 @@ class Gen2Link:
             )
         return self._calibration
 
+    def connect(self) -> None:
+        """Reach the glasses and stream nothing yet. Raises the SDK's RuntimeError."""
+        self._prepare()
+        self._device = self._client.connect(self._target())
+
+    def _prepare(self) -> None:
+        """A client."""
+        self._client = self._sdk.DeviceClient()
+        self._client.set_client_config(self._sdk.DeviceClientConfig())
+
+    def _target(self) -> Any:
+        return self._sdk.DeviceTarget(ip=self._address or "")
+
+    def pair(self) -> None:
+        """Ask the glasses to trust this host: their wearer accepts it on the phone. Raises the SDK's
+        RuntimeError."""
+        self._prepare()
+        self._client.authenticate(self._target())
+
+    def profiles(self) -> list[str]:
+        """What the connected glasses can stream."""
+        lists = self._device.device_profiles().values()
+        return [str(profile.name) for each in lists for profile in each.profiles]
+
     def streaming_settings(self) -> Any:
         """What is asked of the glasses."""
         settings = self._sdk.HttpStreamingConfig()
-        settings.profile_name = self._profile
+        settings.profile_name = self.profile
         ways = self._sdk.StreamingInterface
         settings.streaming_interface = ways.WIFI_STA if self._address else ways.USB_NCM
         return settings

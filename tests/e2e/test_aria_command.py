@@ -53,3 +53,12 @@ def test_a_bad_recording_ends_in_one_line_before_models_load(tmp_path: Path, dam
     assert len(done.stderr.strip().splitlines()) == 1
     assert str(path) in done.stderr
     assert "loading" not in done.stdout.lower()
+
+
+@pytest.mark.parametrize("glasses", ["gen1", "gen2"])
+def test_no_glasses_end_in_one_line_with_the_next_command(tmp_path: Path, glasses: str) -> None:
+    done = engine("source=aria", f"source.glasses={glasses}", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "engine.doctor aria" in done.stderr
+    assert done.stdout == ""
