@@ -44,6 +44,7 @@ class Live:
         self._last: Description | None = None
         self._failure: RunError | None = None
         self._seen = 0
+        self._source_told = False  # that it is lost, so that it is not said twice
 
     def run(self) -> None:
         parts = self._parts
@@ -140,6 +141,7 @@ class Live:
             except SourceSays as said:
                 self._parts.report(Health("glasses", said.detail, said.action))
                 self._parts.status(said.word, ALARM_PRIORITY)
+                self._source_told = said.word == "glasses_lost"
                 continue
             if frame is None or source.live:
                 return frame
@@ -162,7 +164,7 @@ class Live:
             if frame is None:
                 if self._frames.closed:
                     break
-                if parts.source.live and not stalled:
+                if parts.source.live and not stalled and not self._source_told:
                     stalled = True
                     parts.report(Health("camera", f"no frame for {STALLED_S:g} s", "said so"))
                     parts.status("camera_lost", ALARM_PRIORITY)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from projectaria_tools.core import calibration as official
+from projectaria_tools.core.sophus import SO3
 from projectaria_tools.projects import ase
 
 from engine.devices.glasses import HEAD_FROM_PUPIL
@@ -134,6 +135,24 @@ def picture(
         rows, columns = slice(max(0, v - half), v + half + 1), slice(max(0, u - half), u + half + 1)
         image[rows, columns] = 255 if grey else RED
     return image
+
+
+def photo_ahead(calibration: Any, photo: Pixels, hfov_deg: float) -> Pixels:
+    """The raw RGB picture that glasses would take of a flat photo held straight before them, as a
+    pinhole that sees `hfov_deg` along its longer side took it. Bent by the official library."""
+    height, width = photo.shape[:2]
+    focal = max(width, height) / 2 / np.tan(np.radians(hfov_deg) / 2)
+    camera = calibration.get_camera_calib("camera-rgb")
+    turn = sensor_from_head(calibration, camera.get_transform_device_camera())
+    return np.asarray(
+        official.distort_by_calibration_and_apply_rotation(
+            photo,
+            camera,
+            official.get_linear_camera_calibration(width, height, focal, "photo"),
+            SO3.from_matrix(turn.T),
+        ),
+        np.uint8,
+    )
 
 
 def felt(pitch_deg: float) -> Axis:

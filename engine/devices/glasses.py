@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ SIDES = (
 HEAD_FROM_PUPIL = np.diag([-1.0, -1.0, 1.0])
 FIT_POINTS = 25  # a side; the lens is fitted through so many pixels squared
 WORST_FIT_DEG = 0.5  # a quarter of what a detector's edges wander by at 640 px
+TURNS = {1: cv2.ROTATE_90_CLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_COUNTERCLOCKWISE}
 TERMS = 7  # of the lens' polynomial: f, f·k1 .. f·k6
 
 
@@ -53,8 +55,9 @@ class Eye:
         """RGB (height, width, 3), upright, read-only; a copy, since SDKs use their buffers again."""
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-        turned = np.rot90(pixels, -self.quarters)
-        return frozen(turned.copy() if self.quarters == 0 else turned)
+        if self.quarters == 0:
+            return frozen(pixels.copy())
+        return frozen(np.asarray(cv2.rotate(pixels, TURNS[self.quarters]), np.uint8))
 
     def frame(
         self,
@@ -93,12 +96,13 @@ def eye(calibration: Any, label: str) -> Eye | None:
 @dataclass(frozen=True, slots=True)
 class Undistorted:
     """An `Eye` whose pictures are bent to a pinhole's before they leave: for models that were taught on
-    such pictures only. What lies beyond 45 degrees is cut off."""
+    such pictures only. What lies beyond 45 degrees is cut off. `columns` and `rows` (height, width) say
+    where in the upright picture each pixel comes from."""
 
     eye: Eye
-    source: Any
-    target: Any
     lens: Intrinsics
+    columns: NDArray[np.float32]
+    rows: NDArray[np.float32]
 
     def frame(
         self,
@@ -109,26 +113,25 @@ class Undistorted:
         side: Frame | None = None,
     ) -> Frame:
         """As `Eye.frame`."""
-        from projectaria_tools.core.calibration import distort_by_calibration
-
-        flat = np.asarray(distort_by_calibration(pixels, self.target, self.source), np.uint8)
-        return Frame(self.eye.upright(flat), time_s, seq, self.lens, "", pose, side)
+        bent = cv2.remap(self.eye.upright(pixels), self.columns, self.rows, cv2.INTER_LINEAR)
+        return Frame(frozen(np.asarray(bent, np.uint8)), time_s, seq, self.lens, "", pose, side)
 
 
-def undistorted(calibration: Any, seen: Eye) -> Undistorted:
-    """The pinhole of a camera that sees 45 degrees to each side along the longer one."""
-    from projectaria_tools.core.calibration import get_linear_camera_calibration
-
-    source = calibration.get_camera_calib(seen.label)
-    width, height = (int(side) for side in source.get_image_size())
-    focal = max(width, height) / 2
-    target = get_linear_camera_calibration(width, height, focal, seen.label)
-    cx, cy = (float(value) for value in target.get_principal_point())
-    for _ in range(seen.quarters):
-        cx, cy, width, height = height - 1 - cy, cx, height, width
-    return Undistorted(
-        seen, source, target, Intrinsics(focal, focal, cx, cy, width, height, seen.lens.turn)
-    )
+def undistorted(seen: Eye) -> Undistorted:
+    """The pinhole that sees 45 degrees to each side along the longer one."""
+    bent = seen.lens
+    focal = max(bent.width, bent.height) / 2
+    cx, cy = (bent.width - 1) / 2, (bent.height - 1) / 2
+    lens = Intrinsics(focal, focal, cx, cy, bent.width, bent.height, bent.turn)
+    x, y = np.meshgrid((np.arange(bent.width) - cx) / focal, (np.arange(bent.height) - cy) / focal)
+    across = np.maximum(LEAST, np.hypot(x, y))
+    angle = np.arctan(across)
+    series = np.zeros_like(angle)
+    for bend in (bent.k6, bent.k5, bent.k4, bent.k3, bent.k2, bent.k1):
+        series = (series + bend) * angle**2
+    scale = angle * (1.0 + series) / across
+    columns, rows = bent.cx + bent.fx * x * scale, bent.cy + bent.fy * y * scale
+    return Undistorted(seen, lens, columns.astype(np.float32), rows.astype(np.float32))
 
 
 def head_from(calibration: Any, device_from_sensor: Any) -> Matrix:

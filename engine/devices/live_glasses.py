@@ -23,7 +23,7 @@ from engine.types import Frame, Pose, StreamCount, Truth
 
 FPS = 10.0  # of the profiles that the SDK's samples use; how often frames come is for them to say
 WAIT_S = 0.25  # how long one wait for a picture lasts, so that a link that failed is noticed
-LOST_S = 3.0  # without a picture
+LOST_S = 1.5  # without a picture; the engine itself would say "camera" half a second later
 ATTEMPTS = 5
 AGAIN_S = (1.0, 2.0, 4.0, 8.0, 8.0)  # before each attempt
 STATUS_S = 30.0  # how often battery and heat are asked for
@@ -203,7 +203,7 @@ class LiveGlasses:
             raise InputError(f"{self.name}: expected {RGB} in their calibration, got none")
         self._picture: Eye | Undistorted = eye
         if undistort:
-            self._picture = glasses.undistorted(calibration, eye)
+            self._picture = glasses.undistorted(eye)
         labels = glasses.side_labels(calibration) if side_cameras else []
         sides = [glasses.eye(calibration, label) for label in labels]
         self._sides = [side for side in sides if side is not None]

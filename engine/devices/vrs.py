@@ -50,7 +50,7 @@ class VrsSource:
         self._eye, self._stream = self._camera(RGB)
         self._picture: Eye | Undistorted = self._eye
         if undistort:
-            self._picture = glasses.undistorted(self._calibration, self._eye)
+            self._picture = glasses.undistorted(self._eye)
         self._count = int(self._provider.get_num_data(self._stream))
         if self._count == 0:
             raise InputError(f"{path}: expected pictures of {RGB}, got none; {AGAIN}")
