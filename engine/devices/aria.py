@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from engine.devices import glasses
 from engine.devices.glasses import RGB
-from engine.devices.live_glasses import Condition, Receiver
+from engine.devices.live_glasses import Condition
+from engine.devices.receiver import Receiver
 from engine.errors import LinkLost
 
 PROFILE = (

@@ -17,7 +17,8 @@ import numpy as np
 from engine.devices import glasses
 from engine.devices.aria import condition_of
 from engine.devices.glasses import RGB
-from engine.devices.live_glasses import Condition, Receiver
+from engine.devices.live_glasses import Condition
+from engine.devices.receiver import Receiver
 from engine.errors import LinkLost
 
 PROFILE = "profile9"  # the default of the SDK's own samples

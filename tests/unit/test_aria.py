@@ -26,71 +26,20 @@ from engine.devices import aria_gen2, glasses
 from engine.devices.aria import Gen1Link, calibration_of, condition_of
 from engine.devices.aria_gen2 import Gen2Link
 from engine.devices.live_glasses import (
-    AGAIN_S,
-    ATTEMPTS,
-    LOST_S,
-    STATUS_S,
     Condition,
     LiveGlasses,
-    Receiver,
 )
+from engine.devices.receiver import Receiver
 from engine.devices.usb import attached, plugged_in
-from engine.errors import InputError, LinkLost, MissingPart, SourceLost, SourceSays
-from engine.types import Frame
+from engine.errors import LinkLost, MissingPart
 from tests import aria as made
 from tests.aria import GEN1, GEN2, red_square
 from tests.command import ROOT
+from tests.glasses import Clock, Link, live
 
 AHEAD, RIGHT = (0.0, 0.0, 1.0), (0.7, 0.0, 1.0)
 DEVICE_S = 5000.0  # what the glasses' clock shows when the host's shows 100
 VIDEO, RGB8, GREY8, RAW = 4, 4, 1, 1
-
-
-class Clock:
-    """The host's, set by hand. Waiting takes its time at once."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-        self.waits: list[float] = []
-
-    def now(self) -> float:
-        return self.now_s
-
-    def wait(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now_s += seconds
-
-
-class Link:
-    """Glasses that do what a test says; `receiver` is the engine's."""
-
-    name = "glasses"
-    imu = "imu-left"
-
-    def __init__(self, kind: made.Kind = GEN1, fails: int = 0) -> None:
-        self.calibration = made.calibrated(kind)
-        self.fails = fails
-        self.opened = self.closed = 0
-        self.receiver = Receiver(lambda: 0.0)
-        self.found: Condition | None = Condition(80, False, 30.0)
-
-    def open(self, receiver: Receiver) -> Any:
-        self.opened += 1
-        if self.fails:
-            self.fails -= 1
-            raise LinkLost("nobody answers")
-        self.receiver = receiver
-        return self.calibration
-
-    def condition(self) -> Condition | None:
-        return self.found
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def live(link: Link, clock: Clock, side_cameras: bool = False) -> LiveGlasses:
-    return LiveGlasses(link, side_cameras, False, clock.now, clock.wait)
 
 
 def image_record(camera: int, time_s: float, number: int) -> ImageDataRecord:
@@ -349,7 +298,7 @@ def test_gen2_waits_for_glasses_and_stops() -> None:
     """In a process of its own: what goes wrong in the SDK's server ends the whole process."""
     program = (
         "from engine.devices.aria_gen2 import Gen2Link\n"
-        "from engine.devices.live_glasses import Receiver\n"
+        "from engine.devices.receiver import Receiver\n"
         "link = Gen2Link(encrypted=False, port=16768)\n"
         "server = link.listen(Receiver(lambda: 0.0))\n"
         "assert server.server.connections() == []\n"
@@ -387,106 +336,6 @@ def _coded(raw: made.Pixels, broken: bool = False) -> ImageData:
         VIDEO, RGB8, width, height, 0, 0, "H.265", 0, 0.0, 0, bytearray(stream)
     )
     return data
-
-
-# the link, lost and found
-
-
-def give(link: Link, clock: Clock, number: int) -> None:
-    raw = made.picture(link.calibration, "camera-rgb", AHEAD)
-    link.receiver.picture("camera-rgb", raw, round((DEVICE_S + clock.now_s) * 1e9), number)
-
-
-def says(source: LiveGlasses) -> str:
-    with pytest.raises(SourceSays) as caught:
-        source.read()
-    return caught.value.word
-
-
-def test_a_lost_link_is_said_taken_up_and_gets_a_fresh_map_of_the_clocks() -> None:
-    clock, link = Clock(), Link()
-    source = live(link, clock)
-    give(link, clock, 1)
-    assert source.read() is not None
-    link.receiver.failed("ConnectionLost: gone")
-    link.fails = 2
-    assert says(source) == "glasses_lost"
-    assert says(source) == "glasses_back"
-    assert clock.waits == list(AGAIN_S[:3])
-    # the glasses' clock has begun anew meanwhile
-    raw = made.picture(link.calibration, "camera-rgb", AHEAD)
-    clock.now_s += 0.5
-    link.receiver.picture("camera-rgb", raw, round(0.2 * 1e9), 1)
-    frame = source.read()
-    assert isinstance(frame, Frame)
-    assert frame.time_s == pytest.approx(clock.now_s)
-    assert frame.seq == 1
-    source.close()
-    assert source.read() is None
-
-
-def test_a_link_that_stays_lost_ends_with_the_next_command() -> None:
-    clock, link = Clock(), Link()
-    source = live(link, clock)
-    link.receiver.failed("TimedOut: nothing")
-    link.fails = 99
-    assert says(source) == "glasses_lost"
-    with pytest.raises(SourceLost, match=r"engine.doctor aria") as caught:
-        source.read()
-    assert "nobody answers" in str(caught.value)
-    assert len(clock.waits) == ATTEMPTS
-
-
-def test_pictures_that_stop_without_a_word_are_a_lost_link() -> None:
-    clock, link = Clock(), Link()
-    source = live(link, clock)
-    give(link, clock, 1)
-    assert source.read() is not None
-    clock.now_s += LOST_S
-    assert says(source) == "glasses_lost"
-
-
-def test_glasses_that_cannot_be_reached_are_refused_before_models_load() -> None:
-    link = Link(fails=1)
-    with pytest.raises(InputError, match="nobody answers"):
-        live(link, Clock())
-    assert link.closed == 1
-
-
-def test_a_low_battery_and_heat_are_said_once_each() -> None:
-    clock, link = Clock(), Link()
-    source = live(link, clock)
-    told: list[str] = []
-
-    def later(found: Condition | None) -> None:
-        link.found = found
-        clock.now_s += STATUS_S
-        give(link, clock, len(told))
-        assert isinstance(source.read(), Frame)
-        give(link, clock, len(told))
-        try:
-            source.read()
-        except SourceSays as said:
-            told.append(said.word)
-
-    for found in (
-        Condition(16, False, 35.0),
-        Condition(15, False, 36.0),  # low
-        Condition(14, False, 43.5),  # hot
-        Condition(13, False, 41.0),  # neither is new
-        None,  # they do not say
-        Condition(12, True, 39.0),  # charging, and cool again
-        Condition(30, False, 38.0, throttled=True),  # hot
-        Condition(14, False, 38.0),  # low
-    ):
-        later(found)
-    assert told == ["glasses_low", "glasses_hot", "glasses_hot", "glasses_low"]
-
-
-def test_low_at_the_start_is_said_first() -> None:
-    link = Link()
-    link.found = Condition(9, False, 30.0)
-    assert says(live(link, Clock())) == "glasses_low"
 
 
 def test_without_the_sdk_the_error_is_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
