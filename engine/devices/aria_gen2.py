@@ -27,7 +27,7 @@ IMU = "imu-left"
 CALIBRATION_S = 10.0  # after the link is made, calibration comes first
 LABELS = {4: "slam-side-left", 8: "slam-side-right"}
 LISTEN_S = 5.0  # until the server is up
-STEADY_S = 0.5  # then, since the SDK crashes or hangs when stopped within some 50 ms of its start
+STEADY_S = 0.5  # then, since the SDK crashes or hangs when stopped at once after its start
 CERTIFICATE = Path("~/.aria/streaming-certs/persistent/root_ca.pem")  # of whom this host trusts
 AUTHORISE = "run: python -m engine.doctor aria"
 
