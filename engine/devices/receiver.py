@@ -17,7 +17,7 @@ from engine.devices.streams import MicrophoneBlocks, Tally, TimeMap
 from engine.motion import Head, Motion
 from engine.types import Pose, StreamCount
 
-POSES = 128  # more than a second of them
+POSES, POSE_S = 128, 0.01  # so many, so far apart: more than a second of them
 MICROPHONE_HZ = 48_000  # of both generations
 
 
@@ -72,9 +72,14 @@ class Receiver:
                 tally.take(latency_s=came_s - self._map.arrived(time_s, came_s))
                 if self.motions is not None:
                     self._head.feel(self.motions(record))
+            if not records:
+                return
+            felt_s = records[-1].capture_timestamp_ns * 1e-9
+            if self._poses and felt_s - self._poses[-1][0] < POSE_S:
+                return
             pose = self._head.pose()
-            if pose is not None and records:
-                self._poses.append((records[-1].capture_timestamp_ns * 1e-9, pose))
+            if pose is not None:
+                self._poses.append((felt_s, pose))
 
     def sound(self, samples: Sequence[int], channels: int, full_scale: float) -> None:
         """The microphones heard something."""

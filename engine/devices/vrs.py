@@ -27,12 +27,12 @@ INDEX_AT = 24  # where the header says at which byte the index lies
 IMUS = ("imu-left", "imu-right")
 MICROPHONE = "mic"
 FALLBACK_FPS = 10.0
-AGAIN = "copy it again, or check it with: vrs check"
+AGAIN = "copy it again"
 
 
 class VrsSource:
-    """The RGB camera's frames with `time_s` counted from the first; every other second frame and so on
-    brings the newest picture of one of the side cameras along where `side_cameras` asks for them.
+    """The RGB camera's frames with `time_s` counted from the first. With `side_cameras` each brings the
+    newest picture of one of the cameras that look aside, in turn.
 
     Raises InputError where the file is missing, empty, no VRS recording, not of Aria glasses or without
     calibration; MissingPart without projectaria-tools. `read` raises FrameSkipped for a record that
@@ -145,11 +145,14 @@ class VrsSource:
 
     def _feel(self, until_s: float) -> None:
         """Follow the head up to a moment of the device's time; the sample that is beyond it counts, as
-        it is less than two milliseconds late."""
-        for sample in self._motion or ():
-            self._head.feel(sample)
-            if sample.time_s >= until_s:
-                return
+        it is less than two milliseconds late. Where a record cannot be read, nobody knows any longer."""
+        try:
+            for sample in self._motion or ():
+                self._head.feel(sample)
+                if sample.time_s >= until_s:
+                    return
+        except RuntimeError:
+            self._motion, self._head = None, Head()
 
     def _side(self, seq: int, time_ns: int) -> Frame | None:
         if not self._sides:
@@ -195,11 +198,14 @@ class Side:
         if index <= self._last:
             return None
         self._last = index
-        image, record = self._provider.get_image_data_by_index(self._stream, index)
-        if not image.is_valid():
+        try:
+            image, record = self._provider.get_image_data_by_index(self._stream, index)
+            if not image.is_valid():
+                return None
+            pixels = np.asarray(image.to_numpy_array(), np.uint8)
+        except (RuntimeError, ValueError):  # the next one may be whole
             return None
         self.tally.take(int(record.frame_number))
-        pixels = np.asarray(image.to_numpy_array(), np.uint8)
         return self._eye.frame(pixels, (self._times_ns[index] - start_ns) * 1e-9, index)
 
 

@@ -1,6 +1,11 @@
 """Glasses whose link is scripted: lost, found, running down, hot."""
 
+import threading
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.devices.live_glasses import (
     AGAIN_S,
@@ -10,6 +15,8 @@ from engine.devices.live_glasses import (
     Condition,
     LiveGlasses,
 )
+from engine.devices.receiver import Receiver
+from engine.devices.streams import TimeMap
 from engine.errors import InputError, SourceLost, SourceSays
 from engine.types import Frame
 from tests import aria as made
@@ -114,3 +121,49 @@ def test_low_at_the_start_is_said_first() -> None:
     link = Link()
     link.found = Condition(9, False, 30.0)
     assert says(live(link, Clock())) == "glasses_low"
+
+
+def test_every_picture_of_a_threads_stream_is_used_or_counted_as_overtaken() -> None:
+    """As an SDK does, a thread hands pictures over while the engine takes what is newest."""
+    receiver = Receiver(lambda: 100.0)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    count = 300
+
+    def stream() -> None:
+        for number in range(count):
+            receiver.picture("camera-rgb", pixels, number, number)
+        receiver.failed("the end")
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    taken = []
+    while receiver.failure is None:
+        picture = receiver.take("camera-rgb", 1.0)
+        if picture is not None:
+            taken.append(picture.device_s)
+    thread.join()
+    if (last := receiver.take("camera-rgb")) is not None:
+        taken.append(last.device_s)
+    (tally,) = receiver.counts()
+    assert tally.received == count
+    assert len(taken) + tally.dropped == count
+    assert taken == sorted(taken)
+
+
+@given(st.lists(st.floats(0.0, 0.2), min_size=1, max_size=60), st.floats(-1e4, 1e4))
+@settings(deadline=None, max_examples=50)
+def test_mapped_times_are_never_early_and_late_by_the_least_delay(
+    delays_s: list[float], apart_s: float
+) -> None:
+    """`apart_s` is what the two clocks differ by."""
+    clocks = TimeMap()
+    taken_s = 50.0
+    for delay_s in delays_s:
+        taken_s += 0.05
+        told_s = clocks.arrived(taken_s - apart_s, taken_s + delay_s)
+        assert told_s >= taken_s - 1e-6
+        assert told_s <= taken_s + delay_s + 1e-6
+    # what comes later changes the map no more, however quick
+    late_s = [clocks.arrived(t - apart_s, t) - t for t in (taken_s + 60.0, taken_s + 61.0)]
+    assert late_s[0] == pytest.approx(late_s[1], abs=1e-6)
+    assert late_s[0] == pytest.approx(told_s - taken_s, abs=1e-6)
