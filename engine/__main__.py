@@ -50,7 +50,9 @@ def run(config: Config, folder: Path) -> dict[str, Any]:
             interrupted = True
         parts.view.close()  # what it could not show is still a record of the session
         summary = parts.trace.close(
-            scorer.quality() if scorer else None, build.peak_gpu_memory_mb()
+            scorer.quality() if scorer else None,
+            build.peak_gpu_memory_mb(),
+            build.stream_counts(parts.source),
         )
     screen.last(summary, folder, sorted(p.name for p in folder.iterdir() if p.is_file()))
     if interrupted:

@@ -2,22 +2,27 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from engine.around import Around
 from engine.batch import Batch
 from engine.camera import Mount
 from engine.clock import VirtualClock
-from engine.config import Config
+from engine.config import Config, SourceConfig
 from engine.errors import MissingPart
+from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
 from engine.ports import (
+    Counting,
     Describer,
     Detector,
+    LooksAside,
     Router,
     SceneClassifier,
     Sink,
@@ -28,13 +33,11 @@ from engine.ports import (
 from engine.scoring import Scorer
 from engine.trace import Trace
 from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Health, Language, ModelCard
+from engine.types import Health, Language, ModelCard, StreamCount
 from engine.view import BackgroundView, NoView
 
 # Settings that the contract names and that a later version serves, with what to use until then.
 NOT_YET = {
-    "source=aria": "use source=webcam or source=video",
-    "source=vrs": "use source=video",
     "source=recorded": "use source=dataset",
     "trigger=wake": "use trigger=keyboard or trigger=interval",
     "router=learned": "it has not been trained; use router=rules",
@@ -97,6 +100,12 @@ def build_source(config: Config, name: str) -> Source:
         from engine.devices.video import VideoSource
 
         return VideoSource(path)
+    if name == "aria":
+        return _glasses(settings)
+    if name == "vrs":
+        from engine.devices.vrs import VrsSource
+
+        return VrsSource(path, settings.side_cameras, settings.undistort)
     if name == "dataset":
         from engine.devices.dataset import DatasetSource
 
@@ -104,6 +113,26 @@ def build_source(config: Config, name: str) -> Source:
     from engine.devices.images import FolderSource, ImageSource
 
     return (FolderSource if name == "folder" else ImageSource)(path, settings.fps)
+
+
+def _glasses(settings: SourceConfig) -> Source:
+    """Live glasses; `glasses=auto` is the generation that is plugged in, else Gen 1."""
+    from engine.devices.live_glasses import Link, LiveGlasses
+    from engine.devices.usb import plugged_in
+
+    generation = settings.glasses
+    if generation == "auto":
+        generation = plugged_in() or "gen1"
+    link: Link
+    if generation == "gen2":
+        from engine.devices.aria_gen2 import Gen2Link
+
+        link = Gen2Link(settings.profile, settings.address, settings.side_cameras)
+    else:
+        from engine.devices.aria import Gen1Link
+
+        link = Gen1Link(settings.profile, settings.address, settings.side_cameras)
+    return LiveGlasses(link, settings.side_cameras, settings.undistort, time.monotonic, time.sleep)
 
 
 def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, bool]:
@@ -184,6 +213,30 @@ def build_models(config: Config) -> Models:
                 image_size=config.models.describer.image_size,
             )
         return Models(watching.result(), scenes, describer)
+
+
+def build_around(config: Config, source: Source, mount: Mount) -> Around | None:
+    """What looks at the side cameras of `source`, each with a detector of its own, since those track;
+    None where none was asked for."""
+    if not isinstance(source, LooksAside) or not source.aside:
+        return None
+    from models.detector import open_detector
+
+    pack, device, backend = config.models.pack, config.models.device, config.models.backend
+    return Around(
+        {
+            label: (
+                open_detector(pack, device, backend, threads=1),
+                Locator(config.source.hfov_deg, mount),
+            )
+            for label in source.aside
+        }
+    )
+
+
+def stream_counts(source: Source) -> tuple[StreamCount, ...]:
+    """What a source of several sensors received and lost; empty for others."""
+    return source.counts() if isinstance(source, Counting) else ()
 
 
 def build_mount(config: Config) -> Mount:

@@ -53,6 +53,11 @@ class SourceConfig:
     camera_height_m: float = number(1.5, 0.3, 3.0)  # lens above the ground; 1.5 is glasses, worn
     pitch_deg: float = number(0.0, -60.0, 60.0)  # the camera looks up (+) or down (-)
     pitch_sigma_deg: float = number(8.0, 0.5, 30.0)  # how sure that is; a fixed mount may say 1
+    glasses: str = choice("auto", "gen1", "gen2")  # which; auto is the one that is plugged in
+    address: str | None = None  # of glasses on Wi-Fi; null is USB
+    profile: str | None = None  # of streaming; null is the SDK's own default
+    side_cameras: bool = False  # of glasses: what they see beyond the main camera is looked at too
+    undistort: bool = False  # of glasses: pictures bent to a pinhole's, for models that need them
     split: str | None = None  # of a dataset: train, val, or null for all
 
 

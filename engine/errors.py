@@ -7,12 +7,16 @@
     │   └── MissingPart         a library, model pack, key or backend that was asked for is not here
     └── RunError                while running: exit status 1 when nothing can go on
         ├── SourceLost          the camera or file stopped giving frames
+        ├── SourceSays           something that the wearer has to hear; reading goes on
+        ├── LinkLost             the link to the glasses could not be made or broke
         ├── FrameSkipped        one picture of many cannot be read; the next one can
         ├── DescriberFailed     the language model could not answer; the template answers instead
         └── SpeechFailed        a sentence could not be synthesised or played
 
 The message is the whole report, so it is written for the person who reads it: no traceback follows.
 """
+
+from typing import Literal
 
 
 class EngineError(Exception):
@@ -41,6 +45,24 @@ class RunError(EngineError):
 
 class SourceLost(RunError):
     """The camera was pulled out, or a file broke off before its end."""
+
+
+SourceWord = Literal["glasses_lost", "glasses_back", "glasses_low", "glasses_hot"]
+
+
+class SourceSays(RunError):
+    """What a source wants said: `word` names the sentence, `detail` and `action` are for the log.
+    Reading again goes on."""
+
+    def __init__(self, word: SourceWord, detail: str, action: str) -> None:
+        super().__init__(detail)
+        self.word = word
+        self.detail = detail
+        self.action = action
+
+
+class LinkLost(RunError):
+    """The link to the glasses could not be made or broke; it may be tried again."""
 
 
 class FrameSkipped(RunError):

@@ -13,7 +13,7 @@ from functools import partial
 
 from engine.audio import speak
 from engine.devices.keyboard import Keyboard
-from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, SourceSays, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.slot import Slot
@@ -44,6 +44,7 @@ class Live:
         self._last: Description | None = None
         self._failure: RunError | None = None
         self._seen = 0
+        self._source_told = False  # that it is lost, so that it is not said twice
 
     def run(self) -> None:
         parts = self._parts
@@ -137,6 +138,11 @@ class Live:
                 self._parts.report(Health("frame", str(error), "skipped it"))
                 self._parts.status("frame_skipped")
                 continue
+            except SourceSays as said:
+                self._parts.report(Health("glasses", said.detail, said.action))
+                self._parts.status(said.word, ALARM_PRIORITY)
+                self._source_told = said.word == "glasses_lost"
+                continue
             if frame is None or source.live:
                 return frame
             if self._seen == 0:
@@ -158,7 +164,7 @@ class Live:
             if frame is None:
                 if self._frames.closed:
                     break
-                if parts.source.live and not stalled:
+                if parts.source.live and not stalled and not self._source_told:
                     stalled = True
                     parts.report(Health("camera", f"no frame for {STALLED_S:g} s", "said so"))
                     parts.status("camera_lost", ALARM_PRIORITY)
@@ -166,10 +172,11 @@ class Live:
             if stalled:
                 stalled = False
                 parts.status("camera_back")
-            glance = look(parts.detector, parts.locator, frame, parts.wall)
+            glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
             now_s = parts.timeline.now()
             parts.warn(glance, now_s)
-            parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
+            seen = (*glance.obstacles, *glance.aside)
+            parts.trace.frame(frame.seq, seen, stages_ms(glance.marks))
             self._glances.put(glance)
             parts.view.show(glance, frame.time_s)
             first_s = frame.time_s if first_s is None else first_s

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.alerts import Warner
 from engine.answer import Answerer
+from engine.around import Around
 from engine.audio import Audio
 from engine.locate import Locator
 from engine.ports import Clock, Detector, Sink, Source, View
@@ -29,7 +30,8 @@ TROUBLES: dict[Trouble, StatusKey] = {
 
 @dataclass
 class Parts:
-    """A session's rooms. `warner` is None where obstacle callouts are switched off."""
+    """A session's rooms. `warner` is None where obstacle callouts are switched off, `around` where no
+    side camera is looked at."""
 
     source: Source
     detector: Detector
@@ -51,13 +53,15 @@ class Parts:
     view: View = field(default_factory=NoView)
     sight: Sight = field(default_factory=Sight)
     fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
+    around: Around | None = None
 
     def warn(self, glance: Glance, now_s: float) -> None:
         """Say what of a glance is worth it now, and when the camera itself sees too little."""
         if self.sight.changed(glance.frame, self.source.live):
             self._tell_sight()
         if self.warner is not None:
-            for utterance in self.warner.warn(glance.obstacles, now_s, self.sight.sees):
+            seen = (*glance.obstacles, *glance.aside)
+            for utterance in self.warner.warn(seen, now_s, self.sight.sees, glance.frame.pose):
                 self.audio.say(utterance)
 
     def _tell_sight(self) -> None:

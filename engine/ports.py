@@ -5,7 +5,10 @@ synchronises its device before it returns, so that latency marks are honest.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import (
     Decision,
@@ -16,6 +19,7 @@ from engine.types import (
     Samples,
     SceneClass,
     Shown,
+    StreamCount,
     Truth,
 )
 
@@ -42,6 +46,28 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A source that counts what its sensors' streams gave and lost."""
+
+    def counts(self) -> tuple[StreamCount, ...]: ...
+
+
+@runtime_checkable
+class LooksAside(Protocol):
+    """A source whose frames bring pictures of side cameras along, by these names."""
+
+    aside: tuple[str, ...]
+
+
+class Blocks(Protocol):
+    """A microphone, as a wake word wants it."""
+
+    def read(self) -> NDArray[np.int16] | None:
+        """The next block (512,) of 16 kHz mono, or None where there is none (yet)."""
+        ...
 
 
 class Detector(Protocol):

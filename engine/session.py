@@ -107,13 +107,14 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_heard=witness.heard,
             on_health=witness.report,
         )
+        mount = build.build_mount(config)
         scribe = _scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg, build.build_mount(config)),
+            locator=Locator(config.source.hfov_deg, mount),
             warner=witness.warner,
             answerer=_answerer(
                 config, models, scribe, words, audio, witness, next_id, timeline, wall
@@ -132,6 +133,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             report=witness.report,
             view=view,
             fed_until_s=meanwhile.fed_until_s,
+            around=build.build_around(config, source, mount),
         )
         _introduce(config, parts, models.cards(), kind, speech, viewing)
         for fate in meanwhile.fates:

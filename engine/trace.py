@@ -18,7 +18,17 @@ from typing import Any, TextIO
 
 from engine.errors import InputError
 from engine.ports import Clock
-from engine.types import Answered, Description, Health, Heard, Mark, ModelCard, Obstacle, Utterance
+from engine.types import (
+    Answered,
+    Description,
+    Health,
+    Heard,
+    Mark,
+    ModelCard,
+    Obstacle,
+    StreamCount,
+    Utterance,
+)
 
 # In the order in which they happen. Each lasts from the mark before it (see `latencies`).
 STAGES = (
@@ -219,10 +229,13 @@ class Trace:
             self._write("health", asdict(health))
 
     def close(
-        self, quality: dict[str, Any] | None = None, peak_gpu_memory_mb: float | None = None
+        self,
+        quality: dict[str, Any] | None = None,
+        peak_gpu_memory_mb: float | None = None,
+        streams: tuple[StreamCount, ...] = (),
     ) -> dict[str, Any]:
         """Write what still waits, the summary as the last line, and the same in `summary.json`;
-        return it.
+        return it. `streams` are the counts of a source's sensors, where it has them.
         A second call returns the same summary."""
         with self._lock:
             if self._closed is not None:
@@ -234,6 +247,8 @@ class Trace:
             summary = self._closed = head | self._summary(peak_gpu_memory_mb)
             if quality is not None:
                 summary["quality"] = quality
+            if streams:
+                summary["streams"] = {item.name: _stream(item) for item in streams}
             self._write("summary", summary)
             if self._file is not None:
                 self._file.close()
@@ -332,6 +347,11 @@ def peak_memory_mb() -> float:
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
 
 
+def _stream(count: StreamCount) -> dict[str, Any]:
+    latency_ms = spread(list(count.latency_ms)) if count.latency_ms else None
+    return {"received": count.received, "dropped": count.dropped, "latency_ms": latency_ms}
+
+
 def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
     box = item.box
     return {
@@ -347,4 +367,4 @@ def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
         "ttc_s": None if item.ttc_s is None else round(item.ttc_s, 2),
         "ttc_sigma_s": None if item.ttc_sigma_s is None else round(item.ttc_sigma_s, 2),
         "priority": round(item.priority, 2),
-    }
+    } | ({"camera": item.camera} if item.camera else {})

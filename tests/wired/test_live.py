@@ -16,7 +16,7 @@ from engine.answer import Answerer, Scribe
 from engine.audio import Audio
 from engine.batch import Batch
 from engine.clock import MonotonicClock, VirtualClock
-from engine.errors import DescriberFailed, RunError, SourceLost
+from engine.errors import DescriberFailed, RunError, SourceLost, SourceSays, SourceWord
 from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
@@ -242,6 +242,34 @@ def test_a_camera_that_is_lost_is_said_and_ends_the_run(tmp_path: Path) -> None:
     assert any("lost the camera" in h.utterance.text for h in bench.heard)
     assert bench.health[0].what == "camera"
     assert bench.descriptions  # what was asked before is still answered
+
+
+class Glasses(Camera):
+    """A camera that has something to say before its frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words: list[SourceWord] = [
+            "glasses_low",
+            "glasses_hot",
+            "glasses_lost",
+            "glasses_back",
+        ]
+
+    def read(self) -> Frame | None:
+        if self._words:
+            raise SourceSays(self._words.pop(0), "what the log wants", "went on")
+        return super().read()
+
+
+def test_what_the_glasses_say_is_heard_and_the_session_goes_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, camera=Glasses())
+    bench.run()
+    said = [h.utterance.text for h in bench.heard if h.utterance.kind == "status"]
+    for part in ("battery of the glasses is low", "are hot", "lost the glasses", "are back"):
+        assert sum(part in text for text in said) == 1
+    assert [health.what for health in bench.health] == ["glasses"] * 4
+    assert bench.descriptions
 
 
 def test_a_bug_in_an_adapter_is_said_and_ends_the_run(tmp_path: Path) -> None:
