@@ -33,25 +33,20 @@ failures: list[tuple[str, Exception]] = []  # (the job's overrides, what went wr
 def run(config: Config, folder: Path) -> dict[str, Any]:
     """Run one session in `folder`; return its summary. Raises EngineError; KeyboardInterrupt,
     like any error while running, only after the summary is written."""
-    from engine import build
     from engine.screen import Screen
-    from engine.session import session
+    from engine.session import work
 
     screen = Screen()
     failure: RunError | None = None
     interrupted = False
-    with session(config, folder, screen) as parts:
-        scorer = build.build_scorer(config, parts)
+    with work(config, folder, screen) as opened:
         try:
-            build.build_loop(config, parts, scorer).run()
+            opened.run()
         except RunError as error:
             failure = error
         except KeyboardInterrupt:
             interrupted = True
-        parts.view.close()  # what it could not show is still a record of the session
-        summary = parts.trace.close(
-            scorer.quality() if scorer else None, build.peak_gpu_memory_mb()
-        )
+        summary = opened.finish()
     screen.last(summary, folder, sorted(p.name for p in folder.iterdir() if p.is_file()))
     if interrupted:
         raise KeyboardInterrupt

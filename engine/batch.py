@@ -90,5 +90,6 @@ class Batch:
         self._parts.detector.reset()
         self._parts.locator.reset()
         self._parts.sight.reset()
+        self._parts.answerer.reset()
         if self._parts.warner is not None:
             self._parts.warner.reset()

@@ -34,10 +34,9 @@ from engine.view import BackgroundView, NoView
 NOT_YET = {
     "source=aria": "use source=webcam or source=video",
     "source=vrs": "use source=video",
-    "source=recorded": "use source=dataset",
     "trigger=wake": "use trigger=keyboard or trigger=interval",
-    "router=learned": "it has not been trained; use router=rules",
 }
+UNRELATED = ("image", "folder", "dataset")  # sources whose pictures do not follow from one another
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
 SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
 
@@ -62,13 +61,9 @@ def refuse_what_is_not_here(config: Config) -> None:
         f"source={config.source.name}",
         f"trigger={config.trigger.name}",
     ]
-    if config.mode == "auto":
-        asked.append(f"router={config.router.name}")
     for setting in asked:
         if setting in NOT_YET:
             raise MissingPart(f"{setting}: this version does not have it yet; {NOT_YET[setting]}")
-    if config.record is not None:
-        raise MissingPart("record: this version does not have it yet; use record=null")
 
 
 def source_kind(config: Config) -> str:
@@ -227,14 +222,14 @@ def build_scorer(config: Config, parts: Parts) -> Scorer | None:
     if config.source.name != "dataset":
         return None
     language = cast(Language, config.language)
-    return Scorer(parts.detector.labels, language, config.source.hfov_deg)
+    return Scorer(parts.detector.labels, language, config.source.hfov_deg, config.quality)
 
 
 def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
     """The live loops in real time, or the batch in virtual time."""
     if config.source.realtime:
         return Live(parts, scorer)
-    related = config.source.name not in ("folder", "dataset")
+    related = config.source.name not in UNRELATED
     return Batch(parts, cast(VirtualClock, parts.timeline), related, scorer)
 
 

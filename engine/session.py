@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from engine import __version__, build
 from engine.alerts import Warner
@@ -19,7 +19,8 @@ from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config
 from engine.earcons import prepare
 from engine.locate import Locator
-from engine.parts import Parts
+from engine.offline import offline
+from engine.parts import Parts, Work
 from engine.ports import Clock, View, Voice
 from engine.screen import Screen
 from engine.trace import Trace
@@ -56,6 +57,25 @@ class Witness:
         self.view.show(fate, self._timeline.now() if fate.started_s is None else fate.started_s)
         if self.warner is not None:
             self.warner.learn(fate)
+
+
+@contextmanager
+def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
+    """What the settings ask for, opened: a session that is heard, a recording, or a replay."""
+    if config.record is not None or config.source.name == "recorded":
+        with offline(config, folder, screen) as opened:
+            yield opened
+        return
+    with session(config, folder, screen) as parts:
+        scorer = build.build_scorer(config, parts)
+        loop = build.build_loop(config, parts, scorer)
+
+        def finish() -> dict[str, Any]:
+            parts.view.close()  # what it could not show is still a record of the session
+            quality = scorer.quality() if scorer else None
+            return parts.trace.close(quality, build.peak_gpu_memory_mb())
+
+        yield Work(loop.run, finish)
 
 
 @contextmanager

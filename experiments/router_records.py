@@ -1,0 +1,47 @@
+"""Both tiers' outputs on every set of `experiments.router_data`: what routers learn from and are judged by.
+
+`python -m experiments.router_records` (options: --help) makes the sets and runs, for each, the engine
+itself (`source=dataset record=FILE`). A set whose recording is whole is passed over, so that the command
+can be stopped and run again.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from experiments.router_data import add_arguments, prepare
+
+
+def recording(work: Path, name: str) -> Path:
+    """Where a set's recording is."""
+    return work / f"{name}.jsonl"
+
+
+def record(work: Path, name: str, pack: str) -> None:
+    """Record one set, in a process of its own. Raises SystemExit with the engine's status."""
+    command = [
+        sys.executable, "-m", "engine", "mode=auto", "router=rules", f"models={pack}",
+        "source=dataset", f"source.path={work / name}", f"record={recording(work, name)}",
+        f"hydra.run.dir={work / 'sessions' / name}",
+    ]  # fmt: skip
+    begin_s = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    print(f"{recording(work, name)}: {time.monotonic() - begin_s:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="experiments.router_records", description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
+    args = parser.parse_args()
+    for name in prepare(args.data, args.work, args.train, args.judged):
+        if not recording(args.work, name).is_file():
+            record(args.work, name, args.pack)
+
+
+if __name__ == "__main__":
+    main()
