@@ -124,16 +124,35 @@ def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, boo
 
 
 def build_router(config: Config) -> Router:
-    """`quick` and `full` always answer from one tier; `auto` asks the configured router."""
-    from routers import Always, Random, Rules
+    """`quick` and `full` always answer from one tier; `auto` asks the configured router. Raises
+    MissingPart where that has not been trained."""
+    from routers import Always
 
     if config.mode == "quick":
         return Always("quick", config.router.threshold)
     if config.mode == "full":
         return Always("full", config.router.threshold)
-    if config.router.name == "random":
-        return Random(config.router.threshold, config.router.seed)
-    return Rules(config.router.threshold)
+    return _router(config, config.router.name)
+
+
+def _router(config: Config, name: str) -> Router:
+    from routers import Budget, Conformal, Count, Learned, Random, Rules
+    from routers.budget import share_of
+    from routers.model import read_model
+
+    settings = config.router
+    if name == "budget":
+        share = settings.share
+        if settings.average_ms is not None:
+            share = share_of(settings.average_ms, settings.quick_ms, settings.full_ms)
+        return Budget(_router(config, settings.scorer), share, settings.threshold, settings.step)
+    if name == "learned":
+        return Learned(settings.threshold, read_model())
+    if name == "conformal":
+        return Conformal(read_model(), settings.risk, settings.confidence)
+    if name == "random":
+        return Random(settings.threshold, settings.seed)
+    return (Count if name == "count" else Rules)(settings.threshold)
 
 
 def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink, str]:

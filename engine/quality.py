@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engine.camera import pinhole
 from engine.captions import Mention, Vocabulary, cider_d
-from engine.classes import kind_of
+from engine.classes import HURTS, kind_of
 from engine.config import QualityConfig
 from engine.geometry import side_of
 from engine.types import Box, Language, Truth
@@ -77,7 +77,7 @@ class Judge:
             thing(label)
             for label, box in boxes
             if label in self._scored
-            and kind_of(label).hazard >= HAZARD
+            and kind_of(label).hazard >= HURTS
             and box.area >= NEAR_SHARE * width * height
         }
         sided = sided_right = 0

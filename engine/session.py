@@ -21,7 +21,7 @@ from engine.earcons import prepare
 from engine.locate import Locator
 from engine.offline import offline
 from engine.parts import Parts, Work
-from engine.ports import Clock, View, Voice
+from engine.ports import Clock, Router, View, Voice
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.types import Directions, Health, Heard, Language, ModelCard, Units, Utterance
@@ -93,6 +93,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         source = build.build_source(config, kind)
         stack.callback(source.close)
         build.check_models(config)
+        router = build.build_router(config)
         trace = Trace(folder, timeline, wall)
         stack.callback(trace.close)
         witness = Witness(trace, screen, timeline)
@@ -129,7 +130,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             locator=Locator(config.source.hfov_deg, build.build_mount(config)),
             warner=witness.warner,
             answerer=_answerer(
-                config, models, scribe, words, audio, witness, next_id, timeline, wall
+                config, models, router, scribe, words, audio, witness, next_id, timeline, wall
             ),
             words=words,
             audio=audio,
@@ -177,6 +178,7 @@ def _scribe(config: Config, models: build.Models, wall: Clock) -> Scribe | None:
 def _answerer(
     config: Config,
     models: build.Models,
+    router: Router,
     scribe: Scribe | None,
     words: Words,
     audio: Audio,
@@ -188,7 +190,7 @@ def _answerer(
     return Answerer(
         mode=config.mode,
         scenes=models.scenes,
-        router=build.build_router(config),
+        router=router,
         scribe=scribe,
         words=words,
         say=audio.say,
