@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,6 +64,25 @@ def refuse_what_is_not_here(config: Config) -> None:
     for setting in asked:
         if setting in NOT_YET:
             raise MissingPart(f"{setting}: this version does not have it yet; {NOT_YET[setting]}")
+
+
+def resolved(config: Config) -> Config:
+    """`config` with `source=auto` and a path made the source that reads it: a recording (.jsonl), a
+    dataset (a folder with a manifest), a folder, a picture, else a video."""
+    if config.source.name != "auto" or not config.source.path:
+        return config
+    from engine.devices.dataset import MANIFEST
+    from engine.devices.images import SUFFIXES
+
+    path = Path(os.path.expanduser(config.source.path))
+    if path.is_dir():
+        name = "dataset" if (path / MANIFEST).is_file() else "folder"
+    elif path.suffix.lower() == ".jsonl":
+        name = "recorded"
+    else:
+        name = "image" if path.suffix.lower() in SUFFIXES else "video"
+    realtime = config.source.realtime and name in ("image", "video")
+    return replace(config, source=replace(config.source, name=name, realtime=realtime))
 
 
 def source_kind(config: Config) -> str:

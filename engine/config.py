@@ -160,12 +160,13 @@ def check(config: Config) -> Config:
     if beat_s is not None and not 1 <= beat_s <= 600:
         raise ConfigError(f"obstacles.heartbeat_s: expected null or 1 to 600, got {beat_s:g}")
     if config.record is not None:
-        if config.source.name in ("recorded", "auto", "webcam", "aria"):
+        unnamed = config.source.name == "auto" and config.source.path is None
+        if unnamed or config.source.name in ("recorded", "webcam", "aria"):
             raise ConfigError(
                 "record: expected source=dataset, folder, image, video, vrs or sample, "
                 f"got source={config.source.name}"
             )
-        if config.source.realtime:
+        if config.source.realtime and config.source.name != "auto":
             raise ConfigError("record: expected source.realtime=false, got true; add it")
     average_ms = config.router.average_ms
     if average_ms is not None and not config.router.quick_ms <= average_ms <= config.router.full_ms:

@@ -16,7 +16,7 @@ from engine.alerts import Warner
 from engine.answer import Answerer, Scribe
 from engine.audio import Audio
 from engine.clock import MonotonicClock, VirtualClock
-from engine.config import Config
+from engine.config import Config, check
 from engine.earcons import prepare
 from engine.locate import Locator
 from engine.offline import offline
@@ -62,6 +62,7 @@ class Witness:
 @contextmanager
 def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
     """What the settings ask for, opened: a session that is heard, a recording, or a replay."""
+    config = check(build.resolved(config))
     if config.record is not None or config.source.name == "recorded":
         with offline(config, folder, screen) as opened:
             yield opened

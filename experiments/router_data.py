@@ -32,6 +32,7 @@ WORK = Path("work/router")
 CAPTIONED = ("captions_flickr8k", "boxes_coco")
 STREET = ("walks_sf", "boxes_pedestrians", "masks_camvid", "boxes_motorcycles")
 ROOMS = ("scenes_miniplaces", "scenes_houses")
+SETS = ("train", "calibration", "test", "test_blur", "test_dark", "test_crop", "street", "rooms")
 COMMON_ASPECT = 4 / 3
 SHIFTED = 250  # pictures of each kind of worse ones
 SIDE_PX = 320  # the longer one of what is written: what the pocket detector looks at

@@ -9,9 +9,10 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.router_data import add_arguments, prepare
+from experiments.router_data import SETS, add_arguments, prepare
 
 
 def recording(work: Path, name: str) -> Path:
@@ -33,14 +34,26 @@ def record(work: Path, name: str, pack: str) -> None:
     print(f"{recording(work, name)}: {time.monotonic() - begin_s:.0f} s", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.router_records", description=__doc__)
+def add_record_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every experiment that may have to record."""
     add_arguments(parser)
     parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
-    args = parser.parse_args()
-    for name in prepare(args.data, args.work, args.train, args.judged):
-        if not recording(args.work, name).is_file():
-            record(args.work, name, args.pack)
+
+
+def make_recordings(args: argparse.Namespace, names: Iterable[str] | None = None) -> None:
+    """Record what sets of `names` (None: all) have no whole recording yet."""
+    missing = [n for n in names or SETS if not recording(args.work, n).is_file()]
+    if not missing:
+        return
+    prepare(args.data, args.work, args.train, args.judged)
+    for name in missing:
+        record(args.work, name, args.pack)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="experiments.router_records", description=__doc__)
+    add_record_arguments(parser)
+    make_recordings(parser.parse_args())
 
 
 if __name__ == "__main__":

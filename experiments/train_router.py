@@ -1,0 +1,172 @@
+"""Trains `router=learned` on stored outputs of both tiers, and writes routers/learned.json.
+
+`python -m experiments.train_router` (options: --help; needs the `train` extra) makes what recordings are
+missing (`experiments.router_records`), fits a ridge regression and small gradient boosting to the gain
+(quality of the full answer less that of the quick one), keeps the one whose cross-validated order of
+pictures recovers more of the gap, turns its gain into a probability by Platt's method on the
+cross-validated predictions, and stores the scores of the calibration set for `router=conformal`.
+The `test` sets are not opened.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from engine import records
+from engine.config import QualityConfig
+from engine.records import Record
+from experiments.router_records import add_record_arguments, make_recordings, recording
+from experiments.routing import MARGIN, Outcomes, auroc, curve, judged, outcomes
+from routers.features import FEATURES, features
+from routers.model import LEARNED, VERSION, Calibration, Model, Tree
+
+FOLDS = 5
+SEED = 0
+Matrix = NDArray[np.float64]  # (pictures, features)
+
+
+def candidates() -> dict[str, Any]:
+    """Name → an estimator, unfitted."""
+    return {
+        "ridge": make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 4, 21))),
+        "boosting": GradientBoostingRegressor(
+            n_estimators=120,
+            max_depth=2,
+            learning_rate=0.05,
+            subsample=0.7,
+            min_samples_leaf=20,
+            random_state=SEED,
+        ),
+    }
+
+
+def load(path: Path) -> tuple[Matrix, Outcomes, list[Record]]:
+    """Features and outcomes of a recording's judged pictures."""
+    _, found = records.read(path)
+    kept = judged(found)
+    matrix = np.array([features(record.glance()) for record in kept])
+    return matrix, outcomes(kept, QualityConfig()), kept
+
+
+def trees_of(fitted: Any) -> tuple[tuple[Tree, ...], float]:
+    """(trees, bias) of a fitted gradient boosting, each tree's values scaled by the learning rate."""
+    trees = []
+    for (regressor,) in fitted.estimators_:
+        tree = regressor.tree_
+        trees.append(
+            Tree(
+                tuple(int(i) for i in np.maximum(tree.feature, 0)),
+                tuple(float(t) for t in tree.threshold),
+                tuple(int(i) for i in tree.children_left),
+                tuple(int(i) for i in tree.children_right),
+                tuple(float(v * fitted.learning_rate) for v in tree.value[:, 0, 0]),
+            )
+        )
+    return tuple(trees), float(fitted.init_.constant_[0, 0])
+
+
+def model_of(name: str, fitted: Any, matrix: Matrix, platt: Any, trained: str) -> Model:
+    """The fitted estimator in our own form, calibration still empty."""
+    count = matrix.shape[1]
+    weights, means, trees = np.zeros(count), matrix.mean(axis=0), tuple[Tree, ...]()
+    if name == "ridge":
+        scaler, ridge = fitted[0], fitted[1]
+        weights, means, bias = ridge.coef_ / scaler.scale_, scaler.mean_, float(ridge.intercept_)
+    else:
+        trees, bias = trees_of(fitted)
+    return Model(
+        version=VERSION,
+        features=tuple(FEATURES),
+        means=tuple(map(float, means)),
+        bias=bias,
+        weights=tuple(map(float, weights)),
+        trees=trees,
+        slope=float(platt.coef_[0, 0]),
+        intercept=float(platt.intercept_[0]),
+        calibration=Calibration(0, MARGIN, (), ()),
+        trained=trained,
+    )
+
+
+def calibrated(model: Model, matrix: Matrix, found: Outcomes) -> Model:
+    """The model with the scores that `router=conformal` sets its threshold by."""
+    score = np.array([model.probability(model.gain(vector)) for vector in matrix])
+    calibration = Calibration(
+        len(score),
+        MARGIN,
+        tuple(sorted(map(float, score[found.gain > MARGIN]))),
+        tuple(sorted(map(float, score[found.only_full_names]))),
+    )
+    return Model(
+        **{name: getattr(model, name) for name in Model.__slots__} | {"calibration": calibration}
+    )
+
+
+def rounded(value: Any) -> Any:
+    """Seven significant digits: more than single precision holds."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def train(work: Path, out: Path) -> dict[str, Any]:
+    """Fit, choose, calibrate, write; return the figures."""
+    matrix, found, _ = load(recording(work, "train"))
+    folds = KFold(FOLDS, shuffle=True, random_state=SEED)
+    guesses = {
+        name: cross_val_predict(estimator, matrix, found.gain, cv=folds)
+        for name, estimator in candidates().items()
+    }
+    figures: dict[str, Any] = {
+        name: {
+            "apgr": round(curve(guess, found).apgr, 4),
+            "correlation": round(float(np.corrcoef(guess, found.gain)[0, 1]), 4),
+            "auroc": round(auroc(guess, found.gain > 0), 4),
+        }
+        for name, guess in guesses.items()
+    }
+    count = matrix[:, list(FEATURES).index("obstacle_count")]
+    figures["count"] = {"apgr": round(curve(count, found).apgr, 4)}
+    best = max(guesses, key=lambda name: figures[name]["apgr"])
+    platt = LogisticRegression(C=1e6).fit(guesses[best][:, None], found.gain > 0)
+    fitted = candidates()[best].fit(matrix, found.gain)
+    trained = f"{best} on {len(found)} pictures, {FOLDS} folds, seed {SEED}"
+    model = model_of(best, fitted, matrix, platt, trained)
+    ours = np.array([model.gain(vector) for vector in matrix])
+    gap = float(np.abs(ours - fitted.predict(matrix)).max())
+    if gap > 1e-6:
+        raise SystemExit(f"error: the stored form differs from scikit-learn's by {gap:.2g}")
+    judged_matrix, judged_found, _ = load(recording(work, "calibration"))
+    model = calibrated(model, judged_matrix, judged_found)
+    out.write_text(json.dumps(rounded(asdict(model))) + "\n", encoding="utf-8")
+    figures["chosen"] = best
+    figures["pictures"] = len(found)
+    figures["gain_mean"] = round(float(found.gain.mean()), 4)
+    figures["calibration_pictures"] = len(judged_found)
+    figures["bytes"] = out.stat().st_size
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="experiments.train_router", description=__doc__)
+    add_record_arguments(parser)
+    parser.add_argument("--out", type=Path, default=LEARNED)
+    args = parser.parse_args()
+    make_recordings(args, ("train", "calibration"))
+    print(json.dumps(train(args.work, args.out) | {"out": str(args.out)}))
+
+
+if __name__ == "__main__":
+    main()
