@@ -122,7 +122,7 @@ def measure(name: str, kept: list[Record], model: Model) -> SetFigures:
             better_than_count=_interval(line.apgr - count, drawn[key] - drawn["count"]),
             calls=tuple(line.call_share(part) for part in CALLS),
             auroc=auroc(score, found.gain > MARGIN),
-            calibration_error=calibration_error(score, found.gain > 0)
+            calibration_error=calibration_error(score, found.gain > MARGIN)
             if key == "learned"
             else None,
         )

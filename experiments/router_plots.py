@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.router_figures import FULL_MS, QUICK_MS, SetFigures
-from experiments.routing import sweep
+from experiments.routing import MARGIN, sweep
 
 COLOURS = {
     "learned": "tab:blue",
@@ -41,12 +41,12 @@ def plot_test(found: SetFigures, path: Path) -> None:
         axes.set(xlabel=f"{what} from asking to the first sound, ms", ylabel="quality")
         axes.legend()
     learned = found.routers["learned"].score
-    better = found.outcomes.gain > 0
+    better = found.outcomes.gain > MARGIN
     bins = np.array_split(np.argsort(learned, kind="stable"), 10)
     sure.plot([0, 1], [0, 1], color="tab:gray", lw=1)
     sure.plot([learned[b].mean() for b in bins], [better[b].mean() for b in bins], "o-")
     sure.set(
-        xlabel="probability that the full answer is better (learned)", ylabel="how often it is",
+        xlabel=f"learned: probability of a gain above {MARGIN:g}", ylabel="how often it is",
         xlim=(0, 1), ylim=(0, 1),
     )  # fmt: skip
     figure.savefig(path, dpi=90)

@@ -3,8 +3,9 @@
 `python -m experiments.train_router` (options: --help; needs the `train` extra) makes what recordings are
 missing (`experiments.router_records`), fits a ridge regression and small gradient boosting to the gain
 (quality of the full answer less that of the quick one), keeps the one whose cross-validated order of
-pictures recovers more of the gap, turns its gain into a probability by Platt's method on the
-cross-validated predictions, and stores the scores of the calibration set for `router=conformal`.
+pictures recovers more of the gap, turns its gain into the probability of more than a margin by Platt's
+method on the cross-validated predictions, and stores the scores of the calibration set for
+`router=conformal`.
 The `test` sets are not opened.
 """
 
@@ -133,14 +134,14 @@ def train(work: Path, out: Path) -> dict[str, Any]:
         name: {
             "apgr": round(curve(guess, found).apgr, 4),
             "correlation": round(float(np.corrcoef(guess, found.gain)[0, 1]), 4),
-            "auroc": round(auroc(guess, found.gain > 0), 4),
+            "auroc": round(auroc(guess, found.gain > MARGIN), 4),
         }
         for name, guess in guesses.items()
     }
     count = matrix[:, list(FEATURES).index("obstacle_count")]
     figures["count"] = {"apgr": round(curve(count, found).apgr, 4)}
     best = max(guesses, key=lambda name: figures[name]["apgr"])
-    platt = LogisticRegression(C=1e6).fit(guesses[best][:, None], found.gain > 0)
+    platt = LogisticRegression(C=1e6).fit(guesses[best][:, None], found.gain > MARGIN)
     fitted = candidates()[best].fit(matrix, found.gain)
     trained = f"{best} on {len(found)} pictures, {FOLDS} folds, seed {SEED}"
     model = model_of(best, fitted, matrix, platt, trained)

@@ -10,7 +10,8 @@ WORTH_SAYING = 0.005  # of quality; a smaller part of the gain is no reason
 
 
 class Learned:
-    """Scores a glance by the calibrated probability that the full answer would be better."""
+    """Scores a glance by the calibrated probability that the full answer would be better by more than a
+    margin that makes up for the wait."""
 
     name = "learned"
 
@@ -25,7 +26,7 @@ class Learned:
 
 
 def judged(glance: Glance, model: Model) -> tuple[float, tuple[str, ...]]:
-    """(probability that the full answer is better, why), the weightiest features named."""
+    """(probability that the full answer is worth it, why), the weightiest features named."""
     vector = features(glance)
     parts = model.parts(vector)
     gain = model.gain(vector)

@@ -45,7 +45,7 @@ class Calibration:
 @dataclass(frozen=True, slots=True)
 class Model:
     """gain = bias + weights · (x - means) + the trees' sum, in units of quality ([-1, 1]);
-    probability that the full answer is better = 1 / (1 + exp(-(slope · gain + intercept)))."""
+    probability that it is above the calibration's margin = 1 / (1 + exp(-(slope · gain + intercept)))."""
 
     version: int
     features: tuple[str, ...]
@@ -82,7 +82,7 @@ class Model:
         )
 
     def probability(self, gain: float) -> float:
-        """The calibrated probability, in (0, 1), that the full answer is better."""
+        """The calibrated probability, in (0, 1), that the gain is above the margin."""
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self.slope * gain + self.intercept))))
 
 
