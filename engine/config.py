@@ -65,12 +65,12 @@ class TriggerConfig:
 
 @dataclass
 class RouterConfig:
-    name: str = choice("rules", "learned", "conformal", "budget", "count", "random")
+    name: str = choice("learned", "rules", "conformal", "budget", "count", "random")
     threshold: float = number(0.5, 0.0, 1.0)
     seed: int = number(0, 0, 2**31 - 1)
     risk: float = number(0.1, 0.001, 0.5)  # conformal: share of scenes wrongly left to the template
     confidence: float = number(0.9, 0.5, 0.999)  # ... that is kept with this probability
-    scorer: str = choice("rules", "learned", "count")  # budget: whose score it thresholds
+    scorer: str = choice("learned", "rules", "count")  # budget: whose score it thresholds
     share: float = number(0.35, 0.0, 1.0)  # budget: of answers that are escalated
     average_ms: float | None = None  # budget: instead, the average latency; null: by the share
     quick_ms: float = number(420.0, 1.0, 60_000.0)  # what each tier takes, for average_ms
