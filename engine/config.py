@@ -168,6 +168,8 @@ def check(config: Config) -> Config:
             )
         if config.source.realtime and config.source.name != "auto":
             raise ConfigError("record: expected source.realtime=false, got true; add it")
+    if config.view != "none" and (config.record is not None or config.source.name == "recorded"):
+        raise ConfigError(f"view: expected none in a recording or a replay, got {config.view}")
     average_ms = config.router.average_ms
     if average_ms is not None and not config.router.quick_ms <= average_ms <= config.router.full_ms:
         raise ConfigError(

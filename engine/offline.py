@@ -124,12 +124,13 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
                 trace.frame(record.seq, record.obstacles, _looked(record))
                 playback.play(record)
                 screen.advance()
+            writer.finish(
+                _judged(kept, header)
+            )  # not reached when it was cut off: the rest stays .part
         finally:
             screen.stop_progress()
 
     def finish() -> dict[str, Any]:
-        if kept:
-            writer.finish(_judged(kept, header))
         return trace.close(scorer.quality() if scorer else None, build.peak_gpu_memory_mb())
 
     return Work(run, finish)

@@ -7,7 +7,7 @@ known for one. Knows the format; neither how answers come about nor who routes.
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -108,7 +108,6 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._part = path.with_name(path.name + ".part")
-        self._count = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
@@ -124,38 +123,48 @@ class Writer:
         self._write({"type": "recording"} | asdict(header))
 
     def add(self, record: Record) -> None:
-        self._count += 1
-        self._write({"type": "picture"} | asdict(record))
+        self._write_record(record)
 
     def finish(self, parts: Sequence[tuple[Parts | None, Parts | None]]) -> None:
         """Give every record its answers' parts, which only the whole set tells, end the file and put
         it in its place."""
-        self._file.close()
-        header, records = _split(self._part, ended=False)
-        judged = self._part.with_name(self.path.name + ".judged")
-        self._file = judged.open("w", encoding="utf-8")
-        self.begin(header)
-        for record, (quick, full) in zip(records, parts, strict=True):
-            answers = replace(record.quick, parts=quick), replace(record.full, parts=full)
-            self._write(
-                {"type": "picture"} | asdict(replace(record, quick=answers[0], full=answers[1]))
-            )
-        self._write({"type": "end", "pictures": self._count})
-        self._file.close()
-        os.replace(judged, self.path)
-        self._part.unlink()
+        judged = self.path.with_name(self.path.name + ".judged")
+        try:
+            self._file.close()
+            header, kept = _split(self._part, ended=False)
+            self._file = judged.open("w", encoding="utf-8")
+            self.begin(header)
+            for record, (quick, full) in zip(kept, parts, strict=True):
+                self._write_record(
+                    replace(
+                        record,
+                        quick=replace(record.quick, parts=quick),
+                        full=replace(record.full, parts=full),
+                    )
+                )
+            self._write({"type": "end", "pictures": len(kept)})
+            self._file.close()
+            os.replace(judged, self.path)
+            self._part.unlink()
+        except OSError as error:
+            raise _not_written(self.path, error) from error
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._file.close()
 
+    def _write_record(self, record: Record) -> None:
+        self._write({"type": "picture"} | asdict(record))
+
     def _write(self, fields: dict[str, Any]) -> None:
         try:
             self._file.write(json.dumps(_rounded(fields), ensure_ascii=False) + "\n")
         except OSError as error:
-            raise RunError(
-                f"record: {self.path} could not be written ({error.strerror}); free some space"
-            ) from error
+            raise _not_written(self.path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> RunError:
+    return RunError(f"record: {path} could not be written ({error.strerror}); free some space")
 
 
 def read(path: Path) -> tuple[Header, list[Record]]:
@@ -238,8 +247,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
     return value
-
-
-def glances(records: Iterable[Record]) -> list[Glance]:
-    """The glances of many records."""
-    return [record.glance() for record in records]

@@ -7,9 +7,11 @@ of JSON. It trains nothing; routers/learned.json is what `experiments.train_rout
 
 import argparse
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from engine import records
 from engine.config import QualityConfig
 from experiments.engine_latency import processor
+from experiments.router_data import JUDGED
 from experiments.router_figures import (
     BOOTSTRAPS,
     CALLS,
@@ -38,7 +41,7 @@ from experiments.router_records import add_record_arguments, make_recordings, re
 from experiments.routing import MARGIN
 from routers.model import Model, read_model
 
-JUDGED_SETS = ("test", "test_blur", "test_dark", "test_crop", "street", "rooms")
+NO_CAPTIONS = "test, captions not counted"
 PLOTS = ("router_card.png", "router_card_shifts.png")
 
 
@@ -58,6 +61,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _with_interval(item: Interval, sign: str = "") -> str:
+    if math.isnan(item.value):
+        return "–"
     return f"{item.value:{sign}.3f} ({item.low:{sign}.3f} to {item.high:{sign}.3f})"
 
 
@@ -86,6 +91,7 @@ def routers_table(test: SetFigures) -> str:
                 name,
                 f"{item.curve.area:.4f}",
                 _with_interval(item.apgr),
+                _with_interval(item.lift, "+"),
                 _with_interval(item.better_than_count, "+"),
                 *(f"{share:.0%}" for share in item.calls),
                 f"{item.auroc:.3f}",
@@ -97,7 +103,8 @@ def routers_table(test: SetFigures) -> str:
         "router",
         "area",
         "APGR (95 %)",
-        "APGR less count's",
+        "lift",
+        "lift less count's",
         *calls,
         "AUROC",
         "calibration error",
@@ -160,22 +167,30 @@ def shifts_table(sets: Mapping[str, SetFigures]) -> str:
     rows = []
     for name, found in sets.items():
         items = found.routers
-        promise = found.promises[0]
+        learned, promise = items["learned"], found.promises[0]
         rows.append(
             [
                 f"{name}, {len(found.outcomes)}",
                 f"{found.outcomes.quick.mean():.3f} / {found.outcomes.full.mean():.3f}",
-                *(f"{items[key].apgr.value:.2f}" for key in ("learned", "rules", "count")),
-                _with_interval(items["learned"].better_than_count, "+"),
-                f"{items['learned'].auroc:.2f}",
-                f"{items['learned'].calibration_error or 0:.3f}",
+                "–" if math.isnan(learned.apgr.value) else f"{learned.apgr.value:.2f}",
+                *(
+                    f"{items[key].lift.value:+.3f}"
+                    for key in ("learned", "rules", "count", "oracle")
+                ),
+                _with_interval(learned.better_than_count, "+"),
+                f"{learned.auroc:.2f}",
+                f"{learned.calibration_error or 0:.3f}",
                 f"{promise.wrongly_left:.1%}, {promise.escalated:.0%}",
             ]
         )
-    head = [
-        "set, pictures", "quality quick / full", "APGR learned", "rules", "count",
-        "learned less count", "AUROC", "calibration error", "conformal: wrongly left, escalated",
-    ]  # fmt: skip
+    head = ["set, pictures", "quality quick / full", "APGR learned"]
+    head += [f"lift {name}" for name in ("learned", "rules", "count", "oracle")]
+    head += [
+        "lift, learned less count",
+        "AUROC",
+        "calibration error",
+        "conformal: wrongly left, escalated",
+    ]
     return table(head, rows)
 
 
@@ -217,6 +232,7 @@ def stages_table(sets: Mapping[str, SetFigures]) -> str:
 def card(sets: Mapping[str, SetFigures], model: Model, packs: str) -> str:
     """The whole text: `router_card.md.j2` filled in."""
     test = sets["test"]
+    recorded = {name: found for name, found in sets.items() if name != NO_CAPTIONS}
     learned, rules, count = (test.routers[name] for name in ("learned", "rules", "count"))
     system = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     environment = Environment(
@@ -245,8 +261,8 @@ def card(sets: Mapping[str, SetFigures], model: Model, packs: str) -> str:
         shares_table=shares_table(test),
         promises_table=promises_table(test),
         shifts_table=shifts_table(sets),
-        claim_table=claim_table(sets),
-        stages_table=stages_table(sets),
+        claim_table=claim_table(recorded),
+        stages_table=stages_table(recorded),
     )
 
 
@@ -260,7 +276,7 @@ def summary(sets: Mapping[str, SetFigures]) -> dict[str, Any]:
                 "pictures": len(found.outcomes),
                 "quick": round(float(found.outcomes.quick.mean()), 4),
                 "full": round(float(found.outcomes.full.mean()), 4),
-                "apgr": {key: round(item.apgr.value, 4) for key, item in found.routers.items()},
+                "lift": {key: round(item.lift.value, 4) for key, item in found.routers.items()},
             }
             for name, found in sets.items()
         },
@@ -272,9 +288,11 @@ def main() -> None:
     add_record_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("experiments"), help="card and plots")
     args = parser.parse_args()
-    make_recordings(args, JUDGED_SETS)
+    make_recordings(args, JUDGED)
     model = read_model()
-    sets = {name: measure(name, read_set(args.work, name), model) for name in JUDGED_SETS}
+    sets = {name: measure(name, read_set(args.work, name), model) for name in JUDGED}
+    without = replace(QualityConfig(), caption=0.0)
+    sets[NO_CAPTIONS] = measure(NO_CAPTIONS, read_set(args.work, "test"), model, without)
     header, _ = records.read(recording(args.work, "test"))
     packs = ", ".join(
         f"{tier} {c.name} ({c.pack}, {c.backend})" for tier, c in header.models.items()

@@ -4,11 +4,12 @@
 already is kept. Sets, from the labelled images of `shared/data` (its README: sources, licences):
 
     train        captioned pictures of the split that the pocket models were trained on
+    train_street, train_rooms   walks, streets and roads, and rooms and places, of that split: no captions
     calibration  captioned pictures of `val`, one half by a hash of the file's name
     test         the other half: nothing was trained, chosen or calibrated on it
     test_blur, test_dark, test_crop   the first pictures of `test`, made worse
-    street       walks, streets and roads of `val`, without captions: scenes unlike those of `train`
-    rooms        rooms and places of `val` with boxes, without captions
+    street, rooms   as the ones trained on, of `val`
+    doors        corridors and cupboards of `val`: a kind of scene that no router was trained on
 
 Flickr8k's pictures are stored squashed and are shown at their true aspect where it is known, else at
 4:3. Machine labels count as boxes where they are sure (as in the describer's training).
@@ -24,7 +25,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from engine.errors import RunError
 from experiments.pocket.captions import SAME, certain
 from experiments.pocket.data import DEFAULT_DATA, Record, read_sets, require_data
 
@@ -32,7 +32,10 @@ WORK = Path("work/router")
 CAPTIONED = ("captions_flickr8k", "boxes_coco")
 STREET = ("walks_sf", "boxes_pedestrians", "masks_camvid", "boxes_motorcycles")
 ROOMS = ("scenes_miniplaces", "scenes_houses")
-SETS = ("train", "calibration", "test", "test_blur", "test_dark", "test_crop", "street", "rooms")
+DOORS = ("boxes_doors",)
+TRAINED = ("train", "train_street", "train_rooms")
+JUDGED = ("test", "test_blur", "test_dark", "test_crop", "street", "rooms", "doors")
+SETS = (*TRAINED, "calibration", *JUDGED)
 COMMON_ASPECT = 4 / 3
 SHIFTED = 250  # pictures of each kind of worse ones
 SIDE_PX = 320  # the longer one of what is written: what the pocket detector looks at
@@ -55,17 +58,26 @@ def choose(data: Path, train: int, judged: int) -> dict[str, list[Record]]:
     captioned = [record for record in read_sets(data, CAPTIONED) if record.captions]
     val = [record for record in captioned if record.split == "val"]
     test = spread([r for r in val if half(r.path.name) == 1], judged)
-    street = [record for record in read_sets(data, STREET) if record.split == "val"]
-    rooms = [r for r in read_sets(data, ROOMS) if r.split == "val" and (r.boxes or r.pseudo_boxes)]
+    street, rooms, doors = (
+        [record for record in read_sets(data, names) if record.boxes or record.pseudo_boxes]
+        for names in (STREET, ROOMS, DOORS)
+    )
+
+    def some(records: list[Record], split: str, count: int) -> list[Record]:
+        return spread([record for record in records if record.split == split], count)
+
     return {
-        "train": spread([r for r in captioned if r.split == "train"], train),
+        "train": some(captioned, "train", train),
+        "train_street": some(street, "train", train * 3 // 20),
+        "train_rooms": some(rooms, "train", train // 4),
         "calibration": spread([r for r in val if half(r.path.name) == 0], judged),
         "test": test,
         "test_blur": test[:SHIFTED],
         "test_dark": test[:SHIFTED],
         "test_crop": test[:SHIFTED],
-        "street": spread(street, SHIFTED),
-        "rooms": spread(rooms, SHIFTED),
+        "street": some(street, "val", SHIFTED),
+        "rooms": some(rooms, "val", SHIFTED),
+        "doors": some(doors, "val", SHIFTED),
     }
 
 
@@ -144,20 +156,24 @@ def write_set(folder: Path, records: Iterable[Record], change: Change | None) ->
     return len(lines)
 
 
+def keep_note(note: Path, made_with: dict[str, Any]) -> None:
+    """Write down what a work folder is made with. Raises SystemExit where it was something else."""
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != made_with:
+        raise SystemExit(f"error: {note.parent} was made otherwise ({note}); choose another --work")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(made_with) + "\n", encoding="utf-8")
+
+
 def prepare(data: Path, work: Path, train: int, judged: int) -> list[str]:
     """Write every set that is not there yet; return their names in the order to record them in.
-    Raises RunError where a set was made with other sizes."""
-    sizes = {"train": train, "judged": judged}
-    note = work / "sizes.json"
-    if note.is_file() and json.loads(note.read_text()) != sizes:
-        raise RunError(f"{work}: made with {note.read_text().strip()}; choose another --work")
+    Raises SystemExit where sets were made with other sizes."""
+    keep_note(work / "sizes.json", {"train": train, "judged": judged})
     chosen = choose(require_data(data), train, judged)
     for name, records in chosen.items():
         folder = work / name
         if not (folder / "manifest.jsonl").is_file():
             count = write_set(folder, records, CHANGES.get(name))
             print(f"{folder}: {count} pictures")
-    note.write_text(json.dumps(sizes))
     return list(chosen)
 
 

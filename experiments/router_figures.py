@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine import records
 from engine.config import QualityConfig
@@ -58,7 +59,8 @@ class Scored:
     score: Numbers
     curve: Curve
     apgr: Interval
-    better_than_count: Interval
+    lift: Interval
+    better_than_count: Interval  # in lift
     calls: tuple[float, ...]
     auroc: float
     calibration_error: float | None
@@ -95,9 +97,11 @@ def read_set(work: Path, name: str) -> list[Record]:
     return judged(records.read(recording(work, name))[1])
 
 
-def measure(name: str, kept: list[Record], model: Model) -> SetFigures:
-    """Every router on one set."""
-    settings = QualityConfig()
+def measure(
+    name: str, kept: list[Record], model: Model, settings: QualityConfig | None = None
+) -> SetFigures:
+    """Every router on one set, by the default weights or by `settings`."""
+    settings = settings or QualityConfig()
     found = outcomes(kept, settings)
     rng = np.random.default_rng(0)
     draws = rng.integers(len(kept), size=(BOOTSTRAPS, len(kept)))
@@ -109,17 +113,19 @@ def measure(name: str, kept: list[Record], model: Model) -> SetFigures:
         "oracle": found.gain,
     }
     # one resampling of pictures for all routers, so that their differences are paired
-    drawn = {key: _drawn_apgr(score, found, draws) for key, score in scored.items()}
+    drawn = {key: _drawn(score, found, draws) for key, score in scored.items()}
     routers = {}
     for key, score in scored.items():
         line = curve(score, found)
-        count = curve(scored["count"], found).apgr
+        count = curve(scored["count"], found).lift
+        apgrs, lifts = drawn[key]
         routers[key] = Scored(
             name=key,
             score=score,
             curve=line,
-            apgr=_interval(line.apgr, drawn[key]),
-            better_than_count=_interval(line.apgr - count, drawn[key] - drawn["count"]),
+            apgr=_interval(line.apgr, apgrs),
+            lift=_interval(line.lift, lifts),
+            better_than_count=_interval(line.lift - count, lifts - drawn["count"][1]),
             calls=tuple(line.call_share(part) for part in CALLS),
             auroc=auroc(score, found.gain > MARGIN),
             calibration_error=calibration_error(score, found.gain > MARGIN)
@@ -136,11 +142,15 @@ def measure(name: str, kept: list[Record], model: Model) -> SetFigures:
     )
 
 
-def _drawn_apgr(score: Numbers, found: Outcomes, draws: np.ndarray) -> Numbers:  # type: ignore[type-arg]
-    return np.array([curve(score[draw], found.of(draw)).apgr for draw in draws])
+def _drawn(score: Numbers, found: Outcomes, draws: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
+    """(APGR, lift) of each resampling of the pictures."""
+    lines = [curve(score[draw], found.of(draw)) for draw in draws]
+    return np.array([line.apgr for line in lines]), np.array([line.lift for line in lines])
 
 
 def _interval(value: float, drawn: Numbers) -> Interval:
+    if np.isnan(value):
+        return Interval(value, value, value)
     low, high = np.nanpercentile(drawn, (2.5, 97.5))
     return Interval(value, float(low), float(high))
 

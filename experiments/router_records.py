@@ -2,17 +2,19 @@
 
 `python -m experiments.router_records` (options: --help) makes the sets and runs, for each, the engine
 itself (`source=dataset record=FILE`). A set whose recording is whole is passed over, so that the command
-can be stopped and run again.
+can be stopped and run again; other weights need another --work.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.router_data import SETS, add_arguments, prepare
+from experiments.router_data import SETS, add_arguments, keep_note, prepare
+from models.packs import TIERS, find_pack
 
 
 def recording(work: Path, name: str) -> Path:
@@ -41,7 +43,10 @@ def add_record_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make_recordings(args: argparse.Namespace, names: Iterable[str] | None = None) -> None:
-    """Record what sets of `names` (None: all) have no whole recording yet."""
+    """Record what sets of `names` (None: all) have no whole recording yet. Raises SystemExit where what
+    is there was recorded with other weights."""
+    weights = {tier: dict(find_pack(tier, args.pack).files) for tier in TIERS}
+    keep_note(args.work / "weights.json", json.loads(json.dumps(weights)))
     missing = [n for n in names or SETS if not recording(args.work, n).is_file()]
     if not missing:
         return

@@ -147,20 +147,25 @@ class Curve:
         return float(np.trapezoid(self.quality, self.share))
 
     @property
+    def lift(self) -> float:
+        """Mean quality over all shares above that of chance: unlike APGR it has the same sign, and
+        the same meaning, where the full tier is the worse one."""
+        return self.area - float(self.quality[0] + self.quality[-1]) / 2
+
+    @property
     def apgr(self) -> float:
-        """Performance-gap-recovered over all shares (RouteLLM, Ong et al. 2024): 0.5 is random, NaN
-        where both tiers are as good as each other."""
+        """Performance-gap-recovered over all shares (RouteLLM, Ong et al. 2024): 0.5 is random. NaN
+        where the full tier is no better, since there is no gap to recover."""
         weak, strong = self.quality[0], self.quality[-1]
-        return float((self.area - weak) / (strong - weak)) if strong != weak else float("nan")
+        return float((self.area - weak) / (strong - weak)) if strong > weak else float("nan")
 
     def call_share(self, recovered: float) -> float:
-        """The smallest share at which so much of the gap is recovered; NaN where none is."""
+        """The smallest share at which so much of the gap is recovered; NaN where there is none."""
         weak, strong = self.quality[0], self.quality[-1]
-        aim = weak + recovered * (strong - weak)
-        reached = np.flatnonzero(self.quality >= aim if strong > weak else self.quality <= aim)
-        if len(reached) == 0:
+        if strong <= weak:
             return float("nan")
-        at = int(reached[0])
+        aim = weak + recovered * (strong - weak)
+        at = int(np.flatnonzero(self.quality >= aim - 1e-12)[0])
         if at == 0:
             return float(self.share[0])
         low, high = self.quality[at - 1], self.quality[at]

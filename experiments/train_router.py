@@ -3,7 +3,7 @@
 `python -m experiments.train_router` (options: --help; needs the `train` extra) makes what recordings are
 missing (`experiments.router_records`), fits a ridge regression and small gradient boosting to the gain
 (quality of the full answer less that of the quick one), keeps the one whose cross-validated order of
-pictures recovers more of the gap, turns its gain into the probability of more than a margin by Platt's
+pictures gives more quality, turns its gain into the probability of more than a margin by Platt's
 method on the cross-validated predictions, and stores the scores of the calibration set for
 `router=conformal`.
 The `test` sets are not opened.
@@ -11,6 +11,7 @@ The `test` sets are not opened.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from engine import records
 from engine.config import QualityConfig
-from engine.records import Record
+from experiments.router_data import TRAINED
 from experiments.router_records import add_record_arguments, make_recordings, recording
 from experiments.routing import MARGIN, Outcomes, auroc, curve, judged, outcomes
 from routers.features import FEATURES, features
@@ -51,12 +52,11 @@ def candidates() -> dict[str, Any]:
     }
 
 
-def load(path: Path) -> tuple[Matrix, Outcomes, list[Record]]:
-    """Features and outcomes of a recording's judged pictures."""
-    _, found = records.read(path)
-    kept = judged(found)
+def load(work: Path, names: Sequence[str]) -> tuple[Matrix, Outcomes]:
+    """Features and outcomes of the judged pictures of several sets, one after the other."""
+    kept = [record for name in names for record in judged(records.read(recording(work, name))[1])]
     matrix = np.array([features(record.glance()) for record in kept])
-    return matrix, outcomes(kept, QualityConfig()), kept
+    return matrix, outcomes(kept, QualityConfig())
 
 
 def trees_of(fitted: Any) -> tuple[tuple[Tree, ...], float]:
@@ -124,7 +124,7 @@ def rounded(value: Any) -> Any:
 
 def train(work: Path, out: Path) -> dict[str, Any]:
     """Fit, choose, calibrate, write; return the figures."""
-    matrix, found, _ = load(recording(work, "train"))
+    matrix, found = load(work, TRAINED)
     folds = KFold(FOLDS, shuffle=True, random_state=SEED)
     guesses = {
         name: cross_val_predict(estimator, matrix, found.gain, cv=folds)
@@ -132,15 +132,15 @@ def train(work: Path, out: Path) -> dict[str, Any]:
     }
     figures: dict[str, Any] = {
         name: {
-            "apgr": round(curve(guess, found).apgr, 4),
+            "lift": round(curve(guess, found).lift, 4),
             "correlation": round(float(np.corrcoef(guess, found.gain)[0, 1]), 4),
             "auroc": round(auroc(guess, found.gain > MARGIN), 4),
         }
         for name, guess in guesses.items()
     }
     count = matrix[:, list(FEATURES).index("obstacle_count")]
-    figures["count"] = {"apgr": round(curve(count, found).apgr, 4)}
-    best = max(guesses, key=lambda name: figures[name]["apgr"])
+    figures["count"] = {"lift": round(curve(count, found).lift, 4)}
+    best = max(guesses, key=lambda name: figures[name]["lift"])
     platt = LogisticRegression(C=1e6).fit(guesses[best][:, None], found.gain > MARGIN)
     fitted = candidates()[best].fit(matrix, found.gain)
     trained = f"{best} on {len(found)} pictures, {FOLDS} folds, seed {SEED}"
@@ -149,7 +149,7 @@ def train(work: Path, out: Path) -> dict[str, Any]:
     gap = float(np.abs(ours - fitted.predict(matrix)).max())
     if gap > 1e-6:
         raise SystemExit(f"error: the stored form differs from scikit-learn's by {gap:.2g}")
-    judged_matrix, judged_found, _ = load(recording(work, "calibration"))
+    judged_matrix, judged_found = load(work, ["calibration"])
     model = calibrated(model, judged_matrix, judged_found)
     out.write_text(json.dumps(rounded(asdict(model))) + "\n", encoding="utf-8")
     figures["chosen"] = best
@@ -165,7 +165,7 @@ def main() -> None:
     add_record_arguments(parser)
     parser.add_argument("--out", type=Path, default=LEARNED)
     args = parser.parse_args()
-    make_recordings(args, ("train", "calibration"))
+    make_recordings(args, (*TRAINED, "calibration"))
     print(json.dumps(train(args.work, args.out) | {"out": str(args.out)}))
 
 
