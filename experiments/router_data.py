@@ -181,7 +181,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every router experiment has."""
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
     parser.add_argument("--work", type=Path, default=WORK, help="datasets and recordings")
-    parser.add_argument("--train", type=int, default=2000, help="pictures to train on")
+    parser.add_argument("--train", type=int, default=1600, help="pictures to train on")
     parser.add_argument("--judged", type=int, default=600, help="to calibrate on, and to test on")
 
 

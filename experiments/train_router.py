@@ -12,7 +12,7 @@ The `test` sets are not opened.
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from engine import records
 from engine.config import QualityConfig
+from engine.records import Answer, Record
 from experiments.router_data import TRAINED
 from experiments.router_records import add_record_arguments, make_recordings, recording
 from experiments.routing import MARGIN, Outcomes, auroc, curve, judged, outcomes
@@ -52,11 +53,41 @@ def candidates() -> dict[str, Any]:
     }
 
 
-def load(work: Path, names: Sequence[str]) -> tuple[Matrix, Outcomes]:
-    """Features and outcomes of the judged pictures of several sets, one after the other."""
-    kept = [record for name in names for record in judged(records.read(recording(work, name))[1])]
-    matrix = np.array([features(record.glance()) for record in kept])
-    return matrix, outcomes(kept, QualityConfig())
+def load(work: Path, name: str) -> list[Record]:
+    """The judged records of a set."""
+    return judged(records.read(recording(work, name))[1])
+
+
+def matrix_of(kept: Sequence[Record]) -> Matrix:
+    return np.array([features(record.glance()) for record in kept])
+
+
+def filled(kept: Sequence[Record], means: tuple[float, float]) -> list[Record]:
+    """Pictures without captions given each tier's mean CIDEr-D of those with: left out, what the full
+    answer mostly gains would be missing there, and the model would learn to tell the sets apart."""
+    return [
+        replace(record, quick=_filled(record.quick, means[0]), full=_filled(record.full, means[1]))
+        for record in kept
+    ]
+
+
+def _filled(answer: Answer, mean: float) -> Answer:
+    if answer.parts is None or answer.parts.caption is not None:
+        return answer
+    return replace(answer, parts=replace(answer.parts, caption=mean))
+
+
+def caption_means(kept: Sequence[Record]) -> tuple[float, float]:
+    """Mean CIDEr-D of (the quick, the full) answers over the pictures that have captions."""
+    found = [
+        [
+            answer.parts.caption
+            for answer in answers
+            if answer.parts is not None and answer.parts.caption is not None
+        ]
+        for answers in ([r.quick for r in kept], [r.full for r in kept])
+    ]
+    return float(np.mean(found[0])), float(np.mean(found[1]))
 
 
 def trees_of(fitted: Any) -> tuple[tuple[Tree, ...], float]:
@@ -124,7 +155,9 @@ def rounded(value: Any) -> Any:
 
 def train(work: Path, out: Path) -> dict[str, Any]:
     """Fit, choose, calibrate, write; return the figures."""
-    matrix, found = load(work, TRAINED)
+    kept = [record for name in TRAINED for record in load(work, name)]
+    matrix = matrix_of(kept)
+    found = outcomes(filled(kept, caption_means(kept)), QualityConfig())
     folds = KFold(FOLDS, shuffle=True, random_state=SEED)
     guesses = {
         name: cross_val_predict(estimator, matrix, found.gain, cv=folds)
@@ -149,13 +182,13 @@ def train(work: Path, out: Path) -> dict[str, Any]:
     gap = float(np.abs(ours - fitted.predict(matrix)).max())
     if gap > 1e-6:
         raise SystemExit(f"error: the stored form differs from scikit-learn's by {gap:.2g}")
-    judged_matrix, judged_found = load(work, ["calibration"])
-    model = calibrated(model, judged_matrix, judged_found)
+    held_out = load(work, "calibration")
+    model = calibrated(model, matrix_of(held_out), outcomes(held_out, QualityConfig()))
     out.write_text(json.dumps(rounded(asdict(model))) + "\n", encoding="utf-8")
     figures["chosen"] = best
     figures["pictures"] = len(found)
     figures["gain_mean"] = round(float(found.gain.mean()), 4)
-    figures["calibration_pictures"] = len(judged_found)
+    figures["calibration_pictures"] = len(held_out)
     figures["bytes"] = out.stat().st_size
     return figures
 
