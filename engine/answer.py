@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from engine.errors import DescriberFailed, EngineError
+from engine.picture import PictureGauge
 from engine.ports import Clock, Describer, Router, SceneClassifier
 from engine.types import (
     Beat,
@@ -143,6 +144,11 @@ class Answerer:
         self._wall = wall
         self._beats = beats
         self._deadline_s = deadline_s
+        self._gauge = PictureGauge()
+
+    def reset(self) -> None:
+        """The next picture has nothing to do with the last."""
+        self._gauge.reset()
 
     def answer(
         self, request: Request, glance: Glance, overtaken: Callable[[], bool] = lambda: False
@@ -155,7 +161,7 @@ class Answerer:
         marks = [Mark("asked", request.asked_s), Mark("capture", self._wall.now())]
         scene = self._scenes.classify(glance.frame)
         marks.append(Mark("classify", self._wall.now()))
-        glance = replace(glance, scene=scene)
+        glance = replace(glance, scene=scene, picture=self._gauge.measure(glance.frame.image))
         decision = self.router.decide(glance)
         if decision.tier == "full" and self._scribe is None:
             reason = "the describer does not speak this language, so the template answers"

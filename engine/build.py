@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,10 +38,9 @@ from engine.view import BackgroundView, NoView
 
 # Settings that the contract names and that a later version serves, with what to use until then.
 NOT_YET = {
-    "source=recorded": "use source=dataset",
     "trigger=wake": "use trigger=keyboard or trigger=interval",
-    "router=learned": "it has not been trained; use router=rules",
 }
+UNRELATED = ("image", "folder", "dataset")  # sources whose pictures do not follow from one another
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
 SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
 
@@ -66,13 +65,28 @@ def refuse_what_is_not_here(config: Config) -> None:
         f"source={config.source.name}",
         f"trigger={config.trigger.name}",
     ]
-    if config.mode == "auto":
-        asked.append(f"router={config.router.name}")
     for setting in asked:
         if setting in NOT_YET:
             raise MissingPart(f"{setting}: this version does not have it yet; {NOT_YET[setting]}")
-    if config.record is not None:
-        raise MissingPart("record: this version does not have it yet; use record=null")
+
+
+def resolved(config: Config) -> Config:
+    """`config` with `source=auto` and a path made the source that reads it: a recording (.jsonl), a
+    dataset (a folder with a manifest), a folder, a picture, else a video."""
+    if config.source.name != "auto" or not config.source.path:
+        return config
+    from engine.devices.dataset import MANIFEST
+    from engine.devices.images import SUFFIXES
+
+    path = Path(os.path.expanduser(config.source.path))
+    if path.is_dir():
+        name = "dataset" if (path / MANIFEST).is_file() else "folder"
+    elif path.suffix.lower() == ".jsonl":
+        name = "recorded"
+    else:
+        name = "image" if path.suffix.lower() in SUFFIXES else "video"
+    realtime = config.source.realtime and name in ("image", "video")
+    return replace(config, source=replace(config.source, name=name, realtime=realtime))
 
 
 def source_kind(config: Config) -> str:
@@ -159,16 +173,35 @@ def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, boo
 
 
 def build_router(config: Config) -> Router:
-    """`quick` and `full` always answer from one tier; `auto` asks the configured router."""
-    from routers import Always, Random, Rules
+    """`quick` and `full` always answer from one tier; `auto` asks the configured router. Raises
+    MissingPart where that has not been trained."""
+    from routers import Always
 
     if config.mode == "quick":
         return Always("quick", config.router.threshold)
     if config.mode == "full":
         return Always("full", config.router.threshold)
-    if config.router.name == "random":
-        return Random(config.router.threshold, config.router.seed)
-    return Rules(config.router.threshold)
+    return _router(config, config.router.name)
+
+
+def _router(config: Config, name: str) -> Router:
+    from routers import Budget, Conformal, Count, Learned, Random, Rules
+    from routers.budget import share_of
+    from routers.model import read_model
+
+    settings = config.router
+    if name == "budget":
+        share = settings.share
+        if settings.average_ms is not None:
+            share = share_of(settings.average_ms, settings.quick_ms, settings.full_ms)
+        return Budget(_router(config, settings.scorer), share, settings.threshold, settings.step)
+    if name == "learned":
+        return Learned(settings.threshold, read_model())
+    if name == "conformal":
+        return Conformal(read_model(), settings.risk, settings.confidence)
+    if name == "random":
+        return Random(settings.threshold, settings.seed)
+    return (Count if name == "count" else Rules)(settings.threshold)
 
 
 def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink, str]:
@@ -284,14 +317,14 @@ def build_scorer(config: Config, parts: Parts) -> Scorer | None:
     if config.source.name != "dataset":
         return None
     language = cast(Language, config.language)
-    return Scorer(parts.detector.labels, language, config.source.hfov_deg)
+    return Scorer(parts.detector.labels, language, config.source.hfov_deg, config.quality)
 
 
 def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
     """The live loops in real time, or the batch in virtual time."""
     if config.source.realtime:
         return Live(parts, scorer)
-    related = config.source.name not in ("folder", "dataset")
+    related = config.source.name not in UNRELATED
     return Batch(parts, cast(VirtualClock, parts.timeline), related, scorer)
 
 

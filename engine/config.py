@@ -70,9 +70,31 @@ class TriggerConfig:
 
 @dataclass
 class RouterConfig:
-    name: str = choice("rules", "learned", "random")
+    name: str = choice("learned", "rules", "conformal", "budget", "count", "random")
     threshold: float = number(0.5, 0.0, 1.0)
     seed: int = number(0, 0, 2**31 - 1)
+    risk: float = number(0.1, 0.001, 0.5)  # conformal: share of scenes wrongly left to the template
+    confidence: float = number(0.9, 0.5, 0.999)  # ... that is kept with this probability
+    scorer: str = choice("learned", "rules", "count")  # budget: whose score it thresholds
+    share: float = number(0.35, 0.0, 1.0)  # budget: of answers that are escalated
+    average_ms: float | None = None  # budget: instead, the average latency; null: by the share
+    quick_ms: float = number(420.0, 1.0, 60_000.0)  # what each tier takes, for average_ms
+    full_ms: float = number(752.0, 1.0, 60_000.0)
+    step: float = number(0.05, 0.001, 1.0)  # budget: how far one answer moves the threshold
+
+
+@dataclass
+class QualityConfig:
+    """What an answer's parts (engine.quality) weigh in its quality. Each part is reported apart too."""
+
+    caption: float = number(0.3, 0.0, 1.0)
+    objects: float = number(0.2, 0.0, 1.0)
+    truthful: float = number(0.2, 0.0, 1.0)
+    hazards: float = number(0.2, 0.0, 1.0)
+    sides: float = number(0.05, 0.0, 1.0)
+    brief: float = number(0.05, 0.0, 1.0)
+    cider_full: float = number(1.0, 0.1, 10.0)  # a CIDEr-D that counts as 1
+    words_full: int = number(20, 1, 100)  # words up to which an answer is brief
 
 
 @dataclass
@@ -108,6 +130,7 @@ class Config:
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     obstacles: ObstaclesConfig = field(default_factory=ObstaclesConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
 
 
 def settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -141,6 +164,23 @@ def check(config: Config) -> Config:
     beat_s = config.obstacles.heartbeat_s
     if beat_s is not None and not 1 <= beat_s <= 600:
         raise ConfigError(f"obstacles.heartbeat_s: expected null or 1 to 600, got {beat_s:g}")
+    if config.record is not None:
+        unnamed = config.source.name == "auto" and config.source.path is None
+        if unnamed or config.source.name in ("recorded", "webcam", "aria"):
+            raise ConfigError(
+                "record: expected source=dataset, folder, image, video, vrs or sample, "
+                f"got source={config.source.name}"
+            )
+        if config.source.realtime and config.source.name != "auto":
+            raise ConfigError("record: expected source.realtime=false, got true; add it")
+    if config.view != "none" and (config.record is not None or config.source.name == "recorded"):
+        raise ConfigError(f"view: expected none in a recording or a replay, got {config.view}")
+    average_ms = config.router.average_ms
+    if average_ms is not None and not config.router.quick_ms <= average_ms <= config.router.full_ms:
+        raise ConfigError(
+            f"router.average_ms: expected null or router.quick_ms to router.full_ms "
+            f"({config.router.quick_ms:g} to {config.router.full_ms:g}), got {average_ms:g}"
+        )
     needs_path = ("image", "folder", "video", "vrs", "dataset", "recorded")
     if config.source.name in needs_path and not config.source.path:
         raise ConfigError(

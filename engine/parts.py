@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.alerts import Warner
 from engine.answer import Answerer
@@ -26,6 +27,14 @@ TROUBLES: dict[Trouble, StatusKey] = {
     "blurred": "camera_blurred",
     "stalled": "camera_stalled",
 }
+
+
+@dataclass(frozen=True)
+class Work:
+    """A session ready to run: `run` raises RunError; `finish` gives the summary, whatever happened."""
+
+    run: Callable[[], None]
+    finish: Callable[[], dict[str, Any]]
 
 
 @dataclass

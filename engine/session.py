@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from engine import __version__, build
 from engine.alerts import Warner
 from engine.answer import Answerer, Scribe
 from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
-from engine.config import Config
+from engine.config import Config, check
 from engine.earcons import prepare
 from engine.locate import Locator
-from engine.parts import STATUS_PRIORITY, Parts
-from engine.ports import Clock, Sink, View, Voice
+from engine.offline import offline
+from engine.parts import STATUS_PRIORITY, Parts, Work
+from engine.ports import Clock, Router, Sink, View, Voice
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.types import Directions, Health, Heard, Language, ModelCard, Units, Utterance
@@ -60,6 +61,27 @@ class Witness:
 
 
 @contextmanager
+def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
+    """What the settings ask for, opened: a session that is heard, a recording, or a replay."""
+    config = check(build.resolved(config))
+    if config.record is not None or config.source.name == "recorded":
+        with offline(config, folder, screen) as opened:
+            yield opened
+        return
+    with session(config, folder, screen) as parts:
+        scorer = build.build_scorer(config, parts)
+        loop = build.build_loop(config, parts, scorer)
+
+        def finish() -> dict[str, Any]:
+            parts.view.close()  # what it could not show is still a record of the session
+            quality = scorer.quality() if scorer else None
+            counts = build.stream_counts(parts.source)
+            return parts.trace.close(quality, build.peak_gpu_memory_mb(), counts)
+
+        yield Work(loop.run, finish)
+
+
+@contextmanager
 def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
     """Build everything, and close everything again: a multirun runs every job in one process.
 
@@ -74,6 +96,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         source = build.build_source(config, kind)
         stack.callback(source.close)
         build.check_models(config)
+        router = build.build_router(config)
         trace = Trace(folder, timeline, wall)
         stack.callback(trace.close)
         witness = Witness(trace, screen, timeline)
@@ -117,7 +140,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             locator=Locator(config.source.hfov_deg, mount),
             warner=witness.warner,
             answerer=_answerer(
-                config, models, scribe, words, audio, witness, next_id, timeline, wall
+                config, models, router, scribe, words, audio, witness, next_id, timeline, wall
             ),
             words=words,
             audio=audio,
@@ -201,6 +224,7 @@ def _scribe(config: Config, models: build.Models, wall: Clock) -> Scribe | None:
 def _answerer(
     config: Config,
     models: build.Models,
+    router: Router,
     scribe: Scribe | None,
     words: Words,
     audio: Audio,
@@ -212,7 +236,7 @@ def _answerer(
     return Answerer(
         mode=config.mode,
         scenes=models.scenes,
-        router=build.build_router(config),
+        router=router,
         scribe=scribe,
         words=words,
         say=audio.say,

@@ -180,6 +180,21 @@ class SceneClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """What a picture is like, whatever it shows; all in [0, 1]. `engine.picture` measures it and says how.
+
+    `change` is against the picture of the last answer, 1 where there was none.
+    """
+
+    blur: float
+    exposure: float
+    contrast: float
+    edges: float
+    strokes: float
+    change: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A stage ended at this moment. The latency trace is a tuple of these, appended as work goes on."""
 
@@ -189,14 +204,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A frame with all that the quick tier saw in it. `scene` is None until somebody asks. `aside` is
-    what only the side cameras see: not in the frame's picture."""
+    """A frame with all that the quick tier saw in it. `scene` and `picture` are None until somebody
+    asks. `aside` is what only the side cameras see: not in the frame's picture."""
 
     frame: Frame
     obstacles: tuple[Obstacle, ...]
     scene: SceneClass | None = None
     marks: tuple[Mark, ...] = ()
     aside: tuple[Obstacle, ...] = ()
+    picture: Picture | None = None
 
 
 Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked of the answerer
