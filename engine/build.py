@@ -12,11 +12,14 @@ from engine.camera import Mount
 from engine.clock import VirtualClock
 from engine.config import Config
 from engine.errors import MissingPart
+from engine.ground import Grounder
 from engine.loops import Live
 from engine.parts import Parts
 from engine.ports import (
+    Clock,
     Describer,
     Detector,
+    Reader,
     Router,
     SceneClassifier,
     Sink,
@@ -24,11 +27,14 @@ from engine.ports import (
     View,
     Voice,
 )
+from engine.reading import Reading
 from engine.scoring import Scorer
+from engine.scribe import Scribe
 from engine.trace import Trace
 from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Health, Language, ModelCard
+from engine.types import Glance, Health, ModelCard, Unsupported
 from engine.view import BackgroundView, NoView
+from engine.wording import Words
 
 # Settings that the contract names and that a later version serves, with what to use until then.
 NOT_YET = {
@@ -178,6 +184,7 @@ def build_models(config: Config) -> Models:
             backend,
             max_new_tokens=config.models.describer.max_new_tokens,
             image_size=config.models.describer.image_size,
+            language=config.language,
         )
     return Models(detector, scenes, describer)
 
@@ -191,7 +198,46 @@ def build_mount(config: Config) -> Mount:
 def build_voice(config: Config) -> Voice:
     from engine.devices.voice import Pyttsx3Voice
 
-    return Pyttsx3Voice(cast(Language, config.language), config.speech.rate_wpm)
+    return Pyttsx3Voice(config.language, config.speech.rate_wpm)
+
+
+def build_scribe(config: Config, models: Models, wall: Clock) -> Scribe | None:
+    """The describer's thread; None where it does not speak the session's language, so that no answer
+    mixes two."""
+    if models.describer is None or config.language not in models.describer.card.languages:
+        return None
+    return Scribe(models.describer, wall)
+
+
+def build_reading(wall: Clock) -> Reading:
+    """The reader's thread, which loads the reader."""
+
+    def open_it() -> Reader:
+        from models.reader import open_reader
+
+        return open_reader()
+
+    return Reading(open_it, wall)
+
+
+def build_grounder(config: Config, models: Models) -> Grounder:
+    return Grounder(
+        models.detector.labels, config.language, cast(Unsupported, config.answer.unsupported)
+    )
+
+
+def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:
+    """What the describer is asked, by scene; None for one that has learnt a single question. Raises
+    MissingPart for a prompt without a file."""
+    if models.describer is None or not models.describer.card.takes_prompts:
+        return None
+    names = config.answer.prompts
+
+    def prompt(glance: Glance) -> str:
+        scene = "" if glance.scene is None else glance.scene.label
+        return words.prompt(names.get(scene, names.get("default", "hazards")), glance)
+
+    return prompt
 
 
 def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -> tuple[View, str]:
@@ -226,8 +272,7 @@ def build_scorer(config: Config, parts: Parts) -> Scorer | None:
     """What scores a dataset against its labels; None for any other source."""
     if config.source.name != "dataset":
         return None
-    language = cast(Language, config.language)
-    return Scorer(parts.detector.labels, language, config.source.hfov_deg)
+    return Scorer(parts.detector.labels, config.language, config.source.hfov_deg)
 
 
 def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:

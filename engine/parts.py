@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.alerts import Warner
-from engine.answer import Answerer
+from engine.answer import STATUS_PRIORITY, Answerer
 from engine.audio import Audio
 from engine.locate import Locator
 from engine.ports import Clock, Detector, Sink, Source, View
@@ -16,7 +16,6 @@ from engine.types import Glance, Health, Utterance
 from engine.view import NoView
 from engine.wording import StatusKey, Words
 
-STATUS_PRIORITY = 10.0
 ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
 
 TROUBLES: dict[Trouble, StatusKey] = {

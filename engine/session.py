@@ -13,7 +13,7 @@ from typing import cast
 
 from engine import __version__, build
 from engine.alerts import Warner
-from engine.answer import Answerer, Scribe
+from engine.answer import Answerer
 from engine.audio import Audio
 from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config
@@ -21,9 +21,11 @@ from engine.earcons import prepare
 from engine.locate import Locator
 from engine.parts import Parts
 from engine.ports import Clock, View, Voice
+from engine.reading import Reading
 from engine.screen import Screen
+from engine.scribe import Scribe
 from engine.trace import Trace
-from engine.types import Directions, Health, Heard, Language, ModelCard, Units, Utterance
+from engine.types import Detail, Directions, Health, Heard, ModelCard, Units, Utterance
 from engine.view import NoView
 from engine.wording import Words
 
@@ -100,16 +102,18 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_heard=witness.heard,
             on_health=witness.report,
         )
-        scribe = _scribe(config, models, wall)
+        scribe = build.build_scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
+        reading = build.build_reading(wall)
+        stack.callback(reading.close)
         parts = Parts(
             source=source,
             detector=models.detector,
             locator=Locator(config.source.hfov_deg, build.build_mount(config)),
             warner=witness.warner,
             answerer=_answerer(
-                config, models, scribe, words, audio, witness, next_id, timeline, wall
+                config, models, scribe, reading, words, audio, witness, next_id, timeline, wall
             ),
             words=words,
             audio=audio,
@@ -131,9 +135,10 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
 
 def _words(config: Config) -> Words:
     return Words(
-        cast(Language, config.language),
+        config.language,
         cast(Units, config.units),
         cast(Directions, config.directions),
+        config.step_m,
     )
 
 
@@ -147,17 +152,11 @@ def _load(config: Config, voice: Voice, words: Words) -> build.Models:
     return models
 
 
-def _scribe(config: Config, models: build.Models, wall: Clock) -> Scribe | None:
-    """FastVLM answers in English; a Spanish session is not given half a sentence of it."""
-    if models.describer is None or config.language != "en":
-        return None
-    return Scribe(models.describer, wall)
-
-
 def _answerer(
     config: Config,
     models: build.Models,
     scribe: Scribe | None,
+    reading: Reading,
     words: Words,
     audio: Audio,
     witness: Witness,
@@ -178,6 +177,11 @@ def _answerer(
         wall=wall,
         beats=config.answer.beats,
         deadline_s=config.answer.deadline_s if config.source.realtime else None,
+        detail=cast(Detail, config.answer.detail),
+        grounder=build.build_grounder(config, models),
+        reading=reading,
+        signs=config.answer.signs,
+        prompt=build.build_prompt(config, models, words),
     )
 
 

@@ -1,0 +1,152 @@
+"""Reads the text in a frame, by RapidOCR's models, which its wheel ships; run by OpenVINO.
+
+The only file that knows RapidOCR. Knows nothing of what is worth saying, of order or of languages.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import MissingPart, OutOfMemory, ReaderFailed, in_one_line
+from engine.types import Box, Frame, ModelCard, TextLine
+from models import quiet_offline
+
+SIDE = 960  # pixels; a longer side is scaled down to it
+GLIMPSE_SIDE = 352  # enough to see whether there is large text, in a sixth of the time
+LARGE = 0.045  # of the picture's height: a hand-high letter at three meters
+MIDDLE = 0.6  # of the width and of the height: beyond, the wearer does not look at it
+MARGIN = 0.6  # of a line's height, kept around it
+
+INSTALL = "run `pip install rapidocr openvino`"
+
+
+def open_reader(threads: int = 2) -> "RapidReader":
+    """The reader, warm. Raises MissingPart without RapidOCR, ReaderFailed where it does not load."""
+    return RapidReader(threads)
+
+
+class RapidReader:
+    """Reads text; to be used from one thread. `threads` caps its CPU threads."""
+
+    def __init__(self, threads: int = 2) -> None:
+        quiet_offline()
+        try:
+            from rapidocr import EngineType, RapidOCR
+
+            release = version("rapidocr")
+        except (ImportError, PackageNotFoundError) as error:
+            raise MissingPart(
+                f"reader: expected rapidocr and openvino, got {in_one_line(error)}; {INSTALL}"
+            ) from error
+        openvino = EngineType.OPENVINO
+        try:
+            self._ocr: Any = RapidOCR(
+                params={
+                    "Global.log_level": "critical",
+                    "Global.use_cls": False,  # glasses are worn upright
+                    "Global.max_side_len": SIDE,
+                    "Det.engine_type": openvino,
+                    "Rec.engine_type": openvino,
+                    "Det.limit_side_len": SIDE,
+                    "Det.limit_type": "max",
+                    "Rec.rec_batch_num": 1,  # a batch is as wide as its widest line
+                    "EngineConfig.openvino.inference_num_threads": threads,
+                    "EngineConfig.openvino.num_streams": 1,
+                }
+            )
+            self._lines(np.full((GLIMPSE_SIDE * 3 // 4, GLIMPSE_SIDE, 3), 128, np.uint8))
+        except Exception as error:  # a missing file would be a download, which is refused
+            raise ReaderFailed(f"the reader did not load: {in_one_line(error)}") from error
+        self.card = ModelCard(f"rapidocr {release}", "rapidocr", "cpu", "openvino", "fp32")
+
+    def read(self, frame: Frame) -> tuple[TextLine, ...]:
+        """All lines of text, in no order, boxes in pixels of the frame. Raises ReaderFailed,
+        OutOfMemory."""
+        try:
+            return self._lines(frame.image)
+        except MemoryError as error:
+            raise OutOfMemory("the reader found no memory") from error
+        except Exception as error:
+            raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
+
+    def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
+        """Lines that are large and near the middle: a glimpse at the picture in small finds them, and
+        only the part that they are in is read. Raises what `read` does."""
+        try:
+            part = self._large_part(frame)
+            if part is None:
+                return ()
+            x, y = int(part.x1), int(part.y1)
+            image = frame.image[y : int(np.ceil(part.y2)), x : int(np.ceil(part.x2))]
+            lines = [_moved(line, x, y) for line in self._lines(image)]
+        except MemoryError as error:
+            raise OutOfMemory("the reader found no memory") from error
+        except Exception as error:
+            raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
+        return tuple(line for line in lines if is_large(line.box, frame.width, frame.height))
+
+    def _large_part(self, frame: Frame) -> Box | None:
+        """The part of the picture around all text that is large and near the middle."""
+        import cv2
+
+        scale = min(1.0, GLIMPSE_SIDE / max(frame.width, frame.height))
+        size = (max(32, round(frame.width * scale)), max(32, round(frame.height * scale)))
+        small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+        found = self._ocr(_bgr(small), use_det=True, use_cls=False, use_rec=False)
+        boxes = [_scaled(_box(quad), 1 / scale) for quad in _quads(found)]
+        large = [box for box in boxes if is_large(box, frame.width, frame.height)]
+        if not large:
+            return None
+        margin = MARGIN * max(box.height for box in large)
+        return Box(
+            max(0.0, min(box.x1 for box in large) - margin),
+            max(0.0, min(box.y1 for box in large) - margin),
+            min(float(frame.width), max(box.x2 for box in large) + margin),
+            min(float(frame.height), max(box.y2 for box in large) + margin),
+        )
+
+    def _lines(self, image: NDArray[np.uint8]) -> tuple[TextLine, ...]:
+        found = self._ocr(_bgr(image), use_det=True, use_cls=False, use_rec=True)
+        texts = getattr(found, "txts", None)
+        if not texts:
+            return ()
+        return tuple(
+            TextLine(" ".join(text.split()), float(score), _box(quad))
+            for text, score, quad in zip(texts, found.scores, _quads(found), strict=True)
+        )
+
+
+def is_large(box: Box, width: int, height: int) -> bool:
+    """Whether a line in a picture of this size is large, and near its middle."""
+    middle_y = (box.y1 + box.y2) / 2
+    return (
+        box.height >= LARGE * height
+        and abs(box.centre_x / width - 0.5) <= MIDDLE / 2
+        and abs(middle_y / height - 0.5) <= MIDDLE / 2
+    )
+
+
+def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image[:, :, ::-1])  # RapidOCR takes arrays as OpenCV has them
+
+
+def _quads(found: Any) -> Any:
+    boxes = getattr(found, "boxes", None)
+    return () if boxes is None else boxes
+
+
+def _box(quad: Any) -> Box:
+    """The upright box around four corners (4, 2)."""
+    x, y = np.asarray(quad, dtype=float).T
+    return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+
+
+def _scaled(box: Box, by: float) -> Box:
+    return Box(box.x1 * by, box.y1 * by, box.x2 * by, box.y2 * by)
+
+
+def _moved(line: TextLine, x: float, y: float) -> TextLine:
+    box = line.box
+    return TextLine(line.text, line.score, Box(box.x1 + x, box.y1 + y, box.x2 + x, box.y2 + y))
