@@ -124,13 +124,18 @@ class Answerer:
         full = now.decision.tier == "full"
         task = self._begin(now) if full else None
         first = task is None or (self._beats == 2 and self._mode == "auto")
+        # Loading the reader would slow the describer, so it then comes first.
+        can_read = self._reading is not None and self._reading.ready
         if first:
             self._tell(now, self._words.describe(now.glance, now.detail))
-            self._read_signs(now)
+            if can_read:
+                self._read_signs(now)
         if task is not None:
             self._listen(now, task)
             if not now.beats and not now.moments.overtaken():
                 self._tell(now, self._words.describe(now.glance, now.detail))
+        if first and not can_read:
+            self._read_signs(now)
 
     def _classify(self, frame: Frame) -> SceneClass:
         try:
@@ -250,7 +255,8 @@ class Answerer:
             now.texts = text.sure
             sentence = self._words.read(text.sure, (), text.language)
             self.utter(sentence, now.request.id)
-            now.beats[-1] = Beat("quick", f"{now.beats[-1].text} {sentence}")
+            before = [now.beats.pop().text] if now.beats[-1].tier == "quick" else []
+            now.beats.append(Beat("quick", " ".join([*before, sentence])))
 
     def _text(self, now: UnderWay, large_only: bool, patience_s: float | None) -> Text | StatusKey:
         """What is written, or which status says why that is not known."""
@@ -262,7 +268,7 @@ class Answerer:
         try:
             return reading.text(now.glance.frame, large_only, until_s, given_up)
         except ReaderLate as error:
-            if not given_up():
+            if not given_up() and (reading.ready or not large_only):
                 self._report(Health("reader", str(error), "answered without text"))
             return "reader_late" if reading.ready else "reader_loading"
         except RunError as error:

@@ -45,6 +45,7 @@ NOT_YET = {
     "router=learned": "it has not been trained; use router=rules",
 }
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
+READER_LOADS_AFTER_S = 6.0  # by then the first alerts are out, and often the first answer
 SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
 
 
@@ -209,7 +210,7 @@ def build_scribe(config: Config, models: Models, wall: Clock) -> Scribe | None:
     return Scribe(models.describer, wall)
 
 
-def build_reading(wall: Clock) -> Reading:
+def build_reading(config: Config, wall: Clock) -> Reading:
     """The reader's thread, which loads the reader."""
 
     def open_it() -> Reader:
@@ -217,7 +218,7 @@ def build_reading(wall: Clock) -> Reading:
 
         return open_reader()
 
-    return Reading(open_it, wall)
+    return Reading(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
 
 
 def build_grounder(config: Config, models: Models) -> Grounder:

@@ -1,9 +1,10 @@
 """Text in pictures: the reader's thread, what of its lines is worth saying, and in which order.
 
-Knows nothing of which library reads. The reader is opened in its thread, so that neither the start nor
-an answer waits for it.
+Knows nothing of which library reads. The reader is opened in its thread, when it is first needed or
+when the session has run for a while: not at the start, where loading would slow the first answer.
 """
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from engine.errors import ReaderFailed, ReaderLate
 from engine.language import languages, understood
 from engine.ports import Clock, Reader
 from engine.types import Frame, Language, TextLine
-from engine.worker import End, Task, Worker
+from engine.worker import POLL_S, End, Task, Worker
 
 SURE = 0.85  # a line read at least as surely is stated
 UNSURE = 0.6  # below, it is more often nonsense than text; between, it is hedged
@@ -34,15 +35,26 @@ class Text:
 
 
 class Reading:
-    """Runs the reader in a thread of its own."""
+    """Runs the reader in a thread of its own. `load_after_s`: when to load it, if nobody has asked
+    for it until then; None is never."""
 
-    def __init__(self, open_reader: Callable[[], Reader], wall: Clock) -> None:
+    def __init__(
+        self, open_reader: Callable[[], Reader], wall: Clock, load_after_s: float | None = None
+    ) -> None:
         self._open = open_reader
         self._reader: Reader | None = None
         self.ready = False
         self._wall = wall
         self._worker: Worker[Lines] = Worker("reader", ReaderFailed, wall, LOADING_S)
-        self._worker.start(self._load)
+        if load_after_s is not None:
+            due_s = wall.now() + load_after_s
+
+            def wait_and_load(task: Task[Lines]) -> Generator[Lines, None, None]:
+                while task.cancelled_s is None and wall.now() < due_s:
+                    time.sleep(POLL_S)
+                yield from self._load()
+
+            self._worker.start(wait_and_load)
 
     def text(
         self,
@@ -55,7 +67,7 @@ class Reading:
         `until_s` passed or `given_up` said so, ReaderFailed, OutOfMemory."""
 
         def work(task: Task[Lines]) -> Generator[Lines, None, None]:
-            yield from self._load(task)
+            yield from self._load()
             if self._reader is not None:
                 yield self._reader.read_large(frame) if large_only else self._reader.read(frame)
 
@@ -72,7 +84,7 @@ class Reading:
         """Stop the thread, but do not wait for a hung one."""
         self._worker.close()
 
-    def _load(self, task: Task[Lines]) -> Generator[Lines, None, None]:
+    def _load(self) -> Generator[Lines, None, None]:
         if self._reader is None:
             self._reader = self._open()
             self.ready = True

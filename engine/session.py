@@ -105,7 +105,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         scribe = build.build_scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
-        reading = build.build_reading(wall)
+        reading = build.build_reading(config, wall)
         stack.callback(reading.close)
         parts = Parts(
             source=source,

@@ -15,9 +15,11 @@ from models import quiet_offline
 
 SIDE = 960  # pixels; a longer side is scaled down to it
 GLIMPSE_SIDE = 352  # enough to see whether there is large text, in a sixth of the time
-LARGE = 0.045  # of the picture's height: a hand-high letter at three meters
+LARGE = 0.04  # a line's own height over the picture's: letters as tall as a hand, at three meters
 MIDDLE = 0.6  # of the width and of the height: beyond, the wearer does not look at it
 MARGIN = 0.6  # of a line's height, kept around it
+
+Quad = NDArray[np.float64]  # (4, 2): corners of a line, from its upper left one clockwise
 
 INSTALL = "run `pip install rapidocr openvino`"
 
@@ -56,7 +58,7 @@ class RapidReader:
                     "EngineConfig.openvino.num_streams": 1,
                 }
             )
-            self._lines(np.full((GLIMPSE_SIDE * 3 // 4, GLIMPSE_SIDE, 3), 128, np.uint8))
+            self._read(np.full((GLIMPSE_SIDE * 3 // 4, GLIMPSE_SIDE, 3), 128, np.uint8))
         except Exception as error:  # a missing file would be a download, which is refused
             raise ReaderFailed(f"the reader did not load: {in_one_line(error)}") from error
         self.card = ModelCard(f"rapidocr {release}", "rapidocr", "cpu", "openvino", "fp32")
@@ -65,7 +67,7 @@ class RapidReader:
         """All lines of text, in no order, boxes in pixels of the frame. Raises ReaderFailed,
         OutOfMemory."""
         try:
-            return self._lines(frame.image)
+            return tuple(line for line, _ in self._read(frame.image))
         except MemoryError as error:
             raise OutOfMemory("the reader found no memory") from error
         except Exception as error:
@@ -80,12 +82,15 @@ class RapidReader:
                 return ()
             x, y = int(part.x1), int(part.y1)
             image = frame.image[y : int(np.ceil(part.y2)), x : int(np.ceil(part.x2))]
-            lines = [_moved(line, x, y) for line in self._lines(image)]
+            return tuple(
+                line
+                for line, quad in self._read(image, (x, y))
+                if is_large(quad, frame.width, frame.height)
+            )
         except MemoryError as error:
             raise OutOfMemory("the reader found no memory") from error
         except Exception as error:
             raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
-        return tuple(line for line in lines if is_large(line.box, frame.width, frame.height))
 
     def _large_part(self, frame: Frame) -> Box | None:
         """The part of the picture around all text that is large and near the middle."""
@@ -95,8 +100,8 @@ class RapidReader:
         size = (max(32, round(frame.width * scale)), max(32, round(frame.height * scale)))
         small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
         found = self._ocr(_bgr(small), use_det=True, use_cls=False, use_rec=False)
-        boxes = [_scaled(_box(quad), 1 / scale) for quad in _quads(found)]
-        large = [box for box in boxes if is_large(box, frame.width, frame.height)]
+        quads = [quad / scale for quad in _quads(found)]
+        large = [_box(quad) for quad in quads if is_large(quad, frame.width, frame.height)]
         if not large:
             return None
         margin = MARGIN * max(box.height for box in large)
@@ -107,24 +112,29 @@ class RapidReader:
             min(float(frame.height), max(box.y2 for box in large) + margin),
         )
 
-    def _lines(self, image: NDArray[np.uint8]) -> tuple[TextLine, ...]:
+    def _read(
+        self, image: NDArray[np.uint8], corner: tuple[int, int] = (0, 0)
+    ) -> list[tuple[TextLine, Quad]]:
+        """Each line of `image`, which begins at `corner` of the frame, with its four corners."""
         found = self._ocr(_bgr(image), use_det=True, use_cls=False, use_rec=True)
         texts = getattr(found, "txts", None)
         if not texts:
-            return ()
-        return tuple(
-            TextLine(" ".join(text.split()), float(score), _box(quad))
-            for text, score, quad in zip(texts, found.scores, _quads(found), strict=True)
-        )
+            return []
+        quads = [quad + np.array(corner) for quad in _quads(found)]
+        return [
+            (TextLine(" ".join(text.split()), float(score), _box(quad)), quad)
+            for text, score, quad in zip(texts, found.scores, quads, strict=True)
+        ]
 
 
-def is_large(box: Box, width: int, height: int) -> bool:
+def is_large(quad: Quad, width: int, height: int) -> bool:
     """Whether a line in a picture of this size is large, and near its middle."""
-    middle_y = (box.y1 + box.y2) / 2
-    return (
-        box.height >= LARGE * height
-        and abs(box.centre_x / width - 0.5) <= MIDDLE / 2
-        and abs(middle_y / height - 0.5) <= MIDDLE / 2
+    tall = min(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1]))
+    x, y = quad.mean(axis=0)
+    return bool(
+        tall >= LARGE * height
+        and abs(x / width - 0.5) <= MIDDLE / 2
+        and abs(y / height - 0.5) <= MIDDLE / 2
     )
 
 
@@ -132,21 +142,12 @@ def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[:, :, ::-1])  # RapidOCR takes arrays as OpenCV has them
 
 
-def _quads(found: Any) -> Any:
+def _quads(found: Any) -> list[Quad]:
     boxes = getattr(found, "boxes", None)
-    return () if boxes is None else boxes
+    return [] if boxes is None else [np.asarray(quad, dtype=np.float64) for quad in boxes]
 
 
-def _box(quad: Any) -> Box:
-    """The upright box around four corners (4, 2)."""
-    x, y = np.asarray(quad, dtype=float).T
+def _box(quad: Quad) -> Box:
+    """The upright box around four corners."""
+    x, y = quad.T
     return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-
-
-def _scaled(box: Box, by: float) -> Box:
-    return Box(box.x1 * by, box.y1 * by, box.x2 * by, box.y2 * by)
-
-
-def _moved(line: TextLine, x: float, y: float) -> TextLine:
-    box = line.box
-    return TextLine(line.text, line.score, Box(box.x1 + x, box.y1 + y, box.x2 + x, box.y2 + y))
