@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.language import languages
+from engine.language import languages, prompts
 
 
 def choice(*allowed: str) -> Any:
@@ -138,6 +138,10 @@ def check(config: Config) -> Config:
         raise ConfigError(
             f"language: expected one of {', '.join(languages())}, got {config.language!r}"
         )
+    for scene, name in config.answer.prompts.items():
+        if name not in prompts(config.language):
+            have = ", ".join(prompts(config.language)) or "none"
+            raise ConfigError(f"answer.prompts.{scene}: expected one of {have}, got {name!r}")
     if config.source.max_frames is not None and config.source.max_frames < 1:
         raise ConfigError(
             f"source.max_frames: expected null or at least 1, got {config.source.max_frames}"

@@ -105,6 +105,11 @@ def languages() -> tuple[str, ...]:
     return tuple(sorted(path.name for path in TEMPLATES.glob("*/") if path.is_dir()))
 
 
+def prompts(code: Language) -> tuple[str, ...]:
+    """The names of the language's prompts for a describer, sorted."""
+    return tuple(sorted(path.stem for path in (TEMPLATES / code / "prompts").glob("*.j2")))
+
+
 def check_language(code: str) -> None:
     """Raise MissingPart where `code` has no folder."""
     if code not in languages():

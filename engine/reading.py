@@ -20,6 +20,7 @@ MOST_LINES = 8  # more take longer to say than anybody listens
 SAME_ROW = 0.5  # lines overlapping by this share of the lower one's height are in one row
 WIDE_GAP = 3.0  # lines of one row further apart than so many heights are in two columns
 
+SMALLEST_PX = 200  # of a picture's height: in a smaller one large letters are too small to read
 LOADING_S = 20.0  # loading takes seconds, which is no hanging
 
 Lines = tuple[TextLine, ...]
@@ -71,6 +72,8 @@ class Reading:
             if self._reader is not None:
                 yield self._reader.read_large(frame) if large_only else self._reader.read(frame)
 
+        if large_only and frame.height < SMALLEST_PX:
+            return Text((), (), None)
         task = self._worker.start(work)
         event = task.next(self._wall, until_s, given_up)
         if event is None:
