@@ -69,18 +69,18 @@ class Grounder:
             for word, kinds in self._lists.wider.items()
         }
         self._labels = tuple(labels)
-        self._how = how
+        self.how = how
 
     def check(self, clause: str, evidence: Evidence) -> Grounded:
         """Hold one clause against the evidence. Its grammar stays whole."""
         reading = Reading(clause, self._grammar)
         claims = self._claims(reading, evidence)
         unsupported = tuple(dict.fromkeys(claim.noun for claim in claims if not claim.supported))
-        if self._how == "say":
+        if self.how == "say":
             return Grounded(clause, unsupported)
         edits = self._right_sides(reading, claims, evidence)
         weak = [c for c in claims if not (c.supported and c.counted)]
-        if self._how == "drop":
+        if self.how == "drop":
             cuts = self._cuts(reading, claims, [c for c in weak if not c.supported])
             if cuts is None:
                 return Grounded("", unsupported)

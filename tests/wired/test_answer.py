@@ -90,7 +90,7 @@ class Eyes:
     """Knows the scene, and reads."""
 
     card = CARD
-    labels = ("street",)
+    labels: tuple[str, ...] = ("street",)
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
