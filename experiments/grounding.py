@@ -113,8 +113,10 @@ def look_at(records: Sequence[Record], pack: str) -> tuple[list[Seen], tuple[str
 
 
 def shares(parts: Iterable[float], wholes: Iterable[float], seed: int) -> dict[str, Any]:
-    """As `rate`, with the number of cases."""
+    """As `rate`, with the number of cases; no value where there are none."""
     whole = np.array(list(wholes), float)
+    if not whole.sum():
+        return {"value": None, "interval95": None, "of": 0}
     figures = rate(np.array(list(parts), float), whole, seed)
     return {"value": figures["value"], "interval95": figures["interval95"], "of": int(whole.sum())}
 
@@ -173,6 +175,13 @@ def measure_sides(found: Sequence[Seen], grounder: Grounder, seed: int) -> dict[
     }
 
 
+def cell(share: dict[str, Any]) -> str:
+    if share["value"] is None:
+        return "–"
+    low, high = share["interval95"]
+    return f"{share['value']:.3f} ({low:.3f}–{high:.3f})"
+
+
 def table(figures: dict[str, dict[str, Any]]) -> Table:
     names = ("hallucination_rate", "object_recall", "object_recall_stated", "hedges_right")
     shown = Table(title="the describer's words, by what becomes of unsupported ones")
@@ -181,10 +190,7 @@ def table(figures: dict[str, dict[str, Any]]) -> Table:
     for how, row in figures.items():
         cells = []
         for name in names:
-            low, high = row[name]["interval95"]
-            cells.append(
-                f"{row[name]['value']:.3f} ({low:.3f}–{high:.3f})" if row[name]["of"] else "–"
-            )
+            cells.append(cell(row[name]))
         shown.add_row(how, *cells, str(row["silent"]))
     return shown
 
@@ -206,14 +212,15 @@ def main() -> None:
     begin_s = time.monotonic()
     found, labels = look_at(records, args.pack)
     grounders = {how: Grounder(labels, "en", how) for how in HOWS}
-    figures = {how: measure(found, g, False, args.seed) for how, g in grounders.items()}
+    figures: dict[str, dict[str, Any]] = {}
+    figures |= {how: measure(found, g, False, args.seed) for how, g in grounders.items()}
     figures |= {
         f"both beats, {how}": measure(found, grounders[how], True, args.seed) for how in HOWS
     }
     console.print(table(figures))
     sided = measure_sides(found, grounders["hedge"], args.seed)
     for name, share in sided.items():
-        console.print(f"sides {name}: {share['value']:.3f} of {share['of']}, {share['interval95']}")
+        console.print(f"sides {name}: {cell(share)} of {share['of']}")
     print(
         json.dumps(
             {

@@ -17,6 +17,9 @@ SIDE = 960  # pixels; a longer side is scaled down to it
 GLIMPSE_SIDE = 352  # enough to see whether there is large text, in a sixth of the time
 LARGE = 0.04  # a line's own height over the picture's: letters as tall as a hand, at three meters
 MIDDLE = 0.6  # of the width and of the height: beyond, the wearer does not look at it
+PART_SIDE = (
+    480  # large text is still sharp enough when the part that it is in is made as small as this
+)
 MARGIN = 0.6  # of a line's height, kept around it
 
 Quad = NDArray[np.float64]  # (4, 2): corners of a line, from its upper left one clockwise
@@ -82,9 +85,10 @@ class RapidReader:
                 return ()
             x, y = int(part.x1), int(part.y1)
             image = frame.image[y : int(np.ceil(part.y2)), x : int(np.ceil(part.x2))]
+            small, scale = _shrunk(image, PART_SIDE)
             return tuple(
                 line
-                for line, quad in self._read(image, (x, y))
+                for line, quad in self._read(small, scale, (x, y))
                 if is_large(quad, frame.width, frame.height)
             )
         except MemoryError as error:
@@ -94,11 +98,7 @@ class RapidReader:
 
     def _large_part(self, frame: Frame) -> Box | None:
         """The part of the picture around all text that is large and near the middle."""
-        import cv2
-
-        scale = min(1.0, GLIMPSE_SIDE / max(frame.width, frame.height))
-        size = (max(32, round(frame.width * scale)), max(32, round(frame.height * scale)))
-        small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+        small, scale = _shrunk(frame.image, GLIMPSE_SIDE)
         found = self._ocr(_bgr(small), use_det=True, use_cls=False, use_rec=False)
         quads = [quad / scale for quad in _quads(found)]
         large = [_box(quad) for quad in quads if is_large(quad, frame.width, frame.height)]
@@ -113,14 +113,15 @@ class RapidReader:
         )
 
     def _read(
-        self, image: NDArray[np.uint8], corner: tuple[int, int] = (0, 0)
+        self, image: NDArray[np.uint8], scale: float = 1.0, corner: tuple[int, int] = (0, 0)
     ) -> list[tuple[TextLine, Quad]]:
-        """Each line of `image`, which begins at `corner` of the frame, with its four corners."""
+        """Each line with its four corners in the frame; `image`, which is `scale` times as large as
+        there, begins at `corner` of it."""
         found = self._ocr(_bgr(image), use_det=True, use_cls=False, use_rec=True)
         texts = getattr(found, "txts", None)
         if not texts:
             return []
-        quads = [quad + np.array(corner) for quad in _quads(found)]
+        quads = [quad / scale + np.array(corner) for quad in _quads(found)]
         return [
             (TextLine(" ".join(text.split()), float(score), _box(quad)), quad)
             for text, score, quad in zip(texts, found.scores, quads, strict=True)
@@ -136,6 +137,19 @@ def is_large(quad: Quad, width: int, height: int) -> bool:
         and abs(x / width - 0.5) <= MIDDLE / 2
         and abs(y / height - 0.5) <= MIDDLE / 2
     )
+
+
+def _shrunk(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
+    """`image` with its longer side at most `side`, and by how much it was made smaller."""
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(width, height))
+    size = (max(32, round(width * scale)), max(32, round(height * scale)))
+    if scale == 1.0:
+        return image, 1.0
+    small: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small, scale
 
 
 def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
