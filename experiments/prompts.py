@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from engine.captions import cider_d
 from engine.command import CONF
+from engine.errors import DescriberFailed
 from engine.language import prompts
 from engine.locate import Locator
 from engine.types import Glance
@@ -91,6 +92,7 @@ def measure(
         "cider_d": {"value": cider["value"], "interval95": cider["interval95"]},
         "hallucination_rate": shares((len(n - t) for n, t, _ in pairs), map(len, names), seed),
         "object_recall": shares((len(n & b) for n, _, b in pairs), map(len, boxed), seed),
+        "silent": sum(not text for text in said),
         "tells_a_side": round(sum(sided) / len(said), 4),
         "mean_words": round(sum(words) / len(said), 2),
         "ms_each": round(1000 * seconds / len(said), 1),
@@ -99,7 +101,11 @@ def measure(
 
 
 def describe(describer: FastVlmDescriber, glance: Glance, prompt: str | None) -> str:
-    return " ".join(describer.describe(glance.frame, None, prompt))
+    """What it says; nothing where it gives no usable text."""
+    try:
+        return " ".join(describer.describe(glance.frame, None, prompt))
+    except DescriberFailed:
+        return ""
 
 
 def main() -> None:
@@ -126,11 +132,17 @@ def main() -> None:
         figures[name] = measure(records, said, time.monotonic() - begin_s, args.seed)
     columns = ("cider_d", "hallucination_rate", "object_recall")
     shown = Table(title=f"{len(records)} pictures")
-    for column in ("prompt", *columns, "sides", "words"):
+    for column in ("prompt", *columns, "sides", "silent", "words"):
         shown.add_column(column, justify="left" if column == "prompt" else "right")
     for name, row in figures.items():
         cells = [cell(row[column]) for column in columns]
-        shown.add_row(name, *cells, f"{row['tells_a_side']:.2f}", f"{row['mean_words']:.1f}")
+        shown.add_row(
+            name,
+            *cells,
+            f"{row['tells_a_side']:.2f}",
+            str(row["silent"]),
+            f"{row['mean_words']:.1f}",
+        )
     console.print(shown)
     for name, row in figures.items():
         console.print(f"{name}: {row['example']}")

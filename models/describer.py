@@ -128,7 +128,7 @@ class FastVlmDescriber:
 
     def tokens(self, frame: Frame, prompt: str | None = None) -> Iterator[int]:
         """Token ids without end, one decoding step each; the caller stops at an end token."""
-        inputs = self._inputs(frame, self._prompt if prompt is None else prompt)
+        inputs = self._inputs(frame, prompt)
         seen = inputs["input_ids"]
         output = self._forward(**inputs)
         while True:
@@ -163,9 +163,13 @@ class FastVlmDescriber:
                 text = grown
         return False
 
-    def _inputs(self, frame: Frame, prompt: str) -> Any:
+    def _inputs(self, frame: Frame, prompt: str | None = None) -> Any:
         picture = _fitted(frame.image, self._processor.image_processor)
-        inputs = self._processor(text=self._chat(prompt), images=picture, return_tensors="pt")
+        inputs = self._processor(
+            text=self._chat(self._prompt if prompt is None else prompt),
+            images=picture,
+            return_tensors="pt",
+        )
         inputs.pop("token_type_ids", None)
         return inputs.to(self._device, self._dtype)
 

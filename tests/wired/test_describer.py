@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from engine.errors import ConfigError, DescriberFailed, MissingPart
+from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory
 from engine.types import Frame
 from models import quiet_offline
 from models.describer import FastVlmDescriber
@@ -50,7 +51,7 @@ def speaking(monkeypatch: pytest.MonkeyPatch, describer: Any, text: str, end: bo
     encoded = describer._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     read: list[int] = []
 
-    def tokens(frame: Frame) -> Iterator[int]:
+    def tokens(frame: Frame, prompt: str | None) -> Iterator[int]:
         for token in encoded + [next(iter(describer._ends))] * end:
             read.append(token)
             yield token
@@ -146,15 +147,28 @@ def test_closing_stops_the_writing(
     assert before < 60
 
 
-@pytest.mark.parametrize("error", [RuntimeError("out of memory\ntried 1 GB"), MemoryError()])
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (ValueError("bad\nshape"), DescriberFailed, "ValueError: bad"),
+        (MemoryError(), OutOfMemory, "found no memory"),
+        (torch.OutOfMemoryError("CUDA out of memory\ntried 1 GB"), OutOfMemory, "found no memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfMemory, "no memory"),
+    ],
+)
 def test_any_failure_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame, error: Exception
+    monkeypatch: pytest.MonkeyPatch,
+    describer: Any,
+    frame: Frame,
+    error: Exception,
+    kind: type[Exception],
+    said: str,
 ) -> None:
     def fails(**inputs: object) -> None:
         raise error
 
     monkeypatch.setattr(describer, "_forward", fails)
-    with pytest.raises(DescriberFailed, match=type(error).__name__) as caught:
+    with pytest.raises(kind, match=said) as caught:
         list(describer.describe(frame))
     assert "\n" not in str(caught.value)
 
