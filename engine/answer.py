@@ -31,6 +31,7 @@ from engine.worker import End, Task
 
 STATUS_PRIORITY = 10.0  # on the scale of engine.alerts: alerts begin at 30
 ANSWER_PRIORITY = 20.0
+READ_PATIENCE_S = 3.0  # asked to read, on a busy machine; two idle cores take a tenth of it
 SIGN_PATIENCE_S = 4.0  # the quick answer is being said meanwhile; the reader may still be loading
 MORE: dict[Detail, Detail] = {"brief": "normal", "normal": "full", "full": "full"}
 
@@ -179,6 +180,8 @@ class Answerer:
         assert self._scribe is not None
         second = bool(now.beats)
         told = now.text()
+        if now.request.wish == "more" and self._last is not None:
+            told = f"{self._last.text()} {told}"  # more is what the last answer did not say
         spoken: list[str] = []
 
         def over() -> bool:
@@ -239,7 +242,7 @@ class Answerer:
 
     def _read(self, now: UnderWay) -> None:
         """The wish to hear what is written."""
-        text = self._text(now, large_only=False, patience_s=self._deadline_s)
+        text = self._text(now, large_only=False, patience_s=READ_PATIENCE_S)
         now.marks.append(Mark("read", self._wall.now()))
         if isinstance(text, Text):
             self._tell(now, self._words.read(text.sure, text.unsure, text.language))
@@ -265,10 +268,11 @@ class Answerer:
             return "reader_failed"
         until_s = self._until(now, patience_s)
         given_up = now.moments.overtaken
+        expected = reading.ready or not large_only
         try:
             return reading.text(now.glance.frame, large_only, until_s, given_up)
         except ReaderLate as error:
-            if not given_up() and (reading.ready or not large_only):
+            if expected and not given_up():
                 self._report(Health("reader", str(error), "answered without text"))
             return "reader_late" if reading.ready else "reader_loading"
         except RunError as error:

@@ -122,6 +122,10 @@ class Vocabulary:
         """The thing that a label names; the same for labels that are said alike."""
         return self._names.get(label, [label])[0]
 
+    def knows(self, label: str) -> bool:
+        """Whether `label` is one that the language lists."""
+        return label in self._names
+
     def label(self, thing: str) -> str:
         """The first of the vocabulary's labels that names `thing`. Raises KeyError for others."""
         return self._labels[thing]

@@ -108,7 +108,10 @@ class Grounder:
         return any(word.text not in known for word in rest)
 
     def thing(self, words: str) -> str | None:
-        """The thing that a wearer's words name ("the bikes": "bicycle"), None where none is known."""
+        """The thing that a wearer's words name ("the bikes": "bicycle"), or a label; None where none
+        is known."""
+        if self._vocabulary.knows(words):
+            return self._vocabulary.thing(words)
         found = self._vocabulary.mentions(words)
         return found[0].thing if found else None
 

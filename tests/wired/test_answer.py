@@ -353,7 +353,8 @@ def test_a_language_that_the_describer_does_not_speak_is_said_once_and_not_mixed
         ("es", "silla", "No veo ninguna silla."),
         ("es", "bici", "No veo ninguna bicicleta."),
         ("es", "un paraguas", "No sé reconocer un paraguas."),
-        ("es", "car", "No sé qué es eso."),
+        ("es", "bicycle", "No veo ninguna bicicleta."),  # a label, whatever the language
+        ("es", "quark", "No sé qué es eso."),
     ],
 )
 def test_where(language: str, target: str | None, text: str) -> None:
@@ -409,7 +410,9 @@ def test_more_is_a_level_more_and_the_describer() -> None:
     assert more.beats[0].text == "Two people: one left, two meters; one right. You are on a street."
     assert more.beats[1].text == "A man is waiting."
     assert "asked for more" in more.decision.reasons
-    assert "three meters" in desk.ask("more", glance=crowd).text
+    again = desk.ask("more", glance=crowd)
+    assert "three meters" in again.text
+    assert [beat.tier for beat in again.beats] == ["quick"]  # that a man is waiting was said before
     assert desk.ask("why").text.startswith("I gave the long description because you asked for more")
     desk.close()
 
