@@ -20,7 +20,7 @@ from engine.errors import SpeechFailed
 from engine.hrtf import centre, spatialise
 from engine.mixer import Event, Mixer, Playing
 from engine.ports import Clock, Sink, Voice
-from engine.turns import Turns
+from engine.turns import Turns, is_critical
 from engine.types import Drop, Health, Heard, Kind, Samples, Utterance
 
 BLOCK_S = 0.02
@@ -36,7 +36,7 @@ class Audio:
     `Turns` says who is next; what is late when its turn could come is dropped as stale. An
     utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
     has started and is then cut counts as heard. What something critical cuts off, unless that was an
-    alert, is said again from its beginning, under a number of its own from `next_id`; an answer
+    alert or `yields`, is said again from its beginning, under a number of its own from `next_id`; an answer
     comes clause by clause, so that this is the last clause's beginning.
     """
 
@@ -63,6 +63,7 @@ class Audio:
         self._gap = 0  # samples until an alert or status may begin
         self._expecting_until_s = -math.inf
         self._free_s = -math.inf  # when the last words ended
+        self._alarms = 0
 
     @property
     def block_s(self) -> float:
@@ -81,10 +82,20 @@ class Audio:
         with self._lock:
             return self._is_idle()
 
+    @property
+    def alarms(self) -> int:
+        """How many critical utterances have been queued so far."""
+        with self._lock:
+            return self._alarms
+
     def say(self, utterance: Utterance) -> None:
-        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`)."""
+        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`), and to
+        a critical one all that `yields`."""
         with self._lock:
             self._drop(self._turns.add(utterance), "superseded")
+            if is_critical(utterance):
+                self._alarms += 1
+                self._drop(self._turns.take(lambda u: u.yields), "superseded")
 
     def expect_answer(self, until_s: float) -> None:
         """The wearer has asked: callouts that are not critical wait for the answer, which names
@@ -152,11 +163,13 @@ class Audio:
 
     def _interrupt(self, speaking: Playing, now_s: float) -> None:
         """Make way for something critical, and queue what it cuts off again; but not an alert, which
-        is about a moment that has passed."""
+        is about a moment that has passed, nor what yields."""
         speaking.cut = "interrupted"
         said = speaking.utterance
         least = AS_GOOD_AS_SAID_S * self.sample_rate_hz
-        if said.kind != "alert" and (speaking.left is None or speaking.left > least):
+        if not (said.kind == "alert" or said.yields) and (
+            speaking.left is None or speaking.left > least
+        ):
             self._turns.put_back(replace(said, id=self._next_id(), queued_s=now_s, resumes=said.id))
 
     def _begin(self, utterance: Utterance) -> Playing:

@@ -15,14 +15,17 @@ from engine.camera import Mount
 from engine.clock import VirtualClock
 from engine.config import Config, SourceConfig
 from engine.errors import MissingPart
+from engine.ground import Grounder
 from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
 from engine.ports import (
+    Clock,
     Counting,
     Describer,
     Detector,
     LooksAside,
+    Reader,
     Router,
     SceneClassifier,
     Sink,
@@ -30,11 +33,14 @@ from engine.ports import (
     View,
     Voice,
 )
+from engine.reading import Reading
 from engine.scoring import Scorer
+from engine.scribe import Scribe
 from engine.trace import Trace
 from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Health, Language, ModelCard, StreamCount
+from engine.types import Glance, Health, ModelCard, StreamCount, Unsupported
 from engine.view import BackgroundView, NoView
+from engine.wording import MAX_GROUPS, Words
 
 # Settings that the contract names and that a later version serves, with what to use until then.
 NOT_YET = {
@@ -42,6 +48,7 @@ NOT_YET = {
 }
 UNRELATED = ("image", "folder", "dataset")  # sources whose pictures do not follow from one another
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
+READER_LOADS_AFTER_S = 6.0  # by then the first alerts are out, and often the first answer
 SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
 
 
@@ -198,7 +205,9 @@ def _router(config: Config, name: str) -> Router:
     if name == "learned":
         return Learned(settings.threshold, read_model())
     if name == "conformal":
-        return Conformal(read_model(), settings.risk, settings.confidence)
+        return Conformal(
+            read_model(), settings.risk, settings.confidence, MAX_GROUPS[config.answer.detail]
+        )
     if name == "random":
         return Random(settings.threshold, settings.seed)
     return (Count if name == "count" else Rules)(settings.threshold)
@@ -244,6 +253,7 @@ def build_models(config: Config) -> Models:
                 backend,
                 max_new_tokens=config.models.describer.max_new_tokens,
                 image_size=config.models.describer.image_size,
+                language=config.language,
             )
         return Models(watching.result(), scenes, describer)
 
@@ -281,7 +291,46 @@ def build_mount(config: Config) -> Mount:
 def build_voice(config: Config) -> Voice:
     from engine.devices.voice import Pyttsx3Voice
 
-    return Pyttsx3Voice(cast(Language, config.language), config.speech.rate_wpm)
+    return Pyttsx3Voice(config.language, config.speech.rate_wpm)
+
+
+def build_scribe(config: Config, models: Models, wall: Clock) -> Scribe | None:
+    """The describer's thread; None where it does not speak the session's language, so that no answer
+    mixes two."""
+    if models.describer is None or config.language not in models.describer.card.languages:
+        return None
+    return Scribe(models.describer, wall)
+
+
+def build_reading(config: Config, wall: Clock) -> Reading:
+    """The reader's thread, which loads the reader."""
+
+    def open_it() -> Reader:
+        from models.reader import open_reader
+
+        return open_reader()
+
+    return Reading(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
+
+
+def build_grounder(config: Config, models: Models) -> Grounder:
+    return Grounder(
+        models.detector.labels, config.language, cast(Unsupported, config.answer.unsupported)
+    )
+
+
+def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:
+    """What the describer is asked, by scene; None for one that has learnt a single question. Raises
+    MissingPart for a prompt without a file."""
+    if models.describer is None or not models.describer.card.takes_prompts:
+        return None
+    names = config.answer.prompts
+
+    def prompt(glance: Glance) -> str:
+        scene = "" if glance.scene is None else glance.scene.label
+        return words.prompt(names.get(scene, names.get("default", "hazards")), glance)
+
+    return prompt
 
 
 def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -> tuple[View, str]:
@@ -316,8 +365,7 @@ def build_scorer(config: Config, parts: Parts) -> Scorer | None:
     """What scores a dataset against its labels; None for any other source."""
     if config.source.name != "dataset":
         return None
-    language = cast(Language, config.language)
-    return Scorer(parts.detector.labels, language, config.source.hfov_deg, config.quality)
+    return Scorer(parts.detector.labels, config.language, config.source.hfov_deg, config.quality)
 
 
 def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:

@@ -109,7 +109,7 @@ def _unknown_keys(node: DictConfig) -> Iterator[str]:
 
     def walk(tree: dict[str, Any], prefix: str) -> Iterator[str]:
         for name, value in tree.items():
-            if isinstance(value, dict) and value:
+            if isinstance(value, dict) and value and f"{prefix}{name}" not in known:
                 yield from walk(value, f"{prefix}{name}.")
             elif f"{prefix}{name}" not in known:
                 yield f"{prefix}{name}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.language import languages, prompts
 
 
 def choice(*allowed: str) -> Any:
@@ -113,14 +114,21 @@ class ObstaclesConfig:
 class AnswerConfig:
     beats: int = number(2, 1, 2)
     deadline_s: float = number(1.5, 0.1, 60.0)
+    detail: str = choice("normal", "brief", "full")
+    unsupported: str = choice("hedge", "drop", "say")  # what the describer claims and nothing shows
+    signs: bool = True  # text that is large and near the middle is read within the quick answer
+    prompts: dict[str, str] = field(
+        default_factory=dict
+    )  # scene → file of templates/LANGUAGE/prompts
 
 
 @dataclass
 class Config:
     mode: str = choice("auto", "quick", "full")
-    language: str = choice("en", "es")
+    language: str = "en"  # the code of a folder of templates/
     units: str = choice("meters", "feet", "steps")
     directions: str = choice("sides", "clock")
+    step_m: float = number(0.7, 0.3, 1.5)  # the wearer's step; the default is an adult's, walking
     record: str | None = None
     view: str = choice("none", "rerun")
     models: ModelsConfig = field(default_factory=ModelsConfig)
@@ -154,6 +162,14 @@ def check(config: Config) -> Config:
         bounds = item.metadata.get("bounds")
         if bounds and not bounds[0] <= value <= bounds[1]:
             raise ConfigError(f"{shown}: expected {bounds[0]} to {bounds[1]}, got {value}")
+    if config.language not in languages():
+        raise ConfigError(
+            f"language: expected one of {', '.join(languages())}, got {config.language!r}"
+        )
+    for scene, name in config.answer.prompts.items():
+        if name not in prompts(config.language):
+            have = ", ".join(prompts(config.language)) or "none"
+            raise ConfigError(f"answer.prompts.{scene}: expected one of {have}, got {name!r}")
     if config.source.max_frames is not None and config.source.max_frames < 1:
         raise ConfigError(
             f"source.max_frames: expected null or at least 1, got {config.source.max_frames}"

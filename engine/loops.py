@@ -199,7 +199,10 @@ class Live:
             if glance is not None:
                 self._parts.audio.supersede_answers()
                 description = self._parts.answerer.answer(
-                    request, glance, partial(self._overtaken, asked)
+                    request,
+                    glance,
+                    partial(self._overtaken, asked),
+                    partial(self._alarmed, self._parts.audio.alarms),
                 )
                 self._last = description
                 self._parts.trace.description(description)
@@ -211,6 +214,9 @@ class Live:
 
     def _overtaken(self, asked: int) -> bool:
         return self._hushed.is_set() or self._requests.version > asked
+
+    def _alarmed(self, before: int) -> bool:
+        return self._parts.audio.alarms > before
 
     def _glance(self) -> Glance | None:
         """The glance in hand; where the camera gives none, that is said instead of an old picture."""

@@ -24,7 +24,7 @@ from engine.scoring import Scorer
 from engine.screen import Screen
 from engine.tiers import Tiers
 from engine.trace import Trace
-from engine.types import Directions, Frame, Health, Language, Units
+from engine.types import Directions, Frame, Health, Units
 from engine.wording import Words
 
 
@@ -66,8 +66,10 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
 
 def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> Work:
     build.refuse_what_is_not_here(config)
-    language = cast(Language, config.language)
-    words = Words(language, cast(Units, config.units), cast(Directions, config.directions))
+    language = config.language
+    words = Words(
+        language, cast(Units, config.units), cast(Directions, config.directions), config.step_m
+    )
     source = build.build_source(config, build.source_kind(config))
     stack.callback(source.close)
     with_describer = replace(config, mode="auto" if language == "en" else "quick")
@@ -92,6 +94,8 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
         voice=voice,
         wall=MonotonicClock(),
         related=config.source.name not in build.UNRELATED,
+        grounder=build.build_grounder(config, models),
+        prompt=build.build_prompt(config, models, words),
     )
     header = Header(
         records.VERSION,
@@ -153,7 +157,7 @@ def _frames(source: Source, most: int | None, trace: Trace) -> Iterator[Frame]:
 
 
 def _scorer(config: Config, labels: tuple[str, ...], hfov_deg: float) -> Scorer:
-    return Scorer(labels, cast(Language, config.language), hfov_deg, config.quality)
+    return Scorer(labels, config.language, hfov_deg, config.quality)
 
 
 def _looked(record: Record) -> dict[str, float]:

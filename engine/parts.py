@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.alerts import Warner
-from engine.answer import Answerer
+from engine.answer import STATUS_PRIORITY, Answerer
 from engine.around import Around
 from engine.audio import Audio
 from engine.locate import Locator
@@ -18,7 +18,6 @@ from engine.types import Glance, Health, Utterance
 from engine.view import NoView
 from engine.wording import StatusKey, Words
 
-STATUS_PRIORITY = 10.0
 ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
 
 TROUBLES: dict[Trouble, StatusKey] = {

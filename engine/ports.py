@@ -20,6 +20,7 @@ from engine.types import (
     SceneClass,
     Shown,
     StreamCount,
+    TextLine,
     Truth,
 )
 
@@ -98,10 +99,28 @@ class Describer(Protocol):
     card: ModelCard
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
-        """Yield finished, speakable clauses as soon as each is complete, greedy. Closing the
-        iterator stops the generation. Raises DescriberFailed."""
+        """Yield finished, speakable clauses as soon as each is complete, greedy. `prompt` None is
+        the model's own. Closing the iterator stops the generation. Raises DescriberFailed,
+        OutOfMemory."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads the text in a frame."""
+
+    card: ModelCard
+
+    def read(self, frame: Frame) -> tuple[TextLine, ...]:
+        """All lines of text, in no order. Raises ReaderFailed, OutOfMemory."""
+        ...
+
+    def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
+        """Only what is large in the picture and near its middle, for a fraction of the time."""
         ...
 
 

@@ -14,18 +14,20 @@ from typing import Any, cast
 
 from engine import __version__, build
 from engine.alerts import Warner
-from engine.answer import Answerer, Scribe
+from engine.answer import STATUS_PRIORITY, Answerer
 from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config, check
 from engine.earcons import prepare
 from engine.locate import Locator
 from engine.offline import offline
-from engine.parts import STATUS_PRIORITY, Parts, Work
+from engine.parts import Parts, Work
 from engine.ports import Clock, Router, Sink, View, Voice
+from engine.reading import Reading
 from engine.screen import Screen
+from engine.scribe import Scribe
 from engine.trace import Trace
-from engine.types import Directions, Health, Heard, Language, ModelCard, Units, Utterance
+from engine.types import Detail, Directions, Health, Heard, ModelCard, Units, Utterance
 from engine.view import NoView
 from engine.wording import Words
 
@@ -131,16 +133,28 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_health=witness.report,
         )
         mount = build.build_mount(config)
-        scribe = _scribe(config, models, wall)
+        scribe = build.build_scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
+        reading = build.build_reading(config, wall)
+        stack.callback(reading.close)
         parts = Parts(
             source=source,
             detector=models.detector,
             locator=Locator(config.source.hfov_deg, mount),
             warner=witness.warner,
             answerer=_answerer(
-                config, models, router, scribe, words, audio, witness, next_id, timeline, wall
+                config,
+                models,
+                router,
+                scribe,
+                reading,
+                words,
+                audio,
+                witness,
+                next_id,
+                timeline,
+                wall,
             ),
             words=words,
             audio=audio,
@@ -168,9 +182,10 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
 
 def _words(config: Config) -> Words:
     return Words(
-        cast(Language, config.language),
+        config.language,
         cast(Units, config.units),
         cast(Directions, config.directions),
+        config.step_m,
     )
 
 
@@ -214,18 +229,12 @@ def _said_meanwhile(
         thread.join(timeout=3.0)
 
 
-def _scribe(config: Config, models: build.Models, wall: Clock) -> Scribe | None:
-    """FastVLM answers in English; a Spanish session is not given half a sentence of it."""
-    if models.describer is None or config.language != "en":
-        return None
-    return Scribe(models.describer, wall)
-
-
 def _answerer(
     config: Config,
     models: build.Models,
     router: Router,
     scribe: Scribe | None,
+    reading: Reading,
     words: Words,
     audio: Audio,
     witness: Witness,
@@ -246,6 +255,11 @@ def _answerer(
         wall=wall,
         beats=config.answer.beats,
         deadline_s=config.answer.deadline_s if config.source.realtime else None,
+        detail=cast(Detail, config.answer.detail),
+        grounder=build.build_grounder(config, models),
+        reading=reading,
+        signs=config.answer.signs,
+        prompt=build.build_prompt(config, models, words),
     )
 
 

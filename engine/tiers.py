@@ -3,9 +3,11 @@
 Knows the ports, words and clocks; chooses nothing and stores nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from engine.errors import DescriberFailed
+from engine.ground import Evidence, Grounder
 from engine.locate import Locator
 from engine.picture import PictureGauge
 from engine.playback import NOT_ENGLISH
@@ -35,6 +37,8 @@ class Tiers:
         voice: Voice,
         wall: Clock,
         related: bool,
+        grounder: Grounder,
+        prompt: Callable[[Glance], str] | None = None,
     ) -> None:
         self._detector = detector
         self._scenes = scenes
@@ -45,6 +49,8 @@ class Tiers:
         self._voice = voice
         self._wall = wall
         self._related = related  # whether a picture follows from the one before, as in a video
+        self._grounder = grounder
+        self._prompt = prompt
         self._gauge = PictureGauge()
 
     def measure(self, frame: Frame, source: Source) -> Record:
@@ -77,7 +83,7 @@ class Tiers:
             classify_ms=(classified_s - begin_s) * 1000,
             route_ms=(routed_s - classified_s) * 1000,
             quick=quick,
-            full=self._full(frame),
+            full=self._full(glance),
             truth=source.truth(frame.seq),
         )
 
@@ -88,16 +94,22 @@ class Tiers:
         speech_ms = self._sound_ms(sentences(text)[0], glance.frame.seq)
         return Answer(text, worded_ms, worded_ms, worded_ms, speech_ms)
 
-    def _full(self, frame: Frame) -> Answer:
+    def _full(self, glance: Glance) -> Answer:
+        """What the describer says, as far as it may be said."""
         if self._describer is None:
             return Answer("", 0.0, 0.0, 0.0, 0.0, error=NOT_ENGLISH)
+        evidence = Evidence(glance.obstacles, glance.scene, ())
+        prompt = None if self._prompt is None else self._prompt(glance)
         marks_s: list[float] = []
         said: list[str] = []
         begin_s = self._wall.now()
         try:
-            for clause in self._describer.describe(frame, lambda: marks_s.append(self._wall.now())):
-                said.append(clause)
-                marks_s.append(self._wall.now())
+            for clause in self._describer.describe(
+                glance.frame, lambda: marks_s.append(self._wall.now()), prompt
+            ):
+                if text := self._grounder.check(clause, evidence).text:
+                    said.append(text)
+                    marks_s.append(self._wall.now())
         except DescriberFailed as error:
             return Answer("", 0.0, 0.0, 0.0, 0.0, error=str(error))
         end_s = self._wall.now()
@@ -109,7 +121,7 @@ class Tiers:
             first_token_ms=(token_s - begin_s) * 1000,
             first_words_ms=(words_s - begin_s) * 1000,
             all_words_ms=(end_s - begin_s) * 1000,
-            speech_ms=self._sound_ms(sentences(said[0])[0], frame.seq),
+            speech_ms=self._sound_ms(sentences(said[0])[0], glance.frame.seq),
         )
 
     def _sound_ms(self, sentence: str, seq: int) -> float:

@@ -36,6 +36,7 @@ STAGES = (
     "capture",
     "classify",
     "route",
+    "read",
     "template",
     "describer_first_token",
     "describer_total",
@@ -48,7 +49,7 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     """Milliseconds of each stage, None where it did not run.
 
     `end_to_end` is the sum of the stages on the way to the first sound: wake, capture, classify,
-    route, then the template or the describer's first token (whichever was heard first), then
+    route or read, then the template or the describer's first token (whichever was heard first), then
     `speech_first_audio`, which counts from the moment the first words existed. `describer_total`
     runs beside them and is no part of the sum.
     """
@@ -63,7 +64,9 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     span("capture", "asked", "capture")
     span("classify", "capture", "classify")
     span("route", "classify", "route")
-    span("template", "route", "template")
+    span("read", "capture", "read")
+    words_from = next((stage for stage in ("read", "route") if stage in at), "capture")
+    span("template", words_from, "template")
     span("describer_first_token", "route", "describer_first_token")
     span("describer_total", "route", "describer_total")
     words_s = at.get("template", at.get("describer_first_token"))
@@ -296,6 +299,7 @@ class Trace:
                 "id": description.request.id,
                 "frame": description.frame_seq,
                 "trigger": description.request.trigger,
+                "wish": description.request.wish,
                 "mode": description.mode,
                 "tier": description.tier,
                 "route": {

@@ -17,7 +17,9 @@ Tier = Literal["quick", "full"]
 Side = Literal["left", "ahead", "right"]
 Units = Literal["meters", "feet", "steps"]
 Directions = Literal["sides", "clock"]
-Language = Literal["en", "es"]
+Language = str  # the code of a folder of templates/: "en", "es"
+Detail = Literal["brief", "normal", "full"]
+Unsupported = Literal["hedge", "drop", "say"]  # what is done with claims that nothing supports
 
 
 Axis = tuple[float, float, float]
@@ -195,6 +197,15 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class TextLine:
+    """A line of text that was read in a picture: exactly as written, how surely (in [0, 1]), where."""
+
+    text: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A stage ended at this moment. The latency trace is a tuple of these, appended as work goes on."""
 
@@ -281,7 +292,7 @@ class Utterance:
     `deadline_s` is the moment after which it is no longer worth starting. `distance_m` sets an
     earcon's level and the rate of its pulses. `answer` is the request that it answers, so that its
     first sound can be timed. `resumes` is the utterance, cut off by something critical, that this one
-    says again.
+    says again; what `yields` is given up for good instead.
     """
 
     id: int
@@ -295,6 +306,7 @@ class Utterance:
     distance_m: float | None = None
     answer: int | None = None
     resumes: int | None = None
+    yields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,13 +326,16 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Which model serves a tier, as the session record and the first screen show it."""
+    """Which model serves a tier, as the session record and the first screen show it. Of a describer:
+    the languages that it speaks, and whether it does what a prompt asks or has learnt a single one."""
 
     name: str
     pack: str
     device: str
     backend: str
     precision: str
+    languages: tuple[Language, ...] = ()
+    takes_prompts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

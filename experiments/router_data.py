@@ -111,12 +111,13 @@ CHANGES: dict[str, Change] = {"test_blur": blurred, "test_dark": darkened, "test
 def picture_of(record: Record) -> Image.Image:
     """Upright at its likely aspect, the longer side SIDE_PX."""
     with Image.open(record.path) as opened:
-        picture = opened.convert("RGB")
+        picture: Image.Image = opened.convert("RGB")
     aspect = record.true_aspect or picture.width / picture.height
     if record.true_aspect is None and picture.width == picture.height:
         aspect = COMMON_ASPECT
     size = (SIDE_PX, round(SIDE_PX / aspect)) if aspect >= 1 else (round(SIDE_PX * aspect), SIDE_PX)
-    return picture.resize(size, Image.Resampling.BICUBIC)
+    resized: Image.Image = picture.resize(size, Image.Resampling.BICUBIC)
+    return resized
 
 
 def boxes_of(record: Record, picture: Image.Image) -> list[list[Any]]:

@@ -26,25 +26,29 @@ class Conformal:
 
     name = "conformal"
 
-    def __init__(self, model: Model, risk: float, confidence: float) -> None:
-        """`risk` is the share of scenes wrongly left that is kept with probability `confidence`."""
+    def __init__(
+        self, model: Model, risk: float, confidence: float, told: int = MAX_GROUPS["normal"]
+    ) -> None:
+        """`risk` is the share of scenes wrongly left that is kept with probability `confidence`;
+        `told` is how many kinds of obstacle the template names."""
         self._model = model
+        self._told = told
         self.threshold = calibrated(model.calibration, risk, confidence)
 
     def decide(self, glance: Glance) -> Decision:
         """Raises ValueError where the glance's scene or picture is not set."""
         score, reasons = judged(glance, self._model)
-        if hidden := unnamed_hazards(glance):
+        if hidden := unnamed_hazards(glance, self._told):
             reason = f"the template would not name the {hidden[0]}"
             return Decision("full", score, self.threshold, (reason, *reasons))
         return decide(score, self.threshold, reasons)
 
 
-def unnamed_hazards(glance: Glance) -> list[str]:
-    """Labels of detected hazards beyond the kinds that the template names, nearest first."""
+def unnamed_hazards(glance: Glance, told: int) -> list[str]:
+    """Labels of detected hazards beyond the `told` nearest kinds, nearest first."""
     nearest = sorted(glance.obstacles, key=lambda item: item.distance_m)
     kinds = list(dict.fromkeys(item.label for item in nearest))
-    return [label for label in kinds[MAX_GROUPS:] if kind_of(label).hazard >= HURTS]
+    return [label for label in kinds[told:] if kind_of(label).hazard >= HURTS]
 
 
 def calibrated(calibration: Calibration, risk: float, confidence: float) -> float:

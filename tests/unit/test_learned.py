@@ -220,7 +220,7 @@ def test_a_hazard_that_the_template_would_not_name_is_never_left_to_it() -> None
     decision = router.decide(glance(*near, book, car))
     assert decision.tier == "full"
     assert "car" in decision.reasons[0]
-    assert unnamed_hazards(glance(*near[:2], car)) == []
+    assert unnamed_hazards(glance(*near[:2], car), 3) == []
 
 
 @given(st.lists(shares, min_size=1, max_size=300), shares, st.floats(0.01, 1.0), shares)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from engine.captions import Mention, Vocabulary, cider_d
 from engine.errors import MissingPart
+from engine.language import TEMPLATES
 from engine.scoring import Scorer
 from engine.types import Beat, Box, Decision, Description, Request, Side, Tier, Truth
-from engine.wording import TEMPLATES
 from tests.glances import make_glance, make_obstacle, make_scene
 
 LABELS = ("person", "car", "dog", "bus", "tv")

@@ -8,6 +8,7 @@ import pytest
 
 from engine.clock import VirtualClock
 from engine.errors import DescriberFailed
+from engine.ground import Grounder
 from engine.locate import Locator
 from engine.playback import NOT_ENGLISH
 from engine.ports import Describer
@@ -48,7 +49,10 @@ class Fakes:
         return make_scene()
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
         self.clock.sleep(0.060)
         if on_first_token is not None:
@@ -80,6 +84,7 @@ def tiers(fakes: Fakes, describer: Describer | None, related: bool = False) -> T
     return Tiers(
         detector=fakes, scenes=fakes, describer=describer, locator=Locator(), words=Words(),
         router=Count(0.5), voice=fakes, wall=fakes.clock, related=related,
+        grounder=Grounder(("person",), how="hedge"),
     )  # fmt: skip
 
 
