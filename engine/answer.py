@@ -104,7 +104,7 @@ class Answerer:
         `request.asked_s` is on the host's clock. Never raises for a model's failure: the answer does
         without it, and a health record says why.
         """
-        marks = [Mark("asked", request.asked_s), Mark("capture", self._wall.now())]
+        marks = [*request.marks, Mark("capture", self._wall.now())]
         now = UnderWay(request, glance, Moments(overtaken, alarmed), self._detail, marks)
         now.decision = replace(now.decision, reasons=(f"asked: {request.wish}",))
         if request.wish == "where":

@@ -26,12 +26,15 @@ from engine.types import Drop, Health, Heard, Kind, Samples, Utterance
 BLOCK_S = 0.02
 GAP_S = 0.75  # of silence after an alert, as in Soundscape between callouts
 AS_GOOD_AS_SAID_S = 0.15  # the breath after a clause, and its last consonant
+VOLUME_STEP_DB = 3.0  # a step that is plainly heard
+SOFTEST_DB, LOUDEST_DB = -15.0, 9.0  # alerts must stay audible, and the limiter must not pump
 IDLE_BLOCKS = 500  # silence written at once, so that memory stays bounded
 
 
 class Audio:
-    """The queue and the mixer. `say`, `stop` and `supersede_answers` may be called from any thread;
-    `render`, `rest` and `handed` from the one that owns the sink, which also makes all callbacks.
+    """The queue and the mixer. `say`, `stop`, `supersede_answers` and `change_volume` may be called
+    from any thread; `render`, `rest` and `handed` from the one that owns the sink, which also makes
+    all callbacks.
 
     `Turns` says who is next; what is late when its turn could come is dropped as stale. An
     utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
@@ -64,6 +67,7 @@ class Audio:
         self._expecting_until_s = -math.inf
         self._free_s = -math.inf  # when the last words ended
         self._alarms = 0
+        self._volume_db = 0.0
 
     @property
     def block_s(self) -> float:
@@ -110,6 +114,16 @@ class Audio:
     def supersede_answers(self) -> None:
         """A newer request has come: answers that wait are dropped, the one being said is cut."""
         self._silence(lambda u: u.kind == "answer", "superseded")
+
+    def change_volume(self, steps: int) -> bool:
+        """Make everything louder (quieter where negative) by VOLUME_STEP_DB each; return whether
+        there was room for it between SOFTEST_DB and LOUDEST_DB."""
+        with self._lock:
+            before_db = self._volume_db
+            wanted_db = before_db + steps * VOLUME_STEP_DB
+            self._volume_db = min(LOUDEST_DB, max(SOFTEST_DB, wanted_db))
+            self._mixer.volume = 10 ** (self._volume_db / 20)
+            return self._volume_db != before_db
 
     def render(self, now_s: float) -> Samples:
         """The next block, stereo (block_samples, 2), peak -1 dBFS at most.

@@ -14,7 +14,7 @@ from engine.batch import Batch
 from engine.camera import Mount
 from engine.clock import VirtualClock
 from engine.config import Config, SourceConfig
-from engine.errors import MissingPart
+from engine.devices.media_keys import MediaKeys, find_media_keys
 from engine.ground import Grounder
 from engine.locate import Locator
 from engine.loops import Live
@@ -37,15 +37,11 @@ from engine.reading import Reading
 from engine.scoring import Scorer
 from engine.scribe import Scribe
 from engine.trace import Trace
-from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Glance, Health, ModelCard, StreamCount, Unsupported
+from engine.triggers import Every, Interval, Once, OnDemand, Trigger
+from engine.types import Detail, Glance, Health, ModelCard, StreamCount, Unsupported
 from engine.view import BackgroundView, NoView
 from engine.wording import MAX_GROUPS, Words
 
-# Settings that the contract names and that a later version serves, with what to use until then.
-NOT_YET = {
-    "trigger=wake": "use trigger=keyboard or trigger=interval",
-}
 UNRELATED = ("image", "folder", "dataset")  # sources whose pictures do not follow from one another
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
 READER_LOADS_AFTER_S = 6.0  # by then the first alerts are out, and often the first answer
@@ -64,17 +60,6 @@ class Models:
         """Tier → what serves it."""
         cards = {"detector": self.detector.card, "scenes": self.scenes.card}
         return cards if self.describer is None else cards | {"describer": self.describer.card}
-
-
-def refuse_what_is_not_here(config: Config) -> None:
-    """Raise MissingPart for a setting that this version knows by name only."""
-    asked = [
-        f"source={config.source.name}",
-        f"trigger={config.trigger.name}",
-    ]
-    for setting in asked:
-        if setting in NOT_YET:
-            raise MissingPart(f"{setting}: this version does not have it yet; {NOT_YET[setting]}")
 
 
 def resolved(config: Config) -> Config:
@@ -156,14 +141,19 @@ def _glasses(settings: SourceConfig) -> Source:
     return LiveGlasses(link, settings.side_cameras, settings.undistort, time.monotonic, time.sleep)
 
 
-def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, bool]:
-    """What asks at a source of this kind, and whether the keyboard is listened to."""
+def build_trigger(
+    config: Config, source: str, live: bool, hears: bool = False
+) -> tuple[Trigger, bool]:
+    """What asks at a source of this kind, and whether the keyboard is listened to; `hears`: there is
+    an ear."""
     settings = config.trigger
     name = settings.name
     at_s = settings.at_s
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if name == "auto":
-        if live:
+        if hears:
+            name = "wake"
+        elif live:
             name = "keyboard" if terminal else "interval"
         else:
             kinds = {"sample": "once", "image": "once", "folder": "every", "dataset": "every"}
@@ -174,9 +164,15 @@ def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, boo
         "once": lambda: Once(at_s),
         "interval": lambda: Interval(settings.interval_s),
         "every": Every,
-        "keyboard": ByHand,
+        "keyboard": lambda: OnDemand("keyboard"),
+        "wake": lambda: OnDemand("wake"),
     }
     return triggers[name](), name == "keyboard" or (terminal and config.source.realtime)
+
+
+def build_media_keys(config: Config, report: Callable[[Health], None]) -> MediaKeys | None:
+    """A headset's buttons, where they are asked for. Raises MissingPart."""
+    return MediaKeys(find_media_keys(), report) if config.trigger.media_keys else None
 
 
 def build_router(config: Config) -> Router:
@@ -206,7 +202,10 @@ def _router(config: Config, name: str) -> Router:
         return Learned(settings.threshold, read_model())
     if name == "conformal":
         return Conformal(
-            read_model(), settings.risk, settings.confidence, MAX_GROUPS[config.answer.detail]
+            read_model(),
+            settings.risk,
+            settings.confidence,
+            MAX_GROUPS[cast(Detail, config.answer.detail)],
         )
     if name == "random":
         return Random(settings.threshold, settings.seed)

@@ -63,10 +63,23 @@ class SourceConfig:
 
 
 @dataclass
+class WakeConfig:
+    engine: str = choice("auto", "microwakeword", "porcupine")
+    phrase: str | None = None  # null is the engine's own
+    sensitivity: float = number(0.5, 0.1, 1.0)  # more hears more, and more that was not meant
+    keyword_path: str | None = None  # Porcupine: a .ppn file
+    path: str | None = None  # a recording to hear instead of the microphone
+    refractory_s: float = number(1.5, 0.2, 30.0)  # after a wake, the next is not taken
+    command_s: float = number(4.0, 0.0, 30.0)  # after a wake, commands are heard; 0 is none
+
+
+@dataclass
 class TriggerConfig:
     name: str = choice("auto", "once", "interval", "every", "keyboard", "wake")
     interval_s: float = number(5.0, 0.2, 3600.0)
     at_s: float = number(0.0, 0.0, 3600.0)  # `once`: seconds after the first frame
+    media_keys: bool = False  # a headset's buttons ask too
+    wake: WakeConfig = field(default_factory=WakeConfig)
 
 
 @dataclass
@@ -196,6 +209,10 @@ def check(config: Config) -> Config:
         raise ConfigError(
             f"router.average_ms: expected null or router.quick_ms to router.full_ms "
             f"({config.router.quick_ms:g} to {config.router.full_ms:g}), got {average_ms:g}"
+        )
+    if config.trigger.name == "wake" and not config.source.realtime:
+        raise ConfigError(
+            "trigger: wake needs source.realtime=true, got false; use trigger=every or trigger=interval"
         )
     needs_path = ("image", "folder", "video", "vrs", "dataset", "recorded")
     if config.source.name in needs_path and not config.source.path:

@@ -65,7 +65,6 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
 
 
 def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> Work:
-    build.refuse_what_is_not_here(config)
     language = config.language
     words = Words(
         language, cast(Units, config.units), cast(Directions, config.directions), config.step_m

@@ -16,9 +16,11 @@ from engine.types import (
     Frame,
     Glance,
     ModelCard,
+    Pcm,
     Samples,
     SceneClass,
     Shown,
+    Sound,
     StreamCount,
     TextLine,
     Truth,
@@ -155,6 +157,61 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class AudioSource(Protocol):
+    """Where the ear listens: a microphone, a recording, glasses. Always mono at HEARING_HZ, and no
+    sample is left out without being counted."""
+
+    name: str
+    overruns: int  # how often the device lost samples
+
+    def read(self, timeout_s: float) -> Sound | None:
+        """The next samples, as many as there are; None when none came in time, or at the end.
+        Raises SourceLost when the device is gone."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more will come."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class WakeEngine(Protocol):
+    """Listens for one phrase."""
+
+    name: str
+    phrase: str
+    frame_samples: int  # exactly so many a call
+    delay_s: float  # how long after the phrase's end it fires, typically
+
+    @property
+    def stirring(self) -> bool:
+        """Whether the phrase may be about to be heard; False where an engine gives no hint."""
+        ...
+
+    def hear(self, frame: Pcm) -> bool:
+        """Whether the phrase is heard: true once, or for some frames from its end on; `frame` is
+        (frame_samples,)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Recogniser(Protocol):
+    """Understands the commands of one grammar."""
+
+    frame_samples: int  # exactly so many a call
+
+    def begin(self) -> None:
+        """Forget what was heard, and listen anew."""
+        ...
+
+    def hear(self, frame: Pcm) -> str | None:
+        """None while somebody may still be speaking; then the phrase, "" where it was no command."""
+        ...
 
 
 class View(Protocol):

@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.commands import SHOWN
 from engine.types import Description, Health, ModelCard, Utterance
 
 BUDGET_MS = {"quick": 420.0, "full": 752.0}  # from asking to the first sound, the seed's RTX 2060
@@ -84,7 +85,7 @@ class Screen:
         if view:
             grid.add_row("view", escape(view))
         if keys:
-            grid.add_row("keys", "Enter describe · r repeat · s stop speaking · q quit")
+            grid.add_row("keys", SHOWN)
         self.line("")
         with self._lock:
             self.console.print(Panel(grid, title=f"Scene Aria {version}", expand=False))

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from engine import __version__, build
+from engine import __version__, build, build_ear
 from engine.alerts import Warner
 from engine.answer import STATUS_PRIORITY, Answerer
 from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
+from engine.commands import grammar
 from engine.config import Config, check
+from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
+from engine.foresight import Foresight
 from engine.locate import Locator
 from engine.offline import offline
 from engine.parts import Parts, Work
@@ -89,7 +92,6 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
 
     Raises SetupError before any model loads for what cannot be used.
     """
-    build.refuse_what_is_not_here(config)
     with ExitStack() as stack:
         wall = MonotonicClock()
         timeline: Clock = wall if config.source.realtime else VirtualClock()
@@ -110,7 +112,11 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         stack.callback(voice.close)
         sink, speech = build.build_sink(config, folder, voice.sample_rate_hz)
         stack.callback(sink.close)
-        trigger, keys = build.build_trigger(config, kind, source.live)
+        listening = build_ear.build_listening(config, source.live, wall)
+        if listening is not None:
+            stack.callback(listening.close)
+        trigger, keys = build.build_trigger(config, kind, source.live, listening is not None)
+        media_keys = build.build_media_keys(config, witness.report)
 
         next_id = itertools.count(1).__next__
         screen.loading()
@@ -132,6 +138,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_heard=witness.heard,
             on_health=witness.report,
         )
+        models.scenes = Foresight(models.scenes)
         mount = build.build_mount(config)
         scribe = build.build_scribe(config, models, wall)
         if scribe is not None:
@@ -171,8 +178,16 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             view=view,
             fed_until_s=meanwhile.fed_until_s,
             around=build.build_around(config, source, mount),
+            grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
+            media_keys=media_keys,
+            scenes=models.scenes,
         )
-        _introduce(config, parts, models.cards(), kind, speech, viewing)
+        if listening is not None:
+            guard = EchoGuard(audio.sample_rate_hz)
+            parts.sink = Overheard(sink, guard, wall)
+            parts.ear = build_ear.build_ear(config, parts, listening, guard)
+        asks = build_ear.introduce(config, listening, trigger.name)
+        _introduce(config, parts, models.cards(), kind, speech, asks, viewing)
         for fate in meanwhile.fates:
             witness.heard(fate)
         if config.source.realtime:
@@ -269,6 +284,7 @@ def _introduce(
     cards: dict[str, ModelCard],
     kind: str,
     speech: str,
+    asks: str,
     viewing: str,
 ) -> None:
     """The log's first record and the first screen."""
@@ -279,7 +295,7 @@ def _introduce(
         router=f"{parts.answerer.router.name}, threshold {config.router.threshold:g}",
         source=kind + (f" {config.source.path}" if config.source.path else ""),
         speech=f"{speech}, {config.speech.rate_wpm} words a minute, {config.language}",
-        trigger=parts.trigger.name,
+        trigger=asks,
         models=cards,
         folder=parts.trace.folder,
         keys=parts.listen_to_keys,

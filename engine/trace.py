@@ -23,6 +23,7 @@ from engine.types import (
     Description,
     Health,
     Heard,
+    Hearing,
     Mark,
     ModelCard,
     Obstacle,
@@ -115,6 +116,7 @@ class Trace:
         self._heard_first: dict[int, float] = {}  # request id → host time of its first sample
         self._silent: set[int] = set()  # requests whose speech was dropped before it began
         self._tiers: list[str] = []
+        self._hearing: Hearing | None = None
         self._counts = {"spoken": 0, "dropped": 0}
         self._closed: dict[str, Any] | None = None
         self._seen = self._processed = self._errors = 0
@@ -224,6 +226,11 @@ class Trace:
                     "resumes": said.resumes,
                 },
             )
+
+    def hearing(self, hearing: Hearing) -> None:
+        """What the ear has met."""
+        with self._lock:
+            self._hearing = hearing
 
     def health(self, health: Health) -> None:
         """Something went wrong; the session goes on or ends, but the log says what happened."""
@@ -341,7 +348,7 @@ class Trace:
             "peak_memory_mb": peak_memory_mb(),
             "peak_gpu_memory_mb": peak_gpu_memory_mb,
             "errors": self._errors,
-        }
+        } | ({} if self._hearing is None else {"hearing": asdict(self._hearing)})
 
 
 def peak_memory_mb() -> float:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (height, width, 3), RGB, upright, read-only
 Samples = NDArray[np.float32]  # (n,) mono or (n, 2) stereo, full scale is 1.0
+Pcm = NDArray[np.int16]  # (n,) mono at HEARING_HZ, as wake engines and recognisers take it
+
+HEARING_HZ = 16000  # what every wake engine and recogniser here wants
 
 Tier = Literal["quick", "full"]
 Side = Literal["left", "ahead", "right"]
@@ -232,13 +235,59 @@ Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked 
 @dataclass(frozen=True, slots=True)
 class Request:
     """The wearer asked. `asked_s` is the end of the wake phrase, the key press or the timer's tick;
-    `target` is the label that a `where` looks for."""
+    `heard_s` is when the ear had understood it, where it was spoken; `target` is the label that a
+    `where` looks for."""
 
     id: int
     trigger: str
     asked_s: float
     wish: Wish = "describe"
     target: str | None = None
+    heard_s: float | None = None
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The trace's first marks: what is spoken is only known after the ear's own delay."""
+        if self.heard_s is None:
+            return (Mark("asked", self.asked_s),)
+        return (Mark("spoken", self.asked_s), Mark("asked", self.heard_s))
+
+
+Control = Literal["repeat", "stop", "quieter", "louder", "quit"]  # what the loops do themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the wearer wants, spoken or by key; `target` as in `Request`."""
+
+    name: Wish | Control
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """What a microphone heard: `pcm` (n,), whose last sample was taken at `time_s`."""
+
+    pcm: Pcm
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What the ear met in a session, for its summary.
+
+    `late` counts the blocks that were dealt with long after they were taken, `overruns` the times
+    that the device lost samples; `own_voice` and `refractory` the wakes that were not taken.
+    """
+
+    heard_s: float = 0.0
+    wakes: int = 0
+    own_voice: int = 0
+    refractory: int = 0
+    commands: int = 0
+    not_understood: int = 0
+    late: int = 0
+    overruns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,12 @@ StatusKey = Literal[
     "wake_failed",
     "stopped",
     "nothing_to_repeat",
+    "louder",
+    "quieter",
+    "loudest",
+    "quietest",
+    "find_what",
+    "unknown_thing",
     "failed",
     "goodbye",
 ]
