@@ -20,11 +20,11 @@ from engine.errors import SpeechFailed
 from engine.hrtf import centre, spatialise
 from engine.mixer import Event, Mixer, Playing
 from engine.ports import Clock, Sink, Voice
-from engine.turns import Turns
+from engine.turns import Turns, is_critical
 from engine.types import Drop, Health, Heard, Kind, Samples, Utterance
 
 BLOCK_S = 0.02
-GAP_S = 0.75  # between callouts, as in Soundscape
+GAP_S = 0.75  # of silence after an alert, as in Soundscape between callouts
 AS_GOOD_AS_SAID_S = 0.15  # the breath after a clause, and its last consonant
 VOLUME_STEP_DB = 3.0  # a step that is plainly heard
 SOFTEST_DB, LOUDEST_DB = -15.0, 9.0  # alerts must stay audible, and the limiter must not pump
@@ -39,7 +39,7 @@ class Audio:
     `Turns` says who is next; what is late when its turn could come is dropped as stale. An
     utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
     has started and is then cut counts as heard. What something critical cuts off, unless that was an
-    alert, is said again from its beginning, under a number of its own from `next_id`; an answer
+    alert or `yields`, is said again from its beginning, under a number of its own from `next_id`; an answer
     comes clause by clause, so that this is the last clause's beginning.
     """
 
@@ -63,9 +63,10 @@ class Audio:
         self._turns = Turns()
         self._mixer = Mixer(self.sample_rate_hz, self.block_samples)
         self._reports: list[Callable[[float], None]] = []
-        self._gap = 0  # samples until the next callout may begin
+        self._gap = 0  # samples until an alert or status may begin
         self._expecting_until_s = -math.inf
         self._free_s = -math.inf  # when the last words ended
+        self._alarms = 0
         self._volume_db = 0.0
 
     @property
@@ -85,10 +86,20 @@ class Audio:
         with self._lock:
             return self._is_idle()
 
+    @property
+    def alarms(self) -> int:
+        """How many critical utterances have been queued so far."""
+        with self._lock:
+            return self._alarms
+
     def say(self, utterance: Utterance) -> None:
-        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`)."""
+        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`), and to
+        a critical one all that `yields`."""
         with self._lock:
             self._drop(self._turns.add(utterance), "superseded")
+            if is_critical(utterance):
+                self._alarms += 1
+                self._drop(self._turns.take(lambda u: u.yields), "superseded")
 
     def expect_answer(self, until_s: float) -> None:
         """The wearer has asked: callouts that are not critical wait for the answer, which names
@@ -166,11 +177,13 @@ class Audio:
 
     def _interrupt(self, speaking: Playing, now_s: float) -> None:
         """Make way for something critical, and queue what it cuts off again; but not an alert, which
-        is about a moment that has passed."""
+        is about a moment that has passed, nor what yields."""
         speaking.cut = "interrupted"
         said = speaking.utterance
         least = AS_GOOD_AS_SAID_S * self.sample_rate_hz
-        if said.kind != "alert" and (speaking.left is None or speaking.left > least):
+        if not (said.kind == "alert" or said.yields) and (
+            speaking.left is None or speaking.left > least
+        ):
             self._turns.put_back(replace(said, id=self._next_id(), queued_s=now_s, resumes=said.id))
 
     def _begin(self, utterance: Utterance) -> Playing:
@@ -219,7 +232,7 @@ class Audio:
         block, events = self._mixer.block()
         for event in events:
             said = event.playing.utterance
-            if event.what == "ended" and said.text and said.kind != "answer":
+            if event.what == "ended" and said.text and said.kind == "alert":
                 self._gap = round(GAP_S * self.sample_rate_hz) - (len(block) - event.at)
             self._reports.append(partial(self._report, event))
         return block
@@ -266,13 +279,16 @@ def drain(audio: Audio, sink: Sink, clock: Clock) -> None:
         clock.sleep(audio.block_s)
 
 
-def speak(audio: Audio, sink: Sink, clock: Clock, stop: threading.Event) -> None:
+def speak(
+    audio: Audio, sink: Sink, clock: Clock, stop: threading.Event, since_s: float | None = None
+) -> float:
     """Live: feed the sink in real time until `stop`, then fall silent; what waits is cancelled.
 
     A paced sink sets the pace; for any other, and from when a device is lost, the clock does, and a
-    late loop catches up. A sink that fails is reported and speech goes on without it.
+    late loop catches up. A sink that fails is reported and speech goes on without it. Returns until
+    when the sink is fed, which is the next call's `since_s`; None is now.
     """
-    due_s = clock.now()
+    due_s = clock.now() if since_s is None else since_s
     while not stop.is_set():
         now_s = clock.now()
         if sink.paced:
@@ -284,6 +300,7 @@ def speak(audio: Audio, sink: Sink, clock: Clock, stop: threading.Event) -> None
         due_s += audio.block_s
     audio.stop()
     _step(audio, sink, clock)
+    return due_s + audio.block_s
 
 
 def _step(audio: Audio, sink: Sink, clock: Clock) -> None:

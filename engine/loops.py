@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from engine.audio import speak
-from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, SourceSays, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.slot import Slot
@@ -45,6 +45,7 @@ class Live:
         self._last: Description | None = None
         self._failure: RunError | None = None
         self._seen = 0
+        self._source_told = False  # that it is lost, so that it is not said twice
         self._wearer = Wearer(
             parts,
             Loops(self.ask, self._repeat, self._hushed.set, self._stop.set, self._have_hunch),
@@ -154,6 +155,11 @@ class Live:
                 self._parts.report(Health("frame", str(error), "skipped it"))
                 self._parts.status("frame_skipped")
                 continue
+            except SourceSays as said:
+                self._parts.report(Health("glasses", said.detail, said.action))
+                self._parts.status(said.word, ALARM_PRIORITY)
+                self._source_told = said.word == "glasses_lost"
+                continue
             if frame is None or source.live:
                 return frame
             if self._seen == 0:
@@ -175,7 +181,7 @@ class Live:
             if frame is None:
                 if self._frames.closed:
                     break
-                if parts.source.live and not stalled:
+                if parts.source.live and not stalled and not self._source_told:
                     stalled = True
                     parts.report(Health("camera", f"no frame for {STALLED_S:g} s", "said so"))
                     parts.status("camera_lost", ALARM_PRIORITY)
@@ -183,10 +189,11 @@ class Live:
             if stalled:
                 stalled = False
                 parts.status("camera_back")
-            glance = look(parts.detector, parts.locator, frame, parts.wall)
+            glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
             now_s = parts.timeline.now()
             parts.warn(glance, now_s)
-            parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
+            seen = (*glance.obstacles, *glance.aside)
+            parts.trace.frame(frame.seq, seen, stages_ms(glance.marks))
             self._glances.put(glance)
             parts.view.show(glance, frame.time_s)
             first_s = frame.time_s if first_s is None else first_s
@@ -212,7 +219,10 @@ class Live:
             if glance is not None:
                 self._parts.audio.supersede_answers()
                 description = self._parts.answerer.answer(
-                    request, glance, partial(self._overtaken, asked)
+                    request,
+                    glance,
+                    partial(self._overtaken, asked),
+                    partial(self._alarmed, self._parts.audio.alarms),
                 )
                 self._last = description
                 self._parts.trace.description(description)
@@ -224,6 +234,9 @@ class Live:
 
     def _overtaken(self, asked: int) -> bool:
         return self._hushed.is_set() or self._requests.version > asked
+
+    def _alarmed(self, before: int) -> bool:
+        return self._parts.audio.alarms > before
 
     def _have_hunch(self) -> None:
         self._hunch.set()
@@ -259,7 +272,7 @@ class Live:
 
     def _speak(self) -> None:
         parts = self._parts
-        speak(parts.audio, parts.sink, parts.timeline, self._hush)
+        speak(parts.audio, parts.sink, parts.timeline, self._hush, parts.fed_until_s)
 
     def _repeat(self) -> None:
         if self._last is None:

@@ -5,7 +5,10 @@ synchronises its device before it returns, so that latency marks are honest.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import (
     Decision,
@@ -18,6 +21,8 @@ from engine.types import (
     SceneClass,
     Shown,
     Sound,
+    StreamCount,
+    TextLine,
     Truth,
 )
 
@@ -44,6 +49,28 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A source that counts what its sensors' streams gave and lost."""
+
+    def counts(self) -> tuple[StreamCount, ...]: ...
+
+
+@runtime_checkable
+class LooksAside(Protocol):
+    """A source whose frames bring pictures of side cameras along, by these names."""
+
+    aside: tuple[str, ...]
+
+
+class Blocks(Protocol):
+    """A microphone, as a wake word wants it."""
+
+    def read(self) -> NDArray[np.int16] | None:
+        """The next block (512,) of 16 kHz mono, or None where there is none (yet)."""
+        ...
 
 
 class Detector(Protocol):
@@ -74,10 +101,28 @@ class Describer(Protocol):
     card: ModelCard
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
-        """Yield finished, speakable clauses as soon as each is complete, greedy. Closing the
-        iterator stops the generation. Raises DescriberFailed."""
+        """Yield finished, speakable clauses as soon as each is complete, greedy. `prompt` None is
+        the model's own. Closing the iterator stops the generation. Raises DescriberFailed,
+        OutOfMemory."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads the text in a frame."""
+
+    card: ModelCard
+
+    def read(self, frame: Frame) -> tuple[TextLine, ...]:
+        """All lines of text, in no order. Raises ReaderFailed, OutOfMemory."""
+        ...
+
+    def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
+        """Only what is large in the picture and near its middle, for a fraction of the time."""
         ...
 
 

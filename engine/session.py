@@ -5,28 +5,32 @@ that bad input never waits for weights. Chooses nothing: `engine.build` does.
 """
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from engine import __version__, build, build_ear
 from engine.alerts import Warner
-from engine.answer import Answerer, Scribe
-from engine.audio import Audio
+from engine.answer import STATUS_PRIORITY, Answerer
+from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
 from engine.commands import grammar
-from engine.config import Config
+from engine.config import Config, check
 from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
 from engine.foresight import Foresight
 from engine.locate import Locator
-from engine.parts import Parts
-from engine.ports import Clock, View, Voice
+from engine.offline import offline
+from engine.parts import Parts, Work
+from engine.ports import Clock, Router, Sink, View, Voice
+from engine.reading import Reading
 from engine.screen import Screen
+from engine.scribe import Scribe
 from engine.trace import Trace
-from engine.types import Directions, Health, Heard, Language, ModelCard, Units, Utterance
+from engine.types import Detail, Directions, Health, Heard, ModelCard, Units, Utterance
 from engine.view import NoView
 from engine.wording import Words
 
@@ -62,12 +66,32 @@ class Witness:
 
 
 @contextmanager
+def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
+    """What the settings ask for, opened: a session that is heard, a recording, or a replay."""
+    config = check(build.resolved(config))
+    if config.record is not None or config.source.name == "recorded":
+        with offline(config, folder, screen) as opened:
+            yield opened
+        return
+    with session(config, folder, screen) as parts:
+        scorer = build.build_scorer(config, parts)
+        loop = build.build_loop(config, parts, scorer)
+
+        def finish() -> dict[str, Any]:
+            parts.view.close()  # what it could not show is still a record of the session
+            quality = scorer.quality() if scorer else None
+            counts = build.stream_counts(parts.source)
+            return parts.trace.close(quality, build.peak_gpu_memory_mb(), counts)
+
+        yield Work(loop.run, finish)
+
+
+@contextmanager
 def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
     """Build everything, and close everything again: a multirun runs every job in one process.
 
     Raises SetupError before any model loads for what cannot be used.
     """
-    build.refuse_what_is_not_here(config)
     with ExitStack() as stack:
         wall = MonotonicClock()
         timeline: Clock = wall if config.source.realtime else VirtualClock()
@@ -76,6 +100,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         source = build.build_source(config, kind)
         stack.callback(source.close)
         build.check_models(config)
+        router = build.build_router(config)
         trace = Trace(folder, timeline, wall)
         stack.callback(trace.close)
         witness = Witness(trace, screen, timeline)
@@ -93,9 +118,15 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         trigger, keys = build.build_trigger(config, kind, source.live, listening is not None)
         media_keys = build.build_media_keys(config, witness.report)
 
-        screen.loading()
-        models = _load(config, voice, words)
         next_id = itertools.count(1).__next__
+        screen.loading()
+        starting = Utterance(
+            next_id(), "status", words.status("starting"), STATUS_PRIORITY, timeline.now()
+        )
+        trace.start()
+        with _said_meanwhile(starting, config, voice, sink, timeline, witness) as meanwhile:
+            prepare(voice.sample_rate_hz)
+            models = build.build_models(config)
         if config.obstacles.enabled:
             witness.warner = Warner(
                 words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s
@@ -108,16 +139,29 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_health=witness.report,
         )
         models.scenes = Foresight(models.scenes)
-        scribe = _scribe(config, models, wall)
+        mount = build.build_mount(config)
+        scribe = build.build_scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
+        reading = build.build_reading(config, wall)
+        stack.callback(reading.close)
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg, build.build_mount(config)),
+            locator=Locator(config.source.hfov_deg, mount),
             warner=witness.warner,
             answerer=_answerer(
-                config, models, scribe, words, audio, witness, next_id, timeline, wall
+                config,
+                models,
+                router,
+                scribe,
+                reading,
+                words,
+                audio,
+                witness,
+                next_id,
+                timeline,
+                wall,
             ),
             words=words,
             audio=audio,
@@ -132,9 +176,9 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             max_frames=config.source.max_frames,
             report=witness.report,
             view=view,
-            grammar=grammar(
-                cast(Language, config.language), build_ear.things(words, models.detector.labels)
-            ),
+            fed_until_s=meanwhile.fed_until_s,
+            around=build.build_around(config, source, mount),
+            grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
             media_keys=media_keys,
             scenes=models.scenes,
         )
@@ -144,38 +188,68 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             parts.ear = build_ear.build_ear(config, parts, listening, guard)
         asks = build_ear.introduce(config, listening, trigger.name)
         _introduce(config, parts, models.cards(), kind, speech, asks, viewing)
+        for fate in meanwhile.fates:
+            witness.heard(fate)
+        if config.source.realtime:
+            parts.status("ready")
         yield parts
 
 
 def _words(config: Config) -> Words:
     return Words(
-        cast(Language, config.language),
+        config.language,
         cast(Units, config.units),
         cast(Directions, config.directions),
+        config.step_m,
     )
 
 
-def _load(config: Config, voice: Voice, words: Words) -> build.Models:
-    """The models; earcons and the voice warm up beside them."""
-    prepare(voice.sample_rate_hz)
-    with ThreadPoolExecutor(1) as pool:
-        warm = pool.submit(voice.synthesise, words.status("ready"))
-        models = build.build_models(config)
-        warm.result()
-    return models
+@dataclass
+class Meanwhile:
+    """What was heard while models loaded, for a log that had not begun, and until when."""
+
+    fates: list[Heard] = field(default_factory=list)
+    fed_until_s: float | None = None
 
 
-def _scribe(config: Config, models: build.Models, wall: Clock) -> Scribe | None:
-    """FastVLM answers in English; a Spanish session is not given half a sentence of it."""
-    if models.describer is None or config.language != "en":
-        return None
-    return Scribe(models.describer, wall)
+@contextmanager
+def _said_meanwhile(
+    starting: Utterance, config: Config, voice: Voice, sink: Sink, clock: Clock, witness: Witness
+) -> Iterator[Meanwhile]:
+    """Loading takes seconds, and silence must have a reason: live, the wearer hears that the engine
+    starts as soon as there is a voice."""
+    meanwhile = Meanwhile()
+    if not config.source.realtime:
+        yield meanwhile
+        return
+    audio = Audio(
+        voice,
+        next_id=lambda: starting.id,
+        on_started=lambda utterance, time_s: None,
+        on_heard=meanwhile.fates.append,
+        on_health=witness.report,
+    )
+    audio.say(starting)
+    stop = threading.Event()
+
+    def speaking() -> None:
+        meanwhile.fed_until_s = speak(audio, sink, clock, stop)
+
+    thread = threading.Thread(target=speaking, name="starting", daemon=True)
+    thread.start()
+    try:
+        yield meanwhile
+    finally:
+        stop.set()
+        thread.join(timeout=3.0)
 
 
 def _answerer(
     config: Config,
     models: build.Models,
+    router: Router,
     scribe: Scribe | None,
+    reading: Reading,
     words: Words,
     audio: Audio,
     witness: Witness,
@@ -186,7 +260,7 @@ def _answerer(
     return Answerer(
         mode=config.mode,
         scenes=models.scenes,
-        router=build.build_router(config),
+        router=router,
         scribe=scribe,
         words=words,
         say=audio.say,
@@ -196,6 +270,11 @@ def _answerer(
         wall=wall,
         beats=config.answer.beats,
         deadline_s=config.answer.deadline_s if config.source.realtime else None,
+        detail=cast(Detail, config.answer.detail),
+        grounder=build.build_grounder(config, models),
+        reading=reading,
+        signs=config.answer.signs,
+        prompt=build.build_prompt(config, models, words),
     )
 
 

@@ -27,6 +27,7 @@ from engine.types import (
     Mark,
     ModelCard,
     Obstacle,
+    StreamCount,
     Utterance,
 )
 
@@ -36,6 +37,7 @@ STAGES = (
     "capture",
     "classify",
     "route",
+    "read",
     "template",
     "describer_first_token",
     "describer_total",
@@ -48,7 +50,7 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     """Milliseconds of each stage, None where it did not run.
 
     `end_to_end` is the sum of the stages on the way to the first sound: wake, capture, classify,
-    route, then the template or the describer's first token (whichever was heard first), then
+    route or read, then the template or the describer's first token (whichever was heard first), then
     `speech_first_audio`, which counts from the moment the first words existed. `describer_total`
     runs beside them and is no part of the sum.
     """
@@ -63,7 +65,9 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     span("capture", "asked", "capture")
     span("classify", "capture", "classify")
     span("route", "classify", "route")
-    span("template", "route", "template")
+    span("read", "capture", "read")
+    words_from = next((stage for stage in ("read", "route") if stage in at), "capture")
+    span("template", words_from, "template")
     span("describer_first_token", "route", "describer_first_token")
     span("describer_total", "route", "describer_total")
     words_s = at.get("template", at.get("describer_first_token"))
@@ -130,6 +134,10 @@ class Trace:
                 f"({error.strerror}); choose another with hydra.run.dir=DIR"
             ) from error
 
+    def start(self) -> None:
+        """Times count from now: the sound begins."""
+        self._start_s = self._timeline.now()
+
     def elapsed_s(self) -> float:
         """Seconds since the session began, on its timeline."""
         return self.since(self._timeline.now())
@@ -143,8 +151,7 @@ class Trace:
     def session(
         self, version: str, mode: str, language: str, source: str, models: dict[str, ModelCard]
     ) -> None:
-        """The first record: what runs, with which models. Times count from here."""
-        self._start_s = self._timeline.now()
+        """The first record: what runs, with which models."""
         cards = {tier: asdict(card) for tier, card in models.items()}
         self._write(
             "session",
@@ -232,10 +239,13 @@ class Trace:
             self._write("health", asdict(health))
 
     def close(
-        self, quality: dict[str, Any] | None = None, peak_gpu_memory_mb: float | None = None
+        self,
+        quality: dict[str, Any] | None = None,
+        peak_gpu_memory_mb: float | None = None,
+        streams: tuple[StreamCount, ...] = (),
     ) -> dict[str, Any]:
         """Write what still waits, the summary as the last line, and the same in `summary.json`;
-        return it.
+        return it. `streams` are the counts of a source's sensors, where it has them.
         A second call returns the same summary."""
         with self._lock:
             if self._closed is not None:
@@ -247,6 +257,8 @@ class Trace:
             summary = self._closed = head | self._summary(peak_gpu_memory_mb)
             if quality is not None:
                 summary["quality"] = quality
+            if streams:
+                summary["streams"] = {item.name: _stream(item) for item in streams}
             self._write("summary", summary)
             if self._file is not None:
                 self._file.close()
@@ -294,6 +306,7 @@ class Trace:
                 "id": description.request.id,
                 "frame": description.frame_seq,
                 "trigger": description.request.trigger,
+                "wish": description.request.wish,
                 "mode": description.mode,
                 "tier": description.tier,
                 "route": {
@@ -345,6 +358,11 @@ def peak_memory_mb() -> float:
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
 
 
+def _stream(count: StreamCount) -> dict[str, Any]:
+    latency_ms = spread(list(count.latency_ms)) if count.latency_ms else None
+    return {"received": count.received, "dropped": count.dropped, "latency_ms": latency_ms}
+
+
 def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
     box = item.box
     return {
@@ -360,4 +378,4 @@ def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
         "ttc_s": None if item.ttc_s is None else round(item.ttc_s, 2),
         "ttc_sigma_s": None if item.ttc_sigma_s is None else round(item.ttc_sigma_s, 2),
         "priority": round(item.priority, 2),
-    }
+    } | ({"camera": item.camera} if item.camera else {})
