@@ -73,6 +73,15 @@ class Blocks(Protocol):
         ...
 
 
+@runtime_checkable
+class Hears(Protocol):
+    """A source that hears as well as sees: glasses, live or recorded."""
+
+    def microphone(self) -> Blocks | None:
+        """Its microphone; None where no sound was recorded."""
+        ...
+
+
 class Detector(Protocol):
     """Finds and tracks objects."""
 
