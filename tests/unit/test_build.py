@@ -12,12 +12,17 @@ from engine.build_ear import build_listening, introduce, things
 from engine.clock import VirtualClock
 from engine.config import Config, check
 from engine.devices import porcupine
+from engine.devices.sample import SampleSource
 from engine.errors import ConfigError, InputError, MissingPart
 from engine.wording import Words
 from experiments.spoken import write_wav
 from models.describer import check_image_size
 from models.packs import find_pack, write_manifest
 from tests import media
+
+
+class Seeing(SampleSource):
+    live = True
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +90,7 @@ def wake(tmp_path: Path, **settings: object) -> Config:
 
 def test_the_wake_word_is_micro_wake_words_by_default(tmp_path: Path) -> None:
     config = wake(tmp_path)
-    listening = build_listening(config, False, VirtualClock())
+    listening = build_listening(config, SampleSource(), VirtualClock())
     assert listening is not None
     assert (listening.wake.name, listening.wake.phrase) == ("microwakeword", "okay nabu")
     assert "spoken commands" in introduce(config, listening, "wake")
@@ -114,7 +119,7 @@ def test_what_cannot_be_heard_is_refused(
 ) -> None:
     monkeypatch.delenv(porcupine.KEY, raising=False)
     with pytest.raises(error, match=said):
-        build_listening(wake(tmp_path, **settings), False, VirtualClock())
+        build_listening(wake(tmp_path, **settings), SampleSource(), VirtualClock())
 
 
 def test_with_a_key_words_that_only_porcupine_has_go_to_it(
@@ -122,8 +127,8 @@ def test_with_a_key_words_that_only_porcupine_has_go_to_it(
 ) -> None:
     monkeypatch.setenv(porcupine.KEY, "not-a-key")
     with pytest.raises(MissingPart, match="expected Porcupine to start"):
-        build_listening(wake(tmp_path, phrase="computer"), False, VirtualClock())
-    listening = build_listening(wake(tmp_path, phrase="alexa"), False, VirtualClock())
+        build_listening(wake(tmp_path, phrase="computer"), SampleSource(), VirtualClock())
+    listening = build_listening(wake(tmp_path, phrase="alexa"), SampleSource(), VirtualClock())
     assert listening is not None
     assert listening.wake.name == "microwakeword"
 
@@ -132,7 +137,7 @@ def test_auto_listens_at_a_live_camera_where_a_microphone_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)  # none is here
-    assert build_listening(Config(), True, VirtualClock()) is None
+    assert build_listening(Config(), Seeing(), VirtualClock()) is None
     trigger, _ = build.build_trigger(Config(), "webcam", live=True, hears=True)
     assert trigger.name == "wake"
 
