@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.alerts import Warner
-from engine.answer import STATUS_PRIORITY, Answerer
+from engine.answer import Answerer
 from engine.audio import Audio
 from engine.locate import Locator
+from engine.mouth import STATUS_PRIORITY
 from engine.ports import Clock, Detector, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble
