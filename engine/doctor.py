@@ -50,7 +50,7 @@ def examine() -> list[Finding]:
 
 
 def _libraries() -> Finding:
-    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino")
+    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino", "rapidocr")
     found, missing = [], []
     for name in names:
         try:
