@@ -9,6 +9,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Literal
 
 from rich.console import Console
@@ -49,7 +50,7 @@ def examine() -> list[Finding]:
 
 
 def _libraries() -> Finding:
-    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino")
+    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino", "rapidocr")
     found, missing = [], []
     for name in names:
         try:

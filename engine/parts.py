@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.alerts import Warner
-from engine.answer import STATUS_PRIORITY, Answerer
+from engine.answer import Answerer
 from engine.around import Around
 from engine.audio import Audio
 from engine.commands import Grammar, grammar
 from engine.devices.media_keys import MediaKeys
 from engine.ear import Ear
 from engine.locate import Locator
+from engine.mouth import STATUS_PRIORITY
 from engine.ports import Clock, Detector, SceneClassifier, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from engine import __version__, build, build_ear
 from engine.alerts import Warner
-from engine.answer import STATUS_PRIORITY, Answerer
+from engine.answer import Answerer
 from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
 from engine.commands import grammar
@@ -23,6 +23,7 @@ from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
 from engine.foresight import Foresight
 from engine.locate import Locator
+from engine.mouth import STATUS_PRIORITY
 from engine.offline import offline
 from engine.parts import Parts, Work
 from engine.ports import Clock, Router, Sink, View, Voice
