@@ -24,7 +24,7 @@ from engine.turns import Turns
 from engine.types import Drop, Health, Heard, Kind, Samples, Utterance
 
 BLOCK_S = 0.02
-GAP_S = 0.75  # between callouts, as in Soundscape
+GAP_S = 0.75  # of silence after an alert, as in Soundscape between callouts
 AS_GOOD_AS_SAID_S = 0.15  # the breath after a clause, and its last consonant
 IDLE_BLOCKS = 500  # silence written at once, so that memory stays bounded
 
@@ -60,7 +60,7 @@ class Audio:
         self._turns = Turns()
         self._mixer = Mixer(self.sample_rate_hz, self.block_samples)
         self._reports: list[Callable[[float], None]] = []
-        self._gap = 0  # samples until the next callout may begin
+        self._gap = 0  # samples until an alert or status may begin
         self._expecting_until_s = -math.inf
         self._free_s = -math.inf  # when the last words ended
 
@@ -205,7 +205,7 @@ class Audio:
         block, events = self._mixer.block()
         for event in events:
             said = event.playing.utterance
-            if event.what == "ended" and said.text and said.kind != "answer":
+            if event.what == "ended" and said.text and said.kind == "alert":
                 self._gap = round(GAP_S * self.sample_rate_hz) - (len(block) - event.at)
             self._reports.append(partial(self._report, event))
         return block
@@ -252,13 +252,16 @@ def drain(audio: Audio, sink: Sink, clock: Clock) -> None:
         clock.sleep(audio.block_s)
 
 
-def speak(audio: Audio, sink: Sink, clock: Clock, stop: threading.Event) -> None:
+def speak(
+    audio: Audio, sink: Sink, clock: Clock, stop: threading.Event, since_s: float | None = None
+) -> float:
     """Live: feed the sink in real time until `stop`, then fall silent; what waits is cancelled.
 
     A paced sink sets the pace; for any other, and from when a device is lost, the clock does, and a
-    late loop catches up. A sink that fails is reported and speech goes on without it.
+    late loop catches up. A sink that fails is reported and speech goes on without it. Returns until
+    when the sink is fed, which is the next call's `since_s`; None is now.
     """
-    due_s = clock.now()
+    due_s = clock.now() if since_s is None else since_s
     while not stop.is_set():
         now_s = clock.now()
         if sink.paced:
@@ -270,6 +273,7 @@ def speak(audio: Audio, sink: Sink, clock: Clock, stop: threading.Event) -> None
         due_s += audio.block_s
     audio.stop()
     _step(audio, sink, clock)
+    return due_s + audio.block_s
 
 
 def _step(audio: Audio, sink: Sink, clock: Clock) -> None:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -191,24 +192,27 @@ def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink,
 
 def build_models(config: Config) -> Models:
     """Load the tiers that the mode asks for."""
+    from models import import_libraries
     from models.describer import open_describer
     from models.detector import open_detector
     from models.scenes import open_scenes
 
     pack, device, backend = config.models.pack, config.models.device, config.models.backend
-    # One core watches, the other answers: neither starves the other where there are two.
-    detector = open_detector(pack, device, backend, threads=1)
-    scenes = open_scenes(pack, device, backend)
-    describer = None
-    if config.mode != "quick":
-        describer = open_describer(
-            pack,
-            device,
-            backend,
-            max_new_tokens=config.models.describer.max_new_tokens,
-            image_size=config.models.describer.image_size,
-        )
-    return Models(detector, scenes, describer)
+    import_libraries()
+    with ThreadPoolExecutor(1) as pool:
+        # One core watches, the other answers: neither starves the other where there are two.
+        watching = pool.submit(open_detector, pack, device, backend, threads=1)
+        scenes = open_scenes(pack, device, backend)
+        describer = None
+        if config.mode != "quick":
+            describer = open_describer(
+                pack,
+                device,
+                backend,
+                max_new_tokens=config.models.describer.max_new_tokens,
+                image_size=config.models.describer.image_size,
+            )
+        return Models(watching.result(), scenes, describer)
 
 
 def build_around(config: Config, source: Source, mount: Mount) -> Around | None:

@@ -229,7 +229,7 @@ class Live:
 
     def _speak(self) -> None:
         parts = self._parts
-        speak(parts.audio, parts.sink, parts.timeline, self._hush)
+        speak(parts.audio, parts.sink, parts.timeline, self._hush, parts.fed_until_s)
 
     def _key(self, key: str) -> None:
         parts = self._parts

@@ -52,6 +52,7 @@ class Parts:
     report: Callable[[Health], None]  # to the log, the screen and the view
     view: View = field(default_factory=NoView)
     sight: Sight = field(default_factory=Sight)
+    fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
     around: Around | None = None
 
     def warn(self, glance: Glance, now_s: float) -> None:

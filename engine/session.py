@@ -5,22 +5,23 @@ that bad input never waits for weights. Chooses nothing: `engine.build` does.
 """
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from engine import __version__, build
 from engine.alerts import Warner
 from engine.answer import Answerer, Scribe
-from engine.audio import Audio
+from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config
 from engine.earcons import prepare
 from engine.locate import Locator
-from engine.parts import Parts
-from engine.ports import Clock, View, Voice
+from engine.parts import STATUS_PRIORITY, Parts
+from engine.ports import Clock, Sink, View, Voice
 from engine.screen import Screen
 from engine.trace import Trace
 from engine.types import Directions, Health, Heard, Language, ModelCard, Units, Utterance
@@ -86,9 +87,15 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         stack.callback(sink.close)
         trigger, keys = build.build_trigger(config, kind, source.live)
 
-        screen.loading()
-        models = _load(config, voice, words)
         next_id = itertools.count(1).__next__
+        screen.loading()
+        starting = Utterance(
+            next_id(), "status", words.status("starting"), STATUS_PRIORITY, timeline.now()
+        )
+        trace.start()
+        with _said_meanwhile(starting, config, voice, sink, timeline, witness) as meanwhile:
+            prepare(voice.sample_rate_hz)
+            models = build.build_models(config)
         if config.obstacles.enabled:
             witness.warner = Warner(
                 words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s
@@ -125,9 +132,14 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             max_frames=config.source.max_frames,
             report=witness.report,
             view=view,
+            fed_until_s=meanwhile.fed_until_s,
             around=build.build_around(config, source, mount),
         )
         _introduce(config, parts, models.cards(), kind, speech, viewing)
+        for fate in meanwhile.fates:
+            witness.heard(fate)
+        if config.source.realtime:
+            parts.status("ready")
         yield parts
 
 
@@ -139,14 +151,44 @@ def _words(config: Config) -> Words:
     )
 
 
-def _load(config: Config, voice: Voice, words: Words) -> build.Models:
-    """The models; earcons and the voice warm up beside them."""
-    prepare(voice.sample_rate_hz)
-    with ThreadPoolExecutor(1) as pool:
-        warm = pool.submit(voice.synthesise, words.status("ready"))
-        models = build.build_models(config)
-        warm.result()
-    return models
+@dataclass
+class Meanwhile:
+    """What was heard while models loaded, for a log that had not begun, and until when."""
+
+    fates: list[Heard] = field(default_factory=list)
+    fed_until_s: float | None = None
+
+
+@contextmanager
+def _said_meanwhile(
+    starting: Utterance, config: Config, voice: Voice, sink: Sink, clock: Clock, witness: Witness
+) -> Iterator[Meanwhile]:
+    """Loading takes seconds, and silence must have a reason: live, the wearer hears that the engine
+    starts as soon as there is a voice."""
+    meanwhile = Meanwhile()
+    if not config.source.realtime:
+        yield meanwhile
+        return
+    audio = Audio(
+        voice,
+        next_id=lambda: starting.id,
+        on_started=lambda utterance, time_s: None,
+        on_heard=meanwhile.fates.append,
+        on_health=witness.report,
+    )
+    audio.say(starting)
+    stop = threading.Event()
+
+    def speaking() -> None:
+        meanwhile.fed_until_s = speak(audio, sink, clock, stop)
+
+    thread = threading.Thread(target=speaking, name="starting", daemon=True)
+    thread.start()
+    try:
+        yield meanwhile
+    finally:
+        stop.set()
+        thread.join(timeout=3.0)
 
 
 def _scribe(config: Config, models: build.Models, wall: Clock) -> Scribe | None:

@@ -129,6 +129,10 @@ class Trace:
                 f"({error.strerror}); choose another with hydra.run.dir=DIR"
             ) from error
 
+    def start(self) -> None:
+        """Times count from now: the sound begins."""
+        self._start_s = self._timeline.now()
+
     def elapsed_s(self) -> float:
         """Seconds since the session began, on its timeline."""
         return self.since(self._timeline.now())
@@ -142,8 +146,7 @@ class Trace:
     def session(
         self, version: str, mode: str, language: str, source: str, models: dict[str, ModelCard]
     ) -> None:
-        """The first record: what runs, with which models. Times count from here."""
-        self._start_s = self._timeline.now()
+        """The first record: what runs, with which models."""
         cards = {tier: asdict(card) for tier, card in models.items()}
         self._write(
             "session",

@@ -15,9 +15,9 @@ class Turns:
     """Utterances that wait, in the order in which they came.
 
     The next is: a critical one; else the next clause of the answer under way; else the highest
-    priority, the earlier where equal. Clauses of one answer keep their order. Callouts (alerts,
-    statuses) and what goes on after a cut wait for the gap after the last callout, which only a
-    critical one skips; while the foremost waits, nothing lesser overtakes it.
+    priority, the earlier where equal. Clauses of one answer keep their order. Alerts, statuses and
+    what goes on after a cut wait for the gap after the last alert, which only a critical one skips;
+    while the foremost waits, nothing lesser overtakes it.
     """
 
     def __init__(self) -> None:

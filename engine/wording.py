@@ -32,6 +32,7 @@ METERS_PER_FOOT = 0.3048  # exact, by definition
 
 AlertLength = Literal["full", "short", "shortest"]
 StatusKey = Literal[
+    "starting",
     "ready",
     "no_picture",
     "camera_lost",

@@ -37,6 +37,17 @@ def quiet_offline() -> None:
         os.environ["YOLO_CONFIG_DIR"] = str(_writable_folder(cache_home() / "ultralytics"))
 
 
+def import_libraries() -> None:
+    """Import what every adapter needs, one after the other: two threads that import them at once can
+    meet each other's half-made modules."""
+    quiet_offline()
+    import timm  # noqa: F401
+    import torch  # noqa: F401
+    import torchvision  # noqa: F401
+    from transformers import AutoProcessor, FastVlmForConditionalGeneration  # noqa: F401
+    from ultralytics import YOLO  # noqa: F401
+
+
 def _writable_folder(wanted: Path) -> Path:
     """`wanted`, or a fresh temporary folder where the home is read-only."""
     try:

@@ -4,10 +4,8 @@ The only file that knows transformers. Writes greedily, one token after the othe
 thread, so that closing the iterator stops at once. Knows nothing of routes, voices or deadlines.
 """
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from engine.types import Frame, ModelCard
 from models import quiet_offline
 from models.clauses import clauses
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
+from models.fastvlm_checkpoint import load_checkpoint, patch_px
 from models.packs import PackFiles, choose_form, find_pack
 
 
@@ -69,11 +68,11 @@ class FastVlmDescriber:
         self._dtype = choose_dtype(self._device, large=bool(settings.get("large")))
         folder = files.open(form)
         try:
-            self._processor, model = _load(folder, self._dtype)
+            self._processor, model = load_checkpoint(folder, self._dtype)
         except Exception as error:  # safetensors, tokenizers and transformers each have their own
             raise MissingPart(
-                f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in transformers' "
-                f"own layout, got {_one_line(error)}; to mend it: {files.remedy}"
+                f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in Apple's "
+                f"layout or transformers' own, got {_one_line(error)}; to mend it: {files.remedy}"
             ) from None
         self._model = model.to(self._device)
         self._max_new_tokens = max_new_tokens
@@ -184,26 +183,6 @@ class FastVlmDescriber:
             torch.cuda.empty_cache()
 
 
-def _load(folder: Path, dtype: Any) -> tuple[Any, Any]:
-    """(processor, model in eval mode). Raises ValueError when a tensor is missing or left over."""
-    from transformers import AutoProcessor, FastVlmForConditionalGeneration
-
-    processor = AutoProcessor.from_pretrained(
-        str(folder), local_files_only=True, trust_remote_code=False
-    )
-    model, info = FastVlmForConditionalGeneration.from_pretrained(
-        str(folder),
-        dtype=dtype,
-        local_files_only=True,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(map(str, info.get(trouble) or ())):
-            raise ValueError(f"{len(names)} {trouble.replace('_', ' ')} such as {names[0]}")
-    return processor, model.eval()
-
-
 def _conversation(prompt: str) -> list[dict[str, Any]]:
     content: list[dict[str, str]] = [{"type": "image"}]
     if prompt:
@@ -236,12 +215,9 @@ def check_image_size(files: PackFiles, side: int) -> None:
     """Raise ConfigError for a side that the checkpoint's processor could not give; opens no
     weights. What cannot be read here is refused by the adapter, by name."""
     form = next(iter(files.forms().values()))
-    try:
-        text = (files.root / form / "processor_config.json").read_text(encoding="utf-8")
-        patch = int(json.loads(text)["patch_size"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    _refuse_cut_patches(side, patch)
+    patch = patch_px(files.root / form)
+    if patch is not None:
+        _refuse_cut_patches(side, patch)
 
 
 def _refuse_cut_patches(side: int, patch: int) -> None:

@@ -4,6 +4,8 @@ The only file that knows Ultralytics: its results become `Detection` in `to_dete
 nothing of distances, sides or alerts.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,18 @@ DEFAULT_CONFIDENCE = 0.25  # Ultralytics' own, for labels without a threshold in
 # a blur or an occlusion (Zhang et al. 2022, section 3.2)
 TRACK_LOW = 0.1
 MAX_DETECTIONS = 100
+# The camera's own motion is estimated on a picture of about this many pixels along its longer side: enough
+# to follow a turning head (see the log), at some 1 ms a frame.
+MOTION_PX = 110
 # One thing must not be announced twice, be it as two boxes or as "bus" and "truck": boxes that overlap
 # this much are one thing whatever their labels. People side by side overlap less; Ultralytics' own 0.7,
 # label by label, serves average precision.
 NMS_IOU = 0.55
+# A part of a vehicle looks like a vehicle: a weaker box that lies in a stronger one by this share is taken
+# for its part. Of vehicles only, by these groups: a child before an adult, or a car before a bus, is a
+# thing of its own, and to lose one is worse than to count a bus twice.
+PART_OF = 0.8
+VEHICLES = (frozenset({"bus", "truck"}), frozenset({"car"}))
 
 
 def open_detector(
@@ -58,15 +68,14 @@ class YoloDetector:
         self._confidence: dict[str, float] = dict(settings.get("confidence") or {})
         self._tracker = _new_tracker(min([DEFAULT_CONFIDENCE, *self._confidence.values()]))
         self._shown: set[int] = set()
+        self._motion_side = 0  # of the pictures for which the tracker's estimate of motion is made
         if backend == "torch":
             limit_threads(threads)
         try:
-            self.detect(_grey_frame())  # what an OpenVINO model is opened at
+            with _openvino_threads(threads if backend == "openvino" else None):
+                self.detect(_grey_frame())  # what an OpenVINO model is opened at
         except Exception as error:
             raise _not_a_detector(files, path, error) from None
-        if backend == "openvino" and threads is not None:
-            _limit_openvino(self._model.predictor.model.backend, path, threads)
-            self.detect(_grey_frame())
         self.reset()
         names: dict[int, str] = self._model.predictor.model.names
         self.labels = tuple(names[index] for index in sorted(names))
@@ -97,7 +106,7 @@ class YoloDetector:
             device=self._device,
             verbose=False,
         )[0]
-        found = to_detections(self._track(result))
+        found = to_detections(self._track(without_parts(result)))
         synchronise(self._device)
         self._shown &= {detection.track for detection in found}
         self._shown |= {
@@ -110,6 +119,7 @@ class YoloDetector:
     def reset(self) -> None:
         """Forget all tracks: the next frame has nothing to do with the last."""
         self._tracker.reset()
+        self._motion_side = 0
         self._shown.clear()
 
     def _track(self, result: Any) -> Any:
@@ -117,6 +127,11 @@ class YoloDetector:
         import torch
 
         boxes = result.boxes.cpu().numpy()
+        side = max(result.orig_img.shape[:2])
+        if side != self._motion_side:
+            # ByteTrack moves its predictions with the camera where it is given this, as BoT-SORT does
+            self._tracker.gmc = _new_motion(side)
+            self._motion_side = side
         rows = self._tracker.update(boxes, result.orig_img).reshape(-1, 8)
         # the rows' own boxes are smoothed and so lag; distances are filtered later, once
         kept = boxes.data[rows[:, -1].astype(int)]
@@ -124,6 +139,29 @@ class YoloDetector:
         tracked = result[:0]
         tracked.update(boxes=torch.from_numpy(data.astype(np.float32)))
         return tracked
+
+
+def without_parts(results: Any) -> Any:
+    """Ultralytics `Results` without the boxes that are parts of stronger ones (see PART_OF)."""
+    boxes = results.boxes.cpu().numpy()
+    labels = [results.names[int(cls)] for cls in boxes.cls]
+    parts = {
+        weak
+        for weak, corners in enumerate(boxes.xyxy)
+        for strong, other in enumerate(boxes.xyxy)
+        if boxes.conf[strong] > boxes.conf[weak]
+        and any({labels[weak], labels[strong]} <= group for group in VEHICLES)
+        and _share_within(corners, other) >= PART_OF
+    }
+    return results[[row for row in range(len(labels)) if row not in parts]] if parts else results
+
+
+def _share_within(inner: Any, outer: Any) -> float:
+    """The share of the area of xyxy corners `inner` that lies in `outer`."""
+    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
+    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
+    area = (inner[2] - inner[0]) * (inner[3] - inner[1])
+    return float(max(0.0, width) * max(0.0, height) / max(area, 1e-6))
 
 
 def to_detections(results: Any) -> tuple[Detection, ...]:
@@ -153,12 +191,31 @@ def _new_tracker(threshold: float) -> Any:
     return BYTETracker(IterableSimpleNamespace(**settings))
 
 
-def _limit_openvino(backend: Any, path: Any, threads: int) -> None:
-    """Compile again with fewer threads: Ultralytics has no setting for it."""
-    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    backend.ov_compiled_model = backend.ov.Core().compile_model(
-        next(path.glob("*.xml")), "CPU", options
-    )
+def _new_motion(side: int) -> Any:
+    """Estimates the camera's motion from picture to picture, by sparse optical flow."""
+    from ultralytics.trackers.utils.gmc import GMC
+
+    return GMC("sparseOptFlow", downscale=max(1, round(side / MOTION_PX)))
+
+
+@contextmanager
+def _openvino_threads(threads: int | None) -> Iterator[None]:
+    """Networks that are opened meanwhile and do not say otherwise get so many threads. Ultralytics
+    has no setting for it, and to compile a second time would take another second."""
+    if threads is None:
+        yield
+        return
+    import openvino as ov
+
+    def limited(core: Any, model: Any, device_name: str, config: dict[str, Any]) -> Any:
+        return compile_model(core, model, device_name, {"INFERENCE_NUM_THREADS": threads} | config)
+
+    compile_model = ov.Core.compile_model
+    ov.Core.compile_model = limited
+    try:
+        yield
+    finally:
+        ov.Core.compile_model = compile_model
 
 
 def _precision(model: Any, backend: str) -> str:

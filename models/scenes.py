@@ -1,4 +1,4 @@
-"""Where the wearer is, by a FastViT of timm.
+"""Where the wearer is, by a FastViT of timm and, where the pack has one, a second eye.
 
 The only file that knows timm's classifiers. Knows nothing of routes or templates.
 """
@@ -18,6 +18,7 @@ from models import quiet_offline
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
 from models.imagenet_scenes import scene_columns
 from models.packs import PackFiles, choose_form, find_pack
+from models.second_eye import SecondEye
 
 OTHER = "other"
 
@@ -54,6 +55,7 @@ class FastVitScenes:
     ) -> None:
         quiet_offline()
         self._device = choose_device(device)
+        torch_only = backend == "torch"  # asked for by name: nothing else may run then
         backend, form = choose_form(files, backend, self._device)
         limit_threads(threads)
         weights = files.open(form)
@@ -75,9 +77,17 @@ class FastVitScenes:
         self._crop: float | None = settings.get("crop")
         self._mean = np.asarray(settings["mean"], np.float32) * 255
         self._scale = 1 / (np.asarray(settings["std"], np.float32) * 255)
+        self._second, self._weight = None, 0.0
+        if "second" in settings and not torch_only:
+            self._second = SecondEye(files, settings["second"], len(self._head.labels))
+            self._weight = float(settings["second"]["weight"])
         self.labels = self._head.labels
         self.card = ModelCard(
-            settings["name"], files.pack, self._device, backend, precision_name(self._dtype)
+            settings["name"] + ("" if self._second is None else " + second eye"),
+            files.pack,
+            self._device,
+            backend,
+            precision_name(self._dtype),
         )
         self.classify(Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0))
 
@@ -85,14 +95,18 @@ class FastVitScenes:
         """The likeliest scene, the three likeliest, and how sure: see `SceneClass`."""
         import torch
 
-        pixels = (self._resize(frame.image) - self._mean) * self._scale  # (size, size, 3)
+        square = self._resize(frame.image, self._size)
+        pixels = (square - self._mean) * self._scale  # (size, size, 3)
         batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
         with torch.inference_mode():
             logits = self._net(batch.to(self._device, self._dtype))[0].float().cpu().numpy()
         synchronise(self._device)
+        if self._second is not None:
+            other = self._second.logits(self._resize(frame.image, self._second.size))
+            logits = logits + self._weight * (other - logits)
         return scene_of(logits, self._head)
 
-    def _resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _resize(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         """(size, size, 3) as in training: all of it squashed, or the middle square alone."""
         from PIL import Image
 
@@ -104,7 +118,7 @@ class FastVitScenes:
         picture = Image.fromarray(image)
         bicubic = Image.Resampling.BICUBIC
         # reducing_gap: an exact box average first where the picture is far larger, which is quicker
-        small = picture.resize((self._size, self._size), bicubic, box=box, reducing_gap=2.0)
+        small = picture.resize((size, size), bicubic, box=box, reducing_gap=2.0)
         return np.asarray(small)
 
 

@@ -1,10 +1,12 @@
 """Trains, evaluates and exports the pocket scene classifier, a FastViT-T8.
 
 The student learns from scene labels and from EfficientNet-Lite0, which has looked at the whole picture
-once: its features, and the scene probabilities of a small probe on them. Run with `--help`.
+once: its features, and the scene probabilities of a small head on them. That head is shipped too, as the
+student's second eye (`experiments.pocket.second_eye`). Run with `--help`.
 """
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Callable
@@ -15,17 +17,19 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from experiments.pocket import scene_report
+from experiments.pocket import scene_report, second_eye
 from experiments.pocket.data import add_common_arguments, require_data
-from experiments.pocket.scene_data import LABELS, SceneData, load
+from experiments.pocket.scene_data import LABELS, TEACHER_PX, SceneData, load
 from experiments.pocket.teacher import WIDTH
+from models.second_eye import build_head
 
 ARCHITECTURE = "fastvit_t8"
+WEIGHTS = "scenes.safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = ((0.6, 64), (1.0, 96))
 """Up to which share of the time pictures have how many pixels a side: small ones, nearly twice as fast,
@@ -56,36 +60,6 @@ def normalise(pixels: Tensor) -> Tensor:
     """Scales [B, 3, S, S] from 0-1 to the network's input."""
     mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (pixels - mean) / std
-
-
-def train_probe(data: SceneData, seed: int) -> nn.Module:
-    """Fits scenes on the teacher's pooled features: returns [B, 1280] to logits [B, L]."""
-    torch.manual_seed(seed)
-    probe = nn.Sequential(
-        nn.LayerNorm(WIDTH),
-        nn.Dropout(0.3),
-        nn.Linear(WIDTH, 512),
-        nn.GELU(),
-        nn.Dropout(0.3),
-        nn.Linear(512, len(LABELS)),
-    )
-    optimizer = torch.optim.AdamW(probe.parameters(), 1e-3, weight_decay=0.05)
-    rows = np.flatnonzero(data.train & (data.scene >= 0))
-    features = torch.from_numpy(data.pooled[rows].astype(np.float32))
-    labels = torch.from_numpy(data.scene[rows])
-    epochs = 12
-    for epoch in range(epochs):
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * (1 - epoch / epochs)
-        for index in torch.randperm(len(rows)).split(256):
-            loss = F.cross_entropy(probe(features[index]), labels[index], label_smoothing=0.1)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    probe.eval().requires_grad_(False)
-    guess = probe(torch.from_numpy(data.pooled[data.val].astype(np.float32))).argmax(1).numpy()
-    print(f"teacher probe: top-1 {np.mean(guess == data.scene[data.val]):.3f} on val")
-    return probe
 
 
 def sampler(data: SceneData, seed: int) -> Callable[[], np.ndarray]:
@@ -151,7 +125,7 @@ def train(args: argparse.Namespace) -> None:
     """Trains until `--minutes` are used up, resuming from the last checkpoint."""
     data = load(require_data(args.data), args.work, args.threads)
     torch.manual_seed(args.seed)
-    probe = train_probe(data, args.seed)
+    probe = second_eye.fit(data, None, args.seed)
     student = Student().to(args.device).train()
     optimizer = torch.optim.AdamW(student.parameters(), PEAK_RATE, weight_decay=0.05)
     parts = {"student": student, "optimizer": optimizer}
@@ -252,18 +226,14 @@ def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Writes weights, labels and figures; fails unless the weights load strictly."""
+    """Writes the weights, and `scenes.json` without figures; fails unless they load strictly."""
     net, spent = trained_model(args.work)
-    data = load(require_data(args.data), args.work, args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "scenes.safetensors"
+    path = args.out / WEIGHTS
     state = {name: tensor.contiguous() for name, tensor in net.half().state_dict().items()}
     save_file(state, path, {"format": "pt"})
-    loaded: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS), inference_mode=True)
     path.chmod(0o644)
-    loaded.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=True)
-    logits = val_logits(loaded.eval(), data)
-    report = scene_report.evaluate(logits, data, args.seed)
+    exported(args.out)
     card = {
         "name": "fastvit_t8-pocket",
         "version": 0,
@@ -279,30 +249,47 @@ def export(args: argparse.Namespace) -> None:
         "command": f"python -m experiments.pocket.scenes train --minutes {args.minutes:g} "
         f"--seed {args.seed}, then refit, then export",
     }
+    scene_report.write_card(args.out, card)
+
+
+def exported(out: Path) -> Any:
+    """The classifier in `out`, fp16 made fp32, as the engine loads it."""
+    net: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS), inference_mode=True)
+    state = {name: tensor.float() for name, tensor in load_file(out / WEIGHTS).items()}
+    net.load_state_dict(state, strict=True)
+    return net.eval()
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Judges what is in `--out` with its second eye, and writes how they are mixed and all figures
+    into `scenes.json`."""
+    data = load(require_data(args.data), args.work, args.threads)
+    head = build_head(len(LABELS))
+    head.load_state_dict(load_file(args.out / second_eye.WEIGHTS))
+    second = second_eye.val_logits(head.eval()[4:], data)
+    report = scene_report.judge(val_logits(exported(args.out), data), second, data, args.seed)
+    card = json.loads((args.out / scene_report.CARD).read_text(encoding="utf-8"))
+    card["second"] = {
+        "weights": second_eye.WEIGHTS,
+        "trunk": "detector_openvino_model",
+        "node": second_eye.NODE,
+        "image_size": TEACHER_PX,
+        "weight": report["weight"],
+        "command": "python -m experiments.pocket.second_eye, then scenes evaluate",
+    }
     scene_report.write(args.out, card, report, data)
 
 
 def main() -> None:
-    """Command line: train, refit, evaluate, export."""
+    """Command line: train, refit, export, evaluate, in this order."""
     parser = argparse.ArgumentParser(prog="experiments.pocket.scenes", description=__doc__)
-    parser.add_argument("action", choices=("train", "refit", "evaluate", "export"))
+    parser.add_argument("action", choices=("train", "refit", "export", "evaluate"))
     add_common_arguments(parser, Path("work/scenes"), minutes=55)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
-    if args.action == "train":
-        train(args)
-    elif args.action == "refit":
-        refit(args)
-    elif args.action == "export":
-        export(args)
-    else:
-        net, _ = trained_model(args.work)
-        data = load(require_data(args.data), args.work, args.threads)
-        logits = val_logits(net, data)
-        report = scene_report.evaluate(logits, data, args.seed)
-        print(scene_report.summary(report))
+    {"train": train, "refit": refit, "export": export, "evaluate": evaluate}[args.action](args)
 
 
 if __name__ == "__main__":

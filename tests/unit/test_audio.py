@@ -87,7 +87,8 @@ def test_whatever_is_said_every_rule_holds(script: list[tuple[float, Utterance |
     for before, after in itertools.pairwise(words):
         assert before.ended_s <= after.started_s  # type: ignore[operator]  # never two voices
         first, second = before.utterance, after.utterance
-        if "answer" not in (first.kind, second.kind) and second.priority < CRITICAL_PRIORITY:
+        waits = first.kind == "alert" and second.kind != "answer"
+        if waits and second.priority < CRITICAL_PRIORITY:
             assert after.started_s - before.ended_s >= GAP_S - 1e-6  # type: ignore[operator]
     for answer in (1, 2):
         order = [
@@ -144,20 +145,20 @@ def test_order(said: list[Utterance], order: list[int]) -> None:
     assert stage.order() == order
 
 
-def test_clauses_follow_one_another_at_once_and_callouts_after_the_gap() -> None:
+def test_clauses_and_statuses_follow_at_once_and_what_comes_after_an_alert_after_the_gap() -> None:
     stage = Stage()
     for number in (1, 2):
         stage.audio.say(clause(number))
-    for number in (3, 4):
-        stage.audio.say(replace(alert(number), kind="status", priority=10.0))
+    stage.audio.say(replace(alert(3), kind="status", priority=10.0))
+    stage.audio.say(replace(alert(4), priority=9.0))
+    stage.audio.say(replace(alert(5), kind="status", priority=8.0))
     stage.drain()
     pauses = [
         stage.fate(n + 1).started_s - stage.fate(n).ended_s  # type: ignore[operator]
-        for n in (1, 2, 3)
+        for n in (1, 2, 3, 4)
     ]
-    assert pauses[0] < BLOCK_S
-    assert pauses[1] < BLOCK_S
-    assert GAP_S - 1e-6 <= pauses[2] <= GAP_S + BLOCK_S
+    assert max(pauses[:3]) < BLOCK_S
+    assert GAP_S - 1e-6 <= pauses[3] <= GAP_S + BLOCK_S
 
 
 @pytest.mark.parametrize(

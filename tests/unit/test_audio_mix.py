@@ -188,6 +188,18 @@ def test_what_still_waits_at_the_end_is_reported() -> None:
     assert stage.fate(2).dropped == "cancelled"
 
 
+def test_one_loop_takes_over_from_another_without_a_hole() -> None:
+    stage, stop = Stage(), threading.Event()
+    clock = Ticking(stop, 1.0)
+    fed_until_s = speak(stage.audio, stage.sink, clock, stop)
+    clock.time_s += 0.7  # something else is set up
+    stop.clear()
+    again = Ticking(stop, clock.time_s - 10.0 + 1.0)
+    again.time_s = clock.time_s
+    speak(stage.audio, stage.sink, again, stop, fed_until_s)
+    assert len(stage.sink.tape) / RATE_HZ == pytest.approx(again.time_s - 10.0, abs=3 * BLOCK_S)
+
+
 def test_many_threads_may_speak_at_once() -> None:
     stage, stop = Stage(), threading.Event()
     audio = stage.audio

@@ -23,6 +23,26 @@ def test_a_stereo_sine_of_1_khz_reads_its_peak(peak_dbfs: float, lufs: float) ->
     assert loudness_lufs(np.stack([tone, tone], axis=1), RATE_HZ) == pytest.approx(lufs, abs=0.1)
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from([16000, 22050, 44100, 48000]),
+    st.integers(4, 30),
+    st.floats(60.0, 7000.0),
+    st.integers(0, 2**16),
+)
+def test_it_reads_as_another_meter_of_the_same_standard(
+    rate_hz: int, tenths: int, frequency_hz: float, seed: int
+) -> None:
+    """pyloudnorm with the standard's filters at any rate ("DeMan"); a tone with noise in stereo."""
+    from pyloudnorm import Meter
+
+    t = np.arange(tenths * rate_hz // 10) / rate_hz
+    noise = np.random.default_rng(seed).normal(0, 0.02, (len(t), 2))
+    sound = 0.1 * np.sin(2 * np.pi * frequency_hz * t)[:, None] + noise
+    expected = Meter(rate_hz, filter_class="DeMan").integrated_loudness(sound)
+    assert loudness_lufs(sound.astype(np.float32), rate_hz) == pytest.approx(expected, abs=0.05)
+
+
 def test_a_short_sound_counts_with_the_silence_after_it() -> None:
     whole, half = (loudness_lufs(sine(seconds, 0.1), RATE_HZ) for seconds in (0.4, 0.2))
     assert whole - half == pytest.approx(3.0, abs=0.1)

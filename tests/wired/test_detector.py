@@ -10,7 +10,7 @@ import pytest
 from engine.errors import MissingPart
 from engine.types import Box, Frame
 from models import quiet_offline
-from models.detector import YoloDetector, to_detections
+from models.detector import YoloDetector, to_detections, without_parts
 from models.packs import PackFiles, find_pack, write_manifest
 from tests.tiny import LABELS, save_detector
 
@@ -178,6 +178,26 @@ def test_a_track_lives_through_a_weak_frame_and_its_box_is_as_measured(
     assert [found[0].box.x1 for found in seen] == [10, 13, 16]
 
 
+def test_a_track_lives_through_a_turn_of_the_head(
+    monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
+) -> None:
+    """60 degrees a second at 15 frames a second: a person 5 m away moves by most of their width."""
+    import cv2
+
+    noise = np.random.default_rng(3).integers(0, 256, (60, 200, 3), np.uint8)
+    world = cv2.resize(noise, (2000, 600), interpolation=cv2.INTER_CUBIC)
+    given, views = [], []
+    for step in range(10):
+        left = 36 * step
+        views.append(np.ascontiguousarray(world[:480, left : left + 640]))
+        row = (400.0 - left, 180, 450 - left, 330, 0.9, 0)
+        given.append(results([row], shape=(480, 640)))
+        given[-1].orig_img = views[-1]
+    scripted(monkeypatch, loaded, *given)
+    tracks = {loaded.detect(Frame(view, 0.0, i))[0].track for i, view in enumerate(views)}
+    assert len(tracks) == 1
+
+
 def test_two_people_who_pass_side_by_side_stay_two(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
@@ -221,3 +241,20 @@ def test_a_device_that_is_not_here_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(MissingPart, match=r"models\.device=cuda"):
         YoloDetector(files, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "kept"),
+    [
+        ((20, 20, 60, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [1]),  # a part of one bus
+        ((20, 20, 60, 60, 0.7, 1), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # stronger than the whole
+        ((80, 20, 140, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # half beside it
+        ((20, 20, 60, 60, 0.4, 0), (10, 10, 110, 90, 0.6, 0), [0, 1]),  # a child before an adult
+        ((20, 20, 60, 60, 0.4, 0), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # a person before a bus
+    ],
+)
+def test_a_part_of_a_vehicle_is_not_another_vehicle(
+    inner: tuple[float, ...], outer: tuple[float, ...], kept: list[int]
+) -> None:
+    seen = without_parts(results([inner, outer])).boxes.conf.tolist()
+    assert seen == pytest.approx([(inner, outer)[row][4] for row in kept])
