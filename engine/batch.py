@@ -93,5 +93,6 @@ class Batch:
         if self._parts.around is not None:
             self._parts.around.reset()
         self._parts.sight.reset()
+        self._parts.answerer.reset()
         if self._parts.warner is not None:
             self._parts.warner.reset()

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,15 +14,18 @@ from engine.batch import Batch
 from engine.camera import Mount
 from engine.clock import VirtualClock
 from engine.config import Config, SourceConfig
-from engine.errors import MissingPart
+from engine.devices.media_keys import MediaKeys, find_media_keys
+from engine.ground import Grounder
 from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
 from engine.ports import (
+    Clock,
     Counting,
     Describer,
     Detector,
     LooksAside,
+    Reader,
     Router,
     SceneClassifier,
     Sink,
@@ -30,19 +33,18 @@ from engine.ports import (
     View,
     Voice,
 )
+from engine.reading import Reading
 from engine.scoring import Scorer
+from engine.scribe import Scribe
 from engine.trace import Trace
-from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Health, Language, ModelCard, StreamCount
+from engine.triggers import Every, Interval, Once, OnDemand, Trigger
+from engine.types import Detail, Glance, Health, ModelCard, StreamCount, Unsupported
 from engine.view import BackgroundView, NoView
+from engine.wording import MAX_GROUPS, Words
 
-# Settings that the contract names and that a later version serves, with what to use until then.
-NOT_YET = {
-    "source=recorded": "use source=dataset",
-    "trigger=wake": "use trigger=keyboard or trigger=interval",
-    "router=learned": "it has not been trained; use router=rules",
-}
+UNRELATED = ("image", "folder", "dataset")  # sources whose pictures do not follow from one another
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
+READER_LOADS_AFTER_S = 6.0  # by then the first alerts are out, and often the first answer
 SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
 
 
@@ -60,19 +62,23 @@ class Models:
         return cards if self.describer is None else cards | {"describer": self.describer.card}
 
 
-def refuse_what_is_not_here(config: Config) -> None:
-    """Raise MissingPart for a setting that this version knows by name only."""
-    asked = [
-        f"source={config.source.name}",
-        f"trigger={config.trigger.name}",
-    ]
-    if config.mode == "auto":
-        asked.append(f"router={config.router.name}")
-    for setting in asked:
-        if setting in NOT_YET:
-            raise MissingPart(f"{setting}: this version does not have it yet; {NOT_YET[setting]}")
-    if config.record is not None:
-        raise MissingPart("record: this version does not have it yet; use record=null")
+def resolved(config: Config) -> Config:
+    """`config` with `source=auto` and a path made the source that reads it: a recording (.jsonl), a
+    dataset (a folder with a manifest), a folder, a picture, else a video."""
+    if config.source.name != "auto" or not config.source.path:
+        return config
+    from engine.devices.dataset import MANIFEST
+    from engine.devices.images import SUFFIXES
+
+    path = Path(os.path.expanduser(config.source.path))
+    if path.is_dir():
+        name = "dataset" if (path / MANIFEST).is_file() else "folder"
+    elif path.suffix.lower() == ".jsonl":
+        name = "recorded"
+    else:
+        name = "image" if path.suffix.lower() in SUFFIXES else "video"
+    realtime = config.source.realtime and name in ("image", "video")
+    return replace(config, source=replace(config.source, name=name, realtime=realtime))
 
 
 def source_kind(config: Config) -> str:
@@ -135,14 +141,19 @@ def _glasses(settings: SourceConfig) -> Source:
     return LiveGlasses(link, settings.side_cameras, settings.undistort, time.monotonic, time.sleep)
 
 
-def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, bool]:
-    """What asks at a source of this kind, and whether the keyboard is listened to."""
+def build_trigger(
+    config: Config, source: str, live: bool, hears: bool = False
+) -> tuple[Trigger, bool]:
+    """What asks at a source of this kind, and whether the keyboard is listened to; `hears`: there is
+    an ear."""
     settings = config.trigger
     name = settings.name
     at_s = settings.at_s
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if name == "auto":
-        if live:
+        if hears:
+            name = "wake"
+        elif live:
             name = "keyboard" if terminal else "interval"
         else:
             kinds = {"sample": "once", "image": "once", "folder": "every", "dataset": "every"}
@@ -153,22 +164,52 @@ def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, boo
         "once": lambda: Once(at_s),
         "interval": lambda: Interval(settings.interval_s),
         "every": Every,
-        "keyboard": ByHand,
+        "keyboard": lambda: OnDemand("keyboard"),
+        "wake": lambda: OnDemand("wake"),
     }
     return triggers[name](), name == "keyboard" or (terminal and config.source.realtime)
 
 
+def build_media_keys(config: Config, report: Callable[[Health], None]) -> MediaKeys | None:
+    """A headset's buttons, where they are asked for. Raises MissingPart."""
+    return MediaKeys(find_media_keys(), report) if config.trigger.media_keys else None
+
+
 def build_router(config: Config) -> Router:
-    """`quick` and `full` always answer from one tier; `auto` asks the configured router."""
-    from routers import Always, Random, Rules
+    """`quick` and `full` always answer from one tier; `auto` asks the configured router. Raises
+    MissingPart where that has not been trained."""
+    from routers import Always
 
     if config.mode == "quick":
         return Always("quick", config.router.threshold)
     if config.mode == "full":
         return Always("full", config.router.threshold)
-    if config.router.name == "random":
-        return Random(config.router.threshold, config.router.seed)
-    return Rules(config.router.threshold)
+    return _router(config, config.router.name)
+
+
+def _router(config: Config, name: str) -> Router:
+    from routers import Budget, Conformal, Count, Learned, Random, Rules
+    from routers.budget import share_of
+    from routers.model import read_model
+
+    settings = config.router
+    if name == "budget":
+        share = settings.share
+        if settings.average_ms is not None:
+            share = share_of(settings.average_ms, settings.quick_ms, settings.full_ms)
+        return Budget(_router(config, settings.scorer), share, settings.threshold, settings.step)
+    if name == "learned":
+        return Learned(settings.threshold, read_model())
+    if name == "conformal":
+        return Conformal(
+            read_model(),
+            settings.risk,
+            settings.confidence,
+            MAX_GROUPS[cast(Detail, config.answer.detail)],
+        )
+    if name == "random":
+        return Random(settings.threshold, settings.seed)
+    return (Count if name == "count" else Rules)(settings.threshold)
 
 
 def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink, str]:
@@ -211,6 +252,7 @@ def build_models(config: Config) -> Models:
                 backend,
                 max_new_tokens=config.models.describer.max_new_tokens,
                 image_size=config.models.describer.image_size,
+                language=config.language,
             )
         return Models(watching.result(), scenes, describer)
 
@@ -248,7 +290,46 @@ def build_mount(config: Config) -> Mount:
 def build_voice(config: Config) -> Voice:
     from engine.devices.voice import Pyttsx3Voice
 
-    return Pyttsx3Voice(cast(Language, config.language), config.speech.rate_wpm)
+    return Pyttsx3Voice(config.language, config.speech.rate_wpm)
+
+
+def build_scribe(config: Config, models: Models, wall: Clock) -> Scribe | None:
+    """The describer's thread; None where it does not speak the session's language, so that no answer
+    mixes two."""
+    if models.describer is None or config.language not in models.describer.card.languages:
+        return None
+    return Scribe(models.describer, wall)
+
+
+def build_reading(config: Config, wall: Clock) -> Reading:
+    """The reader's thread, which loads the reader."""
+
+    def open_it() -> Reader:
+        from models.reader import open_reader
+
+        return open_reader()
+
+    return Reading(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
+
+
+def build_grounder(config: Config, models: Models) -> Grounder:
+    return Grounder(
+        models.detector.labels, config.language, cast(Unsupported, config.answer.unsupported)
+    )
+
+
+def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:
+    """What the describer is asked, by scene; None for one that has learnt a single question. Raises
+    MissingPart for a prompt without a file."""
+    if models.describer is None or not models.describer.card.takes_prompts:
+        return None
+    names = config.answer.prompts
+
+    def prompt(glance: Glance) -> str:
+        scene = "" if glance.scene is None else glance.scene.label
+        return words.prompt(names.get(scene, names.get("default", "hazards")), glance)
+
+    return prompt
 
 
 def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -> tuple[View, str]:
@@ -283,15 +364,14 @@ def build_scorer(config: Config, parts: Parts) -> Scorer | None:
     """What scores a dataset against its labels; None for any other source."""
     if config.source.name != "dataset":
         return None
-    language = cast(Language, config.language)
-    return Scorer(parts.detector.labels, language, config.source.hfov_deg)
+    return Scorer(parts.detector.labels, config.language, config.source.hfov_deg, config.quality)
 
 
 def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
     """The live loops in real time, or the batch in virtual time."""
     if config.source.realtime:
         return Live(parts, scorer)
-    related = config.source.name not in ("folder", "dataset")
+    related = config.source.name not in UNRELATED
     return Batch(parts, cast(VirtualClock, parts.timeline), related, scorer)
 
 

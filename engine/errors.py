@@ -11,6 +11,9 @@
         ├── LinkLost             the link to the glasses could not be made or broke
         ├── FrameSkipped        one picture of many cannot be read; the next one can
         ├── DescriberFailed     the language model could not answer; the template answers instead
+        ├── ReaderFailed        the text in a picture could not be read
+        │   └── ReaderLate      it could not be read in time, or the wearer no longer waits for it
+        ├── OutOfMemory         a model found no memory for what it was asked
         └── SpeechFailed        a sentence could not be synthesised or played
 
 The message is the whole report, so it is written for the person who reads it: no traceback follows.
@@ -70,7 +73,19 @@ class FrameSkipped(RunError):
 
 
 class DescriberFailed(RunError):
-    """The describer raised, ran out of memory or gave no usable text."""
+    """The describer raised or gave no usable text."""
+
+
+class ReaderFailed(RunError):
+    """The reader of text raised, or could not be loaded."""
+
+
+class ReaderLate(ReaderFailed):
+    """Reading took longer than the answer may, or was overtaken."""
+
+
+class OutOfMemory(RunError):
+    """The processor's or the graphics card's memory did not suffice; what is held was given back."""
 
 
 class SpeechFailed(RunError):

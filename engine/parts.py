@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.alerts import Warner
-from engine.answer import Answerer
+from engine.answer import STATUS_PRIORITY, Answerer
 from engine.around import Around
 from engine.audio import Audio
+from engine.commands import Grammar, grammar
+from engine.devices.media_keys import MediaKeys
+from engine.ear import Ear
 from engine.locate import Locator
-from engine.ports import Clock, Detector, Sink, Source, View
+from engine.ports import Clock, Detector, SceneClassifier, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble
 from engine.trace import Trace
@@ -17,7 +21,6 @@ from engine.types import Glance, Health, Utterance
 from engine.view import NoView
 from engine.wording import StatusKey, Words
 
-STATUS_PRIORITY = 10.0
 ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
 
 TROUBLES: dict[Trouble, StatusKey] = {
@@ -26,6 +29,14 @@ TROUBLES: dict[Trouble, StatusKey] = {
     "blurred": "camera_blurred",
     "stalled": "camera_stalled",
 }
+
+
+@dataclass(frozen=True)
+class Work:
+    """A session ready to run: `run` raises RunError; `finish` gives the summary, whatever happened."""
+
+    run: Callable[[], None]
+    finish: Callable[[], dict[str, Any]]
 
 
 @dataclass
@@ -51,6 +62,10 @@ class Parts:
     max_frames: int | None
     report: Callable[[Health], None]  # to the log, the screen and the view
     view: View = field(default_factory=NoView)
+    grammar: Grammar = field(default_factory=lambda: grammar("en", {}))
+    ear: Ear | None = None
+    scenes: SceneClassifier | None = None  # the answerer's, to be asked ahead
+    media_keys: MediaKeys | None = None
     sight: Sight = field(default_factory=Sight)
     fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
     around: Around | None = None

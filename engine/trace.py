@@ -23,6 +23,7 @@ from engine.types import (
     Description,
     Health,
     Heard,
+    Hearing,
     Mark,
     ModelCard,
     Obstacle,
@@ -36,6 +37,7 @@ STAGES = (
     "capture",
     "classify",
     "route",
+    "read",
     "template",
     "describer_first_token",
     "describer_total",
@@ -48,7 +50,7 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     """Milliseconds of each stage, None where it did not run.
 
     `end_to_end` is the sum of the stages on the way to the first sound: wake, capture, classify,
-    route, then the template or the describer's first token (whichever was heard first), then
+    route or read, then the template or the describer's first token (whichever was heard first), then
     `speech_first_audio`, which counts from the moment the first words existed. `describer_total`
     runs beside them and is no part of the sum.
     """
@@ -63,7 +65,9 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     span("capture", "asked", "capture")
     span("classify", "capture", "classify")
     span("route", "classify", "route")
-    span("template", "route", "template")
+    span("read", "capture", "read")
+    words_from = next((stage for stage in ("read", "route") if stage in at), "capture")
+    span("template", words_from, "template")
     span("describer_first_token", "route", "describer_first_token")
     span("describer_total", "route", "describer_total")
     words_s = at.get("template", at.get("describer_first_token"))
@@ -112,6 +116,7 @@ class Trace:
         self._heard_first: dict[int, float] = {}  # request id → host time of its first sample
         self._silent: set[int] = set()  # requests whose speech was dropped before it began
         self._tiers: list[str] = []
+        self._hearing: Hearing | None = None
         self._counts = {"spoken": 0, "dropped": 0}
         self._closed: dict[str, Any] | None = None
         self._seen = self._processed = self._errors = 0
@@ -222,6 +227,11 @@ class Trace:
                 },
             )
 
+    def hearing(self, hearing: Hearing) -> None:
+        """What the ear has met."""
+        with self._lock:
+            self._hearing = hearing
+
     def health(self, health: Health) -> None:
         """Something went wrong; the session goes on or ends, but the log says what happened."""
         with self._lock:
@@ -296,6 +306,7 @@ class Trace:
                 "id": description.request.id,
                 "frame": description.frame_seq,
                 "trigger": description.request.trigger,
+                "wish": description.request.wish,
                 "mode": description.mode,
                 "tier": description.tier,
                 "route": {
@@ -337,7 +348,7 @@ class Trace:
             "peak_memory_mb": peak_memory_mb(),
             "peak_gpu_memory_mb": peak_gpu_memory_mb,
             "errors": self._errors,
-        }
+        } | ({} if self._hearing is None else {"hearing": asdict(self._hearing)})
 
 
 def peak_memory_mb() -> float:

@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (height, width, 3), RGB, upright, read-only
 Samples = NDArray[np.float32]  # (n,) mono or (n, 2) stereo, full scale is 1.0
+Pcm = NDArray[np.int16]  # (n,) mono at HEARING_HZ, as wake engines and recognisers take it
+
+HEARING_HZ = 16000  # what every wake engine and recogniser here wants
 
 Tier = Literal["quick", "full"]
 Side = Literal["left", "ahead", "right"]
 Units = Literal["meters", "feet", "steps"]
 Directions = Literal["sides", "clock"]
-Language = Literal["en", "es"]
+Language = str  # the code of a folder of templates/: "en", "es"
+Detail = Literal["brief", "normal", "full"]
+Unsupported = Literal["hedge", "drop", "say"]  # what is done with claims that nothing supports
 
 
 Axis = tuple[float, float, float]
@@ -180,6 +185,30 @@ class SceneClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """What a picture is like, whatever it shows; all in [0, 1]. `engine.picture` measures it and says how.
+
+    `change` is against the picture of the last answer, 1 where there was none.
+    """
+
+    blur: float
+    exposure: float
+    contrast: float
+    edges: float
+    strokes: float
+    change: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """A line of text that was read in a picture: exactly as written, how surely (in [0, 1]), where."""
+
+    text: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A stage ended at this moment. The latency trace is a tuple of these, appended as work goes on."""
 
@@ -189,14 +218,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A frame with all that the quick tier saw in it. `scene` is None until somebody asks. `aside` is
-    what only the side cameras see: not in the frame's picture."""
+    """A frame with all that the quick tier saw in it. `scene` and `picture` are None until somebody
+    asks. `aside` is what only the side cameras see: not in the frame's picture."""
 
     frame: Frame
     obstacles: tuple[Obstacle, ...]
     scene: SceneClass | None = None
     marks: tuple[Mark, ...] = ()
     aside: tuple[Obstacle, ...] = ()
+    picture: Picture | None = None
 
 
 Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked of the answerer
@@ -205,13 +235,59 @@ Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked 
 @dataclass(frozen=True, slots=True)
 class Request:
     """The wearer asked. `asked_s` is the end of the wake phrase, the key press or the timer's tick;
-    `target` is the label that a `where` looks for."""
+    `heard_s` is when the ear had understood it, where it was spoken; `target` is the label that a
+    `where` looks for."""
 
     id: int
     trigger: str
     asked_s: float
     wish: Wish = "describe"
     target: str | None = None
+    heard_s: float | None = None
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The trace's first marks: what is spoken is only known after the ear's own delay."""
+        if self.heard_s is None:
+            return (Mark("asked", self.asked_s),)
+        return (Mark("spoken", self.asked_s), Mark("asked", self.heard_s))
+
+
+Control = Literal["repeat", "stop", "quieter", "louder", "quit"]  # what the loops do themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the wearer wants, spoken or by key; `target` as in `Request`."""
+
+    name: Wish | Control
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """What a microphone heard: `pcm` (n,), whose last sample was taken at `time_s`."""
+
+    pcm: Pcm
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What the ear met in a session, for its summary.
+
+    `late` counts the blocks that were dealt with long after they were taken, `overruns` the times
+    that the device lost samples; `own_voice` and `refractory` the wakes that were not taken.
+    """
+
+    heard_s: float = 0.0
+    wakes: int = 0
+    own_voice: int = 0
+    refractory: int = 0
+    commands: int = 0
+    not_understood: int = 0
+    late: int = 0
+    overruns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +341,7 @@ class Utterance:
     `deadline_s` is the moment after which it is no longer worth starting. `distance_m` sets an
     earcon's level and the rate of its pulses. `answer` is the request that it answers, so that its
     first sound can be timed. `resumes` is the utterance, cut off by something critical, that this one
-    says again.
+    says again; what `yields` is given up for good instead.
     """
 
     id: int
@@ -279,6 +355,7 @@ class Utterance:
     distance_m: float | None = None
     answer: int | None = None
     resumes: int | None = None
+    yields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,13 +375,16 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Which model serves a tier, as the session record and the first screen show it."""
+    """Which model serves a tier, as the session record and the first screen show it. Of a describer:
+    the languages that it speaks, and whether it does what a prompt asks or has learnt a single one."""
 
     name: str
     pack: str
     device: str
     backend: str
     precision: str
+    languages: tuple[Language, ...] = ()
+    takes_prompts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

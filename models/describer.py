@@ -6,13 +6,14 @@ thread, so that closing the iterator stops at once. Knows nothing of routes, voi
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ConfigError, DescriberFailed, MissingPart
-from engine.types import Frame, ModelCard
+from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory
+from engine.types import Frame, Language, ModelCard
 from models import quiet_offline
 from models.clauses import clauses
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
@@ -28,7 +29,7 @@ def open_describer(
     *,
     max_new_tokens: int = 16,
     image_size: int | None = None,
-    prompt: str | None = None,
+    language: Language = "en",
 ) -> "FastVlmDescriber":
     """The describer of a pack, warm. Raises MissingPart for what is asked for and not here."""
     return FastVlmDescriber(
@@ -38,7 +39,7 @@ def open_describer(
         threads,
         max_new_tokens=max_new_tokens,
         image_size=image_size,
-        prompt=prompt,
+        language=language,
     )
 
 
@@ -46,7 +47,7 @@ class FastVlmDescriber:
     """Describes frames; to be used from one thread.
 
     `image_size` is the side in pixels of the square that the vision tower sees (None: the
-    checkpoint's own); `prompt` is the user's turn of the chat (None: the pack's own).
+    checkpoint's own); `language` is the one whose sentences it is to yield.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class FastVlmDescriber:
         *,
         max_new_tokens: int = 16,
         image_size: int | None = None,
-        prompt: str | None = None,
+        language: Language = "en",
     ) -> None:
         quiet_offline()
         self._device = choose_device(device)
@@ -80,38 +81,53 @@ class FastVlmDescriber:
         self._ends = _end_tokens(model.generation_config)
         if image_size is not None:
             _set_image_size(self._processor, image_size)
-        self._chat = self._processor.apply_chat_template(
-            _conversation(settings["prompt"] if prompt is None else prompt),
-            add_generation_prompt=True,
-        )
+        self._language = language
+        self._chat = lru_cache(maxsize=64)(self._worded)
+        self._prompt = settings["prompt"]
         self.card = ModelCard(
-            settings["name"], files.pack, self._device, backend, precision_name(self._dtype)
+            settings["name"],
+            files.pack,
+            self._device,
+            backend,
+            precision_name(self._dtype),
+            languages=tuple(settings.get("languages") or ("en",)),
+            takes_prompts=bool(settings.get("takes_prompts")),
         )
         self._warm_up()
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
         """Yield finished, speakable clauses as soon as each is complete, greedy.
 
-        `on_first_token` is called once, when the first token is known. Closing the iterator stops
-        the generation. Raises DescriberFailed, with one line, whatever went wrong.
+        `on_first_token` is called once, when the first token is known; `prompt` is the user's turn
+        of the chat (None: the pack's own). Closing the iterator stops the generation. Raises
+        OutOfMemory or DescriberFailed, with one line, whatever went wrong.
         """
         said = False
         try:
-            with closing(self._pieces(frame, on_first_token)) as pieces:
-                for clause in clauses(pieces):
+            with closing(self._pieces(frame, on_first_token, prompt)) as pieces:
+                for clause in clauses(pieces, self._language):
                     said = True
                     yield clause
         except Exception as error:  # the template answers instead, so nothing may pass
             self._release()
+            if _lacked_memory(error):
+                where = "graphics card" if self._device == "cuda" else self._device
+                raise OutOfMemory(
+                    f"the describer found no memory on the {where}; use a smaller "
+                    "models.describer.image_size or mode=quick"
+                ) from error
             raise DescriberFailed(f"the describer failed: {_one_line(error)}") from error
         if not said:
             raise DescriberFailed("the describer failed: it gave no usable text")
 
-    def tokens(self, frame: Frame) -> Iterator[int]:
+    def tokens(self, frame: Frame, prompt: str | None = None) -> Iterator[int]:
         """Token ids without end, one decoding step each; the caller stops at an end token."""
-        inputs = self._inputs(frame)
+        inputs = self._inputs(frame, prompt)
         seen = inputs["input_ids"]
         output = self._forward(**inputs)
         while True:
@@ -123,12 +139,12 @@ class FastVlmDescriber:
             output = self._forward(input_ids=chosen, past_key_values=output.past_key_values)
 
     def _pieces(
-        self, frame: Frame, on_first_token: Callable[[], None] | None
+        self, frame: Frame, on_first_token: Callable[[], None] | None, prompt: str | None
     ) -> Generator[str, None, bool]:
         """Text bit by bit; returns whether the model itself ended it."""
         said: list[int] = []
         text = ""
-        for token in self.tokens(frame):
+        for token in self.tokens(frame, prompt):
             if not said and on_first_token is not None:
                 on_first_token()
             if token in self._ends:
@@ -146,11 +162,21 @@ class FastVlmDescriber:
                 text = grown
         return False
 
-    def _inputs(self, frame: Frame) -> Any:
+    def _inputs(self, frame: Frame, prompt: str | None = None) -> Any:
         picture = _fitted(frame.image, self._processor.image_processor)
-        inputs = self._processor(text=self._chat, images=picture, return_tensors="pt")
+        inputs = self._processor(
+            text=self._chat(self._prompt if prompt is None else prompt),
+            images=picture,
+            return_tensors="pt",
+        )
         inputs.pop("token_type_ids", None)
         return inputs.to(self._device, self._dtype)
+
+    def _worded(self, prompt: str) -> str:
+        chat: str = self._processor.apply_chat_template(
+            _conversation(prompt), add_generation_prompt=True
+        )
+        return chat
 
     def _forward(self, **inputs: Any) -> Any:
         import torch
@@ -250,6 +276,15 @@ def _fitted(image: NDArray[np.uint8], processor: Any) -> Any:
     scale = side / max(picture.size)
     small = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(small, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _lacked_memory(error: Exception) -> bool:
+    """Torch has an error of its own for a graphics card, and none for a processor."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -93,11 +93,11 @@ def _named(key: Any) -> str:
 def patch_px(folder: Path) -> int | None:
     """How many pixels a side the checkpoint makes one token of; None where it cannot be read."""
     try:
+        processor = folder / "processor_config.json"
+        if processor.is_file():
+            return int(json.loads(processor.read_text(encoding="utf-8"))["patch_size"])
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if settings["model_type"] == APPLE:
-            return PIXELS_PER_TOKEN
-        text = (folder / "processor_config.json").read_text(encoding="utf-8")
-        return int(json.loads(text)["patch_size"])
+        return PIXELS_PER_TOKEN if settings["model_type"] == APPLE else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -70,6 +70,8 @@ HUB: dict[str, HubModel] = {
         patterns=("*.json", "*.safetensors", "*.jinja", "*.txt"),
         settings={
             "prompt": "In one sentence, what is directly ahead, left and right? Hazards first.",
+            "takes_prompts": True,
+            "languages": ["en", "es"],  # Qwen2's; its Spanish has not been tried here
             "large": True,
         },
     ),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.alerts import Warner
-from engine.answer import Answerer, Scribe
+from engine.answer import Answerer
 from engine.audio import Audio
 from engine.batch import Batch
 from engine.clock import MonotonicClock, VirtualClock
@@ -22,6 +22,7 @@ from engine.loops import Live
 from engine.parts import Parts
 from engine.scoring import Scorer
 from engine.screen import Screen
+from engine.scribe import Scribe
 from engine.trace import Trace
 from engine.triggers import Once
 from engine.types import (
@@ -105,7 +106,10 @@ class Pen:
         self.let_go = threading.Event()
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
         if self._how == "fails":
             raise DescriberFailed("out of memory")
@@ -114,7 +118,7 @@ class Pen:
             return
         if on_first_token is not None:
             on_first_token()
-        yield "A man is here."
+        yield "A man is waiting."
         yield "A bus is behind him."
 
 
@@ -204,10 +208,10 @@ def test_an_escalated_answer_has_two_beats(tmp_path: Path) -> None:
     (description,) = bench.descriptions
     assert [beat.tier for beat in description.beats] == ["quick", "full"]
     assert description.tier == "full"
-    assert description.text.endswith("A man is here. A bus is behind him.")
+    assert description.text.endswith("A man is waiting. A bus is behind him.")
     answers = [h.utterance.text for h in bench.heard if h.utterance.kind == "answer"]
     template = sentences(description.beats[0].text)
-    assert answers == [*template, "A man is here.", "A bus is behind him."]
+    assert answers == [*template, "A man is waiting.", "A bus is behind him."]
     assert not bench.health
 
 
