@@ -68,6 +68,12 @@ class LooksAside(Protocol):
 class Blocks(Protocol):
     """A microphone, as a wake word wants it."""
 
+    @property
+    def time_s(self) -> float:
+        """When the last sample of the block that was read last was taken: by the source's time, as its
+        frames' `time_s`."""
+        ...
+
     def read(self) -> NDArray[np.int16] | None:
         """The next block (512,) of 16 kHz mono, or None where there is none (yet)."""
         ...

@@ -43,9 +43,11 @@ class Observer:
             self._receiver.motion(samples)
 
     def on_audio_received(self, audio_data: Any, record: Any) -> None:
-        moments = max(1, len(record.capture_timestamps_ns))
-        channels = max(1, len(audio_data.data) // moments)
-        self._receiver.sound(audio_data.data, channels, float(audio_data.max_amplitude))
+        moments_ns = record.capture_timestamps_ns
+        if moments_ns:
+            channels = max(1, len(audio_data.data) // len(moments_ns))
+            full_scale = float(audio_data.max_amplitude)
+            self._receiver.sound(audio_data.data, channels, full_scale, int(moments_ns[-1]))
 
     def on_streaming_client_failure(self, reason: Any, message: str) -> None:
         self._receiver.failed(f"{getattr(reason, 'name', reason)}: {message}")

@@ -150,7 +150,10 @@ class Gen2Link:
                 receiver.motion([motion_data])
 
         def audio(audio_data: Any, audio_record: Any, num_channels: int) -> None:
-            receiver.sound(audio_data.data, int(num_channels), float(audio_data.max_amplitude))
+            moments_ns = audio_record.capture_timestamps_ns
+            if moments_ns:
+                full_scale = float(audio_data.max_amplitude)
+                receiver.sound(audio_data.data, int(num_channels), full_scale, int(moments_ns[-1]))
 
         def calibration(device_calib: Any) -> None:
             self._calibration = device_calib

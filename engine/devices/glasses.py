@@ -233,7 +233,7 @@ def missing(setting: str, error: Exception) -> MissingPart:
     return MissingPart(
         f"{setting}: expected Aria's SDK, found none ({error.__class__.__name__}: "
         f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); run: {INSTALL} "
-        "(CPython 3.11 or 3.12, Linux with glibc 2.34 or macOS on Apple silicon)"
+        "(CPython 3.11 or 3.12, Linux with glibc 2.34 or macOS 14 on Apple silicon)"
     )
 
 

@@ -81,11 +81,15 @@ class Receiver:
             if pose is not None:
                 self._poses.append((felt_s, pose))
 
-    def sound(self, samples: Sequence[int], channels: int, full_scale: float) -> None:
-        """The microphones heard something."""
+    def sound(
+        self, samples: Sequence[int], channels: int, full_scale: float, device_ns: int
+    ) -> None:
+        """The microphones heard something, the last of it at `device_ns`."""
+        came_s = self._now()
         with self._changed:
-            self._tally("mic").take()
-            self._sound.hear(samples, channels, full_scale)
+            taken_s = self._map.arrived(device_ns * 1e-9, came_s)
+            self._tally("mic").take(latency_s=came_s - taken_s)
+            self._sound.hear(samples, channels, full_scale, taken_s)
 
     def failed(self, why: str) -> None:
         """The link is lost."""
@@ -111,6 +115,12 @@ class Receiver:
         """The next block of sound, 16 kHz mono; None where there is none yet."""
         with self._changed:
             return self._sound.read()
+
+    @property
+    def time_s(self) -> float:
+        """When the last sample of the block that was read last was taken, on the host's clock."""
+        with self._changed:
+            return self._sound.time_s
 
     def counts(self) -> tuple[StreamCount, ...]:
         with self._changed:

@@ -71,7 +71,7 @@ class MicrophoneBlocks:
     """Turns interleaved samples of several microphones into blocks of BLOCK samples, 16 kHz mono int16.
 
     The first microphone is taken: a mean of several, some centimetres apart, would comb the treble out
-    that tells words apart.
+    that tells words apart. `time_s` is when the last sample of the block that was read last was taken.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -80,9 +80,15 @@ class MicrophoneBlocks:
         self._rate_hz = rate_hz
         self._resampler = AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
         self._pending: NDArray[np.int16] = np.zeros(0, np.int16)
+        self._until_s = 0.0  # when the last sample that was heard was taken
+        self.time_s = 0.0
 
-    def hear(self, samples: Sequence[int], channels: int, full_scale: float) -> None:
-        """Take interleaved samples of `channels` microphones, `full_scale` the largest there may be."""
+    def hear(
+        self, samples: Sequence[int], channels: int, full_scale: float, until_s: float
+    ) -> None:
+        """Take interleaved samples of `channels` microphones, `full_scale` the largest there may be, the
+        last taken at `until_s`."""
+        self._until_s = until_s
         from av import AudioFrame
 
         table = np.asarray(samples, np.float64).reshape(-1, max(1, channels))
@@ -101,4 +107,6 @@ class MicrophoneBlocks:
         if len(self._pending) < BLOCK:
             return None
         block, self._pending = self._pending[:BLOCK], self._pending[BLOCK:]
+        # the resampler holds some 1 ms back, which is left out here
+        self.time_s = self._until_s - len(self._pending) / RATE_HZ
         return block

@@ -57,7 +57,7 @@ class VrsSource:
         rate_hz = float(self._provider.get_nominal_rate_hz(self._stream))
         self.fps = rate_hz if 0.1 <= rate_hz <= 240.0 else FALLBACK_FPS
         self._seq = 0
-        self._start_ns = 0
+        self._start_ns = moments_ns(self._provider, self._stream)[0]
         self._time_ns = -1
         self._head = Head()
         self._motion = self._inertial()
@@ -130,8 +130,6 @@ class VrsSource:
                 f"({one_line(error)})"
             ) from error
         time_ns = max(self._time_ns + 1, int(record.capture_timestamp_ns))
-        if self._time_ns < 0:
-            self._start_ns = time_ns
         self._time_ns = time_ns
         self._tally.take(int(record.frame_number))
         self._feel(time_ns * 1e-9)
@@ -165,7 +163,7 @@ class VrsSource:
         stream = self._provider.get_stream_id_from_label(MICROPHONE)
         if stream is None or not self._provider.check_stream_is_active(stream):
             return None
-        return VrsMicrophone(self._provider, stream)
+        return VrsMicrophone(self._provider, stream, self._start_ns)
 
     def counts(self) -> tuple[StreamCount, ...]:
         return (self._tally.count(), *(side.tally.count() for side in self._sides))
@@ -184,12 +182,10 @@ class Side:
     """A camera that looks aside: its newest picture at any moment, once."""
 
     def __init__(self, provider: Any, eye: Eye, stream: Any) -> None:
-        from projectaria_tools.core.sensor_data import TimeDomain
-
         self._provider = provider
         self._eye = eye
         self._stream = stream
-        self._times_ns = np.array(provider.get_timestamps_ns(stream, TimeDomain.DEVICE_TIME))
+        self._times_ns = np.array(moments_ns(provider, stream))
         self._last = -1
         self.tally = Tally(eye.label)
 
@@ -210,9 +206,10 @@ class Side:
 
 
 class VrsMicrophone:
-    """The sound of a recording: `read` gives a block of 16 kHz mono int16, None at the end."""
+    """The sound of a recording: `read` gives a block of 16 kHz mono int16, None at the end. What was heard
+    before the first frame, at `start_ns`, is left out."""
 
-    def __init__(self, provider: Any, stream: Any) -> None:
+    def __init__(self, provider: Any, stream: Any, start_ns: int) -> None:
         self._provider = provider
         self._stream = stream
         self._count = int(provider.get_num_data(stream))
@@ -220,15 +217,26 @@ class VrsMicrophone:
         self._channels = int(settings.num_channels)
         self._blocks = MicrophoneBlocks(int(settings.sample_rate))
         self._next = 0
+        self._start_ns = start_ns
 
     def read(self) -> NDArray[np.int16] | None:
         while (block := self._blocks.read()) is None:
             if self._next >= self._count:
                 return None
-            data, _ = self._provider.get_audio_data_by_index(self._stream, self._next)
+            data, record = self._provider.get_audio_data_by_index(self._stream, self._next)
             self._next += 1
-            self._blocks.hear(data.data, self._channels, float(data.max_amplitude))
+            if not record.capture_timestamps_ns:
+                continue
+            until_s = (record.capture_timestamps_ns[-1] - self._start_ns) * 1e-9
+            if until_s < 0.0:
+                continue
+            self._blocks.hear(data.data, self._channels, float(data.max_amplitude), until_s)
         return block
+
+    @property
+    def time_s(self) -> float:
+        """When the last sample of the block that was read last was taken, from the first frame on."""
+        return self._blocks.time_s
 
 
 def opened(path: Path) -> Any:
@@ -250,6 +258,13 @@ def opened(path: Path) -> Any:
             f"{path}: expected a VRS recording, got one whose head cannot be read; {AGAIN}"
         )
     return provider
+
+
+def moments_ns(provider: Any, stream: Any) -> list[int]:
+    """When a stream's records were taken, by the device's clock."""
+    from projectaria_tools.core.sensor_data import TimeDomain
+
+    return [int(time) for time in provider.get_timestamps_ns(stream, TimeDomain.DEVICE_TIME)]
 
 
 def _check(path: Path) -> bool:

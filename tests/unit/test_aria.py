@@ -62,10 +62,14 @@ def motion(calibration: Any, time_s: float, pitch_deg: float) -> MotionData:
 
 
 def heard(samples: Any, channels: int) -> tuple[AudioData, AudioDataRecord]:
+    """Sound of 48 kHz that ends at DEVICE_S."""
     data, record = AudioData(), AudioDataRecord()
     data.data = [int(value) for value in np.repeat(samples, channels)]
     data.max_amplitude = float(2**31 - 1)
-    record.capture_timestamps_ns = list(range(len(samples)))
+    count = len(samples)
+    record.capture_timestamps_ns = [
+        round((DEVICE_S - (count - 1 - i) / 48_000) * 1e9) for i in range(count)
+    ]
     return data, record
 
 
@@ -154,6 +158,8 @@ def test_gen1_records_become_an_upright_frame_with_its_pose_and_sound() -> None:
     block = source.microphone().read()
     assert block is not None
     assert block[300] == pytest.approx(2**14, rel=0.02)
+    # a tenth of a second of sound that ended at DEVICE_S, of which the first 32 ms were read
+    assert source.microphone().time_s == pytest.approx(100.02 - 0.1 + 0.032, abs=0.003)
     counts = {count.name: count for count in source.counts()}
     assert counts["camera-rgb"].received == 1
     assert counts["imu"].received == 400

@@ -171,6 +171,7 @@ def test_what_was_heard_is_read_as_a_wake_word_wants_it(tmp_path: Path) -> None:
     blocks = []
     while (block := microphone.read()) is not None:
         blocks.append(block)
+        assert microphone.time_s == pytest.approx(0.032 * len(blocks), abs=0.003)
     assert all(block.shape == (512,) and block.dtype == np.int16 for block in blocks)
     assert 30 <= len(blocks) <= 31  # a second, less what does not fill a block
     heard = np.concatenate(blocks).astype(float) / 32768
