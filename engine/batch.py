@@ -72,6 +72,7 @@ class Batch:
             parts.warn(glance, time_s)
             parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
             parts.view.show(glance, time_s)
+            parts.deepen(frame)
             if parts.trigger.due(time_s):
                 request = Request(parts.next_id(), parts.trigger.name, parts.wall.now())
                 parts.audio.supersede_answers()

@@ -8,6 +8,7 @@
     └── RunError                while running: exit status 1 when nothing can go on
         ├── SourceLost          the camera or file stopped giving frames
         ├── FrameSkipped        one picture of many cannot be read; the next one can
+        ├── DepthFailed         the depth model failed or hangs; distances go on without it
         ├── DescriberFailed     the language model could not answer; the template answers instead
         └── SpeechFailed        a sentence could not be synthesised or played
 
@@ -45,6 +46,10 @@ class SourceLost(RunError):
 
 class FrameSkipped(RunError):
     """One picture of a folder or dataset is broken; reading again gives the next one."""
+
+
+class DepthFailed(RunError):
+    """The depth model raised, or has given nothing for long."""
 
 
 class DescriberFailed(RunError):

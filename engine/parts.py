@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from engine.alerts import Warner
 from engine.answer import Answerer
 from engine.audio import Audio
+from engine.errors import DepthFailed
 from engine.locate import Locator
-from engine.ports import Clock, Detector, Sink, Source, View
+from engine.ports import Clock, Depths, Detector, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble
 from engine.trace import Trace
 from engine.triggers import Trigger
-from engine.types import Glance, Health, Utterance
+from engine.types import Frame, Glance, Health, Utterance
 from engine.view import NoView
 from engine.wording import StatusKey, Words
 
@@ -29,7 +30,8 @@ TROUBLES: dict[Trouble, StatusKey] = {
 
 @dataclass
 class Parts:
-    """A session's rooms. `warner` is None where obstacle callouts are switched off."""
+    """A session's rooms. `warner` is None where obstacle callouts are switched off, `depth` where none
+    is measured."""
 
     source: Source
     detector: Detector
@@ -50,6 +52,7 @@ class Parts:
     report: Callable[[Health], None]  # to the log, the screen and the view
     view: View = field(default_factory=NoView)
     sight: Sight = field(default_factory=Sight)
+    depth: Depths | None = None
     fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
 
     def warn(self, glance: Glance, now_s: float) -> None:
@@ -59,6 +62,20 @@ class Parts:
         if self.warner is not None:
             for utterance in self.warner.warn(glance.obstacles, now_s, self.sight.sees):
                 self.audio.say(utterance)
+
+    def deepen(self, frame: Frame) -> None:
+        """Let depth, once there is some, teach how tall things are; `frame` has been located."""
+        if self.depth is None or not self.sight.sees:
+            return
+        try:
+            depth = self.depth.after(frame)
+        except DepthFailed as error:
+            self.depth = None
+            self.report(Health("depth", str(error), "goes on without it"))
+            self.status("depth_failed")
+            return
+        if depth is not None:
+            self.locator.learn(depth)
 
     def _tell_sight(self) -> None:
         trouble = self.sight.trouble

@@ -18,6 +18,7 @@ from engine.answer import Answerer, Scribe
 from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
 from engine.config import Config
+from engine.depth import Memory
 from engine.earcons import prepare
 from engine.locate import Locator
 from engine.parts import STATUS_PRIORITY, Parts
@@ -110,10 +111,17 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         scribe = _scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
+        depth = build.build_depths(config, models)
+        if depth is not None:
+            stack.callback(depth.close)
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg, build.build_mount(config)),
+            locator=Locator(
+                config.source.hfov_deg,
+                build.build_mount(config),
+                None if depth is None else Memory(),
+            ),
             warner=witness.warner,
             answerer=_answerer(
                 config, models, scribe, words, audio, witness, next_id, timeline, wall
@@ -132,6 +140,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             report=witness.report,
             view=view,
             fed_until_s=meanwhile.fed_until_s,
+            depth=depth,
         )
         _introduce(config, parts, models.cards(), kind, speech, viewing)
         for fate in meanwhile.fates:

@@ -136,6 +136,15 @@ class Obstacle:
     edges_deg: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthMap:
+    """How far along the camera's axis everything is in frame `seq`: `metres` float32 (h, w), at any
+    resolution, over the whole picture. NaN, infinite or below 0.1 where that is unknown."""
+
+    seq: int
+    metres: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class SceneClass:
     """Where the wearer is. `entropy` is that of the whole distribution, divided by log(classes)."""
