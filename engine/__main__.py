@@ -19,39 +19,35 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.command import one_line, read_config, readable
 from engine.config import Config
-from engine.errors import EngineError, RunError, SetupError, in_one_line
+from engine.errors import EngineError, InputError, RunError, SetupError, in_one_line
+from engine.sweep import Failure, all_answers, failures, keep_failure
 
 ConfigStore.instance().store(name="schema", node=Config)
-failures: list[tuple[str, Exception]] = []  # (the job's overrides, what went wrong)
 
 
-def run(config: Config, folder: Path) -> dict[str, Any]:
-    """Run one session in `folder`; return its summary. Raises EngineError; KeyboardInterrupt,
-    like any error while running, only after the summary is written."""
-    from engine import build
+def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
+    """Run one session in `folder`; return its summary. A `job_name` makes the screen brief. Raises
+    EngineError; KeyboardInterrupt, like any error while running, only after the summary is written."""
     from engine.screen import Screen
-    from engine.session import session
+    from engine.session import work
 
-    screen = Screen()
+    screen = Screen(job=job_name)
     failure: RunError | None = None
     interrupted = False
-    with session(config, folder, screen) as parts:
-        scorer = build.build_scorer(config, parts)
+    with work(config, folder, screen) as opened:
         try:
-            build.build_loop(config, parts, scorer).run()
+            opened.run()
         except RunError as error:
             failure = error
         except KeyboardInterrupt:
             interrupted = True
-        parts.view.close()  # what it could not show is still a record of the session
-        summary = parts.trace.close(
-            scorer.quality() if scorer else None, build.peak_gpu_memory_mb()
-        )
+        summary = opened.finish()
     screen.last(summary, folder, sorted(p.name for p in folder.iterdir() if p.is_file()))
     if interrupted:
         raise KeyboardInterrupt
@@ -71,11 +67,11 @@ def keep_traceback(error: Exception, folder: Path) -> Path:
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")  # type: ignore[untyped-decorator]
-def job(node: DictConfig) -> float:
-    """One Hydra job; returns p95 of the latency to the first sound in ms, for sweepers to minimise
-    (infinite where nothing was heard or the job failed).
+def job(node: DictConfig) -> Any:
+    """One Hydra job; returns what sweepers optimise: p95 of the latency to the first sound in ms, to be
+    minimised, or, for two directions, (answer quality, that p95). A job that failed is the worst.
 
-    What goes wrong is kept in `failures` instead of raised: Hydra would print lines of its own, and
+    What goes wrong is kept beside the session instead of raised: Hydra would print lines of its own, and
     in a multirun one failing job must not lose the rest.
     """
     hydra_config = HydraConfig.get()
@@ -83,21 +79,37 @@ def job(node: DictConfig) -> float:
     # not resolved: an interpolation that leads nowhere is to be reported, not met again here
     overrides: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
     typed = ",".join(overrides)
+    directions = hydra_config.sweeper.get("direction")
+    two = OmegaConf.is_list(directions) and len(directions) == 2
+    sweeps = hydra_config.mode == RunMode.MULTIRUN
+    quality, p95_ms = 0.0, math.inf
     try:
-        summary = run(read_config(node), folder)
+        summary = run(read_config(node), folder, f"job {hydra_config.job.num}" if sweeps else "")
+        quality, p95_ms = objectives(summary, folder, needs_quality=two)
     except (EngineError, OmegaConfBaseException) as error:
-        failures.append((typed, error))
-        return math.inf
+        status = 2 if isinstance(error, (SetupError, OmegaConfBaseException)) else 1
+        note(Failure(typed, one_line(error), status), folder)
     except Exception as error:  # a bug, here or in a library: one line all the same
         path = keep_traceback(error, folder)
-        failures.append((typed, RunError(f"{in_one_line(error)}; the traceback is {path}")))
-        return math.inf
-    totals = [
-        stages["end_to_end"]["p95"]
-        for stages in summary["latency_ms"].values()
-        if "end_to_end" in stages
-    ]
-    return max(totals, default=math.inf)
+        note(Failure(typed, f"{in_one_line(error)}; the traceback is {path}", 1), folder)
+    return (quality, p95_ms) if two else p95_ms
+
+
+def objectives(summary: dict[str, Any], folder: Path, needs_quality: bool) -> tuple[float, float]:
+    """(answer quality in [0, 1], p95 in ms over all answers) of a session. Raises InputError where a
+    quality is needed and the source has no labels for one."""
+    quality = summary.get("quality", {}).get("answer_quality")
+    if quality is None and needs_quality:
+        raise InputError(
+            "hydra/sweeper: expected a source whose labels tell how good an answer is, got none; "
+            "use source=dataset or recorded, with boxes or captions"
+        )
+    return quality or 0.0, all_answers(folder).get("p95_ms", math.inf)
+
+
+def note(failure: Failure, folder: Path) -> None:
+    failures.append(failure)
+    keep_failure(failure, folder)
 
 
 def fail(line: str, status: int) -> NoReturn:
@@ -108,13 +120,10 @@ def fail(line: str, status: int) -> NoReturn:
 def report_failures() -> NoReturn:
     """One line a failed job; the exit status of the gravest (1, while running, before 2)."""
     sweep = len(failures) > 1 or "-m" in sys.argv or "--multirun" in sys.argv
-    for overrides, error in failures[:-1]:
-        print(f"scene-aria: job {overrides}: {one_line(error)}", file=sys.stderr)
-    overrides, error = failures[-1]
-    status = (
-        2 if all(isinstance(e, (SetupError, OmegaConfBaseException)) for _, e in failures) else 1
-    )
-    fail(f"job {overrides}: {one_line(error)}" if sweep else one_line(error), status)
+    lines = [f"job {item.overrides}: {item.line}" if sweep else item.line for item in failures]
+    for line in lines[:-1]:
+        print(f"scene-aria: {line}", file=sys.stderr)
+    fail(lines[-1], min(item.status for item in failures))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -124,6 +133,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 def main() -> None:
     # Let errors come through whole, so that each becomes one line here and not Hydra's traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing here reports to anybody
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an ASCII terminal shows ? for what it lacks
     # SIGINT as well: a shell starts what runs in the background with it ignored

@@ -18,7 +18,8 @@ from enum import IntEnum
 from queue import SimpleQueue
 from typing import Literal, Protocol
 
-from engine.types import Heard, Obstacle, Side, Utterance
+from engine.geometry import CORRIDOR_DEG
+from engine.types import Heard, Obstacle, Pose, Side, Utterance
 from engine.way import Way, across_m, in_the_way
 
 Length = Literal["full", "short", "shortest"]
@@ -43,6 +44,9 @@ MOST_AT_ONCE = 2
 MOST_RAISED = 16  # alerts that may still be waiting: far more than ever do
 DRIFT_S = 1.0  # over which movement across the corridor is fitted
 BANDS_M = (NOTICE_M, NEAR_M, 0.7)  # the last is an arm's length
+# A walker's head swings by 10 to 20 degrees a second with each step, and looks about at 50 and more.
+SWEEP_DEG_S = 35.0
+SETTLE_S = 0.4  # until the picture rests after a turn
 CROSSED_M = 0.8  # moved by so much, over the middle of the way
 CLEAR_PRIORITY = 30.0  # the least of alerts: it gives way to any other
 CLEAR_LATE_S = 2.0
@@ -74,10 +78,11 @@ class Known:
     said_s: float = -math.inf
     said_m: float = math.inf  # how far it was then; of a label on one side, how far it is now
     said_side: Side = "ahead"
-    said_across_m: float = 0.0
+    said_at: tuple[float, float] = (0.0, 0.0)  # m away, degrees right of where the heading began
     lowered: bool = False
     high_s: float = -math.inf  # when it last was as urgent as it was said to be
-    across: deque[tuple[float, float]] = field(default_factory=deque)  # (s, m right of the way)
+    # (s, m away, degrees right of where the heading began)
+    across: deque[tuple[float, float, float]] = field(default_factory=deque)
 
 
 class Warner:
@@ -106,14 +111,24 @@ class Warner:
         self._quiet_until_s = -math.inf
         self._raised: dict[int, Obstacle] = {}  # by utterance, while it may still be dropped
         self._way = Way()
+        self._heading_deg = self._barred_deg = 0.0
+        self._swept_s = -math.inf  # when the head was last seen to turn
         self._ticked_s: float | None = None  # when silence began, or was last broken
 
     def warn(
-        self, obstacles: tuple[Obstacle, ...], now_s: float, sees: bool = True
+        self,
+        obstacles: tuple[Obstacle, ...],
+        now_s: float,
+        sees: bool = True,
+        pose: Pose | None = None,
     ) -> tuple[Utterance, ...]:
         """The alerts worth raising now, most urgent first, MOST_AT_ONCE at most; failing those, the
         all-clear or a tick, neither of which is given while the camera hardly `sees`. Call it with
-        every frame's obstacles, none left out; `now_s` never goes back but after a reset."""
+        every frame's obstacles, none left out; `now_s` never goes back but after a reset. What a turn
+        of the head (by its `pose`) moves is no news."""
+        self._heading_deg = 0.0 if pose is None else pose.heading_deg
+        if pose is not None and abs(pose.turning_deg_s) > SWEEP_DEG_S:
+            self._swept_s = now_s
         self._forget(now_s)
         self._take_back()
         found: list[tuple[Level, Obstacle]] = []
@@ -134,7 +149,8 @@ class Warner:
         for level, item in found:
             if len(alerts) == MOST_AT_ONCE or level is Level.CLEAR:
                 break
-            if self._is_news(item, level, now_s) and not (quiet and level < Level.CRITICAL):
+            hold = level < Level.CRITICAL and (quiet or self._is_swept(item, now_s))
+            if not hold and self._is_news(item, level, now_s):
                 alerts.append(self._alert(item, level, now_s))
         free = self._is_free_again(barring, obstacles, now_s) and sees
         if free and not alerts and not quiet:
@@ -143,13 +159,22 @@ class Warner:
             alerts.append(self._tick(now_s))
         return tuple(alerts)
 
+    def _is_swept(self, item: Obstacle, now_s: float) -> bool:
+        """Whether the head turns, or only just has, and the thing does not approach: then it is the
+        head that brought it into the way."""
+        return now_s - self._swept_s <= SETTLE_S and item.ttc_s is None
+
     def _is_free_again(
         self, barring: list[Obstacle], obstacles: tuple[Obstacle, ...], now_s: float
     ) -> bool:
         tracks = {item.track for item in barring}
         said = any(self._tracks[track].level is not Level.CLEAR for track in tracks)
         aside = [item for item in obstacles if item.track not in tracks]
-        return self._way.is_free_again(barring, aside, said, now_s)
+        if barring:
+            self._barred_deg = self._heading_deg
+        # who looks away from what bars the way still stands before it
+        faces = abs(self._heading_deg - self._barred_deg) <= CORRIDOR_DEG
+        return self._way.is_free_again(barring, aside, said, now_s) and faces
 
     def _ticks(self, said: bool, now_s: float) -> bool:
         """Whether it has been silent for long enough; asked in every frame."""
@@ -218,13 +243,14 @@ class Warner:
         known.seen_s = now_s
         if known.across and known.across[-1][0] >= now_s:
             known.across.pop()
-        known.across.append((now_s, across_m(item)))
+        known.across.append((now_s, item.distance_m, item.bearing_deg + self._heading_deg))
         while now_s - known.across[0][0] > DRIFT_S:
             known.across.popleft()
 
     def _level(self, item: Obstacle, known: Known, slack: float = 1.0) -> Level:
         """How urgent it is; with a `slack` above 1, how urgent it might still be."""
-        if not in_the_way(item, known.across, slack):
+        across = [(s, self._now_across_m(m, deg)) for s, m, deg in known.across]
+        if not in_the_way(item, across, slack):
             return Level.CLEAR
         if item.ttc_s is not None:
             if item.ttc_s <= CRITICAL_S * slack:
@@ -261,7 +287,7 @@ class Warner:
         known = self._tracks[item.track]
         since_s = now_s - known.said_s
         if level == known.level and level < Level.CRITICAL and since_s >= RISE_S:
-            return _has_come_nearer(item, known) or _has_crossed(item, known)
+            return _has_come_nearer(item, known) or self._has_crossed(item, known)
         if level <= known.level:
             return False
         if level < Level.CRITICAL:
@@ -280,14 +306,27 @@ class Warner:
         # only as urgent as it is: a second person must not be silenced by what was said of the first
         known.level, known.high_s, known.lowered = level, now_s, False
         known.said_s, known.said_m = echo.said_s, echo.said_m
-        known.said_side, known.said_across_m = item.side, across_m(item)
+        known.said_side, known.said_at = item.side, self._place(item)
         return False
+
+    def _place(self, item: Obstacle) -> tuple[float, float]:
+        return item.distance_m, item.bearing_deg + self._heading_deg
+
+    def _now_across_m(self, distance_m: float, right_deg: float) -> float:
+        """Where what was seen there is now, in metres right of the way, had only the head turned."""
+        return distance_m * math.sin(math.radians(right_deg - self._heading_deg))
+
+    def _has_crossed(self, item: Obstacle, known: Known) -> bool:
+        """From one half of the way to the other since it was said, and not by a turn of the tongue."""
+        now_m, said_m = across_m(item), self._now_across_m(*known.said_at)
+        moved = now_m * said_m < 0.0 and abs(now_m - said_m) >= CROSSED_M
+        return moved and item.side != known.said_side
 
     def _alert(self, item: Obstacle, level: Level, now_s: float) -> Utterance:
         text, left_s = self._fitting(item)
         known = self._tracks[item.track]
         known.level, known.said_s, known.said_m = level, now_s, item.distance_m
-        known.said_side, known.said_across_m = item.side, across_m(item)
+        known.said_side, known.said_at = item.side, self._place(item)
         known.high_s, known.lowered = now_s, False
         self._echoes[item.label, item.side] = Known(now_s, level, now_s, item.distance_m)
         critical = level is Level.CRITICAL
@@ -328,10 +367,3 @@ def _has_come_nearer(item: Obstacle, known: Known) -> bool:
     inside = sum(item.distance_m <= band_m for band_m in BANDS_M)
     said_inside = sum(known.said_m <= band_m for band_m in BANDS_M)
     return inside > said_inside and item.distance_m <= NEARER * known.said_m
-
-
-def _has_crossed(item: Obstacle, known: Known) -> bool:
-    """From one half of the way to the other since it was said, and not by a turn of the tongue."""
-    now_m, said_m = across_m(item), known.said_across_m
-    moved = now_m * said_m < 0.0 and abs(now_m - said_m) >= CROSSED_M
-    return moved and item.side != known.said_side

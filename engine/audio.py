@@ -20,23 +20,26 @@ from engine.errors import SpeechFailed
 from engine.hrtf import centre, spatialise
 from engine.mixer import Event, Mixer, Playing
 from engine.ports import Clock, Sink, Voice
-from engine.turns import Turns
+from engine.turns import Turns, is_critical
 from engine.types import Drop, Health, Heard, Kind, Samples, Utterance
 
 BLOCK_S = 0.02
 GAP_S = 0.75  # of silence after an alert, as in Soundscape between callouts
 AS_GOOD_AS_SAID_S = 0.15  # the breath after a clause, and its last consonant
+VOLUME_STEP_DB = 3.0  # a step that is plainly heard
+SOFTEST_DB, LOUDEST_DB = -15.0, 9.0  # alerts must stay audible, and the limiter must not pump
 IDLE_BLOCKS = 500  # silence written at once, so that memory stays bounded
 
 
 class Audio:
-    """The queue and the mixer. `say`, `stop` and `supersede_answers` may be called from any thread;
-    `render`, `rest` and `handed` from the one that owns the sink, which also makes all callbacks.
+    """The queue and the mixer. `say`, `stop`, `supersede_answers` and `change_volume` may be called
+    from any thread; `render`, `rest` and `handed` from the one that owns the sink, which also makes
+    all callbacks.
 
     `Turns` says who is next; what is late when its turn could come is dropped as stale. An
     utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
     has started and is then cut counts as heard. What something critical cuts off, unless that was an
-    alert, is said again from its beginning, under a number of its own from `next_id`; an answer
+    alert or `yields`, is said again from its beginning, under a number of its own from `next_id`; an answer
     comes clause by clause, so that this is the last clause's beginning.
     """
 
@@ -63,6 +66,8 @@ class Audio:
         self._gap = 0  # samples until an alert or status may begin
         self._expecting_until_s = -math.inf
         self._free_s = -math.inf  # when the last words ended
+        self._alarms = 0
+        self._volume_db = 0.0
 
     @property
     def block_s(self) -> float:
@@ -81,10 +86,20 @@ class Audio:
         with self._lock:
             return self._is_idle()
 
+    @property
+    def alarms(self) -> int:
+        """How many critical utterances have been queued so far."""
+        with self._lock:
+            return self._alarms
+
     def say(self, utterance: Utterance) -> None:
-        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`)."""
+        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`), and to
+        a critical one all that `yields`."""
         with self._lock:
             self._drop(self._turns.add(utterance), "superseded")
+            if is_critical(utterance):
+                self._alarms += 1
+                self._drop(self._turns.take(lambda u: u.yields), "superseded")
 
     def expect_answer(self, until_s: float) -> None:
         """The wearer has asked: callouts that are not critical wait for the answer, which names
@@ -99,6 +114,16 @@ class Audio:
     def supersede_answers(self) -> None:
         """A newer request has come: answers that wait are dropped, the one being said is cut."""
         self._silence(lambda u: u.kind == "answer", "superseded")
+
+    def change_volume(self, steps: int) -> bool:
+        """Make everything louder (quieter where negative) by VOLUME_STEP_DB each; return whether
+        there was room for it between SOFTEST_DB and LOUDEST_DB."""
+        with self._lock:
+            before_db = self._volume_db
+            wanted_db = before_db + steps * VOLUME_STEP_DB
+            self._volume_db = min(LOUDEST_DB, max(SOFTEST_DB, wanted_db))
+            self._mixer.volume = 10 ** (self._volume_db / 20)
+            return self._volume_db != before_db
 
     def render(self, now_s: float) -> Samples:
         """The next block, stereo (block_samples, 2), peak -1 dBFS at most.
@@ -152,11 +177,13 @@ class Audio:
 
     def _interrupt(self, speaking: Playing, now_s: float) -> None:
         """Make way for something critical, and queue what it cuts off again; but not an alert, which
-        is about a moment that has passed."""
+        is about a moment that has passed, nor what yields."""
         speaking.cut = "interrupted"
         said = speaking.utterance
         least = AS_GOOD_AS_SAID_S * self.sample_rate_hz
-        if said.kind != "alert" and (speaking.left is None or speaking.left > least):
+        if not (said.kind == "alert" or said.yields) and (
+            speaking.left is None or speaking.left > least
+        ):
             self._turns.put_back(replace(said, id=self._next_id(), queued_s=now_s, resumes=said.id))
 
     def _begin(self, utterance: Utterance) -> Playing:

@@ -68,9 +68,10 @@ class Batch:
             frame = replace(frame, time_s=time_s)
             if not self._related:
                 self._forget()
-            glance = look(parts.detector, parts.locator, frame, parts.wall)
+            glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
             parts.warn(glance, time_s)
-            parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
+            found = (*glance.obstacles, *glance.aside)
+            parts.trace.frame(frame.seq, found, stages_ms(glance.marks))
             parts.view.show(glance, time_s)
             parts.deepen(frame)
             if parts.trigger.due(time_s):
@@ -90,6 +91,9 @@ class Batch:
     def _forget(self) -> None:
         self._parts.detector.reset()
         self._parts.locator.reset()
+        if self._parts.around is not None:
+            self._parts.around.reset()
         self._parts.sight.reset()
+        self._parts.answerer.reset()
         if self._parts.warner is not None:
             self._parts.warner.reset()

@@ -2,25 +2,34 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from engine.around import Around
 from engine.batch import Batch
 from engine.camera import Mount
 from engine.clock import VirtualClock
-from engine.config import Config
+from engine.config import Config, SourceConfig
 from engine.deepen import Beside, InOrder
-from engine.errors import ConfigError, MissingPart
+from engine.devices.media_keys import MediaKeys, find_media_keys
+from engine.errors import ConfigError
+from engine.ground import Grounder
+from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
 from engine.ports import (
+    Clock,
+    Counting,
     DepthModel,
     Depths,
     Describer,
     Detector,
+    LooksAside,
+    Reader,
     Router,
     SceneClassifier,
     Sink,
@@ -28,21 +37,18 @@ from engine.ports import (
     View,
     Voice,
 )
+from engine.reading import Reading
 from engine.scoring import Scorer
+from engine.scribe import Scribe
 from engine.trace import Trace
-from engine.triggers import ByHand, Every, Interval, Once, Trigger
-from engine.types import Health, Language, ModelCard
+from engine.triggers import Every, Interval, Once, OnDemand, Trigger
+from engine.types import Detail, Glance, Health, ModelCard, StreamCount, Unsupported
 from engine.view import BackgroundView, NoView
+from engine.wording import MAX_GROUPS, Words
 
-# Settings that the contract names and that a later version serves, with what to use until then.
-NOT_YET = {
-    "source=aria": "use source=webcam or source=video",
-    "source=vrs": "use source=video",
-    "source=recorded": "use source=dataset",
-    "trigger=wake": "use trigger=keyboard or trigger=interval",
-    "router=learned": "it has not been trained; use router=rules",
-}
+UNRELATED = ("image", "folder", "dataset")  # sources whose pictures do not follow from one another
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
+READER_LOADS_AFTER_S = 6.0  # by then the first alerts are out, and often the first answer
 SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announced
 
 
@@ -63,19 +69,23 @@ class Models:
         return cards | {tier: model.card for tier, model in more.items() if model is not None}
 
 
-def refuse_what_is_not_here(config: Config) -> None:
-    """Raise MissingPart for a setting that this version knows by name only."""
-    asked = [
-        f"source={config.source.name}",
-        f"trigger={config.trigger.name}",
-    ]
-    if config.mode == "auto":
-        asked.append(f"router={config.router.name}")
-    for setting in asked:
-        if setting in NOT_YET:
-            raise MissingPart(f"{setting}: this version does not have it yet; {NOT_YET[setting]}")
-    if config.record is not None:
-        raise MissingPart("record: this version does not have it yet; use record=null")
+def resolved(config: Config) -> Config:
+    """`config` with `source=auto` and a path made the source that reads it: a recording (.jsonl), a
+    dataset (a folder with a manifest), a folder, a picture, else a video."""
+    if config.source.name != "auto" or not config.source.path:
+        return config
+    from engine.devices.dataset import MANIFEST
+    from engine.devices.images import SUFFIXES
+
+    path = Path(os.path.expanduser(config.source.path))
+    if path.is_dir():
+        name = "dataset" if (path / MANIFEST).is_file() else "folder"
+    elif path.suffix.lower() == ".jsonl":
+        name = "recorded"
+    else:
+        name = "image" if path.suffix.lower() in SUFFIXES else "video"
+    realtime = config.source.realtime and name in ("image", "video")
+    return replace(config, source=replace(config.source, name=name, realtime=realtime))
 
 
 def source_kind(config: Config) -> str:
@@ -103,6 +113,12 @@ def build_source(config: Config, name: str) -> Source:
         from engine.devices.video import VideoSource
 
         return VideoSource(path)
+    if name == "aria":
+        return _glasses(settings)
+    if name == "vrs":
+        from engine.devices.vrs import VrsSource
+
+        return VrsSource(path, settings.side_cameras, settings.undistort)
     if name == "dataset":
         from engine.devices.dataset import DatasetSource
 
@@ -112,14 +128,39 @@ def build_source(config: Config, name: str) -> Source:
     return (FolderSource if name == "folder" else ImageSource)(path, settings.fps)
 
 
-def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, bool]:
-    """What asks at a source of this kind, and whether the keyboard is listened to."""
+def _glasses(settings: SourceConfig) -> Source:
+    """Live glasses; `glasses=auto` is the generation that is plugged in, else Gen 1."""
+    from engine.devices.live_glasses import Link, LiveGlasses
+    from engine.devices.usb import plugged_in
+
+    generation = settings.glasses
+    if generation == "auto":
+        generation = plugged_in() or "gen1"
+    link: Link
+    if generation == "gen2":
+        from engine.devices.aria_gen2 import Gen2Link
+
+        link = Gen2Link(settings.profile, settings.address, settings.side_cameras)
+    else:
+        from engine.devices.aria import Gen1Link
+
+        link = Gen1Link(settings.profile, settings.address, settings.side_cameras)
+    return LiveGlasses(link, settings.side_cameras, settings.undistort, time.monotonic, time.sleep)
+
+
+def build_trigger(
+    config: Config, source: str, live: bool, hears: bool = False
+) -> tuple[Trigger, bool]:
+    """What asks at a source of this kind, and whether the keyboard is listened to; `hears`: there is
+    an ear."""
     settings = config.trigger
     name = settings.name
     at_s = settings.at_s
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if name == "auto":
-        if live:
+        if hears:
+            name = "wake"
+        elif live:
             name = "keyboard" if terminal else "interval"
         else:
             kinds = {"sample": "once", "image": "once", "folder": "every", "dataset": "every"}
@@ -130,22 +171,52 @@ def build_trigger(config: Config, source: str, live: bool) -> tuple[Trigger, boo
         "once": lambda: Once(at_s),
         "interval": lambda: Interval(settings.interval_s),
         "every": Every,
-        "keyboard": ByHand,
+        "keyboard": lambda: OnDemand("keyboard"),
+        "wake": lambda: OnDemand("wake"),
     }
     return triggers[name](), name == "keyboard" or (terminal and config.source.realtime)
 
 
+def build_media_keys(config: Config, report: Callable[[Health], None]) -> MediaKeys | None:
+    """A headset's buttons, where they are asked for. Raises MissingPart."""
+    return MediaKeys(find_media_keys(), report) if config.trigger.media_keys else None
+
+
 def build_router(config: Config) -> Router:
-    """`quick` and `full` always answer from one tier; `auto` asks the configured router."""
-    from routers import Always, Random, Rules
+    """`quick` and `full` always answer from one tier; `auto` asks the configured router. Raises
+    MissingPart where that has not been trained."""
+    from routers import Always
 
     if config.mode == "quick":
         return Always("quick", config.router.threshold)
     if config.mode == "full":
         return Always("full", config.router.threshold)
-    if config.router.name == "random":
-        return Random(config.router.threshold, config.router.seed)
-    return Rules(config.router.threshold)
+    return _router(config, config.router.name)
+
+
+def _router(config: Config, name: str) -> Router:
+    from routers import Budget, Conformal, Count, Learned, Random, Rules
+    from routers.budget import share_of
+    from routers.model import read_model
+
+    settings = config.router
+    if name == "budget":
+        share = settings.share
+        if settings.average_ms is not None:
+            share = share_of(settings.average_ms, settings.quick_ms, settings.full_ms)
+        return Budget(_router(config, settings.scorer), share, settings.threshold, settings.step)
+    if name == "learned":
+        return Learned(settings.threshold, read_model())
+    if name == "conformal":
+        return Conformal(
+            read_model(),
+            settings.risk,
+            settings.confidence,
+            MAX_GROUPS[cast(Detail, config.answer.detail)],
+        )
+    if name == "random":
+        return Random(settings.threshold, settings.seed)
+    return (Count if name == "count" else Rules)(settings.threshold)
 
 
 def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink, str]:
@@ -188,6 +259,7 @@ def build_models(config: Config) -> Models:
                 backend,
                 max_new_tokens=config.models.describer.max_new_tokens,
                 image_size=config.models.describer.image_size,
+                language=config.language,
             )
         return Models(watching.result(), scenes, describer, build_depth_model(config))
 
@@ -210,6 +282,30 @@ def build_depths(config: Config, models: Models) -> Depths | None:
     return Beside(models.depth) if config.source.realtime else InOrder(models.depth)
 
 
+def build_around(config: Config, source: Source, mount: Mount) -> Around | None:
+    """What looks at the side cameras of `source`, each with a detector of its own, since those track;
+    None where none was asked for."""
+    if not isinstance(source, LooksAside) or not source.aside:
+        return None
+    from models.detector import open_detector
+
+    pack, device, backend = config.models.pack, config.models.device, config.models.backend
+    return Around(
+        {
+            label: (
+                open_detector(pack, device, backend, threads=1),
+                Locator(config.source.hfov_deg, mount),
+            )
+            for label in source.aside
+        }
+    )
+
+
+def stream_counts(source: Source) -> tuple[StreamCount, ...]:
+    """What a source of several sensors received and lost; empty for others."""
+    return source.counts() if isinstance(source, Counting) else ()
+
+
 def build_mount(config: Config) -> Mount:
     """How the camera is worn."""
     settings = config.source
@@ -219,7 +315,46 @@ def build_mount(config: Config) -> Mount:
 def build_voice(config: Config) -> Voice:
     from engine.devices.voice import Pyttsx3Voice
 
-    return Pyttsx3Voice(cast(Language, config.language), config.speech.rate_wpm)
+    return Pyttsx3Voice(config.language, config.speech.rate_wpm)
+
+
+def build_scribe(config: Config, models: Models, wall: Clock) -> Scribe | None:
+    """The describer's thread; None where it does not speak the session's language, so that no answer
+    mixes two."""
+    if models.describer is None or config.language not in models.describer.card.languages:
+        return None
+    return Scribe(models.describer, wall)
+
+
+def build_reading(config: Config, wall: Clock) -> Reading:
+    """The reader's thread, which loads the reader."""
+
+    def open_it() -> Reader:
+        from models.reader import open_reader
+
+        return open_reader()
+
+    return Reading(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
+
+
+def build_grounder(config: Config, models: Models) -> Grounder:
+    return Grounder(
+        models.detector.labels, config.language, cast(Unsupported, config.answer.unsupported)
+    )
+
+
+def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:
+    """What the describer is asked, by scene; None for one that has learnt a single question. Raises
+    MissingPart for a prompt without a file."""
+    if models.describer is None or not models.describer.card.takes_prompts:
+        return None
+    names = config.answer.prompts
+
+    def prompt(glance: Glance) -> str:
+        scene = "" if glance.scene is None else glance.scene.label
+        return words.prompt(names.get(scene, names.get("default", "hazards")), glance)
+
+    return prompt
 
 
 def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -> tuple[View, str]:
@@ -244,10 +379,12 @@ def check_models(config: Config) -> None:
     tiers = [tier for tier in TIERS if config.mode != "quick" or tier != "describer"]
     check_packs(config.models.pack, config.models.backend, tiers)
     if config.obstacles.depth != "off":
-        if not config.source.realtime and config.source.name in ("folder", "dataset"):
+        unrelated = not config.source.realtime and config.source.name in UNRELATED
+        if unrelated or config.record is not None:
+            where = f"source={config.source.name}" if unrelated else "record"
             raise ConfigError(
-                f"obstacles.depth: expected off with source={config.source.name}, whose pictures do "
-                f"not follow from one another, got {config.obstacles.depth}"
+                f"obstacles.depth: expected off with {where}, got {config.obstacles.depth}: what one "
+                "picture teaches helps none that does not follow from it"
             )
         check_packs("hub", config.models.backend, [f"depth-{config.obstacles.depth}"])
     side = config.models.describer.image_size
@@ -261,15 +398,14 @@ def build_scorer(config: Config, parts: Parts) -> Scorer | None:
     """What scores a dataset against its labels; None for any other source."""
     if config.source.name != "dataset":
         return None
-    language = cast(Language, config.language)
-    return Scorer(parts.detector.labels, language, config.source.hfov_deg)
+    return Scorer(parts.detector.labels, config.language, config.source.hfov_deg, config.quality)
 
 
 def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
     """The live loops in real time, or the batch in virtual time."""
     if config.source.realtime:
         return Live(parts, scorer)
-    related = config.source.name not in ("folder", "dataset")
+    related = config.source.name not in UNRELATED
     return Batch(parts, cast(VirtualClock, parts.timeline), related, scorer)
 
 

@@ -1,13 +1,13 @@
 """A pixel to a direction in the wearer's world: the one place that knows how a lens bends light.
 
-Pinhole or fisheye, level or pitched; whoever asks gets a bearing and a drop and need not know which.
-Knows nothing of boxes, kinds or time. Axes: x right, y down, z ahead.
+Pinhole or fisheye, level or pitched, worn straight or looking aside; whoever asks gets a bearing and a
+drop and need not know which. Knows nothing of boxes, kinds or time. Axes: x right, y down, z ahead.
 """
 
 import math
 from dataclasses import dataclass, replace
 
-from engine.types import Camera, Fisheye, Intrinsics
+from engine.types import Axis, Camera, Fisheye, Intrinsics
 
 NEWTON_STEPS = 12  # the polynomial is nearly a line: 4 do for every lens that was tried
 LEAST = 1e-9
@@ -43,8 +43,17 @@ def direction(x_px: float, y_px: float, camera: Camera, pitch_deg: float = 0.0) 
     return Direction(math.degrees(math.atan2(x, ahead)), down / max(LEAST, math.hypot(x, ahead)))
 
 
-def ray(x_px: float, y_px: float, camera: Camera) -> tuple[float, float, float]:
-    """The direction (x, y, z) of a pixel in the camera's own axes, of any length."""
+def ray(x_px: float, y_px: float, camera: Camera) -> Axis:
+    """The direction (x, y, z) of a pixel in the head's axes, of any length."""
+    own = _own_ray(x_px, y_px, camera)
+    if camera.turn is None:
+        return own
+    x, y, z = (sum(a * b for a, b in zip(row, own, strict=True)) for row in camera.turn)
+    return x, y, z
+
+
+def _own_ray(x_px: float, y_px: float, camera: Camera) -> Axis:
+    """As `ray`, in the camera's own axes."""
     x, y = (x_px - camera.cx) / camera.fx, (y_px - camera.cy) / camera.fy
     if isinstance(camera, Intrinsics):
         return x, y, 1.0
@@ -59,14 +68,16 @@ def ray(x_px: float, y_px: float, camera: Camera) -> tuple[float, float, float]:
 def off_axis(x_px: float, y_px: float, camera: Camera) -> float:
     """How much longer the straight way to what a pixel shows is than its depth along the camera's own
     axis, which is what depth maps hold. At a right angle to the axis or beyond there is no depth: 1."""
-    x, y, z = ray(x_px, y_px, camera)
+    x, y, z = _own_ray(x_px, y_px, camera)
     length = math.hypot(x, y, z)
     return length / z if z > LEAST * length else 1.0
 
 
 def pixel(x: float, y: float, z: float, camera: Camera) -> tuple[float, float] | None:
-    """Where the direction (x, y, z) falls; None where the camera cannot see it: behind a pinhole, or
-    beyond where a fisheye's polynomial still rises."""
+    """Where the direction (x, y, z) in the head's axes falls; None where the camera cannot see it:
+    behind a pinhole, or beyond where a fisheye's polynomial still rises."""
+    if camera.turn is not None:
+        x, y, z = (x * a + y * b + z * c for a, b, c in zip(*camera.turn, strict=True))
     if isinstance(camera, Intrinsics):
         if z <= LEAST:
             return None
@@ -107,7 +118,7 @@ def is_usable(camera: Camera) -> bool:
     which none sees; a fisheye whose polynomial rises to the middle of the longer side at the least."""
     numbers = [camera.fx, camera.fy, camera.cx, camera.cy]
     if isinstance(camera, Fisheye):
-        numbers += [camera.k1, camera.k2, camera.k3, camera.k4]
+        numbers += [camera.k1, camera.k2, camera.k3, camera.k4, camera.k5, camera.k6]
     least = max(1.0, 0.05 * max(camera.width, camera.height))
     if not all(map(math.isfinite, numbers)) or min(camera.fx, camera.fy) < least:
         return False
@@ -120,13 +131,14 @@ def is_usable(camera: Camera) -> bool:
 def _radius(angle: float, camera: Fisheye) -> float:
     """Distance from the principal point over the focal length, of a ray `angle` off the axis."""
     square = angle * angle
-    series = camera.k3 + square * camera.k4
+    series = camera.k3 + square * (camera.k4 + square * (camera.k5 + square * camera.k6))
     return angle * (1.0 + square * (camera.k1 + square * (camera.k2 + square * series)))
 
 
 def _slope(angle: float, camera: Fisheye) -> float:
     square = angle * angle
-    series = 7 * camera.k3 + square * 9 * camera.k4
+    series = 9 * camera.k4 + square * (11 * camera.k5 + square * 13 * camera.k6)
+    series = 7 * camera.k3 + square * series
     return 1.0 + square * (3 * camera.k1 + square * (5 * camera.k2 + square * series))
 
 

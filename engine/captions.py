@@ -1,77 +1,23 @@
 """What a text says, held against a picture's labels: CIDEr-D, and the things named with their sides.
 
 Pure text and counting. It knows nothing of pictures, boxes or models. A thing's names are the ones
-that the templates say, so that what the quick tier words is always recognised, and a few more.
+that the templates say, so that what the quick tier words is always recognised, and those that the
+language's `understand.json` adds.
 """
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
+from engine.language import Understood, sayable, understood
 from engine.types import Language, Side
-from engine.wording import TEMPLATES
 
 LONGEST_GRAM = 4
 SIGMA_WORDS = 6.0  # of the penalty on a difference in length
 
-# What a describer may call a thing, by its label; the templates' own words are in things.json.
-SYNONYMS: dict[Language, dict[str, str]] = {
-    "en": {
-        "person": "persons man men woman women child children kid kids boy boys girl girls baby "
-        "babies guy guys lady ladies toddler toddlers pedestrian pedestrians crowd player players "
-        "cyclist cyclists biker bikers rider riders skateboarder surfer swimmer climber hiker hikers "
-        "skier snowboarder",
-        "bicycle": "bike bikes",
-        "motorcycle": "motorbike motorbikes",
-        "car": "taxi taxis cab cabs",
-        "dog": "puppy puppies",
-        "cat": "kitten kittens",
-        "couch": "sofa sofas",
-        "tv": "tv tvs",
-        "airplane": "plane planes aeroplane aeroplanes",
-        "stairs": "stairs steps stairway stairways",
-        "cell phone": "cellphone cellphones",
-        "refrigerator": "fridge fridges",
-        "potted plant": "plant plants",
-        "dining table": "table tables",
-    },
-    "es": {
-        "person": "hombre hombres mujer mujeres niño niños niña niñas peatón peatones gente",
-        "bicycle": "bici bicis",
-        "motorcycle": "motocicleta motocicletas",
-        "car": "carro carros auto autos",
-    },
-}
-# Phrases that hold a thing's name and name no such thing.
-NOT_THINGS: dict[Language, tuple[str, ...]] = {
-    "en": ("bus stop", "bus station", "train station", "train track", "train tracks", "car park"),
-    "es": ("parada de autobús", "estación de autobuses", "vía de tren", "en un banco"),
-}
-# Also a colour or a verb: a thing only where the phrase ends with it ("an orange on a plate").
-AMBIGUOUS = {"orange", "can"}
-AFTER_A_THING = {"ahead", "on", "to", "at", "in", "and", "or", "with", "is", "near", "by"}
-
-FURTHER_SIDES: dict[Language, dict[str, Side]] = {
-    "en": {"in front of you": "ahead"},
-    "es": {"enfrente": "ahead"},
-}
-CLAUSE_ENDS: dict[Language, set[str]] = {
-    "en": {*".!?;", "and", "but", "while", "whereas"},
-    "es": {*".!?;¡¿", "y", "e", "pero", "mientras"},
-}
-# "right behind", "his left hand", "to the right of a car": not the wearer's own side.
-NO_SIDE_BEFORE: dict[Language, set[str]] = {
-    "en": {"of", "hand", "arm", "foot", "leg", "next", "here", "behind", "in", "ahead", "beside"},
-    "es": {"de", "del"},
-}
-OWN_SIDE = {"of you", "de ti"}  # "to the right of you" is, after all
-
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
@@ -129,10 +75,22 @@ def _clipped_cosine(
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A thing that a text names, and the side said with it."""
+    """A thing that a text names, and the side said with it. `at` and `side_at` are where: the first
+    character and the one after the last; `side_at` is None where no side is said."""
 
     thing: str
     side: Side | None
+    at: tuple[int, int] = field(default=(0, 0), compare=False)
+    side_at: tuple[int, int] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A thing (or else a side) and the characters that say it."""
+
+    thing: str | None
+    side: Side | None
+    at: tuple[int, int]
 
 
 class Vocabulary:
@@ -144,27 +102,33 @@ class Vocabulary:
     """
 
     def __init__(self, labels: Iterable[str], language: Language = "en") -> None:
-        folder = TEMPLATES / language
-        self._names: dict[str, list[str]] = _read(folder / "things.json")
-        self._language: Language = language
-        phrases: dict[str, str | None] = dict.fromkeys(NOT_THINGS[language])
-        phrases |= dict.fromkeys(form for names in self._names.values() for form in names[:2])
+        self._names = {label: [n.one, n.many] for label, n in sayable(language).things.items()}
+        self._known: Understood = understood(language)
+        phrases: dict[str, str | None] = dict.fromkeys(self._known.not_things)
+        phrases |= dict.fromkeys(form for names in self._names.values() for form in names)
         labels = tuple(labels)
         for label in labels:
-            words = SYNONYMS[language].get(label, "").split()
+            words = self._known.synonyms.get(label, "").split()
             phrases |= dict.fromkeys(words, self.thing(label))
         for label in labels:  # after all synonyms: a label's own name is nobody else's
             names = self._names.get(label) or [label, f"{label}s"]
-            phrases |= dict.fromkeys(names[:2], self.thing(label))
+            phrases |= dict.fromkeys(names, self.thing(label))
+        self._labels = {self.thing(label): label for label in reversed(labels)}
         self._things = {_tokens(phrase): thing for phrase, thing in phrases.items()}
-        sides: dict[Side, list[str]] = _read(folder / "words.json")["sides"]
-        self._sides = {_tokens(shout): side for side, (_, shout) in sides.items()}
-        self._sides |= {_tokens(p): side for p, side in FURTHER_SIDES[language].items()}
+        self._sides = {_tokens(p): side for side, ways in self._known.sides.items() for p in ways}
         self._longest = max(len(phrase) for phrase in [*self._things, *self._sides])
 
     def thing(self, label: str) -> str:
         """The thing that a label names; the same for labels that are said alike."""
         return self._names.get(label, [label])[0]
+
+    def knows(self, label: str) -> bool:
+        """Whether `label` is one that the language lists."""
+        return label in self._names
+
+    def label(self, thing: str) -> str:
+        """The first of the vocabulary's labels that names `thing`. Raises KeyError for others."""
+        return self._labels[thing]
 
     def mentions(self, text: str) -> list[Mention]:
         """Every naming of a thing, in order, each with the side said of it in the same clause.
@@ -173,40 +137,43 @@ class Vocabulary:
         left, a car"); else a side belongs to the thing just before it ("a car on the left").
         """
         found: list[Mention] = []
-        for clause in self._clauses(_tokens(text)):
-            leading: Side | None = None
-            opens_with_side = bool(clause) and clause[0][1] is not None
-            for index, (thing, side) in enumerate(clause):
-                if thing is None:
-                    leading = side
-                elif opens_with_side:
-                    found.append(Mention(thing, leading))
+        for clause in self._clauses(text):
+            leading: _Found | None = None
+            opens_with_side = bool(clause) and clause[0].side is not None
+            for index, item in enumerate(clause):
+                if item.thing is None:
+                    leading = item
+                    continue
+                following = clause[index + 1] if index + 1 < len(clause) else None
+                told = leading if opens_with_side else following
+                if told is None or told.side is None:
+                    found.append(Mention(item.thing, None, item.at))
                 else:
-                    following = clause[index + 1][1] if index + 1 < len(clause) else None
-                    found.append(Mention(thing, following))
+                    found.append(Mention(item.thing, told.side, item.at, told.at))
         return found
 
-    def _clauses(
-        self, tokens: tuple[str, ...]
-    ) -> Iterator[list[tuple[str, None] | tuple[None, Side]]]:
+    def _clauses(self, text: str) -> Iterator[list[_Found]]:
         """Each clause's things and sides, in order."""
-        clause: list[tuple[str, None] | tuple[None, Side]] = []
+        matches = list(TOKEN.finditer(text))
+        tokens = tuple(match.group().lower() for match in matches)
+        clause: list[_Found] = []
         at = 0
         while at < len(tokens):
-            if tokens[at] in CLAUSE_ENDS[self._language]:
+            if tokens[at] in self._known.clause_ends:
                 yield clause
                 clause = []
             length = 1
             for n in range(min(self._longest, len(tokens) - at), 0, -1):
                 phrase, rest = tokens[at : at + n], tokens[at + n :][:3]
+                span = (matches[at].start(), matches[at + n - 1].end())
                 if phrase in self._sides and self._is_own_side(rest):
-                    clause.append((None, self._sides[phrase]))
+                    clause.append(_Found(None, self._sides[phrase], span))
                     length = n
                     break
                 if phrase in self._things:
                     thing = self._things[phrase]
-                    if thing is not None and _ends_phrase(phrase, rest):
-                        clause.append((thing, None))
+                    if thing is not None and self._ends_phrase(phrase, rest):
+                        clause.append(_Found(thing, None, span))
                     length = n
                     break
             at += length
@@ -215,20 +182,14 @@ class Vocabulary:
     def _is_own_side(self, rest: tuple[str, ...]) -> bool:
         if rest[:1] == ("side",):
             rest = rest[1:]
-        outside = bool(rest) and rest[0] in NO_SIDE_BEFORE[self._language]
-        return not outside or " ".join(rest[:2]) in OWN_SIDE
+        outside = bool(rest) and rest[0] in self._known.no_side_before
+        return not outside or " ".join(rest[:2]) in self._known.own_side
 
-
-def _ends_phrase(phrase: tuple[str, ...], rest: tuple[str, ...]) -> bool:
-    if phrase[-1] not in AMBIGUOUS or not rest:
-        return True
-    return rest[0] in AFTER_A_THING or not rest[0].isalpha()
+    def _ends_phrase(self, phrase: tuple[str, ...], rest: tuple[str, ...]) -> bool:
+        if phrase[-1] not in self._known.ambiguous or not rest:
+            return True
+        return rest[0] in self._known.after_a_thing or not rest[0].isalpha()
 
 
 def _tokens(text: str) -> tuple[str, ...]:
-    return tuple(_TOKEN.findall(text.lower()))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return tuple(TOKEN.findall(text.lower()))

@@ -32,6 +32,10 @@ UNKNOWN = Kind(
     1.0, 0.7, 0.6, 0.5, 0.8, fastest_m_s=6.0
 )  # placed with a wide sigma and announced, never dropped
 
+HURTS = (
+    0.8  # a hazard from which a missed thing counts as dangerous: people, vehicles, stairs, poles
+)
+
 KINDS: dict[str, Kind] = {
     "person": Kind(1.68, 0.5, 0.15, 1.0, stands=True, fastest_m_s=3.0),
     "head": Kind(0.24, 0.2, 0.15, 0.9, fastest_m_s=3.0),

@@ -3,6 +3,7 @@
 Knows Hydra and OmegaConf; must not know what a setting does.
 """
 
+import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,13 @@ from omegaconf import DictConfig, OmegaConf
 from engine.config import Config, check, settings
 from engine.errors import ConfigError, EngineError
 
+# Optuna's sweeper seeks the best answers, and the fewest milliseconds (see `__main__.job`).
+TWO_ENDS = "hydra.sweeper.direction=[maximize,minimize]"
+PLUGINS = {
+    "hydra/sweeper=optuna": "hydra_plugins.hydra_optuna_sweeper",
+    "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
+    "hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher",
+}
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -30,7 +38,32 @@ def readable(arguments: Sequence[str]) -> list[str]:
             f"{unknown[0]}: expected KEY=VALUE without dashes, such as mode=quick; see --help"
         )
     sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
-    return [_literal(argument, sweeps) for argument in arguments]
+    _require_plugins(arguments)
+    found = [_literal(argument, sweeps) for argument in arguments]
+    directed = any(
+        argument.lstrip("+").startswith("hydra.sweeper.direction=") for argument in found
+    )
+    if "hydra/sweeper=optuna" in found and not directed:
+        found.append(TWO_ENDS)
+    return found
+
+
+def _require_plugins(arguments: Sequence[str]) -> None:
+    """Raise ConfigError, naming the command that mends it, for a launcher or sweeper not installed."""
+    for argument in arguments:
+        package = PLUGINS.get(argument)
+        if package is not None and not _installed(package):
+            raise ConfigError(
+                f"{argument}: expected {package}, found none; "
+                "install it with: pip install -e '.[sweep]'"
+            )
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the namespace that all of Hydra's plugins share
+        return False
 
 
 def _literal(argument: str, sweeps: bool) -> str:
@@ -76,7 +109,7 @@ def _unknown_keys(node: DictConfig) -> Iterator[str]:
 
     def walk(tree: dict[str, Any], prefix: str) -> Iterator[str]:
         for name, value in tree.items():
-            if isinstance(value, dict) and value:
+            if isinstance(value, dict) and value and f"{prefix}{name}" not in known:
                 yield from walk(value, f"{prefix}{name}.")
             elif f"{prefix}{name}" not in known:
                 yield f"{prefix}{name}"

@@ -9,7 +9,6 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Literal
 
 from rich.console import Console
@@ -177,14 +176,27 @@ def _wake_key() -> Finding:
 
 
 def _glasses() -> Finding:
-    if find_spec("aria") is not None:
-        return Finding("Aria glasses", "no", "SDK installed; source=aria is not built yet")
+    from engine.devices.usb import plugged_in
+
+    try:
+        sdk = f"projectaria-client-sdk {version('projectaria-client-sdk')}"
+    except PackageNotFoundError:
+        return Finding(
+            "Aria glasses",
+            "no",
+            "projectaria-client-sdk is not installed",
+            "no glasses (source=aria) and no recordings of them (source=vrs)",
+            "pip install -e '.[aria]'",
+        )
+    found = plugged_in()
+    if found is not None:
+        return Finding("Aria glasses", "yes", f"{sdk}; {found} is plugged in")
     return Finding(
         "Aria glasses",
         "no",
-        "projectaria-client-sdk is not installed",
-        "nothing yet: this version cannot stream from them (source=aria)",
-        "source=webcam or source=video",
+        f"{sdk}; none is plugged in",
+        "source=vrs plays recordings; source=aria source.address=IP takes them over Wi-Fi",
+        "python -m engine.doctor aria",
     )
 
 
@@ -206,7 +218,15 @@ def main() -> int:
         prog="python -m engine.doctor",
         description="Say what this machine has, what each missing piece costs, and what mends it.",
     )
-    parser.parse_args()
+    parser.add_argument("what", nargs="?", choices=["aria"], help="aria: each step to the glasses")
+    parser.add_argument("--glasses", choices=["auto", "gen1", "gen2"], default="auto")
+    parser.add_argument("--pair", action="store_true", help="ask the glasses to trust this host")
+    parser.add_argument("--address", help="of glasses on Wi-Fi; without, USB")
+    asked = parser.parse_args()
+    if asked.what == "aria":
+        from engine.devices.aria_doctor import main as look_at_glasses
+
+        return look_at_glasses(asked.glasses, asked.address, asked.pair)
     console = Console(highlight=False)
     findings = examine()
     table = Table(title=f"Scene Aria {__version__} on {platform.platform(terse=True)}")

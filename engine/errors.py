@@ -7,13 +7,20 @@
     │   └── MissingPart         a library, model pack, key or backend that was asked for is not here
     └── RunError                while running: exit status 1 when nothing can go on
         ├── SourceLost          the camera or file stopped giving frames
+        ├── SourceSays           something that the wearer has to hear; reading goes on
+        ├── LinkLost             the link to the glasses could not be made or broke
         ├── FrameSkipped        one picture of many cannot be read; the next one can
         ├── DepthFailed         the depth model failed or hangs; distances go on without it
         ├── DescriberFailed     the language model could not answer; the template answers instead
+        ├── ReaderFailed        the text in a picture could not be read
+        │   └── ReaderLate      it could not be read in time, or the wearer no longer waits for it
+        ├── OutOfMemory         a model found no memory for what it was asked
         └── SpeechFailed        a sentence could not be synthesised or played
 
 The message is the whole report, so it is written for the person who reads it: no traceback follows.
 """
+
+from typing import Literal
 
 
 class EngineError(Exception):
@@ -44,6 +51,24 @@ class SourceLost(RunError):
     """The camera was pulled out, or a file broke off before its end."""
 
 
+SourceWord = Literal["glasses_lost", "glasses_back", "glasses_low", "glasses_hot"]
+
+
+class SourceSays(RunError):
+    """What a source wants said: `word` names the sentence, `detail` and `action` are for the log.
+    Reading again goes on."""
+
+    def __init__(self, word: SourceWord, detail: str, action: str) -> None:
+        super().__init__(detail)
+        self.word = word
+        self.detail = detail
+        self.action = action
+
+
+class LinkLost(RunError):
+    """The link to the glasses could not be made or broke; it may be tried again."""
+
+
 class FrameSkipped(RunError):
     """One picture of a folder or dataset is broken; reading again gives the next one."""
 
@@ -53,7 +78,19 @@ class DepthFailed(RunError):
 
 
 class DescriberFailed(RunError):
-    """The describer raised, ran out of memory or gave no usable text."""
+    """The describer raised or gave no usable text."""
+
+
+class ReaderFailed(RunError):
+    """The reader of text raised, or could not be loaded."""
+
+
+class ReaderLate(ReaderFailed):
+    """Reading took longer than the answer may, or was overtaken."""
+
+
+class OutOfMemory(RunError):
+    """The processor's or the graphics card's memory did not suffice; what is held was given back."""
 
 
 class SpeechFailed(RunError):

@@ -45,8 +45,10 @@ MOST_SMOOTHED = 1.5  # the smoothed distance stays within this factor of the new
 GUESSED_FOCAL_SPREAD = 0.15  # cameras of 60° to 82° lie within one such deviation of 70°
 SHAPE_SPREAD = 0.15  # limbs swing and things turn: widths vary by this much while one looks
 LEARNS = 0.2  # share of a new look in what was learnt of a width
-USUAL_M_S = 1.0  # closing speed of a walker who slows, stands and turns, and how much it varies
-WEARER_SPREAD_M_S = 0.7
+# Closing speed (m/s), and how much it varies, of a walker who slows, stops and turns, and of one who is
+# felt to stand, who leans and shifts.
+WALKING = (1.0, 0.7)
+STANDING = (0.0, 0.2)
 WALKING_M_S = 1.4  # pace by which a standing thing's urgency is judged
 OUTSIDE_SHARE = 0.5  # what remains of the priority beside the corridor
 
@@ -163,12 +165,22 @@ class Locator:
             if 0.0 <= frame.time_s - track.sightings[-1].time_s <= FORGET_S
         }
         boxes = [clipped(item.box, camera.width, camera.height) for item in detections]
+        mount, walking = self._worn(frame)
         if self._memory is not None:
-            self._memory.note(frame, detections, boxes, camera, self._mount.pitch_deg)
+            self._memory.note(frame, detections, boxes, camera, mount.pitch_deg)
         return tuple(
-            self._place(item, box, boxes, camera, focal_spread, frame.time_s)
+            self._place(item, box, boxes, camera, focal_spread, frame.time_s, mount, walking)
             for item, box in zip(detections, boxes, strict=True)
         )
+
+    def _worn(self, frame: Frame) -> tuple[Mount, bool]:
+        """How the camera is held now, and whether its wearer walks: as the frame's pose says, else as it
+        was configured, and walking."""
+        pose = frame.pose
+        if pose is None:
+            return self._mount, True
+        mount = replace(self._mount, pitch_deg=pose.pitch_deg, pitch_sigma_deg=pose.pitch_sigma_deg)
+        return mount, pose.walking
 
     def _place(
         self,
@@ -178,12 +190,14 @@ class Locator:
         camera: Camera,
         focal_spread: float,
         now_s: float,
+        mount: Mount,
+        walking: bool,
     ) -> Obstacle:
         track = self._tracks.setdefault(seen.track, Track())
         track.name(seen.label)
-        raw = self._range(box, boxes, track.kind, camera)
+        raw = self._range(box, boxes, track.kind, camera, mount)
         cut_x, cut_y = cut_sides(box, camera)
-        pitch_deg = self._mount.pitch_deg
+        pitch_deg = mount.pitch_deg
         tall, wide = extent(box, camera, pitch_deg)
         relative = math.hypot(raw.sigma_m / raw.distance_m, focal_spread)
         if not (cut_x or cut_y):
@@ -200,7 +214,7 @@ class Locator:
         distance_m = smooth_distance_m(track)
         approach = time_to_collision(track, camera)
         if approach is not None:
-            approach = tempered(approach, distance_m, relative, track.kind)
+            approach = tempered(approach, distance_m, relative, track.kind, walking)
         ttc_s = None if approach is None else approach.ttc_s
         side = side_of(box, camera, pitch_deg)
         left_deg, centre_deg, right_deg = bearings_deg(box, camera, pitch_deg)
@@ -219,27 +233,31 @@ class Locator:
             edges_deg=(left_deg, right_deg),
         )
 
-    def _range(self, box: Box, boxes: list[Box], kind: Kind, camera: Camera) -> Range:
+    def _range(self, box: Box, boxes: list[Box], kind: Kind, camera: Camera, mount: Mount) -> Range:
         """By size and by the ground. Where the foot is out of sight, or may hang in the air, the ground
         only bounds: nothing that shows at a direction below the horizon is beyond the ground there."""
-        size = distance(box, kind, camera, self._mount)
-        ground = ground_distance(box, camera, self._mount)
+        size = distance(box, kind, camera, mount)
+        ground = ground_distance(box, camera, mount)
         stands = kind.stands and not foot_is_cut(box, camera) and not _foot_is_hidden(box, boxes)
         return fused(size, ground, at_most=not stands)
 
 
-def tempered(approach: Approach, distance_m: float, relative: float, kind: Kind) -> Approach | None:
+def tempered(
+    approach: Approach, distance_m: float, relative: float, kind: Kind, walking: bool = True
+) -> Approach | None:
     """A measured approach weighed against how quickly such a thing and a walker usually close in.
 
     Far off, edges that wander look like any speed, while no chair comes at ten metres a second. In the
-    rate 1 / ttc both are nearly normal: the prior is a closing speed of USUAL_M_S, its deviation the
-    wearer's and half of the kind's own speed, over the distance and its doubt `relative`. None where
-    what is left is no approach that a walker would notice.
+    rate 1 / ttc both are nearly normal: the prior is the wearer's closing speed, its deviation the
+    wearer's and half of the kind's own speed, over the distance and its doubt `relative`. A wearer who
+    stands (not `walking`) adds nothing. None where what is left is no approach that a walker would
+    notice.
     """
     rate, sigma = 1.0 / approach.ttc_s, approach.sigma_s / approach.ttc_s**2
-    spread_m_s = math.hypot(WEARER_SPREAD_M_S, kind.fastest_m_s / 2)
-    usual = USUAL_M_S / distance_m
-    doubt = math.hypot(spread_m_s, relative * (USUAL_M_S + spread_m_s)) / distance_m
+    own_m_s, own_spread_m_s = WALKING if walking else STANDING
+    spread_m_s = math.hypot(own_spread_m_s, kind.fastest_m_s / 2)
+    usual = own_m_s / distance_m
+    doubt = math.hypot(spread_m_s, relative * (own_m_s + spread_m_s)) / distance_m
     measured, prior = sigma**-2, doubt**-2
     rate = (measured * rate + prior * usual) / (measured + prior)
     if rate * MAX_TTC_S <= 1.0:

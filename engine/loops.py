@@ -1,7 +1,7 @@
-"""Live: four threads over the pure steps, joined by slots.
+"""Live: threads over the pure steps, joined by slots.
 
     camera ─▶ Slot[Frame] ─▶ watch ─▶ Slot[Glance] ─▶ answer ─▶ Audio ─▶ speak ─▶ sink
-                 keyboard, trigger ─▶ Slot[Request] ──┘
+        ear, keyboard, trigger ─▶ Slot[Request] ──┘
 
 Each device and model lives in one thread. Nothing here chooses anything: `build.py` did.
 """
@@ -12,17 +12,18 @@ from dataclasses import replace
 from functools import partial
 
 from engine.audio import speak
-from engine.devices.keyboard import Keyboard
-from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
+from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, SourceSays, in_one_line
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.slot import Slot
-from engine.types import Description, Frame, Glance, Health, Request
+from engine.types import Description, Frame, Glance, Health, Request, Wish
 from engine.understand import look, stages_ms
+from engine.wearer import Loops, Spoken, Wearer
 from engine.wording import StatusKey
 
 STALLED_S = 2.0  # a live camera silent for this long is said to be lost
 EXPECT_S = 1.5  # how long callouts that are not critical make way for an answer asked for
+FORESEEN_S = 0.4  # a picture no older than this is that of a wake phrase's end
 POLL_S = 0.05
 
 
@@ -44,6 +45,14 @@ class Live:
         self._last: Description | None = None
         self._failure: RunError | None = None
         self._seen = 0
+        self._source_told = False  # that it is lost, so that it is not said twice
+        self._wearer = Wearer(
+            parts,
+            Loops(self.ask, self._repeat, self._hushed.set, self._stop.set, self._have_hunch),
+        )
+        self._called = threading.Event()  # the answering thread has something to do
+        self._hunch = threading.Event()  # the wearer may be about to ask
+        self._foreseen: Glance | None = None
 
     def run(self) -> None:
         parts = self._parts
@@ -52,8 +61,10 @@ class Live:
             self._thread("watch", self._watch),
             self._thread("answer", self._answer),
         ]
+        if parts.ear is not None:
+            threads.append(self._thread("ear", partial(self._wearer.listen, self._stop)))
         speaking = self._thread("speak", self._speak)
-        keyboard = Keyboard(self._key) if parts.listen_to_keys else None
+        self._wearer.open()
         speaking.start()
         try:
             for thread in threads:
@@ -64,8 +75,7 @@ class Live:
             self._stop.set()
             for slot in (self._frames, self._requests):
                 slot.close()
-            if keyboard is not None:
-                keyboard.close()
+            self._wearer.close()
             for thread in threads:
                 thread.join(timeout=3.0)
             self._hush.set()
@@ -73,10 +83,18 @@ class Live:
         if self._failure is not None:
             raise self._failure
 
-    def ask(self, trigger: str) -> None:
-        """The wearer asks, now."""
+    def ask(
+        self,
+        trigger: str,
+        wish: Wish = "describe",
+        target: str | None = None,
+        spoken: Spoken | None = None,
+    ) -> None:
+        """The wearer asks: now, or when it was `spoken` (asked_s, heard_s)."""
         parts = self._parts
-        self._requests.put(Request(parts.next_id(), trigger, asked_s=parts.wall.now()))
+        asked_s, heard_s = spoken or (parts.wall.now(), None)
+        self._requests.put(Request(parts.next_id(), trigger, asked_s, wish, target, heard_s))
+        self._called.set()
         parts.audio.expect_answer(parts.timeline.now() + EXPECT_S)
 
     def _finished(self) -> bool:
@@ -137,6 +155,11 @@ class Live:
                 self._parts.report(Health("frame", str(error), "skipped it"))
                 self._parts.status("frame_skipped")
                 continue
+            except SourceSays as said:
+                self._parts.report(Health("glasses", said.detail, said.action))
+                self._parts.status(said.word, ALARM_PRIORITY)
+                self._source_told = said.word == "glasses_lost"
+                continue
             if frame is None or source.live:
                 return frame
             if self._seen == 0:
@@ -158,7 +181,7 @@ class Live:
             if frame is None:
                 if self._frames.closed:
                     break
-                if parts.source.live and not stalled:
+                if parts.source.live and not stalled and not self._source_told:
                     stalled = True
                     parts.report(Health("camera", f"no frame for {STALLED_S:g} s", "said so"))
                     parts.status("camera_lost", ALARM_PRIORITY)
@@ -166,10 +189,11 @@ class Live:
             if stalled:
                 stalled = False
                 parts.status("camera_back")
-            glance = look(parts.detector, parts.locator, frame, parts.wall)
+            glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
             now_s = parts.timeline.now()
             parts.warn(glance, now_s)
-            parts.trace.frame(frame.seq, glance.obstacles, stages_ms(glance.marks))
+            seen = (*glance.obstacles, *glance.aside)
+            parts.trace.frame(frame.seq, seen, stages_ms(glance.marks))
             self._glances.put(glance)
             parts.view.show(glance, frame.time_s)
             parts.deepen(frame)
@@ -184,16 +208,22 @@ class Live:
     def _answer(self) -> None:
         reader = self._requests.reader()
         while not self._stop.is_set():
-            request = reader.next(timeout_s=POLL_S * 4)
+            self._called.wait(POLL_S * 4)
+            self._called.clear()
+            request = reader.next(timeout_s=0.0)
             if request is None:
+                self._foresee()
                 continue
             asked = self._requests.version
             self._hushed.clear()
-            glance = self._glance()
+            glance = self._glance(request)
             if glance is not None:
                 self._parts.audio.supersede_answers()
                 description = self._parts.answerer.answer(
-                    request, glance, partial(self._overtaken, asked)
+                    request,
+                    glance,
+                    partial(self._overtaken, asked),
+                    partial(self._alarmed, self._parts.audio.alarms),
                 )
                 self._last = description
                 self._parts.trace.description(description)
@@ -206,10 +236,30 @@ class Live:
     def _overtaken(self, asked: int) -> bool:
         return self._hushed.is_set() or self._requests.version > asked
 
-    def _glance(self) -> Glance | None:
-        """The glance in hand; where the camera gives none, that is said instead of an old picture."""
+    def _alarmed(self, before: int) -> bool:
+        return self._parts.audio.alarms > before
+
+    def _have_hunch(self) -> None:
+        self._hunch.set()
+        self._called.set()
+
+    def _foresee(self) -> None:
+        """Classify the picture in hand while the wake phrase is still being said."""
+        glance = self._glances.newest()
+        if self._hunch.is_set() and glance is not None and self._parts.scenes is not None:
+            self._parts.scenes.classify(glance.frame)
+            self._foreseen = glance
+        self._hunch.clear()
+
+    def _glance(self, request: Request) -> Glance | None:
+        """The glance in hand when the wearer asked; where the camera gives none, that is said instead
+        of an old picture."""
         found = self._glances.newer_than(0, STALLED_S)
         glance = self._glances.newest() if found else None
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is not None and request.heard_s is not None:
+            age_s = request.heard_s - foreseen.frame.time_s
+            glance = foreseen if age_s <= FORESEEN_S else glance
         live = self._parts.source.live
         if glance is None or (
             live and self._parts.timeline.now() - glance.frame.time_s > STALLED_S
@@ -219,23 +269,11 @@ class Live:
             return None
         return glance
 
-    # speak and keys
+    # speak
 
     def _speak(self) -> None:
         parts = self._parts
         speak(parts.audio, parts.sink, parts.timeline, self._hush, parts.fed_until_s)
-
-    def _key(self, key: str) -> None:
-        parts = self._parts
-        if key == "\n":
-            self.ask("keyboard")
-        elif key == "s":
-            self._hushed.set()
-            parts.audio.stop()
-        elif key == "r":
-            self._repeat()
-        elif key == "q":
-            self._stop.set()
 
     def _repeat(self) -> None:
         if self._last is None:

@@ -52,6 +52,8 @@ class Mixer:
         self._block_samples = block_samples
         self._fade_samples = round(FADE_S * sample_rate_hz)
         self._recovery = block_samples / (RECOVERY_S * sample_rate_hz)  # of the gain, per block
+        self.volume = 1.0  # the wearer's, a factor
+        self._volume = 1.0  # where the last block ended
         self.rest()
 
     @property
@@ -79,6 +81,10 @@ class Mixer:
         self._duck = duck
         if speaking is not None and self._add(block, speaking, None, events):
             self.speaking = None
+        if self.volume != 1.0 or self._volume != 1.0:
+            ramp = np.linspace(self._volume, self.volume, len(block), dtype=np.float32)
+            block *= ramp[:, np.newaxis]
+        self._volume = self.volume
         return self._limited(block), events
 
     def _add(

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.alerts import Warner
-from engine.answer import Answerer
+from engine.answer import STATUS_PRIORITY, Answerer
+from engine.around import Around
 from engine.audio import Audio
+from engine.commands import Grammar, grammar
+from engine.devices.media_keys import MediaKeys
+from engine.ear import Ear
 from engine.errors import DepthFailed
 from engine.locate import Locator
-from engine.ports import Clock, Depths, Detector, Sink, Source, View
+from engine.ports import Clock, Depths, Detector, SceneClassifier, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble
 from engine.trace import Trace
@@ -17,7 +22,6 @@ from engine.types import Frame, Glance, Health, Utterance
 from engine.view import NoView
 from engine.wording import StatusKey, Words
 
-STATUS_PRIORITY = 10.0
 ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
 
 TROUBLES: dict[Trouble, StatusKey] = {
@@ -28,10 +32,18 @@ TROUBLES: dict[Trouble, StatusKey] = {
 }
 
 
+@dataclass(frozen=True)
+class Work:
+    """A session ready to run: `run` raises RunError; `finish` gives the summary, whatever happened."""
+
+    run: Callable[[], None]
+    finish: Callable[[], dict[str, Any]]
+
+
 @dataclass
 class Parts:
-    """A session's rooms. `warner` is None where obstacle callouts are switched off, `depth` where none
-    is measured."""
+    """A session's rooms. `warner` is None where obstacle callouts are switched off, `around` where no
+    side camera is looked at, `depth` where none is measured."""
 
     source: Source
     detector: Detector
@@ -51,16 +63,22 @@ class Parts:
     max_frames: int | None
     report: Callable[[Health], None]  # to the log, the screen and the view
     view: View = field(default_factory=NoView)
+    grammar: Grammar = field(default_factory=lambda: grammar("en", {}))
+    ear: Ear | None = None
+    scenes: SceneClassifier | None = None  # the answerer's, to be asked ahead
+    media_keys: MediaKeys | None = None
     sight: Sight = field(default_factory=Sight)
     depth: Depths | None = None
     fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
+    around: Around | None = None
 
     def warn(self, glance: Glance, now_s: float) -> None:
         """Say what of a glance is worth it now, and when the camera itself sees too little."""
         if self.sight.changed(glance.frame, self.source.live):
             self._tell_sight()
         if self.warner is not None:
-            for utterance in self.warner.warn(glance.obstacles, now_s, self.sight.sees):
+            seen = (*glance.obstacles, *glance.aside)
+            for utterance in self.warner.warn(seen, now_s, self.sight.sees, glance.frame.pose):
                 self.audio.say(utterance)
 
     def deepen(self, frame: Frame) -> None:

@@ -5,7 +5,7 @@ synchronises its device before it returns, so that latency marks are honest.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,13 @@ from engine.types import (
     Frame,
     Glance,
     ModelCard,
+    Pcm,
     Samples,
     SceneClass,
     Shown,
+    Sound,
+    StreamCount,
+    TextLine,
     Truth,
 )
 
@@ -46,6 +50,28 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A source that counts what its sensors' streams gave and lost."""
+
+    def counts(self) -> tuple[StreamCount, ...]: ...
+
+
+@runtime_checkable
+class LooksAside(Protocol):
+    """A source whose frames bring pictures of side cameras along, by these names."""
+
+    aside: tuple[str, ...]
+
+
+class Blocks(Protocol):
+    """A microphone, as a wake word wants it."""
+
+    def read(self) -> NDArray[np.int16] | None:
+        """The next block (512,) of 16 kHz mono, or None where there is none (yet)."""
+        ...
 
 
 class Detector(Protocol):
@@ -101,10 +127,28 @@ class Describer(Protocol):
     card: ModelCard
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
-        """Yield finished, speakable clauses as soon as each is complete, greedy. Closing the
-        iterator stops the generation. Raises DescriberFailed."""
+        """Yield finished, speakable clauses as soon as each is complete, greedy. `prompt` None is
+        the model's own. Closing the iterator stops the generation. Raises DescriberFailed,
+        OutOfMemory."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads the text in a frame."""
+
+    card: ModelCard
+
+    def read(self, frame: Frame) -> tuple[TextLine, ...]:
+        """All lines of text, in no order. Raises ReaderFailed, OutOfMemory."""
+        ...
+
+    def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
+        """Only what is large in the picture and near its middle, for a fraction of the time."""
         ...
 
 
@@ -139,6 +183,61 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class AudioSource(Protocol):
+    """Where the ear listens: a microphone, a recording, glasses. Always mono at HEARING_HZ, and no
+    sample is left out without being counted."""
+
+    name: str
+    overruns: int  # how often the device lost samples
+
+    def read(self, timeout_s: float) -> Sound | None:
+        """The next samples, as many as there are; None when none came in time, or at the end.
+        Raises SourceLost when the device is gone."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more will come."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class WakeEngine(Protocol):
+    """Listens for one phrase."""
+
+    name: str
+    phrase: str
+    frame_samples: int  # exactly so many a call
+    delay_s: float  # how long after the phrase's end it fires, typically
+
+    @property
+    def stirring(self) -> bool:
+        """Whether the phrase may be about to be heard; False where an engine gives no hint."""
+        ...
+
+    def hear(self, frame: Pcm) -> bool:
+        """Whether the phrase is heard: true once, or for some frames from its end on; `frame` is
+        (frame_samples,)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Recogniser(Protocol):
+    """Understands the commands of one grammar."""
+
+    frame_samples: int  # exactly so many a call
+
+    def begin(self) -> None:
+        """Forget what was heard, and listen anew."""
+        ...
+
+    def hear(self, frame: Pcm) -> str | None:
+        """None while somebody may still be speaking; then the phrase, "" where it was no command."""
+        ...
 
 
 class View(Protocol):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.camera import pinhole
-from engine.captions import Vocabulary, cider_d
+from engine.captions import Vocabulary
+from engine.config import QualityConfig
 from engine.errors import MissingPart
-from engine.geometry import side_of
+from engine.quality import Judge, captions_of, judge_all, overall
 from engine.types import Box, Description, Glance, Language, Obstacle, Truth
 
 
@@ -40,7 +40,11 @@ class Scorer:
     """
 
     def __init__(
-        self, labels: tuple[str, ...], language: Language = "en", hfov_deg: float = 70.0
+        self,
+        labels: tuple[str, ...],
+        language: Language = "en",
+        hfov_deg: float = 70.0,
+        weights: QualityConfig | None = None,
     ) -> None:
         if importlib.util.find_spec("pycocotools") is None:
             raise MissingPart(
@@ -50,6 +54,7 @@ class Scorer:
         self._known = labels
         self._language: Language = language
         self._hfov_deg = hfov_deg
+        self._weights = weights or QualityConfig()
         self._pictures: list[Picture] = []
 
     def add(self, truth: Truth | None, glance: Glance, description: Description) -> None:
@@ -77,7 +82,8 @@ class Scorer:
         map50, map50_95 COCO's definition, in [0, 1]
         scene_top1      share of labelled scenes named exactly
         caption_cider   mean CIDEr-D in [0, 10] of what the answering tier worded (needs two pictures)
-        object_recall, hallucination_rate, side_accuracy: see `_naming`
+        object_recall, hallucination_rate, side_accuracy, hazard_recall: see `_naming`
+        answer_quality  mean of `engine.quality.overall` of what the answering tier worded
         """
         boxed = [picture for picture in self._pictures if picture.truth.boxes is not None]
         scenes = [picture for picture in self._pictures if picture.truth.scene is not None]
@@ -92,9 +98,21 @@ class Scorer:
         if scenes:
             right = sum(picture.scene == picture.truth.scene for picture in scenes)
             figures["scene_top1"] = right / len(scenes)
-        if len(captioned) > 1:  # of one picture, no word is rarer than another
-            scores = cider_d([p.answer for p in captioned], [p.truth.captions for p in captioned])
-            figures["caption_cider"] = sum(scores) / len(scores)
+        if len(captioned) > 1:
+            scores = captions_of([p.answer for p in captioned], [p.truth for p in captioned])
+            figures["caption_cider"] = sum(score or 0.0 for score in scores) / len(scores)
+        if boxed or captioned:
+            judged = judge_all(
+                [
+                    (picture.truth, picture.width, picture.height, picture.answer)
+                    for picture in self._pictures
+                ],
+                self._known,
+                self._language,
+                self._hfov_deg,
+            )
+            marks = [overall(parts, self._weights) for parts in judged if parts.judged]
+            figures["answer_quality"] = sum(marks) / len(marks)
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
     def _naming(self, pictures: Sequence[Picture], labels: list[str]) -> dict[str, float]:
@@ -106,42 +124,24 @@ class Scorer:
                             of what is there makes the rate too high. A crowd counts as labelled.
         side_accuracy       of the things labelled and named with a side (left, ahead, right), the
                             share whose nearest, i.e. largest, box lies on the side first said
+        hazard_recall       of the near things labelled that can hurt, the share that the text names
         """
         there = {label for picture in pictures for label, _ in picture.truth.boxes or ()}
         vocabulary = Vocabulary(dict.fromkeys([*self._known, *sorted(there)]), self._language)
-        recalled, invented, sided = _Share(), _Share(), _Share()
-        for picture in pictures:
-            boxes = picture.truth.boxes or ()
-            real = {vocabulary.thing(label) for label, _ in (*boxes, *picture.truth.ignored)}
-            said = vocabulary.mentions(picture.text)
-            named = {mention.thing for mention in said}
-            for thing in {vocabulary.thing(label) for label, _ in boxes if label in labels}:
-                recalled.count(thing in named)
-                side = next((m.side for m in said if m.thing == thing and m.side), None)
-                if side is not None:
-                    own = [box for label, box in boxes if vocabulary.thing(label) == thing]
-                    sided.count(side == self._side(max(own, key=lambda box: box.area), picture))
-            for thing in named:
-                invented.count(thing not in real)
+        judge = Judge(vocabulary, labels, self._hfov_deg)
+        counts = [judge.count(p.truth, p.width, p.height, p.text) for p in pictures]
         shares = {
-            "object_recall": recalled,
-            "hallucination_rate": invented,
-            "side_accuracy": sided,
+            "object_recall": ("recalled", "labelled"),
+            "hallucination_rate": ("unlabelled", "named"),
+            "side_accuracy": ("sided_right", "sided"),
+            "hazard_recall": ("hazards_named", "hazards"),
         }
-        return {name: share.of / share.all for name, share in shares.items() if share.all}
-
-    def _side(self, box: Box, picture: Picture) -> str:
-        return side_of(box, pinhole(picture.width, picture.height, self._hfov_deg))
-
-
-@dataclass(slots=True)
-class _Share:
-    of: int = 0
-    all: int = 0
-
-    def count(self, yes: bool) -> None:
-        self.of += yes
-        self.all += 1
+        found: dict[str, float] = {}
+        for name, (part, whole) in shares.items():
+            of = sum(getattr(count, whole) for count in counts)
+            if of:
+                found[name] = sum(getattr(count, part) for count in counts) / of
+        return found
 
 
 def _mean_average_precision(pictures: Sequence[Picture], labels: list[str]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.commands import SHOWN
 from engine.types import Description, Health, ModelCard, Utterance
 
 BUDGET_MS = {"quick": 420.0, "full": 752.0}  # from asking to the first sound, the seed's RTX 2060
@@ -37,10 +38,12 @@ class Terminal(Console):
 
 
 class Screen:
-    """Prints to a rich console. Safe to call from any thread."""
+    """Prints to a rich console. Safe to call from any thread. With a `job`, one of a sweep, it prints
+    what goes wrong, the progress, and one line at the end."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, job: str = "") -> None:
         self.console = console or Terminal(highlight=False, emoji=False)
+        self._job = job
         self._lock = threading.Lock()
         self._progress: Progress | None = None
 
@@ -49,7 +52,8 @@ class Screen:
             self.console.print(text, soft_wrap=True)
 
     def loading(self) -> None:
-        self.line("loading models ...")
+        if not self._job:
+            self.line("loading models ...")
 
     def first(
         self,
@@ -66,6 +70,9 @@ class Screen:
         view: str = "",
     ) -> None:
         """What runs, with which models, and where it is written."""
+        if self._job:
+            self.line(f"{self._job}: {escape(source)}, {escape(router)} ...")
+            return
         grid = Table.grid(padding=(0, 2))
         grid.add_row("source", escape(source))
         grid.add_row("mode", f"{mode}, router {escape(router)}")
@@ -78,20 +85,22 @@ class Screen:
         if view:
             grid.add_row("view", escape(view))
         if keys:
-            grid.add_row("keys", "Enter describe · r repeat · s stop speaking · q quit")
+            grid.add_row("keys", SHOWN)
         self.line("")
         with self._lock:
             self.console.print(Panel(grid, title=f"Scene Aria {version}", expand=False))
 
     def heard(self, said: Utterance, time_s: float) -> None:
         """An alert or status began to sound, `time_s` after the start."""
-        if said.kind == "answer" or not said.text:
+        if said.kind == "answer" or not said.text or self._job:
             return
         where = f"{said.azimuth_deg:+4.0f}°" if said.kind == "alert" else "     "
         self.line(f"{time_s:7.2f} s  {MARKS[said.kind]}  {where}  {escape(said.text)}")
 
     def description(self, description: Description, time_s: float) -> None:
         """An answer, its route and the reason for it."""
+        if self._job:
+            return
         decision = description.decision
         scene = description.scene
         reasons = "; ".join(decision.reasons)
@@ -110,6 +119,8 @@ class Screen:
 
     def progress(self, total: int) -> None:
         """Begin a bar over `total` pictures; 0 where nobody knows how many."""
+        if self._job and not self.console.is_terminal:
+            return
         self._progress = Progress(
             TextColumn("pictures"),
             BarColumn(),
@@ -132,6 +143,13 @@ class Screen:
 
     def last(self, summary: dict[str, Any], folder: Path, files: list[str]) -> None:
         """Latencies by stage against the budgets, and where to look."""
+        if self._job:
+            share = summary["escalation_rate"]
+            escalated = "nothing described" if share is None else f"{share:.0%} escalated"
+            self.line(
+                f"{self._job}: {escalated}, {summary['errors']} errors, in {escape(str(folder))}"
+            )
+            return
         tiers = summary["latency_ms"]
         shown = [tier for tier in ("quick", "full") if tier in tiers]
         if shown:

@@ -10,22 +10,28 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from engine import __version__, build
+from engine import __version__, build, build_ear
 from engine.alerts import Warner
-from engine.answer import Answerer, Scribe
+from engine.answer import STATUS_PRIORITY, Answerer
 from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
-from engine.config import Config
+from engine.commands import grammar
+from engine.config import Config, check
 from engine.depth import Memory
+from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
+from engine.foresight import Foresight
 from engine.locate import Locator
-from engine.parts import STATUS_PRIORITY, Parts
-from engine.ports import Clock, Sink, View, Voice
+from engine.offline import offline
+from engine.parts import Parts, Work
+from engine.ports import Clock, Router, Sink, View, Voice
+from engine.reading import Reading
 from engine.screen import Screen
+from engine.scribe import Scribe
 from engine.trace import Trace
-from engine.types import Directions, Health, Heard, Language, ModelCard, Units, Utterance
+from engine.types import Detail, Directions, Health, Heard, ModelCard, Units, Utterance
 from engine.view import NoView
 from engine.wording import Words
 
@@ -61,12 +67,32 @@ class Witness:
 
 
 @contextmanager
+def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
+    """What the settings ask for, opened: a session that is heard, a recording, or a replay."""
+    config = check(build.resolved(config))
+    if config.record is not None or config.source.name == "recorded":
+        with offline(config, folder, screen) as opened:
+            yield opened
+        return
+    with session(config, folder, screen) as parts:
+        scorer = build.build_scorer(config, parts)
+        loop = build.build_loop(config, parts, scorer)
+
+        def finish() -> dict[str, Any]:
+            parts.view.close()  # what it could not show is still a record of the session
+            quality = scorer.quality() if scorer else None
+            counts = build.stream_counts(parts.source)
+            return parts.trace.close(quality, build.peak_gpu_memory_mb(), counts)
+
+        yield Work(loop.run, finish)
+
+
+@contextmanager
 def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
     """Build everything, and close everything again: a multirun runs every job in one process.
 
     Raises SetupError before any model loads for what cannot be used.
     """
-    build.refuse_what_is_not_here(config)
     with ExitStack() as stack:
         wall = MonotonicClock()
         timeline: Clock = wall if config.source.realtime else VirtualClock()
@@ -75,6 +101,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         source = build.build_source(config, kind)
         stack.callback(source.close)
         build.check_models(config)
+        router = build.build_router(config)
         trace = Trace(folder, timeline, wall)
         stack.callback(trace.close)
         witness = Witness(trace, screen, timeline)
@@ -86,7 +113,11 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         stack.callback(voice.close)
         sink, speech = build.build_sink(config, folder, voice.sample_rate_hz)
         stack.callback(sink.close)
-        trigger, keys = build.build_trigger(config, kind, source.live)
+        listening = build_ear.build_listening(config, source.live, wall)
+        if listening is not None:
+            stack.callback(listening.close)
+        trigger, keys = build.build_trigger(config, kind, source.live, listening is not None)
+        media_keys = build.build_media_keys(config, witness.report)
 
         next_id = itertools.count(1).__next__
         screen.loading()
@@ -108,23 +139,34 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_heard=witness.heard,
             on_health=witness.report,
         )
-        scribe = _scribe(config, models, wall)
+        models.scenes = Foresight(models.scenes)
+        mount = build.build_mount(config)
+        scribe = build.build_scribe(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
+        reading = build.build_reading(config, wall)
+        stack.callback(reading.close)
         depth = build.build_depths(config, models)
         if depth is not None:
             stack.callback(depth.close)
+        memory = None if depth is None else Memory()
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(
-                config.source.hfov_deg,
-                build.build_mount(config),
-                None if depth is None else Memory(),
-            ),
+            locator=Locator(config.source.hfov_deg, mount, memory),
             warner=witness.warner,
             answerer=_answerer(
-                config, models, scribe, words, audio, witness, next_id, timeline, wall
+                config,
+                models,
+                router,
+                scribe,
+                reading,
+                words,
+                audio,
+                witness,
+                next_id,
+                timeline,
+                wall,
             ),
             words=words,
             audio=audio,
@@ -140,9 +182,18 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             report=witness.report,
             view=view,
             fed_until_s=meanwhile.fed_until_s,
+            around=build.build_around(config, source, mount),
+            grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
+            media_keys=media_keys,
+            scenes=models.scenes,
             depth=depth,
         )
-        _introduce(config, parts, models.cards(), kind, speech, viewing)
+        if listening is not None:
+            guard = EchoGuard(audio.sample_rate_hz)
+            parts.sink = Overheard(sink, guard, wall)
+            parts.ear = build_ear.build_ear(config, parts, listening, guard)
+        asks = build_ear.introduce(config, listening, trigger.name)
+        _introduce(config, parts, models.cards(), kind, speech, asks, viewing)
         for fate in meanwhile.fates:
             witness.heard(fate)
         if config.source.realtime:
@@ -152,9 +203,10 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
 
 def _words(config: Config) -> Words:
     return Words(
-        cast(Language, config.language),
+        config.language,
         cast(Units, config.units),
         cast(Directions, config.directions),
+        config.step_m,
     )
 
 
@@ -198,17 +250,12 @@ def _said_meanwhile(
         thread.join(timeout=3.0)
 
 
-def _scribe(config: Config, models: build.Models, wall: Clock) -> Scribe | None:
-    """FastVLM answers in English; a Spanish session is not given half a sentence of it."""
-    if models.describer is None or config.language != "en":
-        return None
-    return Scribe(models.describer, wall)
-
-
 def _answerer(
     config: Config,
     models: build.Models,
+    router: Router,
     scribe: Scribe | None,
+    reading: Reading,
     words: Words,
     audio: Audio,
     witness: Witness,
@@ -219,7 +266,7 @@ def _answerer(
     return Answerer(
         mode=config.mode,
         scenes=models.scenes,
-        router=build.build_router(config),
+        router=router,
         scribe=scribe,
         words=words,
         say=audio.say,
@@ -229,6 +276,11 @@ def _answerer(
         wall=wall,
         beats=config.answer.beats,
         deadline_s=config.answer.deadline_s if config.source.realtime else None,
+        detail=cast(Detail, config.answer.detail),
+        grounder=build.build_grounder(config, models),
+        reading=reading,
+        signs=config.answer.signs,
+        prompt=build.build_prompt(config, models, words),
     )
 
 
@@ -238,6 +290,7 @@ def _introduce(
     cards: dict[str, ModelCard],
     kind: str,
     speech: str,
+    asks: str,
     viewing: str,
 ) -> None:
     """The log's first record and the first screen."""
@@ -248,7 +301,7 @@ def _introduce(
         router=f"{parts.answerer.router.name}, threshold {config.router.threshold:g}",
         source=kind + (f" {config.source.path}" if config.source.path else ""),
         speech=f"{speech}, {config.speech.rate_wpm} words a minute, {config.language}",
-        trigger=parts.trigger.name,
+        trigger=asks,
         models=cards,
         folder=parts.trace.folder,
         keys=parts.listen_to_keys,

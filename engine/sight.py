@@ -55,24 +55,31 @@ def lines_of(image: Image) -> Lines:
 
 
 def look_at(lines: Lines) -> Look:
-    """Judge the lines of a picture. A tiny or an even one is sharp: there is no edge to be blurred.
-
-    White noise of variance v adds 2 v to a step's energy and 6 v to that of a step between steps, which
-    a blurred edge has next to none of: a third of the latter is what noise may have put in. So may
-    gravel or leaves, but with more than the NOISE that a camera makes.
-    """
-    coarse = _energy(lines, COARSE)
-    bends = np.diff(lines, n=2, axis=1)
-    noise = float(np.square(bends).mean()) / 3 if bends.size else 0.0
-    fine = max(0.0, _energy(lines, 1) - min(noise, 2 * NOISE**2))
+    """Judge the lines of a picture."""
     columns = max(1, lines.shape[1] // COARSE)
     blocks = [block.mean(axis=1) for block in np.array_split(lines, columns, axis=1)]
     return Look(
         float(lines.mean()),
         float(np.std(blocks)),
         float(np.percentile(lines, 99)),
-        fine / coarse if coarse > FLAT**2 else 1.0,
+        sharpness_of(lines),
     )
+
+
+def sharpness_of(lines: Lines) -> float:
+    """The energy of steps over one column as a share of that over COARSE columns. A tiny or an even
+    picture is sharp: there is no edge to be blurred.
+
+    White noise of variance v adds 2 v to a step's energy and 6 v to that of a step between steps, which
+    a blurred edge has next to none of: a third of the latter is what noise may have put in. So may
+    gravel or leaves, but with more than the NOISE that a camera makes.
+    """
+    coarse = _energy(lines, COARSE)
+    if coarse <= FLAT**2:
+        return 1.0
+    bends = np.diff(lines, n=2, axis=1)
+    noise = float(np.square(bends).mean()) / 3 if bends.size else 0.0
+    return max(0.0, _energy(lines, 1) - min(noise, 2 * NOISE**2)) / coarse
 
 
 def _energy(lines: Lines, apart: int) -> float:

@@ -1,19 +1,43 @@
-"""What a multirun leaves behind: `sweep.csv`, one row a job, and a plot against both budgets.
+"""What a multirun leaves behind: `sweep.csv`, one row a job, plots and a README.md; and which jobs failed.
 
-A Hydra callback; it reads the jobs' own files and knows nothing of the engine.
+A Hydra callback; it reads the jobs' own files, since jobs may have run in other processes or on other
+machines, and knows nothing of the engine.
 """
 
 import csv
 import json
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from engine.trace import spread
+
 BUDGETS_MS = {"quick": 420.0, "full": 752.0}
-MEASURES = ("caption_cider", "object_recall")  # what is plotted against latency: the first there is
+FAILURE = "failure.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job that failed: its overrides, one line, and the exit status that it would have alone."""
+
+    overrides: str
+    line: str
+    status: int
+
+
+failures: list[Failure] = []  # of this process's run, or of all the jobs of its multirun
+
+
+def keep_failure(failure: Failure, folder: Path) -> None:
+    """Write a failure beside the job's session, where whoever started the sweep finds it."""
+    try:
+        (folder / FAILURE).write_text(json.dumps(asdict(failure)) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"scene-aria: {folder}: {error.strerror}: {failure.line}", file=sys.stderr)
 
 
 class SweepReport(Callback):  # type: ignore[misc]  # Hydra's base class is untyped
@@ -21,12 +45,16 @@ class SweepReport(Callback):  # type: ignore[misc]  # Hydra's base class is unty
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        rows = [read_job(job) for job in sorted(job_folders(folder), key=_natural)]
+        jobs = sorted(job_folders(folder), key=_natural)
+        failures[:] = [failure for job in jobs if (failure := failure_of(job)) is not None]
+        rows = [read_job(job) for job in jobs]
         if not rows:
             return
+        from engine.sweep_report import write_report  # here: Hydra builds this at every start
+
         write_csv(rows, folder / "sweep.csv")
-        plot(rows, folder / "sweep.png")
-        print(f"sweep of {len(rows)} jobs: {folder / 'sweep.csv'}, {folder / 'sweep.png'}")
+        written = ["sweep.csv", *write_report(rows, folder)]
+        print(f"sweep of {len(rows)} jobs, {len(failures)} failed: {folder}: {', '.join(written)}")
 
 
 def job_folders(folder: Path) -> list[Path]:
@@ -34,19 +62,32 @@ def job_folders(folder: Path) -> list[Path]:
     return [path.parent.parent for path in folder.glob("*/.hydra/overrides.yaml")]
 
 
+def failure_of(job: Path) -> Failure | None:
+    """Why a job failed, None where it did not."""
+    try:
+        return Failure(**json.loads((job / FAILURE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError) as error:
+        return Failure(",".join(_overrides(job)), f"{job / FAILURE}: {error}", 1)
+    try:
+        figures_of(_summary(job))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Failure(",".join(_overrides(job)), f"job {job.name} left no summary in {job}", 1)
+    return None
+
+
 def read_job(job: Path) -> dict[str, Any]:
     """A job's overrides and figures as one flat row; `status` is `failed` without a whole summary."""
-    overrides = [str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")]
     row: dict[str, Any] = {"job": job.name, "status": "failed"}
-    for item in overrides:
+    for item in _overrides(job):
         key, _, value = item.lstrip("+").partition("=")
         row[key] = value
     try:
-        summary = json.loads((job / "summary.json").read_text(encoding="utf-8"))
-        return row | {"status": "ok"} | figures_of(summary)
+        found = figures_of(_summary(job)) | all_answers(job)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        print(f"scene-aria: job {job.name}: no summary; it failed", file=sys.stderr)
         return row
+    return row | {"status": "failed" if (job / FAILURE).exists() else "ok"} | found
 
 
 def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +105,25 @@ def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
     return row | {name: value for name, value in quality.items() if isinstance(value, float)}
 
 
+def all_answers(job: Path) -> dict[str, float]:
+    """Latency to the first sound over all answers, whichever tier gave them; {} where none was heard."""
+    try:
+        lines = (job / "session.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    totals = [
+        record["latency_ms"]["end_to_end"]
+        for line in lines
+        if (record := json.loads(line))["type"] == "description"
+    ]
+    heard = [total for total in totals if total is not None]
+    return (
+        {f"{k}_ms": v for k, v in spread(heard).items() if k in ("mean", "p50", "p95")}
+        if heard
+        else {}
+    )
+
+
 def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     """Every column that any row has, in the order of first appearance."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -73,74 +133,12 @@ def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
         writer.writerows(rows)
 
 
-def swept_key(rows: list[dict[str, Any]]) -> str | None:
-    """The numeric override that differs between jobs; the router's threshold before any other."""
-    swept = [
-        key
-        for key in _override_names(rows)
-        if len({row.get(key) for row in rows}) > 1
-        and all(_number(row.get(key)) is not None for row in rows)
-    ]
-    return "router.threshold" if "router.threshold" in swept else next(iter(swept), None)
+def _summary(job: Path) -> Any:
+    return json.loads((job / "summary.json").read_text(encoding="utf-8"))
 
 
-def mean_latency_ms(row: dict[str, Any]) -> float | None:
-    """From asking to the first sound, over all answers of a job: both tiers by the share escalated."""
-    quick, full, share = (row.get(k) for k in ("quick_mean_ms", "full_mean_ms", "escalation_rate"))
-    if quick is None or full is None or share is None:
-        return quick if full is None else full
-    return float(quick * (1 - share) + full * share)
-
-
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Share escalated and latency to the first sound over the swept key (or the job's number); with
-    a dataset's labels, quality over latency as well."""
-    from matplotlib.figure import Figure  # here: Hydra builds this callback at every start
-
-    key = swept_key(rows)
-    good = [row for row in rows if row["status"] == "ok"]
-    if key:
-        good.sort(key=lambda row: _number(row[key]) or 0.0)
-    places = [_number(row[key]) if key else float(index) for index, row in enumerate(good)]
-    measure = next((name for name in MEASURES if any(name in row for row in good)), None)
-    figure = Figure(figsize=(9, 9 if measure else 6), layout="constrained")
-    share, latency, *further = figure.subplots(3 if measure else 2, 1)
-    _line(share, places, [row["escalation_rate"] for row in good], "share escalated")
-    share.set(ylabel="share escalated", ylim=(-0.05, 1.05), xlabel=key or "job")
-    means = [mean_latency_ms(row) for row in good]
-    _line(latency, places, means, "all answers, mean", color="black")
-    for tier, colour in (("quick", "tab:green"), ("full", "tab:blue")):
-        values = [row[f"{tier}_p95_ms"] for row in good]
-        _line(latency, places, values, f"{tier}, p95", color=colour)
-        budget = BUDGETS_MS[tier]
-        latency.axhline(budget, ls="--", color=colour, label=f"{tier} budget {budget:.0f} ms")
-    latency.set(ylabel="asking to first sound, ms", xlabel=key or "job")
-    latency.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    if measure:
-        _line(further[0], means, [row.get(measure) for row in good], measure)
-        further[0].set(xlabel="mean, asking to first sound, ms", ylabel=measure)
-    figure.savefig(path, dpi=120)
-
-
-def _line(axes: Any, xs: list[Any], ys: list[Any], label: str, color: str = "tab:purple") -> None:
-    """A line through the points of which both numbers are known."""
-    points = [(x, y) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
-    if points:
-        axes.plot(*zip(*points, strict=True), "o-", color=color, label=label)
-
-
-def _override_names(rows: list[dict[str, Any]]) -> list[str]:
-    """Columns that came from the command line: those before the first figure."""
-    names = list(rows[0])
-    end = names.index("descriptions") if "descriptions" in names else len(names)
-    return names[2:end]
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
+def _overrides(job: Path) -> list[str]:
+    return [str(item) for item in OmegaConf.load(job / ".hydra" / "overrides.yaml")]
 
 
 def _natural(job: Path) -> tuple[int, str]:

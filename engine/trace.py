@@ -18,7 +18,18 @@ from typing import Any, TextIO
 
 from engine.errors import InputError
 from engine.ports import Clock
-from engine.types import Answered, Description, Health, Heard, Mark, ModelCard, Obstacle, Utterance
+from engine.types import (
+    Answered,
+    Description,
+    Health,
+    Heard,
+    Hearing,
+    Mark,
+    ModelCard,
+    Obstacle,
+    StreamCount,
+    Utterance,
+)
 
 # In the order in which they happen. Each lasts from the mark before it (see `latencies`).
 STAGES = (
@@ -26,6 +37,7 @@ STAGES = (
     "capture",
     "classify",
     "route",
+    "read",
     "template",
     "describer_first_token",
     "describer_total",
@@ -38,7 +50,7 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     """Milliseconds of each stage, None where it did not run.
 
     `end_to_end` is the sum of the stages on the way to the first sound: wake, capture, classify,
-    route, then the template or the describer's first token (whichever was heard first), then
+    route or read, then the template or the describer's first token (whichever was heard first), then
     `speech_first_audio`, which counts from the moment the first words existed. `describer_total`
     runs beside them and is no part of the sum.
     """
@@ -53,7 +65,9 @@ def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str,
     span("capture", "asked", "capture")
     span("classify", "capture", "classify")
     span("route", "classify", "route")
-    span("template", "route", "template")
+    span("read", "capture", "read")
+    words_from = next((stage for stage in ("read", "route") if stage in at), "capture")
+    span("template", words_from, "template")
     span("describer_first_token", "route", "describer_first_token")
     span("describer_total", "route", "describer_total")
     words_s = at.get("template", at.get("describer_first_token"))
@@ -102,6 +116,7 @@ class Trace:
         self._heard_first: dict[int, float] = {}  # request id → host time of its first sample
         self._silent: set[int] = set()  # requests whose speech was dropped before it began
         self._tiers: list[str] = []
+        self._hearing: Hearing | None = None
         self._counts = {"spoken": 0, "dropped": 0}
         self._closed: dict[str, Any] | None = None
         self._seen = self._processed = self._errors = 0
@@ -212,6 +227,11 @@ class Trace:
                 },
             )
 
+    def hearing(self, hearing: Hearing) -> None:
+        """What the ear has met."""
+        with self._lock:
+            self._hearing = hearing
+
     def health(self, health: Health) -> None:
         """Something went wrong; the session goes on or ends, but the log says what happened."""
         with self._lock:
@@ -219,10 +239,13 @@ class Trace:
             self._write("health", asdict(health))
 
     def close(
-        self, quality: dict[str, Any] | None = None, peak_gpu_memory_mb: float | None = None
+        self,
+        quality: dict[str, Any] | None = None,
+        peak_gpu_memory_mb: float | None = None,
+        streams: tuple[StreamCount, ...] = (),
     ) -> dict[str, Any]:
         """Write what still waits, the summary as the last line, and the same in `summary.json`;
-        return it.
+        return it. `streams` are the counts of a source's sensors, where it has them.
         A second call returns the same summary."""
         with self._lock:
             if self._closed is not None:
@@ -234,6 +257,8 @@ class Trace:
             summary = self._closed = head | self._summary(peak_gpu_memory_mb)
             if quality is not None:
                 summary["quality"] = quality
+            if streams:
+                summary["streams"] = {item.name: _stream(item) for item in streams}
             self._write("summary", summary)
             if self._file is not None:
                 self._file.close()
@@ -281,6 +306,7 @@ class Trace:
                 "id": description.request.id,
                 "frame": description.frame_seq,
                 "trigger": description.request.trigger,
+                "wish": description.request.wish,
                 "mode": description.mode,
                 "tier": description.tier,
                 "route": {
@@ -322,7 +348,7 @@ class Trace:
             "peak_memory_mb": peak_memory_mb(),
             "peak_gpu_memory_mb": peak_gpu_memory_mb,
             "errors": self._errors,
-        }
+        } | ({} if self._hearing is None else {"hearing": asdict(self._hearing)})
 
 
 def peak_memory_mb() -> float:
@@ -330,6 +356,11 @@ def peak_memory_mb() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB, macOS in bytes.
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
+
+
+def _stream(count: StreamCount) -> dict[str, Any]:
+    latency_ms = spread(list(count.latency_ms)) if count.latency_ms else None
+    return {"received": count.received, "dropped": count.dropped, "latency_ms": latency_ms}
 
 
 def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
@@ -347,4 +378,4 @@ def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
         "ttc_s": None if item.ttc_s is None else round(item.ttc_s, 2),
         "ttc_sigma_s": None if item.ttc_sigma_s is None else round(item.ttc_sigma_s, 2),
         "priority": round(item.priority, 2),
-    }
+    } | ({"camera": item.camera} if item.camera else {})

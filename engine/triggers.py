@@ -54,10 +54,11 @@ class Every:
         return True
 
 
-class ByHand:
-    """Never by itself: the keyboard asks."""
+class OnDemand:
+    """Never by itself: the keyboard or the ear asks."""
 
-    name = "keyboard"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def due(self, elapsed_s: float) -> bool:
         return False

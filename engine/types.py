@@ -12,17 +12,28 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (height, width, 3), RGB, upright, read-only
 Samples = NDArray[np.float32]  # (n,) mono or (n, 2) stereo, full scale is 1.0
+Pcm = NDArray[np.int16]  # (n,) mono at HEARING_HZ, as wake engines and recognisers take it
+
+HEARING_HZ = 16000  # what every wake engine and recogniser here wants
 
 Tier = Literal["quick", "full"]
 Side = Literal["left", "ahead", "right"]
 Units = Literal["meters", "feet", "steps"]
 Directions = Literal["sides", "clock"]
-Language = Literal["en", "es"]
+Language = str  # the code of a folder of templates/: "en", "es"
+Detail = Literal["brief", "normal", "full"]
+Unsupported = Literal["hedge", "drop", "say"]  # what is done with claims that nothing supports
+
+
+Axis = tuple[float, float, float]
+Turn = tuple[Axis, Axis, Axis]  # the rows of a rotation
 
 
 @dataclass(frozen=True, slots=True)
 class Intrinsics:
-    """Pinhole camera: focal lengths and principal point in pixels of a width x height image."""
+    """Pinhole camera: focal lengths and principal point in pixels of a width x height image. `turn`
+    takes directions in the camera's axes to the wearer's head's (x right, y down, z ahead), where the
+    camera does not look straight ahead."""
 
     fx: float
     fy: float
@@ -30,13 +41,15 @@ class Intrinsics:
     cy: float
     width: int
     height: int
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fisheye:
-    """Wide lens: a ray at angle a from the axis falls f · (a + k1 a³ + k2 a⁵ + k3 a⁷ + k4 a⁹) from the
-    principal point (Kannala and Brandt 2006; the form of OpenCV's fisheye module). Focal lengths and
-    principal point in pixels of a width x height image."""
+    """Wide lens: a ray at angle a from the axis falls f · (a + k1 a³ + k2 a⁵ + k3 a⁷ + k4 a⁹ + k5 a¹¹ +
+    k6 a¹³) from the principal point (Kannala and Brandt 2006; to k4 the form of OpenCV's fisheye module,
+    to k6 the radial part of Aria's). Focal lengths and principal point in pixels of a width x height
+    image."""
 
     fx: float
     fy: float
@@ -48,9 +61,27 @@ class Fisheye:
     k2: float = 0.0
     k3: float = 0.0
     k4: float = 0.0
+    k5: float = 0.0
+    k6: float = 0.0
+    turn: Turn | None = None  # as of `Intrinsics`
 
 
 Camera = Intrinsics | Fisheye
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """How the wearer's head is held and moves, by an inertial sensor.
+
+    `pitch_deg` is up (+) or down (-), `pitch_sigma_deg` one standard deviation of it. `heading_deg` is
+    how far the head has turned to the right since some moment, `turning_deg_s` how quickly it does.
+    """
+
+    pitch_deg: float
+    pitch_sigma_deg: float
+    heading_deg: float
+    turning_deg_s: float
+    walking: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +89,9 @@ class Frame:
     """One picture, with the moment it was taken.
 
     `seq` counts the frames that the source produced, dropped ones included. `name` is the file it
-    came from, where there is one.
+    came from, where there is one, or which side camera. `pose` is the head's at that moment, where the
+    source measures it. `side` is the newest picture of a camera that looks aside, where there is one
+    that no earlier frame brought.
     """
 
     image: Image
@@ -66,6 +99,8 @@ class Frame:
     seq: int
     intrinsics: Camera | None = None
     name: str = ""
+    pose: Pose | None = None
+    side: "Frame | None" = None
 
     @property
     def width(self) -> int:
@@ -119,7 +154,8 @@ class Obstacle:
     `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision and
     `ttc_sigma_s` one standard deviation of it, or None where the object is not coming nearer.
     `priority` orders what is said: higher is sooner. `edges_deg` are the bearings of the left and the
-    right edge, where they are known.
+    right edge, where they are known. `camera` names the side camera whose picture `box` belongs to; it
+    is empty for the main one.
     """
 
     track: int
@@ -134,6 +170,7 @@ class Obstacle:
     priority: float
     ttc_sigma_s: float | None = None
     edges_deg: tuple[float, float] | None = None
+    camera: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +194,30 @@ class SceneClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """What a picture is like, whatever it shows; all in [0, 1]. `engine.picture` measures it and says how.
+
+    `change` is against the picture of the last answer, 1 where there was none.
+    """
+
+    blur: float
+    exposure: float
+    contrast: float
+    edges: float
+    strokes: float
+    change: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """A line of text that was read in a picture: exactly as written, how surely (in [0, 1]), where."""
+
+    text: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A stage ended at this moment. The latency trace is a tuple of these, appended as work goes on."""
 
@@ -166,12 +227,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A frame with all that the quick tier saw in it. `scene` is None until somebody asks."""
+    """A frame with all that the quick tier saw in it. `scene` and `picture` are None until somebody
+    asks. `aside` is what only the side cameras see: not in the frame's picture."""
 
     frame: Frame
     obstacles: tuple[Obstacle, ...]
     scene: SceneClass | None = None
     marks: tuple[Mark, ...] = ()
+    aside: tuple[Obstacle, ...] = ()
+    picture: Picture | None = None
 
 
 Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked of the answerer
@@ -180,13 +244,59 @@ Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked 
 @dataclass(frozen=True, slots=True)
 class Request:
     """The wearer asked. `asked_s` is the end of the wake phrase, the key press or the timer's tick;
-    `target` is the label that a `where` looks for."""
+    `heard_s` is when the ear had understood it, where it was spoken; `target` is the label that a
+    `where` looks for."""
 
     id: int
     trigger: str
     asked_s: float
     wish: Wish = "describe"
     target: str | None = None
+    heard_s: float | None = None
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The trace's first marks: what is spoken is only known after the ear's own delay."""
+        if self.heard_s is None:
+            return (Mark("asked", self.asked_s),)
+        return (Mark("spoken", self.asked_s), Mark("asked", self.heard_s))
+
+
+Control = Literal["repeat", "stop", "quieter", "louder", "quit"]  # what the loops do themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the wearer wants, spoken or by key; `target` as in `Request`."""
+
+    name: Wish | Control
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """What a microphone heard: `pcm` (n,), whose last sample was taken at `time_s`."""
+
+    pcm: Pcm
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What the ear met in a session, for its summary.
+
+    `late` counts the blocks that were dealt with long after they were taken, `overruns` the times
+    that the device lost samples; `own_voice` and `refractory` the wakes that were not taken.
+    """
+
+    heard_s: float = 0.0
+    wakes: int = 0
+    own_voice: int = 0
+    refractory: int = 0
+    commands: int = 0
+    not_understood: int = 0
+    late: int = 0
+    overruns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +350,7 @@ class Utterance:
     `deadline_s` is the moment after which it is no longer worth starting. `distance_m` sets an
     earcon's level and the rate of its pulses. `answer` is the request that it answers, so that its
     first sound can be timed. `resumes` is the utterance, cut off by something critical, that this one
-    says again.
+    says again; what `yields` is given up for good instead.
     """
 
     id: int
@@ -254,6 +364,7 @@ class Utterance:
     distance_m: float | None = None
     answer: int | None = None
     resumes: int | None = None
+    yields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,13 +384,16 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Which model serves a tier, as the session record and the first screen show it."""
+    """Which model serves a tier, as the session record and the first screen show it. Of a describer:
+    the languages that it speaks, and whether it does what a prompt asks or has learnt a single one."""
 
     name: str
     pack: str
     device: str
     backend: str
     precision: str
+    languages: tuple[Language, ...] = ()
+    takes_prompts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +415,17 @@ class Answered:
 
 
 Shown = Glance | Heard | Answered | Health  # what a view gets to see
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCount:
+    """What came of one sensor's stream: records received and used, records lost or overtaken by newer
+    ones, and milliseconds from capture to arrival of the latest, on the host's clock."""
+
+    name: str
+    received: int
+    dropped: int
+    latency_ms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,31 @@
 
 import itertools
 
+from engine.around import Around
 from engine.locate import Locator
 from engine.ports import Clock, Detector
 from engine.types import Frame, Glance, Mark
 
 
-def look(detector: Detector, locator: Locator, frame: Frame, wall: Clock) -> Glance:
-    """Detect, track and place what is in `frame`, nearest concern first. Marks: detect, locate."""
+def look(
+    detector: Detector,
+    locator: Locator,
+    frame: Frame,
+    wall: Clock,
+    around: Around | None = None,
+) -> Glance:
+    """Detect, track and place what is in `frame`, nearest concern first, and what the side cameras see
+    `around` it. Marks: detect, locate, and aside where there is an `around`."""
     begin = Mark("begin", wall.now())
     detections = detector.detect(frame)
     detected = Mark("detect", wall.now())
     obstacles = locator.locate(frame, detections)
     ordered = tuple(sorted(obstacles, key=lambda item: -item.priority))
-    return Glance(frame, ordered, None, (begin, detected, Mark("locate", wall.now())))
+    marks = (begin, detected, Mark("locate", wall.now()))
+    if around is None:
+        return Glance(frame, ordered, None, marks)
+    aside = around.look(frame, ordered)
+    return Glance(frame, ordered, None, (*marks, Mark("aside", wall.now())), aside)
 
 
 def stages_ms(marks: tuple[Mark, ...]) -> dict[str, float]:

@@ -1,29 +1,35 @@
 """What the wearer hears, in their language: glances, alerts and statuses become sentences.
 
 Decides what is worth saying and how exactly; how it is said is in `templates/LANGUAGE/`, which
-holds every word of that language and nothing of another, so that a sentence cannot mix two. Adding
-a language is adding a folder. Knows nothing of models, threads or sound.
+holds every word of that language and nothing of another, so that a sentence cannot mix two
+(`engine.language` reads it). Knows nothing of models, threads or sound.
 """
 
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateError
+from jinja2 import Template, TemplateError
 
-from engine.errors import MissingPart
-from engine.types import Directions, Glance, Language, Obstacle, SceneClass, Units
-
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+from engine.language import Direction, Noun, not_whole, sayable
+from engine.types import (
+    Decision,
+    Detail,
+    Directions,
+    Glance,
+    Language,
+    Obstacle,
+    SceneClass,
+    Units,
+)
 
 SURE = 0.5  # a scene at least as probable is stated; below, it is hedged
 UNSURE = 0.2  # a scene less probable is not named
-MAX_GROUPS = 3  # kinds of obstacle told in detail: more takes longer to say than it stays true
-MAX_PLACES = 3  # directions told for one kind
+# Kinds of obstacle told, and directions told for one kind: more takes longer to say than it stays true.
+MAX_GROUPS: dict[Detail, int] = {"brief": 2, "normal": 3, "full": 6}
+MAX_PLACES: dict[Detail, int] = {"brief": 1, "normal": 3, "full": 5}
 NEAR_M = 0.25  # nearer than this rounds to nothing, so it is "within reach"
 HALVES_BELOW_M = 3.0  # half a meter matters near by, and is beyond the estimate's accuracy far off
 FAR_M = 20.0  # beyond this a number is neither accurate nor useful
@@ -45,6 +51,10 @@ StatusKey = Literal[
     "way_clear",
     "source_ended",
     "frame_skipped",
+    "glasses_lost",
+    "glasses_back",
+    "glasses_low",
+    "glasses_hot",
     "obstacles_failed",
     "obstacles_back",
     "obstacles_slow",
@@ -53,32 +63,26 @@ StatusKey = Literal[
     "describer_failed",
     "describer_late",
     "describer_empty",
+    "describer_language",
+    "reader_loading",
+    "reader_failed",
+    "reader_late",
+    "nothing_said_yet",
     "wake_failed",
     "stopped",
     "nothing_to_repeat",
+    "louder",
+    "quieter",
+    "loudest",
+    "quietest",
+    "find_what",
+    "unknown_thing",
     "failed",
     "goodbye",
 ]
 
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-ZÁÉÍÓÚÑ¿¡])")
 _PLAIN_WORDS = re.compile(r"[a-z]{2,20}( [a-z]{2,20}){0,3}")
-
-
-@dataclass(frozen=True, slots=True)
-class Noun:
-    """A thing's name in both numbers. `gender` is empty where the language has none."""
-
-    one: str
-    many: str
-    gender: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """A direction after a noun ("at two o'clock") and alone ("two o'clock")."""
-
-    phrase: str
-    shout: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,17 @@ class Whereabouts:
     sure: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What there is to say about how an answer came about. `by`: the wearer's mode decided, the
+    router, the wearer who asked for more, the language, or a describer that failed."""
+
+    by: Literal["mode", "router", "more", "language", "failure"]
+    decision: Decision
+    scene: SceneClass | None
+    obstacles: int
+
+
 class Words:
     """Words glances, alerts and statuses in one language.
 
@@ -137,50 +152,83 @@ class Words:
     ) -> None:
         """Read and compile the language's folder. `step_m` is the length of the wearer's step in
         meters. Raises MissingPart where the folder is missing or not whole."""
-        folder = TEMPLATES / language
-        if not folder.is_dir():
-            have = ", ".join(sorted(p.name for p in TEMPLATES.glob("*/") if p.is_dir())) or "none"
-            raise MissingPart(
-                f"language: expected a folder of templates/ ({have}), got {language!r}"
-            )
-        environment = Environment(
-            loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False
-        )
-        environment.filters["capital"] = _capital
+        self._can = can = sayable(language)
+        self._language = language
+        environment = can.environment
         try:
-            self._things = {k: Noun(*v) for k, v in _read(folder, "things").items()}
-            self._scenes: Mapping[str, str | None] = _read(folder, "scenes")
-            words = _read(folder, "words")
-            self._labels_are_words = bool(words["labels_are_words"])
-            self._sides = {side: Direction(*pair) for side, pair in words["sides"].items()}
-            self._clock = [Direction(*pair) for pair in words["clock"]]
-            self._unit = Noun(*words["units"][units])
-            self._obstacle = self._things["obstacle"]
-            self._quick = environment.get_template("quick.j2")
-            self._alert = environment.get_template("alert.j2")
-            self._status = environment.get_template("status.j2")
+            self._unit = can.units[units]
+            self._obstacle = can.things["obstacle"]
+            self._templates = {
+                name: environment.get_template(f"{name}.j2")
+                for name in ("quick", "alert", "status", "where", "why", "read")
+            }
             self._say_distance = vars(environment.get_template("grammar.j2").module)["distance"]
-        except (OSError, ValueError, KeyError, TypeError, TemplateError) as error:
-            raise MissingPart(
-                f"language: templates/{language} is not whole ({error}); restore the folder"
-            ) from error
+        except (KeyError, TemplateError) as error:
+            raise not_whole(language, error) from error
         self._units = units
         self._directions = directions
         self._step_m = step_m
 
-    def describe(self, glance: Glance) -> str:
-        """The quick tier's answer: what is in the way, nearest kind first, then the place."""
-        groups = self._groups(glance.obstacles)
-        told = groups[:MAX_GROUPS]
-        rest = sum(group.count for group in groups[MAX_GROUPS:])
+    def describe(self, glance: Glance, detail: Detail = "normal") -> str:
+        """The quick tier's answer: what is in the way, nearest kind first, then the place.
+
+        `brief` tells two kinds, the nearest place of each, and where it is only when nothing is in
+        the way; `full` tells six kinds and how far away each is in every direction.
+        """
+        groups = self._groups(glance.obstacles, MAX_PLACES[detail])
+        told = groups[: MAX_GROUPS[detail]]
+        rest = sum(group.count for group in groups[MAX_GROUPS[detail] :])
         place = None if glance.scene is None else self._whereabouts(glance.scene)
-        return _render(self._quick, groups=told, rest=rest, place=place)
+        if detail == "brief" and groups:
+            place = None
+        return self._render("quick", groups=told, rest=rest, place=place, detail=detail)
+
+    def where(self, label: str, found: Sequence[Obstacle], can_be_seen: bool = True) -> str:
+        """Where the nearest of `found`, all of them named by `label`, is, and how many more there
+        are. With none found: whether none is there, or the detector could not see one."""
+        ordered = sorted(found, key=lambda o: o.distance_m)
+        nearest = ordered[0] if ordered else None
+        return self._render(
+            "where",
+            thing=self._noun(label),
+            known=_normal(label) in self._can.things,
+            can_be_seen=can_be_seen,
+            more=max(0, len(ordered) - 1),
+            direction=None if nearest is None else self._direction(nearest),
+            span=None if nearest is None else self._span(nearest.distance_m),
+        )
+
+    def why(self, why: "Why") -> str:
+        """Why the last answer came from where it did, and how sure of the place it was."""
+        place = None if why.scene is None else self._whereabouts(why.scene)
+        percent = 0 if why.scene is None else round(100 * why.scene.probability)
+        return self._render(
+            "why",
+            by=why.by,
+            full=why.decision.tier == "full",
+            score=round(100 * why.decision.score),
+            threshold=round(100 * why.decision.threshold),
+            obstacles=why.obstacles,
+            unsure=why.scene is not None and why.scene.probability < SURE,
+            place=place,
+            percent=percent,
+        )
+
+    def read(self, sure: Sequence[str], unsure: Sequence[str], language: Language | None) -> str:
+        """Text read in a picture, exactly as written; `language` is the one it is in, where that
+        is known. Without any, that there is none."""
+        name = (
+            None if language in (None, self._language) else self._can.languages.get(str(language))
+        )
+        return self._render(
+            "read", sure=[_line(t) for t in sure], unsure=[_line(t) for t in unsure], language=name
+        )
 
     def alert(self, obstacle: Obstacle, length: AlertLength = "full") -> str:
         """One obstacle, the deciding word first: "Person ahead, two meters.", "Person ahead." or
         "Ahead!"."""
-        return _render(
-            self._alert,
+        return self._render(
+            "alert",
             length=length,
             thing=self._noun(obstacle.label),
             direction=self._direction(obstacle),
@@ -189,7 +237,7 @@ class Words:
 
     def status(self, key: StatusKey, count: int = 1) -> str:
         """What the engine says about itself. `count` is how many pictures were skipped."""
-        return _render(self._status, key=key, count=count)
+        return self._render("status", key=key, count=count)
 
     def label(self, name: str, count: int = 1) -> str:
         """A detector's label as it is said: "person", "people"; "obstacle" where it is unknown."""
@@ -200,14 +248,31 @@ class Words:
         """A distance in meters as it is said, in the wearer's units: "one and a half meters"."""
         return str(self._say_distance(self._span(distance_m)))
 
+    def prompt(self, name: str, glance: Glance) -> str:
+        """What a describer is asked about a glance: `prompts/NAME.j2`, which may use `place` ("in a
+        kitchen", empty where that is unsure) and `seen` (kinds of obstacles, nearest first). Raises
+        MissingPart where there is no such file."""
+        place = None if glance.scene is None else self._whereabouts(glance.scene)
+        groups = self._groups(glance.obstacles, most_places=1)
+        seen = [group.thing.one if group.count == 1 else group.thing.many for group in groups]
+        try:
+            template = self._can.environment.get_template(f"prompts/{name}.j2")
+            known = place is not None and place.kind == "known"
+            return _render(template, place=place.words if known and place else "", seen=seen)
+        except TemplateError as error:
+            raise not_whole(self._language, error) from error
+
+    def _render(self, name: str, **facts: object) -> str:
+        return _render(self._templates[name], **facts)
+
     def _noun(self, label: str) -> Noun:
-        return self._things.get(_normal(label), self._obstacle)
+        return self._can.things.get(_normal(label), self._obstacle)
 
     def _direction(self, obstacle: Obstacle) -> Direction:
         if self._directions == "sides":
-            return self._sides[obstacle.side]
+            return self._can.sides[obstacle.side]
         # each hour is 30 degrees wide, centred: twelve o'clock is -15 up to 15
-        return self._clock[math.floor(obstacle.bearing_deg / 30 + 0.5) % 12]
+        return self._can.clock[math.floor(obstacle.bearing_deg / 30 + 0.5) % 12]
 
     def _span(self, distance_m: float) -> Span:
         if distance_m < NEAR_M:
@@ -223,7 +288,7 @@ class Words:
         whole = max(1, coarse * math.floor(exact / coarse + 0.5))
         return Span("measured", whole, False, self._unit)
 
-    def _groups(self, obstacles: Sequence[Obstacle]) -> list[Group]:
+    def _groups(self, obstacles: Sequence[Obstacle], most_places: int) -> list[Group]:
         """Obstacles by kind and by direction, the kind of the nearest obstacle first."""
         kinds: dict[Noun, dict[Direction, list[Obstacle]]] = {}
         for obstacle in sorted(obstacles, key=lambda o: (o.distance_m, -o.priority, o.track)):
@@ -236,19 +301,19 @@ class Words:
                 for direction, those in directions.items()
             )
             count = sum(place.count for place in places)
-            told = places[:MAX_PLACES]
+            told = places[:most_places]
             groups.append(Group(noun, count, told, count - sum(place.count for place in told)))
         return groups
 
     def _whereabouts(self, scene: SceneClass) -> Whereabouts:
         name = _normal(scene.label)
-        phrase = self._scenes.get(name, "")
+        phrase = self._can.scenes.get(name, "")
         sure = scene.probability >= SURE
         if scene.probability < UNSURE or phrase is None:  # None: a class that names no place
             return Whereabouts("unsure", "", False)
         if phrase:
             return Whereabouts("known", phrase, sure)
-        if self._labels_are_words and _PLAIN_WORDS.fullmatch(name):
+        if self._can.labels_are_words and _PLAIN_WORDS.fullmatch(name):
             return Whereabouts("unlisted", name, sure)
         return Whereabouts("indoors" if scene.indoor else "outdoors", "", sure)
 
@@ -258,19 +323,14 @@ def sentences(text: str) -> list[str]:
     return [part for part in _BETWEEN_SENTENCES.split(" ".join(text.split())) if part]
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return content
-
-
 def _render(template: Template, **facts: object) -> str:
     """Render, with every run of white space made one space: templates may break lines freely."""
     return " ".join(template.render(facts).split())
 
 
-def _capital(text: str) -> str:
-    text = " ".join(text.split())
-    return text[:1].upper() + text[1:]
+def _line(text: str) -> str:
+    """A line of a sign as it is put into a sentence: without a full stop of its own."""
+    return " ".join(text.split()).rstrip(" .")
 
 
 def _normal(label: str) -> str:

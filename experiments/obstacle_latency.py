@@ -27,14 +27,15 @@ from rich.console import Console
 from rich.table import Table
 
 from engine import build
-from engine.answer import Done, Scribe
 from engine.audio import BLOCK_S
 from engine.clock import MonotonicClock
 from engine.config import SourceConfig
 from engine.devices.sample import SampleSource
 from engine.errors import EngineError, InputError
+from engine.scribe import Scribe
 from engine.session import session
 from engine.types import Frame, Intrinsics
+from engine.worker import End
 from experiments.engine_latency import processor
 from experiments.obstacle_stage import (
     NotingWarner,
@@ -87,10 +88,10 @@ def describing(args: argparse.Namespace, frame: Frame) -> Iterator[list[float]]:
 
     def ask() -> None:
         while not stop.is_set():
-            job = scribe.start(frame)
-            while not isinstance(event := job.events.get(), Done):
+            task = scribe.start(frame)
+            while not isinstance(task.events.get(), End):
                 pass
-            done.append(event.time_s)
+            done.append(wall.now())
 
     thread = threading.Thread(target=ask, name="asking", daemon=True)
     thread.start()

@@ -24,6 +24,7 @@ from engine.types import (
     Image,
     Intrinsics,
     Obstacle,
+    Pose,
     Samples,
     Truth,
     Utterance,
@@ -158,10 +159,14 @@ class NotingWarner(Warner):
         self.noted: list[Noted] = []
 
     def warn(
-        self, obstacles: tuple[Obstacle, ...], now_s: float, sees: bool = True
+        self,
+        obstacles: tuple[Obstacle, ...],
+        now_s: float,
+        sees: bool = True,
+        pose: Pose | None = None,
     ) -> tuple[Utterance, ...]:
         located_s, eyes = self._clock.now(), self._eyes
-        alerts = super().warn(obstacles, now_s, sees)
+        alerts = super().warn(obstacles, now_s, sees, pose)
         self.noted += [
             Noted(a.id, eyes.number, eyes.captured_s, eyes.begun_s, eyes.detected_s, located_s)
             for a in alerts

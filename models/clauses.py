@@ -1,6 +1,7 @@
 """Turns a stream of text into clauses that can be spoken, each as soon as it is sure to be whole.
 
-Pure text: knows nothing of tokens, models or voices. English only, by small closed word lists.
+Pure text: knows nothing of tokens, models or voices. By small closed word lists for English; in any
+other language only sentences are told apart, and what may not end one is read in its `understand.json`.
 
 Rules. A sentence end always closes a clause. A comma does so only where both sides can stand
 alone: the left has a verb ("A man is walking") and the right opens with a conjunction ("and a car
@@ -12,6 +13,10 @@ last word that may end a phrase ("A man is standing on a" -> "A man is standing.
 
 import re
 from collections.abc import Generator, Iterator
+from functools import lru_cache
+
+from engine.language import understood
+from engine.types import Language
 
 # a mark, then blank: so "3.5", "10:30" and "1,000" are no boundaries
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*\s+|\s*\n+\s*")
@@ -55,13 +60,14 @@ _CANNOT_END = {
 }  # fmt: skip
 
 
-def clauses(pieces: Iterator[str]) -> Iterator[str]:
+def clauses(pieces: Iterator[str], language: Language = "en") -> Iterator[str]:
     """Yield speakable clauses of the text that `pieces` brings bit by bit.
 
     A generator may return True to say that the text ended where its writer ended it; anything else
     means that it broke off, perhaps within a word. Closing this iterator closes `pieces`.
     """
     waiting, spoken = "", False
+    english = language == "en"
     try:
         while True:
             try:
@@ -69,7 +75,7 @@ def clauses(pieces: Iterator[str]) -> Iterator[str]:
             except StopIteration as stop:
                 ended = stop.value is True
                 break
-            while cut := _first_boundary(waiting):
+            while cut := _first_boundary(waiting, commas=english):
                 clause, waiting = tidy(waiting[: cut[0]]), waiting[cut[1] :]
                 if clause:
                     spoken = True
@@ -77,7 +83,7 @@ def clauses(pieces: Iterator[str]) -> Iterator[str]:
     finally:
         if isinstance(pieces, Generator):
             pieces.close()
-    rest = tidy(waiting if ended else _without_tail(waiting, spoken))
+    rest = tidy(waiting if ended else _without_tail(waiting, spoken, _cannot_end(language)))
     if rest:
         yield rest
 
@@ -89,11 +95,10 @@ def tidy(text: str) -> str:
     return f"{words[0].upper()}{words[1:]}." if any(map(str.isalnum, words)) else ""
 
 
-def _first_boundary(text: str) -> tuple[int, int] | None:
+def _first_boundary(text: str, commas: bool) -> tuple[int, int] | None:
     """(end of the clause, start of the next) of the first boundary known to be one."""
-    for match in sorted(
-        [*_SENTENCE_END.finditer(text), *_BREAK.finditer(text)], key=lambda m: m.start()
-    ):
+    breaks = _BREAK.finditer(text) if commas else ()
+    for match in sorted([*_SENTENCE_END.finditer(text), *breaks], key=lambda m: m.start()):
         left = text[: match.start()]
         if not left.strip(_TRIM):
             continue
@@ -115,7 +120,17 @@ def _has_verb(text: str) -> bool:
     )
 
 
-def _without_tail(text: str, spoken: bool) -> str:
+@lru_cache(maxsize=8)
+def _cannot_end(language: Language) -> frozenset[str]:
+    """Words after which a phrase must go on."""
+    if language == "en":
+        return frozenset(_CANNOT_END)
+    lists = understood(language)
+    before = {word for phrase in lists.before for word in phrase.split()}
+    return lists.determiners | lists.joins | lists.breaks | before
+
+
+def _without_tail(text: str, spoken: bool, cannot_end: frozenset[str]) -> str:
     """What may still be said of a text that broke off; nothing if only a fragment would be left."""
     if re.search(r"\d\.$|[^\s.!?][.!?]+[\"')\]]*\s*$", text):
         return text  # it broke off just after the end of a sentence
@@ -127,6 +142,6 @@ def _without_tail(text: str, spoken: bool) -> str:
     words = text.split()
     if words and not text[-1].isspace():
         words.pop()  # perhaps half a word
-    while words and words[-1].strip(_TRIM).lower() in _CANNOT_END | {""}:
+    while words and words[-1].strip(_TRIM).lower() in cannot_end | {""}:
         words.pop()
     return " ".join(words)

@@ -4,20 +4,20 @@ The only file that knows transformers. Writes greedily, one token after the othe
 thread, so that closing the iterator stops at once. Knows nothing of routes, voices or deadlines.
 """
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ConfigError, DescriberFailed, MissingPart
-from engine.types import Frame, ModelCard
+from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory
+from engine.types import Frame, Language, ModelCard
 from models import quiet_offline
 from models.clauses import clauses
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
+from models.fastvlm_checkpoint import load_checkpoint, patch_px
 from models.packs import PackFiles, choose_form, find_pack
 
 
@@ -29,7 +29,7 @@ def open_describer(
     *,
     max_new_tokens: int = 16,
     image_size: int | None = None,
-    prompt: str | None = None,
+    language: Language = "en",
 ) -> "FastVlmDescriber":
     """The describer of a pack, warm. Raises MissingPart for what is asked for and not here."""
     return FastVlmDescriber(
@@ -39,7 +39,7 @@ def open_describer(
         threads,
         max_new_tokens=max_new_tokens,
         image_size=image_size,
-        prompt=prompt,
+        language=language,
     )
 
 
@@ -47,7 +47,7 @@ class FastVlmDescriber:
     """Describes frames; to be used from one thread.
 
     `image_size` is the side in pixels of the square that the vision tower sees (None: the
-    checkpoint's own); `prompt` is the user's turn of the chat (None: the pack's own).
+    checkpoint's own); `language` is the one whose sentences it is to yield.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class FastVlmDescriber:
         *,
         max_new_tokens: int = 16,
         image_size: int | None = None,
-        prompt: str | None = None,
+        language: Language = "en",
     ) -> None:
         quiet_offline()
         self._device = choose_device(device)
@@ -69,11 +69,11 @@ class FastVlmDescriber:
         self._dtype = choose_dtype(self._device, large=bool(settings.get("large")))
         folder = files.open(form)
         try:
-            self._processor, model = _load(folder, self._dtype)
+            self._processor, model = load_checkpoint(folder, self._dtype)
         except Exception as error:  # safetensors, tokenizers and transformers each have their own
             raise MissingPart(
-                f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in transformers' "
-                f"own layout, got {_one_line(error)}; to mend it: {files.remedy}"
+                f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in Apple's "
+                f"layout or transformers' own, got {_one_line(error)}; to mend it: {files.remedy}"
             ) from None
         self._model = model.to(self._device)
         self._max_new_tokens = max_new_tokens
@@ -81,38 +81,53 @@ class FastVlmDescriber:
         self._ends = _end_tokens(model.generation_config)
         if image_size is not None:
             _set_image_size(self._processor, image_size)
-        self._chat = self._processor.apply_chat_template(
-            _conversation(settings["prompt"] if prompt is None else prompt),
-            add_generation_prompt=True,
-        )
+        self._language = language
+        self._chat = lru_cache(maxsize=64)(self._worded)
+        self._prompt = settings["prompt"]
         self.card = ModelCard(
-            settings["name"], files.pack, self._device, backend, precision_name(self._dtype)
+            settings["name"],
+            files.pack,
+            self._device,
+            backend,
+            precision_name(self._dtype),
+            languages=tuple(settings.get("languages") or ("en",)),
+            takes_prompts=bool(settings.get("takes_prompts")),
         )
         self._warm_up()
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
         """Yield finished, speakable clauses as soon as each is complete, greedy.
 
-        `on_first_token` is called once, when the first token is known. Closing the iterator stops
-        the generation. Raises DescriberFailed, with one line, whatever went wrong.
+        `on_first_token` is called once, when the first token is known; `prompt` is the user's turn
+        of the chat (None: the pack's own). Closing the iterator stops the generation. Raises
+        OutOfMemory or DescriberFailed, with one line, whatever went wrong.
         """
         said = False
         try:
-            with closing(self._pieces(frame, on_first_token)) as pieces:
-                for clause in clauses(pieces):
+            with closing(self._pieces(frame, on_first_token, prompt)) as pieces:
+                for clause in clauses(pieces, self._language):
                     said = True
                     yield clause
         except Exception as error:  # the template answers instead, so nothing may pass
             self._release()
+            if _lacked_memory(error):
+                where = "graphics card" if self._device == "cuda" else self._device
+                raise OutOfMemory(
+                    f"the describer found no memory on the {where}; use a smaller "
+                    "models.describer.image_size or mode=quick"
+                ) from error
             raise DescriberFailed(f"the describer failed: {_one_line(error)}") from error
         if not said:
             raise DescriberFailed("the describer failed: it gave no usable text")
 
-    def tokens(self, frame: Frame) -> Iterator[int]:
+    def tokens(self, frame: Frame, prompt: str | None = None) -> Iterator[int]:
         """Token ids without end, one decoding step each; the caller stops at an end token."""
-        inputs = self._inputs(frame)
+        inputs = self._inputs(frame, prompt)
         seen = inputs["input_ids"]
         output = self._forward(**inputs)
         while True:
@@ -124,12 +139,12 @@ class FastVlmDescriber:
             output = self._forward(input_ids=chosen, past_key_values=output.past_key_values)
 
     def _pieces(
-        self, frame: Frame, on_first_token: Callable[[], None] | None
+        self, frame: Frame, on_first_token: Callable[[], None] | None, prompt: str | None
     ) -> Generator[str, None, bool]:
         """Text bit by bit; returns whether the model itself ended it."""
         said: list[int] = []
         text = ""
-        for token in self.tokens(frame):
+        for token in self.tokens(frame, prompt):
             if not said and on_first_token is not None:
                 on_first_token()
             if token in self._ends:
@@ -147,11 +162,21 @@ class FastVlmDescriber:
                 text = grown
         return False
 
-    def _inputs(self, frame: Frame) -> Any:
+    def _inputs(self, frame: Frame, prompt: str | None = None) -> Any:
         picture = _fitted(frame.image, self._processor.image_processor)
-        inputs = self._processor(text=self._chat, images=picture, return_tensors="pt")
+        inputs = self._processor(
+            text=self._chat(self._prompt if prompt is None else prompt),
+            images=picture,
+            return_tensors="pt",
+        )
         inputs.pop("token_type_ids", None)
         return inputs.to(self._device, self._dtype)
+
+    def _worded(self, prompt: str) -> str:
+        chat: str = self._processor.apply_chat_template(
+            _conversation(prompt), add_generation_prompt=True
+        )
+        return chat
 
     def _forward(self, **inputs: Any) -> Any:
         import torch
@@ -182,26 +207,6 @@ class FastVlmDescriber:
             import torch
 
             torch.cuda.empty_cache()
-
-
-def _load(folder: Path, dtype: Any) -> tuple[Any, Any]:
-    """(processor, model in eval mode). Raises ValueError when a tensor is missing or left over."""
-    from transformers import AutoProcessor, FastVlmForConditionalGeneration
-
-    processor = AutoProcessor.from_pretrained(
-        str(folder), local_files_only=True, trust_remote_code=False
-    )
-    model, info = FastVlmForConditionalGeneration.from_pretrained(
-        str(folder),
-        dtype=dtype,
-        local_files_only=True,
-        use_safetensors=True,
-        output_loading_info=True,
-    )
-    for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(map(str, info.get(trouble) or ())):
-            raise ValueError(f"{len(names)} {trouble.replace('_', ' ')} such as {names[0]}")
-    return processor, model.eval()
 
 
 def _conversation(prompt: str) -> list[dict[str, Any]]:
@@ -236,12 +241,9 @@ def check_image_size(files: PackFiles, side: int) -> None:
     """Raise ConfigError for a side that the checkpoint's processor could not give; opens no
     weights. What cannot be read here is refused by the adapter, by name."""
     form = next(iter(files.forms().values()))
-    try:
-        text = (files.root / form / "processor_config.json").read_text(encoding="utf-8")
-        patch = int(json.loads(text)["patch_size"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    _refuse_cut_patches(side, patch)
+    patch = patch_px(files.root / form)
+    if patch is not None:
+        _refuse_cut_patches(side, patch)
 
 
 def _refuse_cut_patches(side: int, patch: int) -> None:
@@ -274,6 +276,15 @@ def _fitted(image: NDArray[np.uint8], processor: Any) -> Any:
     scale = side / max(picture.size)
     small = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(small, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _lacked_memory(error: Exception) -> bool:
+    """Torch has an error of its own for a graphics card, and none for a processor."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -64,14 +64,15 @@ HUB: dict[str, HubModel] = {
     ),
     "describer": HubModel(
         name="FastVLM-0.5B",
-        # the conversion of apple/FastVLM-0.5B that transformers' documentation names: Apple's own
-        # repository keeps the LLaVA layout, which needs remote code
-        source="KamilaMila/FastVLM-0.5B",
+        # in Apple's own layout, which models/fastvlm_checkpoint.py maps: no remote code
+        source="apple/FastVLM-0.5B",
         licence="Apple Machine Learning Research Model licence (research only)",
-        megabytes=1300,
+        megabytes=1520,  # of its tensors in bf16
         patterns=("*.json", "*.safetensors", "*.jinja", "*.txt"),
         settings={
             "prompt": "In one sentence, what is directly ahead, left and right? Hazards first.",
+            "takes_prompts": True,
+            "languages": ["en", "es"],  # Qwen2's; its Spanish has not been tried here
             "large": True,
         },
     ),

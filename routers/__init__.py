@@ -4,7 +4,11 @@ Routers see a glance and nothing else; they import neither torch nor the models.
 """
 
 from routers.always import Always
+from routers.budget import Budget
+from routers.conformal import Conformal
+from routers.count import Count
+from routers.learned import Learned
 from routers.random import Random
 from routers.rules import Rules
 
-__all__ = ["Always", "Random", "Rules"]
+__all__ = ["Always", "Budget", "Conformal", "Count", "Learned", "Random", "Rules"]

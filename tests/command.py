@@ -13,12 +13,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def engine(
-    *overrides: str, module: str = "engine", env: dict[str, str] | None = None
+    *overrides: str,
+    module: str = "engine",
+    env: dict[str, str] | None = None,
+    root: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would, hubs off, no terminal."""
+    """Run the command of the repository at `root` as a user would, hubs off, no terminal."""
     return subprocess.run(
         [sys.executable, "-m", module, *overrides],
-        cwd=ROOT,
+        cwd=root,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"} | (env or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -35,10 +38,11 @@ def session(folder: Path) -> list[dict[str, Any]]:
 def describe(
     tmp_path: Path, *overrides: str, env: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """Describe the street photo once, deterministically; return the session's records."""
+    """Describe the street photo once, deterministically and without loading the reader; return the
+    session's records."""
     done = engine(
         "source=image", f"source.path={sample_photo()}", "source.realtime=false", "trigger=once",
-        "speech=wav", f"hydra.run.dir={tmp_path}", *overrides,
+        "speech=wav", "answer.signs=false", f"hydra.run.dir={tmp_path}", *overrides,
         env=env,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

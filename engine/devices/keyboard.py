@@ -16,8 +16,8 @@ from engine.errors import MissingPart
 class Keyboard:
     """Calls `on_key` with one character a press ('\\n' for Enter) from a thread of its own.
 
-    Lines from a pipe give their first character, an empty line gives Enter; the end of the input is
-    simply the end of the keys. `close` restores the terminal.
+    A line from a pipe comes whole, an empty one as Enter; the end of the input is simply the end of
+    the keys. `close` restores the terminal.
     """
 
     def __init__(self, on_key: Callable[[str], None]) -> None:
@@ -67,4 +67,4 @@ class Keyboard:
                 continue
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self._on_key((line.decode(errors="ignore").strip() or "\n")[0])
+                self._on_key(line.decode(errors="ignore").strip() or "\n")

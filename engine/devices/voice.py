@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from engine.errors import MissingPart, SpeechFailed
+from engine.language import sayable
 from engine.loudness import VOICE_LUFS, VOICE_PEAK, brought_to
 from engine.types import Language, Samples
 
-VOICES: dict[Language, str] = {"en": "gmw/en-us", "es": "roa/es"}
 SAMPLE_RATE_HZ = 22050  # what pyttsx3's espeak driver writes
 ATTEMPTS = 3  # an empty file is rare, and the next attempt has always been whole
 SHORTEST_S = 0.03  # a letter takes longer to say
@@ -106,7 +106,7 @@ class Pyttsx3Voice:
 
     def __init__(self, language: Language, rate_wpm: int) -> None:
         self.sample_rate_hz = SAMPLE_RATE_HZ
-        self._voice = VOICES[language]
+        self._voice = sayable(language).voice
         self._rate_wpm = rate_wpm
         self._espeak = espeak()
         try:

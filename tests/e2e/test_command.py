@@ -129,7 +129,7 @@ BAD = {
     "router.threshold=high": "router.threshold: expected Float, got 'high'",
     "roter.threshold=0.5": "roter.threshold: expected a configuration key",
     "source=nowhere": "source: expected one of",
-    "source=aria": "source=aria: this version does not have it yet",
+    "source=recorded": "source.path: source=recorded needs one",
     "models=hub": "models pull",
 }
 

@@ -166,6 +166,14 @@ def test_depth_along_the_axis_becomes_distance_along_the_ground(
     assert found == pytest.approx(math.hypot(right_m, ahead_m), rel=1e-4)
 
 
+def test_depth_is_along_the_cameras_own_axis_wherever_it_looks() -> None:
+    aside = replace(
+        CAMERA, turn=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
+    )  # to the right
+    edge = Box(639.0, 239.0, 641.0, 241.0)
+    assert along_ground_m(3.0, edge, aside, 0.0) == pytest.approx(3.0 / math.cos(math.radians(35)))
+
+
 @given(st.floats(0.05, 20.0), st.sampled_from(sorted(KINDS)))
 def test_a_lesson_is_surer_than_the_kind_and_stays_near_it(height_m: float, label: str) -> None:
     prior = kind_of(label)

@@ -120,3 +120,30 @@ def test_a_callout_that_is_asked_to_wait_does_not_part_an_answer_from_its_rest()
     stage.audio.say(alert(5, 40.0, azimuth_deg=90.0, queued_s=0.3))
     stage.drain()
     assert stage.order() == [1, 9, AGAIN, 2, 5]
+
+
+def test_a_second_beat_gives_way_for_good() -> None:
+    stage = Stage()
+    for utterance in (clause(1, text=TEN), replace(clause(2), yields=True)):
+        stage.audio.say(utterance)
+    stage.to(0.3)
+    assert stage.audio.alarms == 0
+    stage.audio.say(alert(9, 90.0, queued_s=0.3))
+    stage.drain()
+    assert stage.audio.alarms == 1
+    assert stage.order() == [1, 9, AGAIN]  # the first beat goes on, the second is not heard
+    assert stage.fate(2).dropped == "superseded"
+
+
+def test_a_second_beat_that_is_being_said_is_cut_and_not_said_again() -> None:
+    stage = Stage()
+    stage.audio.say(replace(clause(1, text=TEN), yields=True))
+    stage.to(0.3)
+    stage.audio.say(alert(8, 40.0, queued_s=0.3))  # what is not critical waits its turn
+    stage.to(0.5)
+    assert stage.order() == [1]
+    stage.audio.say(alert(9, 90.0, queued_s=0.5))
+    stage.drain()
+    assert stage.order()[:2] == [1, 9]
+    assert AGAIN not in stage.order()
+    assert stage.fate(1).cut == "interrupted"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from engine.captions import Mention, Vocabulary, cider_d
 from engine.errors import MissingPart
+from engine.language import TEMPLATES
 from engine.scoring import Scorer
 from engine.types import Beat, Box, Decision, Description, Request, Side, Tier, Truth
-from engine.wording import TEMPLATES
 from tests.glances import make_glance, make_obstacle, make_scene
 
 LABELS = ("person", "car", "dog", "bus", "tv")
@@ -92,9 +92,11 @@ def test_only_what_the_labels_allow() -> None:
     scorer = Scorer(LABELS)
     scorer.add(Truth(), make_glance(), said("A dog."))
     assert scorer.quality() == {"n": 1}
-    assert one("A dog.", truth()) == {"n": 1, "labels": [], "hallucination_rate": 1.0}
+    # of the answer's quality only brevity (0.05) and truthfulness (0.2) can be told
+    wrong = {"labels": [], "hallucination_rate": 1.0, "answer_quality": 0.2}
+    assert one("A dog.", truth()) == {"n": 1} | wrong
     unknown = one("Sky.", truth(("sky", LEFT)))  # no label that the detector knows
-    assert unknown == {"n": 1, "labels": [], "hallucination_rate": 0.0}
+    assert unknown == {"n": 1, "labels": [], "hallucination_rate": 0.0, "answer_quality": 1.0}
 
 
 def test_scene_top1_and_a_summary_that_is_json() -> None:

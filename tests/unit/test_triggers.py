@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.triggers import ByHand, Every, Interval, Once, Trigger
+from engine.triggers import Every, Interval, Once, OnDemand, Trigger
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from engine.triggers import ByHand, Every, Interval, Once, Trigger
         (Interval(2.0), [0, 1, 2, 3, 4.5], [0, 2, 4.5]),
         (Interval(1.0), [0, 5.2, 5.9, 6.0], [0, 5.2, 6.0]),  # a late tick is not made up for
         (Every(), [0, 1], [0, 1]),
-        (ByHand(), [0, 1], []),
+        (OnDemand("wake"), [0, 1], []),
     ],
 )
 def test_fires(trigger: Trigger, times_s: list[float], fires_at: list[float]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import wording
+from engine import language as languages
 from engine.errors import MissingPart
 from engine.types import Side
 from engine.wording import StatusKey, Words
@@ -50,7 +50,7 @@ SCENES = listed(
 
 
 def data(language: str, name: str) -> dict[str, object]:
-    text = (wording.TEMPLATES / language / f"{name}.json").read_text(encoding="utf-8")
+    text = (languages.TEMPLATES / language / f"{name}.json").read_text(encoding="utf-8")
     content: dict[str, object] = json.loads(text)
     return content
 
@@ -220,8 +220,8 @@ def test_a_missing_or_broken_language_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(MissingPart, match=r"en, es.*'fr'"):
-        Words("fr", "meters", "sides")  # type: ignore[arg-type]
-    monkeypatch.setattr(wording, "TEMPLATES", tmp_path)
+        Words("fr", "meters", "sides")
+    monkeypatch.setattr(languages, "TEMPLATES", tmp_path)
     (tmp_path / "en").mkdir()
     with pytest.raises(MissingPart, match="not whole"):
         Words("en", "meters", "sides")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.language import TEMPLATES
 from engine.types import Glance, Obstacle, SceneClass
-from engine.wording import TEMPLATES, AlertLength, Words, sentences
+from engine.wording import AlertLength, Words, sentences
 from tests.glances import make_glance, make_obstacle, make_scene
 
 LANGUAGES, UNITS, DIRECTIONS = ("en", "es"), ("meters", "feet", "steps"), ("sides", "clock")

@@ -148,7 +148,9 @@ def test_depth_that_was_not_pulled_is_refused_before_anything_loads(
 def test_pictures_that_do_not_follow_from_one_another_are_refused() -> None:
     asked = config()
     asked.source.name, asked.source.realtime = "folder", False
-    with pytest.raises(ConfigError, match=r"obstacles\.depth: expected off with source=folder"):
+    with pytest.raises(
+        ConfigError, match=r"obstacles\.depth: expected off with source=folder, got indoor"
+    ):
         build.check_models(asked)
 
 

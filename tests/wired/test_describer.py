@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from engine.errors import ConfigError, DescriberFailed, MissingPart
+from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory
 from engine.types import Frame
 from models import quiet_offline
 from models.describer import FastVlmDescriber
@@ -50,7 +51,7 @@ def speaking(monkeypatch: pytest.MonkeyPatch, describer: Any, text: str, end: bo
     encoded = describer._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     read: list[int] = []
 
-    def tokens(frame: Frame) -> Iterator[int]:
+    def tokens(frame: Frame, prompt: str | None) -> Iterator[int]:
         for token in encoded + [next(iter(describer._ends))] * end:
             read.append(token)
             yield token
@@ -82,18 +83,14 @@ def test_its_tokens_are_those_of_generate(files: PackFiles, frame: Frame, penalt
     assert len(set(expected)) > 2
 
 
-def test_the_prompt_and_the_picture_are_seen(
-    files: PackFiles, describer: FastVlmDescriber, frame: Frame
-) -> None:
-    def written(by: FastVlmDescriber, of: Frame) -> list[int]:
-        steps = by.tokens(of)
+def test_the_prompt_and_the_picture_are_seen(describer: FastVlmDescriber, frame: Frame) -> None:
+    def written(of: Frame, prompt: str | None = None) -> list[int]:
+        steps = describer.tokens(of, prompt)
         return [next(steps) for _ in range(8)]
 
-    other: Any = FastVlmDescriber(files, "cpu", prompt="Anything on the left?")
-    assert "Anything on the left?" in other._chat
-    assert written(other, frame) != written(describer, frame)
+    assert written(frame, "Anything on the left?") != written(frame)
     dark = Frame(np.zeros((90, 160, 3), np.uint8), 0.0, 0)
-    assert written(describer, dark) != written(describer, frame)
+    assert written(dark) != written(frame)
 
 
 def test_clauses_come_whole_and_the_first_token_is_announced_once(
@@ -150,15 +147,28 @@ def test_closing_stops_the_writing(
     assert before < 60
 
 
-@pytest.mark.parametrize("error", [RuntimeError("out of memory\ntried 1 GB"), MemoryError()])
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (ValueError("bad\nshape"), DescriberFailed, "ValueError: bad"),
+        (MemoryError(), OutOfMemory, "found no memory"),
+        (torch.OutOfMemoryError("CUDA out of memory\ntried 1 GB"), OutOfMemory, "found no memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfMemory, "no memory"),
+    ],
+)
 def test_any_failure_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame, error: Exception
+    monkeypatch: pytest.MonkeyPatch,
+    describer: Any,
+    frame: Frame,
+    error: Exception,
+    kind: type[Exception],
+    said: str,
 ) -> None:
     def fails(**inputs: object) -> None:
         raise error
 
     monkeypatch.setattr(describer, "_forward", fails)
-    with pytest.raises(DescriberFailed, match=type(error).__name__) as caught:
+    with pytest.raises(kind, match=said) as caught:
         list(describer.describe(frame))
     assert "\n" not in str(caught.value)
 

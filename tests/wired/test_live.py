@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from engine.alerts import Warner
-from engine.answer import Answerer, Scribe
+from engine.answer import Answerer
 from engine.audio import Audio
 from engine.batch import Batch
 from engine.clock import MonotonicClock, VirtualClock
-from engine.errors import DescriberFailed, RunError, SourceLost
+from engine.errors import DescriberFailed, RunError, SourceLost, SourceSays, SourceWord
 from engine.locate import Locator
 from engine.loops import Live
 from engine.parts import Parts
 from engine.scoring import Scorer
 from engine.screen import Screen
+from engine.scribe import Scribe
 from engine.trace import Trace
 from engine.triggers import Once
 from engine.types import (
@@ -105,7 +106,10 @@ class Pen:
         self.let_go = threading.Event()
 
     def describe(
-        self, frame: Frame, on_first_token: Callable[[], None] | None = None
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
     ) -> Iterator[str]:
         if self._how == "fails":
             raise DescriberFailed("out of memory")
@@ -114,7 +118,7 @@ class Pen:
             return
         if on_first_token is not None:
             on_first_token()
-        yield "A man is here."
+        yield "A man is waiting."
         yield "A bus is behind him."
 
 
@@ -204,10 +208,10 @@ def test_an_escalated_answer_has_two_beats(tmp_path: Path) -> None:
     (description,) = bench.descriptions
     assert [beat.tier for beat in description.beats] == ["quick", "full"]
     assert description.tier == "full"
-    assert description.text.endswith("A man is here. A bus is behind him.")
+    assert description.text.endswith("A man is waiting. A bus is behind him.")
     answers = [h.utterance.text for h in bench.heard if h.utterance.kind == "answer"]
     template = sentences(description.beats[0].text)
-    assert answers == [*template, "A man is here.", "A bus is behind him."]
+    assert answers == [*template, "A man is waiting.", "A bus is behind him."]
     assert not bench.health
 
 
@@ -242,6 +246,34 @@ def test_a_camera_that_is_lost_is_said_and_ends_the_run(tmp_path: Path) -> None:
     assert any("lost the camera" in h.utterance.text for h in bench.heard)
     assert bench.health[0].what == "camera"
     assert bench.descriptions  # what was asked before is still answered
+
+
+class Glasses(Camera):
+    """A camera that has something to say before its frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words: list[SourceWord] = [
+            "glasses_low",
+            "glasses_hot",
+            "glasses_lost",
+            "glasses_back",
+        ]
+
+    def read(self) -> Frame | None:
+        if self._words:
+            raise SourceSays(self._words.pop(0), "what the log wants", "went on")
+        return super().read()
+
+
+def test_what_the_glasses_say_is_heard_and_the_session_goes_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, camera=Glasses())
+    bench.run()
+    said = [h.utterance.text for h in bench.heard if h.utterance.kind == "status"]
+    for part in ("battery of the glasses is low", "are hot", "lost the glasses", "are back"):
+        assert sum(part in text for text in said) == 1
+    assert [health.what for health in bench.health] == ["glasses"] * 4
+    assert bench.descriptions
 
 
 def test_a_bug_in_an_adapter_is_said_and_ends_the_run(tmp_path: Path) -> None:

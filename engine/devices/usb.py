@@ -1,0 +1,32 @@
+"""Which Aria glasses are plugged in, by what Linux says of its USB devices. Knows no SDK."""
+
+from pathlib import Path
+from typing import Literal
+
+Generation = Literal["gen1", "gen2"]
+
+DEVICES = Path("/sys/bus/usb/devices")
+VENDOR = "2833"  # as the SDK's own udev rules have it, like the products
+PRODUCTS: dict[str, Generation] = {"0300": "gen1", "9001": "gen2", "9002": "gen2"}
+
+
+def plugged_in(devices: Path = DEVICES) -> Generation | None:
+    """The first pair of glasses; None where there is none, or where nobody can tell (macOS)."""
+    for folder in sorted(devices.glob("*")):
+        if _read(folder / "idVendor") == VENDOR:
+            found = PRODUCTS.get(_read(folder / "idProduct"))
+            if found is not None:
+                return found
+    return None
+
+
+def attached(devices: Path = DEVICES) -> bool:
+    """Whether anything of their maker is plugged in, whichever its mode."""
+    return any(_read(folder / "idVendor") == VENDOR for folder in devices.glob("*"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip().lower()
+    except (OSError, UnicodeError):
+        return ""

@@ -1,0 +1,168 @@
+"""Reads the text in a frame, by RapidOCR's models, which its wheel ships; run by OpenVINO.
+
+The only file that knows RapidOCR. Knows nothing of what is worth saying, of order or of languages.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import MissingPart, OutOfMemory, ReaderFailed, in_one_line
+from engine.types import Box, Frame, ModelCard, TextLine
+from models import quiet_offline
+
+SIDE = 960  # pixels; a longer side is scaled down to it, and lines are read in that
+FIND_SIDE = 736  # in which lines are found: at 960 that takes 80 MB more, and half as long again
+GLIMPSE_SIDE = 352  # enough to see whether there is large text, in a sixth of the time
+LARGE = 0.04  # a line's own height over the picture's: letters as tall as a hand, at three meters
+MIDDLE = 0.6  # of the width and of the height: beyond, the wearer does not look at it
+PART_SIDE = (
+    480  # large text is still sharp enough when the part that it is in is made as small as this
+)
+MARGIN = 0.6  # of a line's height, kept around it
+
+Quad = NDArray[np.float64]  # (4, 2): corners of a line, from its upper left one clockwise
+
+INSTALL = "run `pip install rapidocr openvino`"
+
+
+def open_reader(threads: int = 2) -> "RapidReader":
+    """The reader, warm. Raises MissingPart without RapidOCR, ReaderFailed where it does not load."""
+    return RapidReader(threads)
+
+
+class RapidReader:
+    """Reads text; to be used from one thread. `threads` caps its CPU threads."""
+
+    def __init__(self, threads: int = 2) -> None:
+        quiet_offline()
+        try:
+            from rapidocr import EngineType, RapidOCR
+
+            release = version("rapidocr")
+        except (ImportError, PackageNotFoundError) as error:
+            raise MissingPart(
+                f"reader: expected rapidocr and openvino, got {in_one_line(error)}; {INSTALL}"
+            ) from error
+        openvino = EngineType.OPENVINO
+        try:
+            self._ocr: Any = RapidOCR(
+                params={
+                    "Global.log_level": "critical",
+                    "Global.use_cls": False,  # glasses are worn upright
+                    "Global.max_side_len": SIDE,
+                    "Det.engine_type": openvino,
+                    "Rec.engine_type": openvino,
+                    "Det.limit_side_len": FIND_SIDE,
+                    "Det.limit_type": "max",
+                    "Rec.rec_batch_num": 1,  # a batch is as wide as its widest line
+                    "EngineConfig.openvino.inference_num_threads": threads,
+                    "EngineConfig.openvino.num_streams": 1,
+                }
+            )
+            self._read(np.full((GLIMPSE_SIDE * 3 // 4, GLIMPSE_SIDE, 3), 128, np.uint8))
+        except Exception as error:  # a missing file would be a download, which is refused
+            raise ReaderFailed(f"the reader did not load: {in_one_line(error)}") from error
+        self.card = ModelCard(f"rapidocr {release}", "rapidocr", "cpu", "openvino", "fp32")
+
+    def read(self, frame: Frame) -> tuple[TextLine, ...]:
+        """All lines of text, in no order, boxes in pixels of the frame. Raises ReaderFailed,
+        OutOfMemory."""
+        try:
+            return tuple(line for line, _ in self._read(frame.image))
+        except MemoryError as error:
+            raise OutOfMemory("the reader found no memory") from error
+        except Exception as error:
+            raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
+
+    def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
+        """Lines that are large and near the middle: a glimpse at the picture in small finds them, and
+        only the part that they are in is read. Raises what `read` does."""
+        try:
+            part = self._large_part(frame)
+            if part is None:
+                return ()
+            x, y = int(part.x1), int(part.y1)
+            image = frame.image[y : int(np.ceil(part.y2)), x : int(np.ceil(part.x2))]
+            small, scale = _shrunk(image, PART_SIDE)
+            return tuple(
+                line
+                for line, quad in self._read(small, scale, (x, y))
+                if is_large(quad, frame.width, frame.height)
+            )
+        except MemoryError as error:
+            raise OutOfMemory("the reader found no memory") from error
+        except Exception as error:
+            raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
+
+    def _large_part(self, frame: Frame) -> Box | None:
+        """The part of the picture around all text that is large and near the middle."""
+        small, scale = _shrunk(frame.image, GLIMPSE_SIDE)
+        found = self._ocr(_bgr(small), use_det=True, use_cls=False, use_rec=False)
+        quads = [quad / scale for quad in _quads(found)]
+        large = [_box(quad) for quad in quads if is_large(quad, frame.width, frame.height)]
+        if not large:
+            return None
+        margin = MARGIN * max(box.height for box in large)
+        return Box(
+            max(0.0, min(box.x1 for box in large) - margin),
+            max(0.0, min(box.y1 for box in large) - margin),
+            min(float(frame.width), max(box.x2 for box in large) + margin),
+            min(float(frame.height), max(box.y2 for box in large) + margin),
+        )
+
+    def _read(
+        self, image: NDArray[np.uint8], scale: float = 1.0, corner: tuple[int, int] = (0, 0)
+    ) -> list[tuple[TextLine, Quad]]:
+        """Each line with its four corners in the frame; `image`, which is `scale` times as large as
+        there, begins at `corner` of it."""
+        found = self._ocr(_bgr(image), use_det=True, use_cls=False, use_rec=True)
+        texts = getattr(found, "txts", None)
+        if not texts:
+            return []
+        quads = [quad / scale + np.array(corner) for quad in _quads(found)]
+        return [
+            (TextLine(" ".join(text.split()), float(score), _box(quad)), quad)
+            for text, score, quad in zip(texts, found.scores, quads, strict=True)
+        ]
+
+
+def is_large(quad: Quad, width: int, height: int) -> bool:
+    """Whether a line in a picture of this size is large, and near its middle."""
+    tall = min(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1]))
+    x, y = quad.mean(axis=0)
+    return bool(
+        tall >= LARGE * height
+        and abs(x / width - 0.5) <= MIDDLE / 2
+        and abs(y / height - 0.5) <= MIDDLE / 2
+    )
+
+
+def _shrunk(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
+    """`image` with its longer side at most `side`, and by how much it was made smaller."""
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(width, height))
+    size = (max(32, round(width * scale)), max(32, round(height * scale)))
+    if scale == 1.0:
+        return image, 1.0
+    small: Any = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small, scale
+
+
+def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(image[:, :, ::-1])  # RapidOCR takes arrays as OpenCV has them
+
+
+def _quads(found: Any) -> list[Quad]:
+    boxes = getattr(found, "boxes", None)
+    return [] if boxes is None else [np.asarray(quad, dtype=np.float64) for quad in boxes]
+
+
+def _box(quad: Quad) -> Box:
+    """The upright box around four corners."""
+    x, y = quad.T
+    return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))

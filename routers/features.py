@@ -1,0 +1,115 @@
+"""What is known of a glance before the describer runs, as named numbers in [0, 1].
+
+The learned routers see these and nothing else. All together cost well under 2 ms; those that need the
+pixels were measured by `engine.picture`. Nothing here knows what the features are good for.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.classes import kind_of
+from engine.types import Glance, Obstacle, Picture, SceneClass
+from routers import complexity
+
+Vector = NDArray[np.float64]  # (features,)
+
+DOUBTFUL = 0.5  # packs accept boxes from 0.2 to 0.35 up: below this one hangs in the balance
+NEAR_M = 3.0  # a thing at this distance counts half
+PEOPLE = 4  # as many or more count as 1
+
+# Each with what it is, in words that fit after "because of": a decision's reasons are made of them.
+FEATURES: dict[str, str] = {
+    "scene_probability": "the likeliest place's probability",
+    "scene_margin": "the likeliest place's lead over the next",
+    "scene_entropy": "how unsure the place is",
+    "scene_indoor": "being indoors",
+    "obstacle_count": "the number of obstacles",
+    "obstacle_kinds": "the number of kinds",
+    "people_count": "the number of people",
+    "largest_area": "the largest obstacle's share of the picture",
+    "covered_area": "the obstacles' share of the picture",
+    "spread_across": "obstacles spread across the picture",
+    "spread_down": "obstacles spread from top to bottom",
+    "crowding": "obstacles that overlap",
+    "mean_score": "the detector's mean score",
+    "doubt": "boxes that the detector doubts",
+    "nearness": "the nearest obstacle's distance",
+    "hazard": "the gravest hazard",
+    "blur": "blur",
+    "exposure": "brightness",
+    "contrast": "contrast",
+    "edges": "edges",
+    "strokes": "strokes like those of print",
+    "change": "change since the last answer",
+}
+
+
+def features(glance: Glance) -> Vector:
+    """The features of a glance in the order of `FEATURES`; adding an obstacle never lowers the counts.
+
+    Entropy is over log(classes); the margin is between the two likeliest places; crowding is the
+    pairs' intersection over union; nearness is 1 / (1 + distance / NEAR_M) of the nearest; hazard is
+    the largest hazard weight (engine.classes); with no obstacle, scores are 1 and all else is 0.
+    Raises ValueError where the glance's scene or picture is not set.
+    """
+    if glance.scene is None or glance.picture is None:
+        missing = "scene" if glance.scene is None else "picture"
+        raise ValueError(f"a learned router needs a glance whose {missing} is set, got None")
+    values = (
+        *_of_scene(glance.scene),
+        *_of_obstacles(glance),
+        *_of_picture(glance.picture),
+    )
+    found: Vector = np.clip(np.array(values), 0.0, 1.0)
+    return found
+
+
+def _of_scene(scene: SceneClass) -> tuple[float, ...]:
+    likeliest = sorted((probability for _, probability in scene.top), reverse=True)
+    margin = likeliest[0] - likeliest[1] if len(likeliest) > 1 else scene.probability
+    return scene.probability, margin, scene.entropy, float(scene.indoor)
+
+
+def _of_obstacles(glance: Glance) -> tuple[float, ...]:
+    items = glance.obstacles
+    known = complexity.features(glance)
+    whole = glance.frame.width * glance.frame.height
+    areas = [item.box.area / whole for item in items]
+    people = sum(item.label in ("person", "head") for item in items)
+    return (
+        known.number,
+        known.variety,
+        people / PEOPLE,
+        max(areas, default=0.0),
+        math.fsum(areas),
+        known.horizontal_spread,
+        known.vertical_spread,
+        known.crowding,
+        _mean([item.score for item in items], of_none=1.0),
+        _mean([float(item.score < DOUBTFUL) for item in items], of_none=0.0),
+        _nearness(items),
+        max((kind_of(item.label).hazard for item in items), default=0.0),
+    )
+
+
+def _of_picture(picture: Picture) -> tuple[float, ...]:
+    return (
+        picture.blur,
+        picture.exposure,
+        picture.contrast,
+        picture.edges,
+        picture.strokes,
+        picture.change,
+    )
+
+
+def _nearness(items: Sequence[Obstacle]) -> float:
+    nearest_m = min((item.distance_m for item in items), default=math.inf)
+    return 1.0 / (1.0 + nearest_m / NEAR_M)
+
+
+def _mean(values: Sequence[float], of_none: float) -> float:
+    return math.fsum(values) / len(values) if values else of_none

@@ -1,0 +1,133 @@
+"""The trained part of a learned router: how much better the full answer would be, out of features.
+
+Plain JSON (`routers/learned.json`), evaluated by the few lines below: scikit-learn trains it
+(`python -m experiments.train_router`) and is not needed to use it. Knows no glance and no threshold.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from engine.errors import MissingPart
+from routers.features import FEATURES, Vector
+
+LEARNED = Path(__file__).with_name("learned.json")
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A regression tree by its nodes, the root first; node i is a leaf where left[i] < 0. A feature at
+    or below the threshold goes left. `value` is each node's mean, in units of quality."""
+
+    feature: tuple[int, ...]
+    threshold: tuple[float, ...]
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    value: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Scores, rising, of pictures that nothing was trained on, out of `pictures` in all: of those where
+    the full answer is better by more than `margin`, and of those where it alone names a near hazard."""
+
+    pictures: int
+    margin: float
+    better: tuple[float, ...]
+    hazards: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """gain = bias + weights · (x - means) + the trees' sum, in units of quality ([-1, 1]);
+    probability that it is above the calibration's margin = 1 / (1 + exp(-(slope · gain + intercept)))."""
+
+    version: int
+    features: tuple[str, ...]
+    means: tuple[float, ...]
+    bias: float
+    weights: tuple[float, ...]
+    trees: tuple[Tree, ...]
+    slope: float
+    intercept: float
+    calibration: Calibration
+    trained: str
+
+    def parts(self, vector: Vector) -> Vector:
+        """What each feature adds to the gain, in the model's own order of features (n,)."""
+        x = vector[[_PLACE[name] for name in self.features]]
+        found: Vector = np.asarray(self.weights) * (x - np.asarray(self.means))
+        single = x.astype(np.float32)  # what the trees were grown on
+        for tree in self.trees:
+            node = 0
+            while tree.left[node] >= 0:
+                feature = tree.feature[node]
+                goes_left = single[feature] <= tree.threshold[node]
+                child = tree.left[node] if goes_left else tree.right[node]
+                found[feature] += tree.value[child] - tree.value[node]
+                node = child
+        return found
+
+    def gain(self, vector: Vector) -> float:
+        """How much better the full answer is expected to be; negative where it is worse."""
+        return (
+            self.bias
+            + math.fsum(tree.value[0] for tree in self.trees)
+            + float(self.parts(vector).sum())
+        )
+
+    def probability(self, gain: float) -> float:
+        """The calibrated probability, in (0, 1), that the gain is above the margin."""
+        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self.slope * gain + self.intercept))))
+
+
+_PLACE = {name: index for index, name in enumerate(FEATURES)}
+_MODEL = TypeAdapter(Model)
+
+
+@cache
+def read_model(path: Path = LEARNED) -> Model:
+    """The model in `path`. Raises MissingPart where it is not there or not whole."""
+    remedy = "train it with python -m experiments.train_router, or use router=rules"
+    try:
+        model = _MODEL.validate_json(path.read_bytes())
+        _check(model)
+    except FileNotFoundError as error:
+        raise MissingPart(f"router: expected {path}, found none; {remedy}") from error
+    except (OSError, ValueError) as error:
+        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise MissingPart(
+            f"router: expected a learned router in {path}, got '{detail}'; {remedy}"
+        ) from error
+    return model
+
+
+def _check(model: Model) -> None:
+    """Raises ValueError for what types do not tell."""
+    if model.version != VERSION:
+        raise ValueError(f"version {model.version}, not {VERSION}")
+    if unknown := [name for name in model.features if name not in FEATURES]:
+        raise ValueError(f"a feature {unknown[0]}, which there is not")
+    size = len(model.features)
+    if not size == len(model.means) == len(model.weights):
+        raise ValueError("features, means and weights that differ in number")
+    for tree in model.trees:
+        nodes = len(tree.feature)
+        if not nodes == len(tree.threshold) == len(tree.left) == len(tree.right) == len(tree.value):
+            raise ValueError("a tree whose lists differ in length")
+        for node in range(nodes):
+            children = (tree.left[node], tree.right[node])
+            inner = tree.left[node] >= 0
+            # children come after their parent, so that every walk ends
+            if inner and not (
+                all(node < child < nodes for child in children) and 0 <= tree.feature[node] < size
+            ):
+                raise ValueError("a tree that leads nowhere")
+    numbers = (model.bias, model.slope, model.intercept, *model.weights, *model.means)
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError("a number that is not finite")
