@@ -83,12 +83,13 @@ def _gpu() -> Finding:
 
 
 def _packs() -> list[Finding]:
-    from models.packs import TIERS, find_pack
+    from models.packs import OPTIONAL, TIERS, find_pack, pull_command
 
     findings = []
-    for tier in TIERS:
-        for pack in ("pocket", "hub"):
+    for tier in (*TIERS, *OPTIONAL):
+        for pack in ("hub",) if tier in OPTIONAL else ("pocket", "hub"):
             needed = pack == "pocket"
+            less = "no metric depth" if tier in OPTIONAL else "the small pocket model serves"
             name = f"{pack} {tier}"
             try:
                 files = find_pack(tier, pack)
@@ -105,8 +106,8 @@ def _packs() -> list[Finding]:
                     name,
                     "needed" if needed else "no",
                     damage.split(";")[0],
-                    "this tier cannot answer" if needed else "the small pocket model serves",
-                    "git checkout -- models/pocket" if needed else "python -m models pull",
+                    "this tier cannot answer" if needed else less,
+                    "git checkout -- models/pocket" if needed else pull_command(tier),
                 )
             )
     return findings

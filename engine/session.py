@@ -19,6 +19,7 @@ from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
 from engine.commands import grammar
 from engine.config import Config, check
+from engine.depth import Memory
 from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
 from engine.foresight import Foresight
@@ -146,10 +147,14 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             stack.callback(scribe.close)
         reading = build.build_reading(config, wall)
         stack.callback(reading.close)
+        depth = build.build_depths(config, models)
+        if depth is not None:
+            stack.callback(depth.close)
+        memory = None if depth is None else Memory()
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg, mount),
+            locator=Locator(config.source.hfov_deg, mount, memory),
             warner=witness.warner,
             answerer=_answerer(
                 config,
@@ -182,6 +187,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
             media_keys=media_keys,
             scenes=models.scenes,
+            depth=depth,
         )
         if listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)
