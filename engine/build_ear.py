@@ -137,6 +137,6 @@ def introduce(config: Config, listening: Listening | None, asks: str) -> str:
     if not config.trigger.wake.command_s:
         commands = "no spoken commands"
     elif config.language != "en":
-        commands = "commands by key only: no recogniser here ships a Spanish model"
+        commands = "commands by key only: no recogniser here ships a model of this language"
     wake = listening.wake
     return f'say "{wake.phrase}" ({wake.name}, {listening.source.name}); {commands}'

@@ -4,10 +4,13 @@ The grammar is small and closed: a phrase is a command or it is nothing. Must no
 or how a command is carried out.
 """
 
+import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
+from engine.language import TEMPLATES, not_whole
 from engine.types import Command, Control, Language, Wish
 
 KEYS: dict[str, Wish | Control] = {
@@ -28,54 +31,6 @@ SHOWN = (
     "+ louder · - quieter · q quit"
 )
 ESCAPE, BACKSPACES = "\x1b", ("\x7f", "\b")
-
-PHRASES: dict[Language, dict[str, Wish | Control]] = {
-    "en": {
-        "describe": "describe",
-        "more": "more",
-        "tell me more": "more",
-        "why": "why",
-        "read": "read",
-        "read text": "read",
-        "repeat": "repeat",
-        "say that again": "repeat",
-        "stop": "stop",
-        "be quiet": "stop",
-        "quieter": "quieter",
-        "louder": "louder",
-    },
-    "es": {
-        "describe": "describe",
-        "más": "more",
-        "dime más": "more",
-        "por qué": "why",
-        "lee": "read",
-        "lee el texto": "read",
-        "repite": "repeat",
-        "otra vez": "repeat",
-        "para": "stop",
-        "silencio": "stop",
-        "más bajo": "quieter",
-        "más alto": "louder",
-    },
-}
-WHERE: dict[Language, tuple[str, ...]] = {
-    "en": ("where is the", "where is a", "where is", "find the", "find a", "find"),
-    "es": (
-        "dónde está el",
-        "dónde está la",
-        "dónde hay un",
-        "dónde hay una",
-        "dónde hay",
-        "dónde están las",
-        "dónde están los",
-        "busca el",
-        "busca la",
-        "busca un",
-        "busca una",
-        "busca",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +63,17 @@ class Grammar:
 
 
 def grammar(language: Language, nouns: Mapping[str, str]) -> Grammar:
-    """The grammar of `language` over the detector's things: name as said → label."""
-    return Grammar(PHRASES[language], WHERE[language], nouns)
+    """The grammar of `language`, from its folder's `commands.json`, over the detector's things: name as
+    said → label. Raises MissingPart where the file is missing or not whole."""
+    path = TEMPLATES / language / "commands.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        known = {*get_args(Wish), *get_args(Control)}
+        if unknown := set(raw["phrases"].values()) - known:
+            raise ValueError(f"no such command: {', '.join(sorted(unknown))}")
+        return Grammar(raw["phrases"], tuple(raw["where"]), nouns)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise not_whole(language, error) from error
 
 
 def plain(text: str) -> str:

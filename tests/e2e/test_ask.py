@@ -56,7 +56,8 @@ def test_what_cannot_be_heard_is_refused_in_one_line(
 
 def test_answer_latency_ends_in_one_line_of_json() -> None:
     done = engine(
-        "--questions", "1", "--warm-ups", "0", "--gap", "1.5", "--device", "cpu",
+        "--modes", "quick", "full", "--questions", "1", "--warm-ups", "0", "--gap", "1.5",
+        "--device", "cpu",
         module="experiments.answer_latency",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -95,7 +95,7 @@ def test_the_wake_word_is_micro_wake_words_by_default(tmp_path: Path) -> None:
     assert (listening.wake.name, listening.wake.phrase) == ("microwakeword", "okay nabu")
     assert "spoken commands" in introduce(config, listening, "wake")
     config.language = "es"
-    assert "Spanish" in introduce(config, listening, "wake")
+    assert "commands by key only" in introduce(config, listening, "wake")
     assert introduce(config, None, "interval") == "interval"
     listening.close()
 

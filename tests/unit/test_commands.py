@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.build_ear import things
-from engine.commands import KEYS, PHRASES, SHOWN, WHERE, Grammar, Keys, grammar, plain
+from engine.commands import KEYS, SHOWN, Grammar, Keys, grammar, plain
+from engine.language import languages
 from engine.types import Command, Control, Language, Wish
 from engine.wording import Words
 
@@ -40,12 +41,13 @@ def test_words_are_a_command_or_nothing(
     assert spoken.parse(text) == command
 
 
-@pytest.mark.parametrize("language", get_args(Language))
+@pytest.mark.parametrize("language", languages())
 def test_every_command_can_be_said_and_no_phrase_says_two(language: Language) -> None:
     names = {*get_args(Wish), *get_args(Control)} - {"quit", "where"}
-    assert set(PHRASES[language].values()) == names
-    assert len({plain(phrase) for phrase in PHRASES[language]}) == len(PHRASES[language])
-    assert WHERE[language]
+    spoken = grammar(language, {})
+    assert set(spoken.phrases.values()) == names
+    assert len({plain(phrase) for phrase in spoken.phrases}) == len(spoken.phrases)
+    assert spoken.where
 
 
 def test_every_key_is_shown() -> None:

@@ -52,6 +52,8 @@ def test_a_phrase_that_the_glasses_recorded_wakes(tmp_path: Path) -> None:
 
 def test_live_blocks_come_in_order_and_none_is_waited_for_without_end() -> None:
     class Three:
+        time_s = 0.0
+
         def __init__(self) -> None:
             self.left = [np.full(512, number, np.int16) for number in (1, 2, 3)]
 
