@@ -9,7 +9,7 @@ from engine.config import Config, WakeConfig
 from engine.ear import Ear, EchoGuard
 from engine.errors import ConfigError, MissingPart
 from engine.parts import Parts
-from engine.ports import AudioSource, Clock, Recogniser, WakeEngine
+from engine.ports import AudioSource, Clock, Hears, Recogniser, Source, WakeEngine
 from engine.wording import Words
 
 
@@ -25,36 +25,42 @@ class Listening:
         self.wake.close()
 
 
-def build_listening(config: Config, live: bool, clock: Clock) -> Listening | None:
+def build_listening(config: Config, source: Source, clock: Clock) -> Listening | None:
     """The sound and the wake engine for trigger=wake; with trigger=auto at a live camera (or a
-    recording to hear) too, where a microphone is; None where nothing is to be heard. Raises
+    recording to hear) too, where a microphone is; None where nothing is to be heard. Glasses are heard
+    by their own microphone. Raises
     InputError, MissingPart and ConfigError."""
     settings = config.trigger.wake
     auto = config.trigger.name == "auto" and config.source.realtime
-    if config.trigger.name != "wake" and not (auto and (live or settings.path)):
+    if config.trigger.name != "wake" and not (auto and (source.live or settings.path)):
         return None
     if config.language == "en" and settings.command_s:
         from engine.devices.recogniser import require_pocketsphinx
 
         require_pocketsphinx()
     try:
-        source = _sound(settings, clock)
+        sound = _sound(settings, source, clock)
     except MissingPart:
         if auto:
             return None
         raise
     try:
-        return Listening(source, _wake_engine(settings))
+        return Listening(sound, _wake_engine(settings))
     except Exception:
-        source.close()
+        sound.close()
         raise
 
 
-def _sound(settings: WakeConfig, clock: Clock) -> AudioSource:
+def _sound(settings: WakeConfig, source: Source, clock: Clock) -> AudioSource:
     if settings.path is not None:
         from engine.devices.recording import Recording, read_pcm
 
         return Recording(read_pcm(Path(os.path.expanduser(settings.path))), clock)
+    blocks = source.microphone() if isinstance(source, Hears) else None
+    if blocks is not None:
+        from engine.devices.glasses_ear import GlassesEar
+
+        return GlassesEar(blocks, source.live, clock)
     from engine.devices.microphone import Microphone
 
     return Microphone(clock)

@@ -65,6 +65,15 @@ class LooksAside(Protocol):
     aside: tuple[str, ...]
 
 
+@runtime_checkable
+class Hears(Protocol):
+    """A source with a microphone of its own."""
+
+    def microphone(self) -> "Blocks | None":
+        """None where it has recorded no sound."""
+        ...
+
+
 class Blocks(Protocol):
     """A microphone, as a wake word wants it."""
 

@@ -112,7 +112,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         stack.callback(voice.close)
         sink, speech = build.build_sink(config, folder, voice.sample_rate_hz)
         stack.callback(sink.close)
-        listening = build_ear.build_listening(config, source.live, wall)
+        listening = build_ear.build_listening(config, source, wall)
         if listening is not None:
             stack.callback(listening.close)
         trigger, keys = build.build_trigger(config, kind, source.live, listening is not None)
