@@ -27,7 +27,8 @@ class Listening:
 
 def build_listening(config: Config, source: Source, clock: Clock) -> Listening | None:
     """The sound and the wake engine for trigger=wake; with trigger=auto at a live camera (or a
-    recording to hear) too, where a microphone is; None where nothing is to be heard. Raises
+    recording to hear) too, where a microphone is; None where nothing is to be heard. Glasses are heard
+    by their own microphone. Raises
     InputError, MissingPart and ConfigError."""
     settings = config.trigger.wake
     auto = config.trigger.name == "auto" and config.source.realtime
@@ -56,10 +57,11 @@ def _sound(settings: WakeConfig, source: Source, clock: Clock) -> AudioSource:
         from engine.devices.recording import Recording, read_pcm
 
         return Recording(read_pcm(Path(os.path.expanduser(settings.path))), clock)
-    if isinstance(source, Hears) and (blocks := source.microphone()) is not None:
-        from engine.devices.glasses_sound import sound_of
+    blocks = source.microphone() if isinstance(source, Hears) else None
+    if blocks is not None:
+        from engine.devices.glasses_ear import GlassesEar
 
-        return sound_of(blocks, source.live, clock)
+        return GlassesEar(blocks, source.live, clock)
     from engine.devices.microphone import Microphone
 
     return Microphone(clock)

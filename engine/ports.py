@@ -66,6 +66,15 @@ class LooksAside(Protocol):
     aside: tuple[str, ...]
 
 
+@runtime_checkable
+class Hears(Protocol):
+    """A source with a microphone of its own."""
+
+    def microphone(self) -> "Blocks | None":
+        """None where it has recorded no sound."""
+        ...
+
+
 class Blocks(Protocol):
     """A microphone, as a wake word wants it."""
 
@@ -77,15 +86,6 @@ class Blocks(Protocol):
 
     def read(self) -> NDArray[np.int16] | None:
         """The next block (512,) of 16 kHz mono, or None where there is none (yet)."""
-        ...
-
-
-@runtime_checkable
-class Hears(Protocol):
-    """A source that hears as well as sees: glasses, live or recorded."""
-
-    def microphone(self) -> Blocks | None:
-        """Its microphone; None where no sound was recorded."""
         ...
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import StreamCount
+from engine.devices.resampling import Resampler
+from engine.types import HEARING_HZ, StreamCount
 
 SETTLE_S = 1.0  # the least delay of so long a time is taken to be none
 KEPT = 256  # latencies; enough for a 95th percentile
 BLOCK = 512  # samples of 16 kHz: 32 ms
-RATE_HZ = 16_000
 
 
 class TimeMap:
@@ -75,10 +75,8 @@ class MicrophoneBlocks:
     """
 
     def __init__(self, rate_hz: int) -> None:
-        from av import AudioResampler
-
         self._rate_hz = rate_hz
-        self._resampler = AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+        self._resampler = Resampler()
         self._pending: NDArray[np.int16] = np.zeros(0, np.int16)
         self._until_s = 0.0  # when the last sample that was heard was taken
         self.time_s = 0.0
@@ -89,18 +87,10 @@ class MicrophoneBlocks:
         """Take interleaved samples of `channels` microphones, `full_scale` the largest there may be, the
         last taken at `until_s`."""
         self._until_s = until_s
-        from av import AudioFrame
-
         table = np.asarray(samples, np.float64).reshape(-1, max(1, channels))
         scaled = np.clip(table[:, 0] / max(full_scale, 1.0), -1.0, 1.0)
-        frame = AudioFrame.from_ndarray(
-            np.ascontiguousarray((scaled * 32767).astype(np.int16)[None]),
-            format="s16",
-            layout="mono",
-        )
-        frame.sample_rate = self._rate_hz
-        for part in self._resampler.resample(frame):
-            self._pending = np.concatenate([self._pending, part.to_ndarray()[0]])
+        pcm = self._resampler.pcm((scaled * 32767).astype(np.int16), self._rate_hz)
+        self._pending = np.concatenate([self._pending, pcm])
 
     def read(self) -> NDArray[np.int16] | None:
         """The next whole block; None until it has been heard."""
@@ -108,5 +98,5 @@ class MicrophoneBlocks:
             return None
         block, self._pending = self._pending[:BLOCK], self._pending[BLOCK:]
         # the resampler holds some 1 ms back, which is left out here
-        self.time_s = self._until_s - len(self._pending) / RATE_HZ
+        self.time_s = self._until_s - len(self._pending) / HEARING_HZ
         return block

@@ -163,7 +163,8 @@ class VrsSource:
         stream = self._provider.get_stream_id_from_label(MICROPHONE)
         if stream is None or not self._provider.check_stream_is_active(stream):
             return None
-        return VrsMicrophone(self._provider, stream, self._start_ns)
+        # a reader of its own: the library's is for one thread
+        return VrsMicrophone(opened(self._path), stream, self._start_ns)
 
     def counts(self) -> tuple[StreamCount, ...]:
         return (self._tally.count(), *(side.tally.count() for side in self._sides))
