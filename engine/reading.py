@@ -88,7 +88,7 @@ class Reading:
     def close(self) -> None:
         """Stop the thread; what it loads is waited for, since a process that ends in the middle of
         that aborts."""
-        self._worker.close(CLOSING_S)
+        self._worker.close(5.0 if self.ready else CLOSING_S)
 
     def _load(self) -> Generator[Lines, None, None]:
         if self._reader is None:
