@@ -22,6 +22,7 @@ WIDE_GAP = 3.0  # lines of one row further apart than so many heights are in two
 
 SMALLEST_PX = 200  # of a picture's height: in a smaller one large letters are too small to read
 LOADING_S = 20.0  # loading takes seconds, which is no hanging
+CLOSING_S = 60.0  # and on a busy machine may take longer still
 
 Lines = tuple[TextLine, ...]
 
@@ -53,7 +54,8 @@ class Reading:
             def wait_and_load(task: Task[Lines]) -> Generator[Lines, None, None]:
                 while task.cancelled_s is None and wall.now() < due_s:
                     time.sleep(POLL_S)
-                yield from self._load()
+                if task.cancelled_s is None:
+                    yield from self._load()
 
             self._worker.start(wait_and_load)
 
@@ -84,8 +86,9 @@ class Reading:
         return said(event)
 
     def close(self) -> None:
-        """Stop the thread, but do not wait for a hung one."""
-        self._worker.close()
+        """Stop the thread; what it loads is waited for, since a process that ends in the middle of
+        that aborts."""
+        self._worker.close(5.0 if self.ready else CLOSING_S)
 
     def _load(self) -> Generator[Lines, None, None]:
         if self._reader is None:

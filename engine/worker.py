@@ -91,12 +91,12 @@ class Worker(Generic[T]):
         if task.cancelled_s is None:
             task.cancelled_s = self._clock.now()
 
-    def close(self) -> None:
+    def close(self, patience_s: float = 2.0) -> None:
         """Stop the thread; a hung one is left behind (it is a daemon) rather than waited for."""
         if self._current is not None:
             self.cancel(self._current)
         self._tasks.put(None)
-        self._thread.join(timeout=2.0)
+        self._thread.join(timeout=patience_s)
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:

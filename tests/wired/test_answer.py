@@ -486,3 +486,25 @@ def test_a_batch_waits_for_all_models() -> None:
     desk.eyes.large = LINES
     assert [beat.tier for beat in desk.ask().beats] == ["quick", "full", "quick"]
     desk.close()
+
+
+def test_a_reader_that_is_being_loaded_is_waited_for_at_the_end_and_not_loaded_for_it() -> None:
+    """A process that ends while OpenVINO compiles aborts."""
+    clock, opened, let_go = Turned(), threading.Event(), threading.Event()
+
+    def slowly() -> Eyes:
+        opened.set()
+        let_go.wait()
+        return Eyes()
+
+    unneeded = Reading(slowly, clock, load_after_s=6.0)
+    unneeded.close()
+    assert not opened.is_set()
+    needed = Reading(slowly, clock, load_after_s=0.0)
+    assert opened.wait(10.0)
+    closing = threading.Thread(target=needed.close)
+    closing.start()
+    assert closing.is_alive()
+    let_go.set()
+    closing.join(10.0)
+    assert needed.ready
