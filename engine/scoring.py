@@ -84,6 +84,7 @@ class Scorer:
         caption_cider   mean CIDEr-D in [0, 10] of what the answering tier worded (needs two pictures)
         object_recall, hallucination_rate, side_accuracy, hazard_recall: see `_naming`
         answer_quality  mean of `engine.quality.overall` of what the answering tier worded
+        answer_words    its mean length
         """
         boxed = [picture for picture in self._pictures if picture.truth.boxes is not None]
         scenes = [picture for picture in self._pictures if picture.truth.scene is not None]
@@ -113,6 +114,8 @@ class Scorer:
             )
             marks = [overall(parts, self._weights) for parts in judged if parts.judged]
             figures["answer_quality"] = sum(marks) / len(marks)
+            words = [parts.counts.words for parts in judged]
+            figures["answer_words"] = sum(words) / len(words)
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
     def _naming(self, pictures: Sequence[Picture], labels: list[str]) -> dict[str, float]:

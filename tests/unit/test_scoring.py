@@ -93,10 +93,11 @@ def test_only_what_the_labels_allow() -> None:
     scorer.add(Truth(), make_glance(), said("A dog."))
     assert scorer.quality() == {"n": 1}
     # of the answer's quality only brevity (0.05) and truthfulness (0.2) can be told
-    wrong = {"labels": [], "hallucination_rate": 1.0, "answer_quality": 0.2}
+    wrong = {"labels": [], "hallucination_rate": 1.0, "answer_quality": 0.2, "answer_words": 2.0}
     assert one("A dog.", truth()) == {"n": 1} | wrong
     unknown = one("Sky.", truth(("sky", LEFT)))  # no label that the detector knows
-    assert unknown == {"n": 1, "labels": [], "hallucination_rate": 0.0, "answer_quality": 1.0}
+    named = {"labels": [], "hallucination_rate": 0.0, "answer_quality": 1.0, "answer_words": 1.0}
+    assert unknown == {"n": 1} | named
 
 
 def test_scene_top1_and_a_summary_that_is_json() -> None:
