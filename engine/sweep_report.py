@@ -69,11 +69,7 @@ def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | Non
         "",
         "Latency is from asking to the first sound over all answers. With `answer.beats=2` an escalated",
         "answer begins with the template, so in a replay escalating costs nothing; over a dataset, where",
-<<<<<<< HEAD
-        "an answer is worded whole before any of it sounds, it still costs all that the describer takes.",
-=======
         "an answer is worded whole before any of it sounds, it costs all that the describer takes.",
->>>>>>> router
         "`answer.beats=1` shows what the describer's own words cost.",
     ]
     if measure is not None:
