@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from engine.errors import EngineError, ReaderLate, RunError, in_one_line
 from engine.ground import Evidence, Grounder
+from engine.mouth import Mouth
 from engine.picture import PictureGauge
 from engine.ports import Clock, Router, SceneClassifier
 from engine.reading import Reading, Text
@@ -27,11 +28,9 @@ from engine.types import (
     Utterance,
 )
 from engine.underway import NO_SCENE, Moments, UnderWay, never
-from engine.wording import StatusKey, Words, sentences
+from engine.wording import StatusKey, Words
 from engine.worker import End, Task
 
-STATUS_PRIORITY = 10.0  # on the scale of engine.alerts: alerts begin at 30
-ANSWER_PRIORITY = 20.0
 READ_PATIENCE_S = 3.0  # asked to read, on a busy machine; two idle cores take a tenth of it
 SIGN_PATIENCE_S = 4.0  # the quick answer is being said meanwhile; the reader may still be loading
 MORE: dict[Detail, Detail] = {"brief": "normal", "normal": "full", "full": "full"}
@@ -72,10 +71,8 @@ class Answerer:
         self.router = router
         self._scribe = scribe
         self._words = words
-        self._say = say
         self._report = report
-        self._next_id = next_id
-        self._timeline = timeline
+        self._mouth = Mouth(words, say, next_id, timeline)
         self._wall = wall
         self._beats = beats
         self._deadline_s = deadline_s
@@ -85,7 +82,6 @@ class Answerer:
         self._signs = signs
         self._prompt = prompt
         self._last: UnderWay | None = None  # what "why" and "more" are about
-        self._excused: set[StatusKey] = set()  # said once, until it is well again
         self._gauge = PictureGauge()
 
     def reset(self) -> None:
@@ -150,7 +146,7 @@ class Answerer:
             return self._scenes.classify(frame)
         except Exception as error:  # the obstacles are known, and matter more
             self._report(Health("scenes", in_one_line(error), "answered without the place"))
-            self._excuse("scene_failed")
+            self._mouth.excuse("scene_failed")
             return NO_SCENE
 
     def _route(self, now: UnderWay) -> None:
@@ -168,7 +164,7 @@ class Answerer:
             now.by = "language"
             reason = "the describer does not speak this language, so the template answers"
             decision = replace(decision, reasons=(*decision.reasons, reason))
-            self._excuse("describer_language")
+            self._mouth.excuse("describer_language")
         now.decision = decision
 
     def _begin(self, now: UnderWay) -> Task[str] | None:
@@ -212,7 +208,7 @@ class Answerer:
             text = self._grounded(now, event, told if second else "")
             if text:
                 spoken.append(text)
-                self.utter(text, now.request.id, yields=second)
+                self._mouth.utter(text, now.request.id, yields=second)
         self._scribe.cancel(task)
         if heard and task.begun_s is not None:
             ended_s = self._wall.now() if task.ended_s is None else task.ended_s
@@ -229,7 +225,7 @@ class Answerer:
             self._failed(now, str(error), "describer_failed")
         elif heard:
             now.tier = "full"  # also where it had nothing to add
-            self._excused -= {"describer_failed", "describer_late"}
+            self._mouth.well("describer_failed", "describer_late")
 
     def _grounded(self, now: UnderWay, clause: str, told: str) -> str:
         """What of a clause may be said, after what has been `told`."""
@@ -243,7 +239,7 @@ class Answerer:
     def _failed(self, now: UnderWay, detail: str, key: StatusKey) -> None:
         now.by = "failure"
         self._report(Health("describer", detail, "answered from the template"))
-        self._excuse(key)
+        self._mouth.excuse(key)
 
     # text
 
@@ -264,7 +260,7 @@ class Answerer:
         if isinstance(text, Text) and text.sure:
             now.texts = text.sure
             sentence = self._words.read(text.sure, (), text.language)
-            self.utter(sentence, now.request.id)
+            self._mouth.utter(sentence, now.request.id)
             before = [now.beats.pop().text] if now.beats[-1].tier == "quick" else []
             now.beats.append(Beat("quick", " ".join([*before, sentence])))
 
@@ -310,36 +306,8 @@ class Answerer:
     def _tell(self, now: UnderWay, text: str) -> None:
         now.beats.append(Beat("quick", text))
         now.marks.append(Mark("template", self._wall.now()))
-        self.utter(text, now.request.id)
+        self._mouth.utter(text, now.request.id)
 
-    def _excuse(self, key: StatusKey) -> None:
-        """Say once, until it is well again, why an answer is less than was asked for."""
-        if key in self._excused:
-            return
-        self._excused.add(key)
-        self._say(
-            Utterance(
-                id=self._next_id(),
-                kind="status",
-                text=self._words.status(key),
-                priority=STATUS_PRIORITY,
-                queued_s=self._timeline.now(),
-            )
-        )
-
-    def utter(self, text: str, answer: int, yields: bool = False) -> None:
-        """Queue one part of the answer to the request with id `answer`, a sentence at a time: the
-        first is heard while the next are made, and what is cut off goes on with the sentence, unless
-        it `yields`."""
-        for sentence in sentences(text):
-            self._say(
-                Utterance(
-                    id=self._next_id(),
-                    kind="answer",
-                    text=sentence,
-                    priority=ANSWER_PRIORITY,
-                    queued_s=self._timeline.now(),
-                    answer=answer,
-                    yields=yields,
-                )
-            )
+    def utter(self, text: str, answer: int) -> None:
+        """Queue a text as part of the answer with this id; see `Mouth.utter`."""
+        self._mouth.utter(text, answer)

@@ -73,6 +73,7 @@ class Batch:
             found = (*glance.obstacles, *glance.aside)
             parts.trace.frame(frame.seq, found, stages_ms(glance.marks))
             parts.view.show(glance, time_s)
+            parts.deepen(frame)
             if parts.trigger.due(time_s):
                 request = Request(parts.next_id(), parts.trigger.name, parts.wall.now())
                 parts.audio.supersede_answers()

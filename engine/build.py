@@ -14,7 +14,9 @@ from engine.batch import Batch
 from engine.camera import Mount
 from engine.clock import VirtualClock
 from engine.config import Config, SourceConfig
+from engine.deepen import Beside, InOrder
 from engine.devices.media_keys import MediaKeys, find_media_keys
+from engine.errors import ConfigError
 from engine.ground import Grounder
 from engine.locate import Locator
 from engine.loops import Live
@@ -22,6 +24,8 @@ from engine.parts import Parts
 from engine.ports import (
     Clock,
     Counting,
+    DepthModel,
+    Depths,
     Describer,
     Detector,
     LooksAside,
@@ -50,16 +54,19 @@ SAMPLE_ASKS_AT_S = 2.0  # by then the obstacles of the sample have been announce
 
 @dataclass
 class Models:
-    """The three tiers, loaded. `describer` is None where the mode never asks it."""
+    """The three tiers, loaded, and metric depth. `describer` is None where the mode never asks it,
+    `depth` where it is off."""
 
     detector: Detector
     scenes: SceneClassifier
     describer: Describer | None
+    depth: DepthModel | None = None
 
     def cards(self) -> dict[str, ModelCard]:
         """Tier → what serves it."""
         cards = {"detector": self.detector.card, "scenes": self.scenes.card}
-        return cards if self.describer is None else cards | {"describer": self.describer.card}
+        more = {"describer": self.describer, "depth": self.depth}
+        return cards | {tier: model.card for tier, model in more.items() if model is not None}
 
 
 def resolved(config: Config) -> Config:
@@ -254,7 +261,25 @@ def build_models(config: Config) -> Models:
                 image_size=config.models.describer.image_size,
                 language=config.language,
             )
-        return Models(watching.result(), scenes, describer)
+        return Models(watching.result(), scenes, describer, build_depth_model(config))
+
+
+def build_depth_model(config: Config) -> DepthModel | None:
+    """The model of metric depth, on one CPU thread where obstacles are watched meanwhile."""
+    if config.obstacles.depth == "off":
+        return None
+    from models.depth import open_depth
+
+    threads = 1 if config.source.realtime else None
+    models = config.models
+    return open_depth(config.obstacles.depth, models.device, models.backend, threads)
+
+
+def build_depths(config: Config, models: Models) -> Depths | None:
+    """Who measures depth: a thread beside the live loops, or the batch itself."""
+    if models.depth is None:
+        return None
+    return Beside(models.depth) if config.source.realtime else InOrder(models.depth)
 
 
 def build_around(config: Config, source: Source, mount: Mount) -> Around | None:
@@ -353,6 +378,15 @@ def check_models(config: Config) -> None:
 
     tiers = [tier for tier in TIERS if config.mode != "quick" or tier != "describer"]
     check_packs(config.models.pack, config.models.backend, tiers)
+    if config.obstacles.depth != "off":
+        unrelated = not config.source.realtime and config.source.name in UNRELATED
+        if unrelated or config.record is not None:
+            where = f"source={config.source.name}" if unrelated else "record"
+            raise ConfigError(
+                f"obstacles.depth: expected off with {where}, got {config.obstacles.depth}: what one "
+                "picture teaches helps none that does not follow from it"
+            )
+        check_packs("hub", config.models.backend, [f"depth-{config.obstacles.depth}"])
     side = config.models.describer.image_size
     if side is not None and "describer" in tiers:
         from models.describer import check_image_size

@@ -27,8 +27,7 @@ class Listening:
 
 def build_listening(config: Config, source: Source, clock: Clock) -> Listening | None:
     """The sound and the wake engine for trigger=wake; with trigger=auto at a live camera (or a
-    recording to hear) too, where a microphone is; None where nothing is to be heard. Glasses are heard
-    by their own microphone. Raises
+    recording to hear) too, where a microphone is; None where nothing is to be heard. Raises
     InputError, MissingPart and ConfigError."""
     settings = config.trigger.wake
     auto = config.trigger.name == "auto" and config.source.realtime
@@ -52,15 +51,15 @@ def build_listening(config: Config, source: Source, clock: Clock) -> Listening |
 
 
 def _sound(settings: WakeConfig, source: Source, clock: Clock) -> AudioSource:
+    """A file that was named, else the glasses' own microphones, else this machine's."""
     if settings.path is not None:
         from engine.devices.recording import Recording, read_pcm
 
         return Recording(read_pcm(Path(os.path.expanduser(settings.path))), clock)
-    blocks = source.microphone() if isinstance(source, Hears) else None
-    if blocks is not None:
-        from engine.devices.glasses_ear import GlassesEar
+    if isinstance(source, Hears) and (blocks := source.microphone()) is not None:
+        from engine.devices.glasses_sound import sound_of
 
-        return GlassesEar(blocks, source.live, clock)
+        return sound_of(blocks, source.live, clock)
     from engine.devices.microphone import Microphone
 
     return Microphone(clock)

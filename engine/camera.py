@@ -65,6 +65,14 @@ def _own_ray(x_px: float, y_px: float, camera: Camera) -> Axis:
     return x * across, y * across, math.cos(angle)
 
 
+def off_axis(x_px: float, y_px: float, camera: Camera) -> float:
+    """How much longer the straight way to what a pixel shows is than its depth along the camera's own
+    axis, which is what depth maps hold. At a right angle to the axis or beyond there is no depth: 1."""
+    x, y, z = _own_ray(x_px, y_px, camera)
+    length = math.hypot(x, y, z)
+    return length / z if z > LEAST * length else 1.0
+
+
 def pixel(x: float, y: float, z: float, camera: Camera) -> tuple[float, float] | None:
     """Where the direction (x, y, z) in the head's axes falls; None where the camera cannot see it:
     behind a pinhole, or beyond where a fisheye's polynomial still rises."""

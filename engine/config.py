@@ -120,6 +120,7 @@ class SpeechConfig:
 @dataclass
 class ObstaclesConfig:
     enabled: bool = True
+    depth: str = choice("off", "indoor", "outdoor")  # metric depth, by a model of the hub pack
     heartbeat_s: float | None = None  # a soft tick after so much silence; null is none
 
 

@@ -9,6 +9,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Literal
 
 from rich.console import Console
@@ -42,14 +43,14 @@ def examine() -> list[Finding]:
         _microphone_or_speaker("speaker"),
         _voice(),
         _microphone_or_speaker("microphone"),
-        _wake_key(),
+        *_wake_words(),
         _glasses(),
         _viewer(),
     ]
 
 
 def _libraries() -> Finding:
-    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino")
+    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino", "rapidocr")
     found, missing = [], []
     for name in names:
         try:
@@ -82,12 +83,13 @@ def _gpu() -> Finding:
 
 
 def _packs() -> list[Finding]:
-    from models.packs import TIERS, find_pack
+    from models.packs import OPTIONAL, TIERS, find_pack, pull_command
 
     findings = []
-    for tier in TIERS:
-        for pack in ("pocket", "hub"):
+    for tier in (*TIERS, *OPTIONAL):
+        for pack in ("hub",) if tier in OPTIONAL else ("pocket", "hub"):
             needed = pack == "pocket"
+            less = "no metric depth" if tier in OPTIONAL else "the small pocket model serves"
             name = f"{pack} {tier}"
             try:
                 files = find_pack(tier, pack)
@@ -104,8 +106,8 @@ def _packs() -> list[Finding]:
                     name,
                     "needed" if needed else "no",
                     damage.split(";")[0],
-                    "this tier cannot answer" if needed else "the small pocket model serves",
-                    "git checkout -- models/pocket" if needed else "python -m models pull",
+                    "this tier cannot answer" if needed else less,
+                    "git checkout -- models/pocket" if needed else pull_command(tier),
                 )
             )
     return findings
@@ -162,16 +164,72 @@ def _voice() -> Finding:
     return Finding("voice", "yes", f"espeak-ng through pyttsx3 says 'Ready.' in {length_s:.1f} s")
 
 
-def _wake_key() -> Finding:
-    if os.environ.get("PICOVOICE_ACCESS_KEY"):
-        return Finding("wake word key", "yes", "PICOVOICE_ACCESS_KEY is set (not used yet)")
+def _wake_words() -> list[Finding]:
+    return [_micro_wake_word(), _porcupine(), _recogniser(), _media_keys()]
+
+
+def _micro_wake_word() -> Finding:
+    from engine.devices.microwakeword import DELAY_S, MicroWakeWord
+
+    try:
+        MicroWakeWord().close()
+    except Exception as error:  # a library for another processor fails in its own way
+        return Finding(
+            "microWakeWord",
+            "no",
+            in_one_line(error),
+            "no wake word without a key",
+            "pip install 'pymicro-wakeword>=2.4,<3'",
+        )
+    return Finding("microWakeWord", "yes", f"hears {', '.join(DELAY_S)}; trigger=wake")
+
+
+def _porcupine() -> Finding:
+    from engine.devices.porcupine import KEY
+
+    costs = "only microWakeWord's phrases wake it"
+    if find_spec("pvporcupine") is None:
+        return Finding(
+            "Porcupine", "no", "not installed", costs, "pip install 'pvporcupine>=4,<5', and a key"
+        )
+    detail = f"pvporcupine {version('pvporcupine')}"
+    if os.environ.get(KEY):
+        return Finding("Porcupine", "yes", f"{detail}, {KEY} is set; trigger.wake.engine=porcupine")
     return Finding(
-        "wake word key",
+        "Porcupine",
         "no",
-        "PICOVOICE_ACCESS_KEY is not set",
-        "nothing yet: this version has no wake word (trigger=wake)",
-        "trigger=keyboard or trigger=interval",
+        f"{detail}, {KEY} is not set",
+        costs,
+        f"a key from console.picovoice.ai in {KEY}",
     )
+
+
+def _recogniser() -> Finding:
+    try:
+        found = version("pocketsphinx")
+    except PackageNotFoundError:
+        return Finding(
+            "spoken commands",
+            "no",
+            "pocketsphinx is not installed",
+            "commands by key only",
+            "pip install 'pocketsphinx>=5.0.4,<6'",
+        )
+    return Finding("spoken commands", "yes", f"pocketsphinx {found}, in English; Spanish by key")
+
+
+def _media_keys() -> Finding:
+    from engine.devices.media_keys import find_media_keys
+
+    try:
+        devices = find_media_keys()
+    except EngineError as error:
+        detail, _, mend = str(error).removeprefix("trigger.media_keys: ").partition("; ")
+        return Finding("headset buttons", "no", detail, "keys and words ask", mend)
+    names = ", ".join(str(device.name) for device in devices)
+    for device in devices:
+        device.close()
+    return Finding("headset buttons", "yes", f"{names}; trigger.media_keys=true")
 
 
 def _glasses() -> Finding:

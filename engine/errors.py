@@ -10,6 +10,7 @@
         ├── SourceSays           something that the wearer has to hear; reading goes on
         ├── LinkLost             the link to the glasses could not be made or broke
         ├── FrameSkipped        one picture of many cannot be read; the next one can
+        ├── DepthFailed         the depth model failed or hangs; distances go on without it
         ├── DescriberFailed     the language model could not answer; the template answers instead
         ├── ReaderFailed        the text in a picture could not be read
         │   └── ReaderLate      it could not be read in time, or the wearer no longer waits for it
@@ -70,6 +71,10 @@ class LinkLost(RunError):
 
 class FrameSkipped(RunError):
     """One picture of a folder or dataset is broken; reading again gives the next one."""
+
+
+class DepthFailed(RunError):
+    """The depth model raised, or has given nothing for long."""
 
 
 class DescriberFailed(RunError):

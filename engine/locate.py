@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from engine.camera import Mount, is_usable, pinhole, resized
 from engine.classes import UNKNOWN, Kind, kind_of
+from engine.depth import Lesson, Memory
 from engine.geometry import (
     MAX_DISTANCE_M,
     MIN_DISTANCE_M,
@@ -26,7 +27,7 @@ from engine.geometry import (
     relative_noise,
     side_of,
 )
-from engine.types import Box, Camera, Detection, Frame, Obstacle
+from engine.types import Box, Camera, DepthMap, Detection, Frame, Obstacle
 
 WINDOW_S = 1.0  # over which growth is fitted
 SMOOTH_S = 0.5  # over which the distance is fitted; shorter, since people stop
@@ -84,17 +85,35 @@ class Track:
     sightings: deque[Sighting] = field(default_factory=deque)
     label: str = ""
     kind: Kind = UNKNOWN
+    lesson: Lesson | None = None
 
     def name(self, label: str) -> None:
         """Another label is another kind, of which nothing has been learnt."""
         if label != self.label:
-            self.label, self.kind = label, kind_of(label)
+            self.label, self.kind, self.lesson = label, kind_of(label), None
 
     def learn(self, width_m: float, spread: float) -> None:
         """It was whole and so wide, within `spread`: averaged over some ten looks."""
         spread = math.hypot(spread, SHAPE_SPREAD)
         old = self.kind.width_m if self.kind.width_spread <= spread else width_m
         self.kind = replace(self.kind, width_m=old + LEARNS * (width_m - old), width_spread=spread)
+
+    def learn_height(self, height_m: float) -> None:
+        """Depth says that it is so tall. All that was placed or learnt by its size is put right as well,
+        or the correction would look like a leap towards the wearer or away."""
+        self.lesson = Lesson(height_m) if self.lesson is None else self.lesson.and_now(height_m)
+        told = self.lesson.applied(kind_of(self.label))
+        by = told.height_m / self.kind.height_m
+        self.kind = replace(
+            self.kind,
+            height_m=told.height_m,
+            spread=told.spread,
+            width_m=self.kind.width_m * by,
+        )
+        self.sightings = deque(
+            replace(old, distance_m=old.distance_m * by) if old.label == self.label else old
+            for old in self.sightings
+        )
 
     def add(self, sighting: Sighting) -> None:
         """Two of one moment would be a slope of infinity: the later one counts."""
@@ -107,16 +126,29 @@ class Track:
 
 class Locator:
     """Places detections; to be used from one thread. `hfov_deg` is the camera's field of view along
-    its longer side, used where a frame brings no intrinsics; `mount` is how the camera is worn."""
+    its longer side, used where a frame brings no intrinsics; `mount` is how the camera is worn;
+    `memory` is there where depth will be learnt from."""
 
-    def __init__(self, hfov_deg: float = 70.0, mount: Mount | None = None) -> None:
+    def __init__(
+        self, hfov_deg: float = 70.0, mount: Mount | None = None, memory: Memory | None = None
+    ) -> None:
         self._hfov_deg = hfov_deg
         self._mount = mount or Mount()
         self._tracks: dict[int, Track] = {}
+        self._memory = memory
 
     def reset(self) -> None:
         """Forget all tracks."""
         self._tracks.clear()
+        if self._memory is not None:
+            self._memory.clear()
+
+    def learn(self, depth: DepthMap) -> None:
+        """What was whole in the depth's frame, lately, is so tall."""
+        for look, height_m in [] if self._memory is None else self._memory.heights_m(depth):
+            track = self._tracks.get(look.track)
+            if track is not None and track.label == look.label:
+                track.learn_height(height_m)
 
     def locate(self, frame: Frame, detections: tuple[Detection, ...]) -> tuple[Obstacle, ...]:
         """Obstacles of `frame`, in the detections' order. Any box is placed, none raises."""
@@ -134,6 +166,8 @@ class Locator:
         }
         boxes = [clipped(item.box, camera.width, camera.height) for item in detections]
         mount, walking = self._worn(frame)
+        if self._memory is not None:
+            self._memory.note(frame, detections, boxes, camera, mount.pitch_deg)
         return tuple(
             self._place(item, box, boxes, camera, focal_spread, frame.time_s, mount, walking)
             for item, box in zip(detections, boxes, strict=True)

@@ -196,6 +196,7 @@ class Live:
             parts.trace.frame(frame.seq, seen, stages_ms(glance.marks))
             self._glances.put(glance)
             parts.view.show(glance, frame.time_s)
+            parts.deepen(frame)
             first_s = frame.time_s if first_s is None else first_s
             if parts.trigger.due(frame.time_s - first_s):
                 self.ask(parts.trigger.name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from engine import __version__, build, records
 from engine.clock import MonotonicClock, VirtualClock
@@ -17,7 +17,7 @@ from engine.errors import FrameSkipped, InputError
 from engine.locate import Locator
 from engine.parts import Work
 from engine.playback import Playback
-from engine.ports import Router, Source
+from engine.ports import Router, Source, Voice
 from engine.quality import Parts, judge_all
 from engine.records import Header, Record
 from engine.scoring import Scorer
@@ -83,19 +83,7 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     screen.loading()
     voice.synthesise(words.status("ready"))  # its first sentence costs a second
     models = build.build_models(with_describer)
-    tiers = Tiers(
-        detector=models.detector,
-        scenes=models.scenes,
-        describer=models.describer,
-        locator=Locator(config.source.hfov_deg, build.build_mount(config)),
-        words=words,
-        router=router,
-        voice=voice,
-        wall=MonotonicClock(),
-        related=config.source.name not in build.UNRELATED,
-        grounder=build.build_grounder(config, models),
-        prompt=build.build_prompt(config, models, words),
-    )
+    tiers = _tiers(config, models, words, router, voice)
     header = Header(
         records.VERSION,
         f"{config.source.name} {source.name}",
@@ -114,29 +102,45 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     shown = f"{config.source.name} {config.source.path or ''}"
     _introduce(config, screen, router, header, folder, shown, f"not heard; to {writer.path}")
     writer.begin(header)
-    kept: list[Record] = []
 
     def run() -> None:
+        kept: list[Record] = []
+        screen.progress(config.source.max_frames or len(source))
         try:
-            screen.progress(config.source.max_frames or len(source))
             for frame in _frames(source, config.source.max_frames, trace):
-                record = tiers.measure(frame, source)
-                writer.add(record)
-                kept.append(record)
-                timeline.move_to(record.time_s)
-                trace.frame(record.seq, record.obstacles, _looked(record))
-                playback.play(record)
+                kept.append(tiers.measure(frame, source))
+                writer.add(kept[-1])
+                timeline.move_to(frame.time_s)
+                trace.frame(frame.seq, kept[-1].obstacles, _looked(kept[-1]))
+                playback.play(kept[-1])
                 screen.advance()
-            writer.finish(
-                _judged(kept, header)
-            )  # not reached when it was cut off: the rest stays .part
+            # not reached where it was cut off: what there is stays .part, which no replay takes for whole
+            writer.finish(_judged(kept, header))
         finally:
             screen.stop_progress()
 
-    def finish() -> dict[str, Any]:
-        return trace.close(scorer.quality() if scorer else None, build.peak_gpu_memory_mb())
+    return Work(
+        run,
+        lambda: trace.close(scorer.quality() if scorer else None, build.peak_gpu_memory_mb()),
+    )
 
-    return Work(run, finish)
+
+def _tiers(
+    config: Config, models: build.Models, words: Words, router: Router, voice: Voice
+) -> Tiers:
+    return Tiers(
+        detector=models.detector,
+        scenes=models.scenes,
+        describer=models.describer,
+        locator=Locator(config.source.hfov_deg, build.build_mount(config)),
+        words=words,
+        router=router,
+        voice=voice,
+        wall=MonotonicClock(),
+        related=config.source.name not in build.UNRELATED,
+        grounder=build.build_grounder(config, models),
+        prompt=build.build_prompt(config, models, words),
+    )
 
 
 def _frames(source: Source, most: int | None, trace: Trace) -> Iterator[Frame]:

@@ -5,19 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.alerts import Warner
-from engine.answer import STATUS_PRIORITY, Answerer
+from engine.answer import Answerer
 from engine.around import Around
 from engine.audio import Audio
 from engine.commands import Grammar, grammar
 from engine.devices.media_keys import MediaKeys
 from engine.ear import Ear
+from engine.errors import DepthFailed
 from engine.locate import Locator
-from engine.ports import Clock, Detector, SceneClassifier, Sink, Source, View
+from engine.mouth import STATUS_PRIORITY
+from engine.ports import Clock, Depths, Detector, SceneClassifier, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble
 from engine.trace import Trace
 from engine.triggers import Trigger
-from engine.types import Glance, Health, Utterance
+from engine.types import Frame, Glance, Health, Utterance
 from engine.view import NoView
 from engine.wording import StatusKey, Words
 
@@ -42,7 +44,7 @@ class Work:
 @dataclass
 class Parts:
     """A session's rooms. `warner` is None where obstacle callouts are switched off, `around` where no
-    side camera is looked at."""
+    side camera is looked at, `depth` where none is measured."""
 
     source: Source
     detector: Detector
@@ -67,6 +69,7 @@ class Parts:
     scenes: SceneClassifier | None = None  # the answerer's, to be asked ahead
     media_keys: MediaKeys | None = None
     sight: Sight = field(default_factory=Sight)
+    depth: Depths | None = None
     fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
     around: Around | None = None
 
@@ -78,6 +81,20 @@ class Parts:
             seen = (*glance.obstacles, *glance.aside)
             for utterance in self.warner.warn(seen, now_s, self.sight.sees, glance.frame.pose):
                 self.audio.say(utterance)
+
+    def deepen(self, frame: Frame) -> None:
+        """Let depth, once there is some, teach how tall things are; `frame` has been located."""
+        if self.depth is None or not self.sight.sees:
+            return
+        try:
+            depth = self.depth.after(frame)
+        except DepthFailed as error:
+            self.depth = None
+            self.report(Health("depth", str(error), "goes on without it"))
+            self.status("depth_failed")
+            return
+        if depth is not None:
+            self.locator.learn(depth)
 
     def _tell_sight(self) -> None:
         trouble = self.sight.trouble

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.types import (
     Decision,
+    DepthMap,
     Detection,
     Frame,
     Glance,
@@ -65,15 +66,6 @@ class LooksAside(Protocol):
     aside: tuple[str, ...]
 
 
-@runtime_checkable
-class Hears(Protocol):
-    """A source with a microphone of its own."""
-
-    def microphone(self) -> "Blocks | None":
-        """None where it has recorded no sound."""
-        ...
-
-
 class Blocks(Protocol):
     """A microphone, as a wake word wants it."""
 
@@ -85,6 +77,15 @@ class Blocks(Protocol):
 
     def read(self) -> NDArray[np.int16] | None:
         """The next block (512,) of 16 kHz mono, or None where there is none (yet)."""
+        ...
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """A source that hears as well as sees: glasses, live or recorded."""
+
+    def microphone(self) -> Blocks | None:
+        """Its microphone; None where no sound was recorded."""
         ...
 
 
@@ -108,6 +109,31 @@ class SceneClassifier(Protocol):
     labels: tuple[str, ...]
 
     def classify(self, frame: Frame) -> SceneClass: ...
+
+
+class DepthModel(Protocol):
+    """Measures how far everything in a picture is."""
+
+    card: ModelCard
+
+    def metres(self, frame: Frame) -> NDArray[np.float32]:
+        """Metres along the camera's axis (h, w), as `DepthMap` holds them. May raise anything."""
+        ...
+
+    def stop(self) -> None:
+        """From any thread: measure no more, and give up what is under way, which then raises."""
+        ...
+
+
+class Depths(Protocol):
+    """Gives depth to who watches, when there is some."""
+
+    def after(self, frame: Frame) -> DepthMap | None:
+        """Take the newest frame; give a map, of it or of an earlier one, each once. Raises
+        DepthFailed."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Describer(Protocol):

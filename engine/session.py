@@ -14,15 +14,17 @@ from typing import Any, cast
 
 from engine import __version__, build, build_ear
 from engine.alerts import Warner
-from engine.answer import STATUS_PRIORITY, Answerer
+from engine.answer import Answerer
 from engine.audio import Audio, speak
 from engine.clock import MonotonicClock, VirtualClock
 from engine.commands import grammar
 from engine.config import Config, check
+from engine.depth import Memory
 from engine.ear import EchoGuard, Overheard
 from engine.earcons import prepare
 from engine.foresight import Foresight
 from engine.locate import Locator
+from engine.mouth import STATUS_PRIORITY
 from engine.offline import offline
 from engine.parts import Parts, Work
 from engine.ports import Clock, Router, Sink, View, Voice
@@ -145,10 +147,14 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             stack.callback(scribe.close)
         reading = build.build_reading(config, wall)
         stack.callback(reading.close)
+        depth = build.build_depths(config, models)
+        if depth is not None:
+            stack.callback(depth.close)
+        memory = None if depth is None else Memory()
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg, mount),
+            locator=Locator(config.source.hfov_deg, mount, memory),
             warner=witness.warner,
             answerer=_answerer(
                 config,
@@ -181,6 +187,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
             media_keys=media_keys,
             scenes=models.scenes,
+            depth=depth,
         )
         if listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)

@@ -68,8 +68,9 @@ def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | Non
     lines += [
         "",
         "Latency is from asking to the first sound over all answers. With `answer.beats=2` an escalated",
-        "answer begins with the template, so that escalating costs nothing here; `answer.beats=1` shows",
-        "what the describer's own words cost.",
+        "answer begins with the template, so in a replay escalating costs nothing; over a dataset, where",
+        "an answer is worded whole before any of it sounds, it still costs all that the describer takes.",
+        "`answer.beats=1` shows what the describer's own words cost.",
     ]
     if measure is not None:
         lines += ["", f"Pareto front of `{measure}` and p95 (`pareto.png`):", ""]

@@ -173,6 +173,15 @@ class Obstacle:
     camera: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DepthMap:
+    """How far along the camera's axis everything is in frame `seq`: `metres` float32 (h, w), at any
+    resolution, over the whole picture. NaN, infinite or below 0.1 where that is unknown."""
+
+    seq: int
+    metres: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class SceneClass:
     """Where the wearer is. `entropy` is that of the whole distribution, divided by log(classes)."""

@@ -58,6 +58,7 @@ StatusKey = Literal[
     "obstacles_failed",
     "obstacles_back",
     "obstacles_slow",
+    "depth_failed",
     "scene_failed",
     "describer_failed",
     "describer_late",

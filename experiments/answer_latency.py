@@ -44,7 +44,6 @@ from experiments.spoken import in_a_row, pause, say, with_noise, write_wav
 BUDGET_MS = {"quick": 420.0, "full": 752.0}  # the seed's, from asking to sound
 AIMS_MS = {"quick": (60.0, 100.0), "full": (None, 400.0)}  # p50, p95 beyond the wake's own delay
 VOICES = (("gmw/en-us", 150), ("gmw/en", 170), ("gmw/en-us+m3", 190), ("gmw/en-us", 190))
-WARM_UPS = 2
 STARTS_S = 2.0  # of quiet, in which the first frames are looked at
 STAGES = (
     "capture", "classify", "route", "template", "describer_first_token", "describer_total",
@@ -112,7 +111,7 @@ def script(count: int, gap_s: float, path: Path) -> list[float]:
 def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Path) -> Run:
     """Ask in one mode, over and over, and time every answer."""
     wav = folder / "asked.wav"
-    count = args.questions + WARM_UPS
+    count = args.questions + args.warm_ups
     ends = script(count, args.gap, wav)
     base = configuration(args.pack, args.device, SourceConfig(name="sample"))
     config = replace(
@@ -145,7 +144,7 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
     answers = matched(folder / mode / "session.jsonl", truth, wake.fired_s, sink.loud_s)
     if not answers:
         raise InputError(f"mode={mode}: expected answers to be heard, got none")
-    return Run(tuple(a for at, a in answers if at >= WARM_UPS), args.questions)
+    return Run(tuple(a for at, a in answers if at >= args.warm_ups), args.questions)
 
 
 def matched(
@@ -260,11 +259,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--questions", type=int, default=14, help="timed a mode")
+    parser.add_argument("--warm-ups", type=int, default=2, help="before those, not timed")
     parser.add_argument("--gap", type=float, default=2.2, help="seconds between two questions")
     parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
     args = parser.parse_args(arguments)
     if args.questions < 1:
         parser.error(f"--questions: expected at least 1, got {args.questions}")
+    if args.warm_ups < 0:
+        parser.error(f"--warm-ups: expected at least 0, got {args.warm_ups}")
     if args.gap < 1.0:
         parser.error(f"--gap: expected at least 1, got {args.gap}")
     if args.fps < 1:

@@ -11,22 +11,22 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.errors import EngineError, MissingPart
-from models.packs import HUB, POCKET, TIERS, find_pack, hub_home, write_manifest
+from models.packs import HUB, OPTIONAL, POCKET, TIERS, find_pack, hub_home, write_manifest
 
 EXAMPLES = """examples:
   python -m models                        which packs are here
   python -m models pull                   fetch all of the hub pack (about 1.3 GB)
-  python -m models pull --only detector   fetch one model of it
+  python -m models pull detector          fetch one model of it
+  python -m models pull depth             fetch both models of metric depth (198 MB), for obstacles.depth
 """
 
 
 def show_packs(console: Console) -> None:
     """One line a tier and pack: name, size, and whether it can be used."""
     table = Table("tier", "pack", "name", "size", "status", box=None, pad_edge=False)
-    for tier in TIERS:
-        for pack in ("hub", "pocket"):
-            name, size, status = _state(tier, pack)
-            table.add_row(tier, pack, name, size, status)
+    rows = [(tier, pack) for tier in TIERS for pack in ("hub", "pocket")]
+    for tier, pack in rows + [(tier, "hub") for tier in OPTIONAL]:
+        table.add_row(tier, pack, *_state(tier, pack))
     console.print(table)
     for line in (
         f"hub pack: {hub_home()}; fetch or mend it: python -m models pull",
@@ -49,6 +49,14 @@ def _state(tier: str, pack: str) -> tuple[str, str, str]:
     return name, size, f"damaged: {damage}" if damage else "ready"
 
 
+def _named(name: str | None) -> Sequence[str]:
+    """The tiers that a name on the command line stands for; none stands for the whole hub pack, in
+    which depth is not: nothing needs it."""
+    if name is None:
+        return TIERS
+    return OPTIONAL if name == "depth" else (name,)
+
+
 def pull(tiers: Sequence[str], console: Console) -> None:
     """Fetch the tiers, each with its licence said. Raises MissingPart at the first that fails."""
     from models.pull import pull_tier
@@ -69,9 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     puller = commands.add_parser(
         "pull",
         help="fetch YOLO11n, FastViT-T8 and FastVLM-0.5B, once, with their checksums verified",
-        description="Fetches the hub pack. No other command uses the network.",
+        description="Fetches the hub pack, or what is named. No other command uses the network.",
     )
-    puller.add_argument("--only", choices=TIERS, help="fetch just this model")
+    names = (*TIERS, "depth", *OPTIONAL)
+    puller.add_argument("name", nargs="?", choices=names, help="fetch just this")
+    puller.add_argument("--only", choices=names, help="the same")
     sealer = commands.add_parser(
         "seal", help="after training: write models/pocket/manifest.json anew"
     )
@@ -80,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         if args.command == "pull":
-            pull([args.only] if args.only else TIERS, console)
+            pull(_named(args.name or args.only), console)
         elif args.command == "seal":
             write_manifest(POCKET, args.version)
         else:

@@ -17,6 +17,7 @@ from engine.errors import MissingPart
 from models import cache_home
 
 TIERS = ("detector", "scenes", "describer")
+OPTIONAL = ("depth-indoor", "depth-outdoor")  # of the hub pack alone, and pulled only when named
 # a pocket pack of one's own, freshly trained say, can stand in for the shipped one
 POCKET = Path(os.environ.get("SCENE_ARIA_POCKET", Path(__file__).parent / "pocket"))
 MANIFEST = "manifest.json"
@@ -75,6 +76,16 @@ HUB: dict[str, HubModel] = {
             "large": True,
         },
     ),
+    **{
+        f"depth-{kind.lower()}": HubModel(
+            name=f"Depth-Anything-V2-Metric-{kind}-Small-hf",
+            source=f"depth-anything/Depth-Anything-V2-Metric-{kind}-Small-hf",
+            licence="Apache-2.0, as its publisher says of the Small models",
+            megabytes=99,
+            patterns=("config.json", "preprocessor_config.json", "model.safetensors"),
+        )
+        for kind in ("Indoor", "Outdoor")
+    },
 }
 
 # backend -> the file or folder that it reads, tier by tier; a pack may ship fewer
@@ -88,6 +99,7 @@ FORMS: dict[str, dict[str, dict[str, str]]] = {
         "detector": {"torch": "yolo11n.pt"},
         "scenes": {"torch": "model.safetensors"},
         "describer": {"torch": "."},
+        **{tier: {"torch": "."} for tier in OPTIONAL},
     },
 }
 
@@ -182,6 +194,11 @@ def hub_home() -> Path:
     return cache_home() / "hub"
 
 
+def pull_command(tier: str) -> str:
+    """What fetches or mends the hub's model for `tier`."""
+    return f"python -m models pull{f' {tier}' if tier in OPTIONAL else ''}"
+
+
 def find_pack(tier: str, pack: str, *, pocket: Path = POCKET, hub: Path | None = None) -> PackFiles:
     """The files that serve `tier`. `auto` prefers the hub's model where it has been pulled whole.
 
@@ -192,9 +209,12 @@ def find_pack(tier: str, pack: str, *, pocket: Path = POCKET, hub: Path | None =
         if (root / MANIFEST).is_file():
             return read_pack(tier, "hub", root)
         if pack == "hub":
+            asked, instead = "models=hub", "models=pocket"
+            if tier in OPTIONAL:
+                asked, instead = f"obstacles.{tier.replace('-', '=')}", "obstacles.depth=off"
             raise MissingPart(
-                f"models=hub: {HUB[tier].name} has not been pulled; run: python -m models pull, "
-                "or use models=pocket"
+                f"{asked}: {HUB[tier].name} has not been pulled; run: {pull_command(tier)}, "
+                f"or use {instead}"
             )
     if pack not in ("auto", "pocket"):
         raise MissingPart(f"models={pack}: expected auto, pocket or hub")
@@ -203,7 +223,7 @@ def find_pack(tier: str, pack: str, *, pocket: Path = POCKET, hub: Path | None =
 
 def read_pack(tier: str, pack: str, root: Path) -> PackFiles:
     """Read `root/manifest.json`. Raises MissingPart when it is absent, broken or lacks the tier."""
-    remedy = "git checkout models/pocket" if pack == "pocket" else "python -m models pull"
+    remedy = "git checkout models/pocket" if pack == "pocket" else pull_command(tier)
     try:
         listed = read_manifest(root)["files"]
         files = {name: (str(row["sha256"]), int(row["bytes"])) for name, row in listed.items()}

@@ -2,7 +2,8 @@
 
 `python -m experiments.walks` plays the scripted walks and `--walks` drawn ones (`--seed`) through the
 Locator, the Warner and the scheduler of sound. The engine is told nothing of the camera's height or
-pitch, except in the rows that say so. Ends in one line of JSON. The same on every machine.
+pitch, except in the rows that say so; depth is simulated. Ends in one line of JSON. The same on every
+machine.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from engine.camera import Mount
+from experiments.walks.depth import DepthNoise
 from experiments.walks.detector import NONE, Noise
 from experiments.walks.figures import Figures, by_distance, figures
 from experiments.walks.measure import Played, play
@@ -37,9 +39,15 @@ def main() -> None:
     console = Console(highlight=False, width=140)
     walks = drawn(args.walks, args.seed)
 
-    def run(name: str, chosen: tuple[Walk, ...], mount: Mount | None, noise: Noise) -> list[Played]:
+    def run(
+        name: str,
+        chosen: tuple[Walk, ...],
+        mount: Mount | None,
+        noise: Noise,
+        depth: DepthNoise | None = None,
+    ) -> list[Played]:
         return [
-            play(walk, mount or measured(walk, 3.0), noise, args.rate_wpm, args.seed)
+            play(walk, mount or measured(walk, 3.0), noise, args.rate_wpm, args.seed, depth)
             for walk in track(chosen, name, console=console, transient=True)
         ]
 
@@ -47,6 +55,7 @@ def main() -> None:
     rows = {
         "scripted": run("scripted", scripted(), Mount(), Noise()),
         "drawn": run("drawn", walks, Mount(), Noise()),
+        "drawn, simulated depth": run("depth", walks, Mount(), Noise(), DepthNoise()),
         "drawn, by size alone": run("by size alone", walks, SIZE_ONLY, Noise()),
         "drawn, pitch known to 3 degrees": run("pitch known", walks, None, Noise()),
         "drawn, lens and pitch known, no noise": run("no noise", truly_told, None, NONE),

@@ -13,10 +13,12 @@ from engine.alerts import Warner
 from engine.audio import Audio, advance, drain
 from engine.camera import Mount
 from engine.clock import VirtualClock
+from engine.depth import Memory
 from engine.locate import Locator
 from engine.types import Frame, Heard, Obstacle, Samples, Utterance
 from engine.way import HALF_CORRIDOR_M
 from engine.wording import Words
+from experiments.walks.depth import Deep, DepthNoise
 from experiments.walks.detector import Eye, Noise
 from experiments.walks.world import Thing, Walk
 
@@ -106,13 +108,22 @@ class Played:
         )
 
 
-def play(walk: Walk, mount: Mount, noise: Noise, rate_wpm: int = 190, seed: int = 0) -> Played:
-    """Walk `walk` once, with a camera that the engine takes to be worn as `mount` says."""
+def play(
+    walk: Walk,
+    mount: Mount,
+    noise: Noise,
+    rate_wpm: int = 190,
+    seed: int = 0,
+    depth: DepthNoise | None = None,
+) -> Played:
+    """Walk `walk` once, with a camera that the engine takes to be worn as `mount` says, and with the
+    depth that such a model would measure, where there is one."""
     clock, heard = VirtualClock(), list[Heard]()
     words = Words("en", "meters", "sides")
     next_id = itertools.count(1).__next__
     warner = Warner(words, rate_wpm, next_id)
-    locator = Locator(70.0, mount)
+    locator = Locator(70.0, mount, None if depth is None else Memory())
+    deep = None if depth is None else Deep(walk, depth, FPS, f"depth/{seed}/{walk.name}")
 
     def on_heard(fate: Heard) -> None:
         heard.append(fate)
@@ -133,6 +144,9 @@ def play(walk: Walk, mount: Mount, noise: Noise, rate_wpm: int = 190, seed: int 
     for seq in range(round(walk.duration_s * FPS)):
         time_s = seq / FPS
         obstacles = locator.locate(Frame(image, time_s, seq, walk.told), eye.detect(time_s))
+        measured = None if deep is None else deep.after(seq)
+        if measured is not None:
+            locator.learn(measured)
         advance(audio, Nowhere(), clock, time_s + PIPELINE_S)
         for utterance in warner.warn(obstacles, time_s + PIPELINE_S):
             about[utterance.id] = utterance, _meant(utterance, obstacles, eye)

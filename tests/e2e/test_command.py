@@ -97,8 +97,9 @@ def test_the_wearer_hears_that_it_starts_before_anything_is_loaded(
 
 def test_the_terminal_shows_models_answer_and_budgets(sample: tuple[Path, str]) -> None:
     _, shown = sample
-    for words in ("Scene Aria", "detector", "describer", "route", "budget", "420", "session.jsonl"):
+    for words in ("Scene Aria", "detector", "describer", "route", "budget", "session.jsonl"):
         assert words in shown
+    assert "420" in shown or "752" in shown  # of the tier that answered
 
 
 @pytest.mark.parametrize(("mode", "tier"), [("quick", "quick"), ("full", "full")])

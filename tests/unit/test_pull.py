@@ -125,14 +125,38 @@ def test_out_of_reach_is_one_line_and_status_2(
     assert "cannot reach github.com" in error
 
 
+@pytest.mark.parametrize(
+    ("typed", "tiers"),
+    [
+        ([], packs.TIERS),
+        (["detector"], ("detector",)),
+        (["--only", "detector"], ("detector",)),
+        (["depth"], packs.OPTIONAL),
+        (["depth-indoor"], ("depth-indoor",)),
+    ],
+)
+def test_depth_is_pulled_only_when_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, typed: list[str], tiers: tuple[str, ...]
+) -> None:
+    pulled: list[str] = []
+
+    def noted(tier: str, home: Path) -> str:
+        pulled.append(tier)
+        return tier
+
+    monkeypatch.setattr("models.pull.pull_tier", noted)
+    assert main(["pull", *typed]) == 0
+    assert tuple(pulled) == tiers
+
+
 def test_the_list_names_every_tier_and_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
     assert main([]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("not pulled") == 3
-    for tier in packs.TIERS:
+    assert shown.count("not pulled") == 5
+    for tier in (*packs.TIERS, *packs.OPTIONAL):
         assert tier in shown
 
 
