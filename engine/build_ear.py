@@ -52,6 +52,7 @@ def build_listening(config: Config, source: Source, clock: Clock) -> Listening |
 
 
 def _sound(settings: WakeConfig, source: Source, clock: Clock) -> AudioSource:
+    """A file that was named, else the glasses' own microphones, else this machine's."""
     if settings.path is not None:
         from engine.devices.recording import Recording, read_pcm
 
@@ -138,6 +139,6 @@ def introduce(config: Config, listening: Listening | None, asks: str) -> str:
     if not config.trigger.wake.command_s:
         commands = "no spoken commands"
     elif config.language != "en":
-        commands = "commands by key only: no recogniser here ships a Spanish model"
+        commands = "commands by key only: no recogniser here ships a model of this language"
     wake = listening.wake
     return f'say "{wake.phrase}" ({wake.name}, {listening.source.name}); {commands}'
