@@ -97,6 +97,10 @@ def spread(values_ms: list[float]) -> dict[str, float]:
     }
 
 
+# what an earlier session in the same folder would leave, to pass for this one's
+EARLIER = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
+
+
 class Trace:
     """Writes a session. Safe to call from any thread.
 
@@ -125,7 +129,7 @@ class Trace:
         self.on_full: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in ("summary.json", "audio.wav"):  # an earlier session's would pass for ours
+            for name in EARLIER:
                 (folder / name).unlink(missing_ok=True)
             self._file: TextIO | None = self.path.open("w", encoding="utf-8")
         except OSError as error:
