@@ -62,7 +62,8 @@ class Model:
         """What each feature adds to the gain, in the model's own order of features (n,)."""
         x = vector[[_PLACE[name] for name in self.features]]
         found: Vector = np.asarray(self.weights) * (x - np.asarray(self.means))
-        single = x.astype(np.float32)  # what the trees were grown on
+        # The trees were grown on float32, against thresholds that are not: NumPy would round those too.
+        single = [float(value) for value in x.astype(np.float32)]
         for tree in self.trees:
             node = 0
             while tree.left[node] >= 0:
