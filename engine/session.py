@@ -197,7 +197,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         _introduce(config, parts, models.cards(), kind, speech, asks, viewing)
         for fate in meanwhile.fates:
             witness.heard(fate)
-        if config.source.realtime:
+        if source.live or kind == "sample":  # nobody waits at a file, whose answer this would delay
             parts.status("ready")
         yield parts
 
