@@ -332,7 +332,7 @@ def build_reading(config: Config, wall: Clock) -> Reading:
     def open_it() -> Reader:
         from models.reader import open_reader
 
-        return open_reader()
+        return open_reader(threads=1)
 
     return Reading(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
 

@@ -3,21 +3,18 @@
 Neither knows what depth is good for. What a depth model raises becomes one DepthFailed.
 """
 
-import contextlib
 import math
-import os
-import sys
 import threading
 
 from engine.errors import DepthFailed, in_one_line
 from engine.ports import DepthModel
 from engine.slot import Slot
 from engine.types import DepthMap, Frame
+from engine.worker import make_way
 
 PACE_S = 0.5  # maps in quicker succession err alike and teach nothing new
 LATE_S = 20.0  # a map that takes so long is of no use: its frame is forgotten
 STOP_S = 5.0
-NICE = 10  # a tenth of the watching thread's share, where both want one core
 
 
 class InOrder:
@@ -75,9 +72,7 @@ class Beside:
         self._thread.join(timeout=STOP_S)
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # elsewhere this would be the whole process's priority
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        make_way()
         reader = self._frames.reader()
         try:
             while (frame := reader.next()) is not None and not self._frames.closed:

@@ -47,7 +47,7 @@ class Reading:
         self._reader: Reader | None = None
         self.ready = False
         self._wall = wall
-        self._worker: Worker[Lines] = Worker("reader", ReaderFailed, wall, LOADING_S)
+        self._worker: Worker[Lines] = Worker("reader", ReaderFailed, wall, LOADING_S, waits=True)
         if load_after_s is not None:
             due_s = wall.now() + load_after_s
 
