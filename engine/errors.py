@@ -97,6 +97,12 @@ class SpeechFailed(RunError):
     """The voice gave no audio for a sentence, or the sink refused it."""
 
 
+def words_of(error: object) -> str:
+    """What an error of somebody else's library says, as a clause of ours; its type where it says
+    nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def in_one_line(error: BaseException) -> str:
     """An error that nobody foresaw, as `Type: message`, short enough to read."""
     text = " ".join(str(error).split())[:300]

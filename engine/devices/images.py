@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
-from engine.errors import FrameSkipped, InputError
+from engine.errors import FrameSkipped, InputError, words_of
 from engine.types import Frame, Image, Truth
 
 # Named, because by its content alone Pillow would also hand a file to Ghostscript and the like.
@@ -27,8 +27,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def one_line(error: object) -> str:
-    """An error of somebody else's library, as a clause of ours."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    """What a library says of a file, cut to fit a line that names the file as well."""
+    return words_of(error)[:120]
 
 
 def check_file(path: Path, what: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import MissingPart, SpeechFailed
+from engine.errors import MissingPart, SpeechFailed, words_of
 from engine.types import Samples
 
 LATENCY_S = 0.06  # enough to synthesise a sentence meanwhile, short enough that a stop is a stop
@@ -49,7 +49,7 @@ class DeviceSink:
         except self._errors as error:
             raise MissingPart(
                 f"speech=device: expected an output of 2 channels at {sample_rate_hz} Hz, got "
-                f"{_one_line(error)}; plug in headphones or a loudspeaker, or use speech=wav"
+                f"{words_of(error)}; plug in headphones or a loudspeaker, or use speech=wav"
             ) from error
 
     def write(self, block: Samples) -> None:
@@ -62,7 +62,7 @@ class DeviceSink:
         except self._errors as error:
             self.paced = False
             raise SpeechFailed(
-                f"the loudspeaker stopped taking sound ({_one_line(error)}); plug it in again and "
+                f"the loudspeaker stopped taking sound ({words_of(error)}); plug it in again and "
                 "restart, or use speech=wav"
             ) from error
 
@@ -80,7 +80,3 @@ def find_device_sink(sample_rate_hz: int) -> tuple[DeviceSink | None, str]:
         return DeviceSink(sample_rate_hz), ""
     except MissingPart as error:
         return None, str(error).removeprefix("speech=device: ")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.devices.resampling import Resampler
-from engine.errors import MissingPart, SourceLost
+from engine.errors import MissingPart, SourceLost, words_of
 from engine.ports import Clock
 from engine.types import HEARING_HZ, Pcm, Sound
 
@@ -38,7 +38,7 @@ class Microphone:
             self._stream.start()
         except errors as error:
             raise MissingPart(
-                f"trigger=wake: expected a microphone, got {_one_line(error)}; plug one in, let "
+                f"trigger=wake: expected a microphone, got {words_of(error)}; plug one in, let "
                 "trigger.wake.path=FILE.wav play a recording, or use trigger=keyboard"
             ) from error
         self._resampler = None if self._rate_hz == HEARING_HZ else Resampler()
@@ -99,12 +99,8 @@ def _portaudio() -> Any:
         import sounddevice  # type: ignore[import-untyped, unused-ignore]
     except (ImportError, OSError) as error:
         raise MissingPart(
-            f"trigger=wake: expected a microphone through PortAudio, got {_one_line(error)}; install "
+            f"trigger=wake: expected a microphone through PortAudio, got {words_of(error)}; install "
             "libportaudio2 (Debian, Ubuntu) or portaudio (Fedora, Homebrew), let "
             "trigger.wake.path=FILE.wav play a recording, or use trigger=keyboard"
         ) from error
     return sounddevice
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

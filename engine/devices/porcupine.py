@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import InputError, MissingPart, RunError
+from engine.errors import InputError, MissingPart, RunError, words_of
 from engine.types import HEARING_HZ, Pcm
 
 KEY = "PICOVOICE_ACCESS_KEY"
@@ -106,6 +106,6 @@ def _library() -> Any:
 
 def _one_line(error: Exception) -> str:
     """The error without the key, which some of the library's messages repeat."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = words_of(error)
     key = os.environ.get(KEY, "").strip()
     return text.replace(key, "***") if key else text
