@@ -81,6 +81,10 @@ class DescriberFailed(RunError):
     """The describer raised or gave no usable text."""
 
 
+class PromptTooLong(DescriberFailed):
+    """The prompt leaves a describer no room for an answer."""
+
+
 class ReaderFailed(RunError):
     """The reader of text raised, or could not be loaded."""
 

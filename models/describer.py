@@ -17,7 +17,7 @@ from engine.types import Frame, Language, ModelCard
 from models import quiet_offline
 from models.clauses import clauses
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
-from models.fastvlm_checkpoint import load_checkpoint, patch_px
+from models.fastvlm.checkpoint import load_checkpoint, patch_px
 from models.packs import PackFiles, choose_form, find_pack
 
 

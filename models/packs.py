@@ -64,7 +64,7 @@ HUB: dict[str, HubModel] = {
     ),
     "describer": HubModel(
         name="FastVLM-0.5B",
-        # in Apple's own layout, which models/fastvlm_checkpoint.py maps: no remote code
+        # in Apple's own layout, which models/fastvlm/checkpoint.py maps: no remote code
         source="apple/FastVLM-0.5B",
         licence="Apple Machine Learning Research Model licence (research only)",
         megabytes=1520,  # of its tensors in bf16

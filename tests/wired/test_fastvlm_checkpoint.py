@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models import quiet_offline
-from models.fastvlm_checkpoint import UNUSED, apple_name, load_checkpoint
+from models.fastvlm.checkpoint import UNUSED, apple_name, load_checkpoint
 
 quiet_offline()
 SIZES: dict[str, Any] = {"layers": (1, 2, 1, 1, 1), "embed_dims": (16, 16, 32, 32, 64)}
