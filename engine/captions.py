@@ -20,8 +20,11 @@ SIGMA_WORDS = 6.0  # of the penalty on a difference in length
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """CIDEr-D of each candidate against its own references, in [0, 10] (10: word for word the same).
+Grams = dict[tuple[str, ...], float]
+
+
+class CiderD:
+    """CIDEr-D against the references of a set of pictures.
 
     Vedantam, Zitnick, Parikh, "CIDEr: Consensus-based image description evaluation", CVPR 2015,
     with the clipping and the length penalty of its section on CIDEr-D. For n-grams of 1 to 4 words:
@@ -31,29 +34,45 @@ def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> l
     a set of one picture scores 0. Words are lower-case runs of letters and digits, which is simpler
     than the original's tokenizer: figures differ a little from the COCO server's.
     """
-    counted = [[_grams(text) for text in texts] for texts in references]
-    frequency: Counter[tuple[str, ...]] = Counter()
-    for several in counted:
-        frequency.update({gram for grams in several for counts in grams for gram in counts})
-    pictures = math.log(max(1, len(references)))
 
-    def weigh(grams: list[Counter[tuple[str, ...]]]) -> list[dict[tuple[str, ...], float]]:
-        return [
-            {g: count * (pictures - math.log(max(1, frequency[g]))) for g, count in counts.items()}
-            for counts in grams
+    def __init__(self, references: Sequence[Sequence[str]]) -> None:
+        counted = [[_grams(text) for text in texts] for texts in references]
+        self._frequency: Counter[tuple[str, ...]] = Counter()
+        for several in counted:
+            self._frequency.update({g for grams in several for counts in grams for g in counts})
+        self._pictures = math.log(max(1, len(references)))
+        self._references = [
+            [(grams[0].total(), self._weigh(grams)) for grams in several] for several in counted
         ]
 
-    scores = []
-    for text, several in zip(candidates, counted, strict=True):
+    def score(self, picture: int, text: str) -> float:
+        """Of `text` said of the picture with that index, in [0, 10] (10: word for word the same)."""
         said = _grams(text)
-        mine = weigh(said)
+        mine, words = self._weigh(said), said[0].total()
         total = 0.0
-        for grams in several:
-            apart = said[0].total() - grams[0].total()
-            cosines = map(_clipped_cosine, mine, weigh(grams))
-            total += math.exp(-(apart**2) / (2 * SIGMA_WORDS**2)) * sum(cosines) / LONGEST_GRAM
-        scores.append(10.0 * total / max(1, len(several)))
-    return scores
+        for length, weights in self._references[picture]:
+            cosines = map(_clipped_cosine, mine, weights)
+            penalty = math.exp(-((words - length) ** 2) / (2 * SIGMA_WORDS**2))
+            total += penalty * sum(cosines) / LONGEST_GRAM
+        return 10.0 * total / max(1, len(self._references[picture]))
+
+    def _weigh(self, grams: list[Counter[tuple[str, ...]]]) -> list[tuple[Grams, float]]:
+        """tf-idf vectors by the length of their n-grams, each with its norm."""
+        vectors = [
+            {
+                g: count * (self._pictures - math.log(max(1, self._frequency[g])))
+                for g, count in counts.items()
+            }
+            for counts in grams
+        ]
+        return [(vector, math.hypot(*vector.values())) for vector in vectors]
+
+
+def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """Each candidate's `CiderD` against its own references."""
+    scorer = CiderD(references)
+    pairs = zip(candidates, references, strict=True)
+    return [scorer.score(picture, text) for picture, (text, _) in enumerate(pairs)]
 
 
 def _grams(text: str) -> list[Counter[tuple[str, ...]]]:
@@ -65,11 +84,10 @@ def _grams(text: str) -> list[Counter[tuple[str, ...]]]:
     ]
 
 
-def _clipped_cosine(
-    mine: dict[tuple[str, ...], float], theirs: dict[tuple[str, ...], float]
-) -> float:
-    norm = math.hypot(*mine.values()) * math.hypot(*theirs.values())
-    shared = sum(min(v, theirs[g]) * theirs[g] for g, v in mine.items() if g in theirs)
+def _clipped_cosine(mine: tuple[Grams, float], theirs: tuple[Grams, float]) -> float:
+    (said, said_norm), (known, known_norm) = mine, theirs
+    norm = said_norm * known_norm
+    shared = sum(min(v, known[g]) * known[g] for g, v in said.items() if g in known)
     return shared / norm if norm > 0.0 else 0.0
 
 

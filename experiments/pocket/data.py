@@ -5,6 +5,7 @@ Knows manifests and pictures; knows nothing of models. Nothing here is copied in
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -121,12 +122,17 @@ def load_square(path: Path, size: int) -> NDArray[np.uint8]:
         return np.asarray(rgb)
 
 
-def load_squares(
-    records: Iterable[Record], size: int, threads: int = 2
-) -> Iterator[NDArray[np.uint8]]:
+def load_squares(records: Iterable[Record], size: int) -> Iterator[NDArray[np.uint8]]:
     """Decodes many images in order, a few ahead of the caller."""
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(lambda record: load_square(record.path, size), records)
+
+
+def chosen_device(asked: str) -> str:
+    """`auto` becomes cuda where torch sees it, else cpu."""
+    import torch
+
+    return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, work: Path, minutes: float) -> None:

@@ -1,12 +1,14 @@
 """Trains, evaluates and exports the pocket describer (see `describer_model`). Run with `--help`.
 
-The trunk is frozen and its features are computed once, so that two cores suffice. All sentences of a
-picture are learnt in one pass: they share the picture and the prompt, and none sees another.
+On two cores the trunk stays frozen and its features are computed once; on a GPU all of it learns, and
+the last part of the time tunes it by what it says. All sentences of a picture are learnt in one pass: they
+share the picture and the prompt, and none sees another.
 """
 
 import argparse
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +22,23 @@ from tqdm import tqdm
 
 from experiments.pocket import describer_eval
 from experiments.pocket.captions import sentences
-from experiments.pocket.data import Record, add_common_arguments, read_sets, require_data
+from experiments.pocket.data import (
+    Record,
+    add_common_arguments,
+    chosen_device,
+    read_sets,
+    require_data,
+)
 from experiments.pocket.describer_model import (
     PROMPT,
     SIDE_PX,
-    VIEWS,
-    cached_features,
+    FrozenEye,
+    LearningEye,
     make_model,
     make_processor,
     prefix_ids,
 )
+from experiments.pocket.describer_reward import DRAWS, Reward, sample
 from experiments.pocket.scenes import resume, save
 
 FLICKR = "captions_flickr8k"
@@ -41,8 +50,9 @@ WALKER_SHARE = 0.25  # of each batch from a walker's own view and rooms; the res
 ROOMS = ("scenes_houses", "scenes_miniplaces")
 ROOM_WEIGHT = 0.15  # rooms are many and their sentences alike
 LONGEST_TOKENS = 15  # with the end token, sixteen
-BATCH = 16
-PEAK_RATE = 1e-3
+PEAK_RATE, TUNING_RATE = 1e-3, 2e-4
+TRUNK_SHARE = 0.1  # its learning rate over the decoder's
+CAPTIONS_SHARE = 0.2  # of the captions' own loss while tuning, so that rooms and streets are kept
 CHECKPOINT_S = 120.0
 
 
@@ -64,8 +74,15 @@ def answers(processor: Any, said: Sequence[str]) -> list[list[int]]:
     return short or [min(encoded, key=len)]
 
 
-def loss_of(model: Any, prefix: list[int], shown: Tensor, said: list[list[list[int]]]) -> Tensor:
-    """Mean cross-entropy of the answers' tokens; `shown` [B, 49, 1280], `said` ids by picture.
+def loss_of(
+    model: Any,
+    prefix: list[int],
+    shown: Tensor,
+    said: Sequence[Sequence[list[int]]],
+    worth: Sequence[Sequence[float]] | None = None,
+) -> Tensor:
+    """Mean cross-entropy of the answers' tokens; `shown` [B, 49, 1280], `said` ids by picture. With
+    `worth`, each answer's tokens count that much, and none is smoothed.
 
     A row is the shared prefix without its last token, then, for every answer, that last token and
     the answer without its end. Each such part sees the prefix and itself, at the positions that it
@@ -79,6 +96,7 @@ def loss_of(model: Any, prefix: list[int], shown: Tensor, said: list[list[list[i
     position = torch.arange(longest).repeat(len(said), 1)
     part = torch.full((len(said), longest), -1)
     part[:, :shared] = 0
+    weight = torch.ones(len(said), longest)
     for row, several in enumerate(said):
         start = shared
         for number, answer in enumerate(several, 1):
@@ -87,19 +105,46 @@ def loss_of(model: Any, prefix: list[int], shown: Tensor, said: list[list[list[i
             target[row, span] = torch.tensor(answer)
             position[row, span] = torch.arange(shared, shared + len(answer))
             part[row, span] = number
+            if worth is not None:
+                weight[row, span] = worth[row][number - 1]
             start += len(answer)
+    ids, target, position, part, weight = (
+        tensor.to(shown.device) for tensor in (ids, target, position, part, weight)
+    )
     embedded = model.get_input_embeddings()(ids)
     seen = model.model.multi_modal_projector(shown)
     picture = (ids == model.config.image_token_index).unsqueeze(-1)
     embedded = embedded.masked_scatter(picture, seen.to(embedded.dtype))
     visible = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
-    mask = (visible & torch.ones(longest, longest, dtype=torch.bool).tril()).unsqueeze(1)
+    causal = torch.ones(longest, longest, dtype=torch.bool, device=shown.device).tril()
     hidden = model.model.language_model(
-        inputs_embeds=embedded, attention_mask=mask, position_ids=position, use_cache=False
+        inputs_embeds=embedded,
+        attention_mask=(visible & causal).unsqueeze(1),
+        position_ids=position,
+        use_cache=False,
     ).last_hidden_state
     wanted = target >= 0
     logits = model.lm_head(hidden[wanted]).float()
-    return F.cross_entropy(logits, target[wanted], label_smoothing=0.05)
+    smooth = 0.05 if worth is None else 0.0
+    each = F.cross_entropy(logits, target[wanted], label_smoothing=smooth, reduction="none")
+    return (each * weight[wanted]).mean()
+
+
+def tuning_loss(
+    model: Any, prefix: list[int], shown: Tensor, rows: np.ndarray, reward: Reward, words: Any
+) -> tuple[Tensor, float]:
+    """Self-critical loss of the pictures `rows` as they are `shown`, and the mean reward. `words` is
+    the tokenizer."""
+    end = words.eos_token_id
+    drawn = sample(model, prefix, shown, LONGEST_TOKENS + 1, end).cpu().tolist()
+    answers = [ids[: ids.index(end) + 1] if end in ids else ids for ids in drawn]
+    texts = words.batch_decode(drawn, skip_special_tokens=True)
+    whole = [text if end in ids else None for text, ids in zip(texts, drawn, strict=True)]
+    pictures = [int(row) for row in np.repeat(rows, DRAWS)]
+    rewards = np.array(reward(list(zip(pictures, whole, strict=True)))).reshape(-1, DRAWS)
+    others = (rewards.sum(1, keepdims=True) - rewards) / (DRAWS - 1)
+    said = [answers[at : at + DRAWS] for at in range(0, len(answers), DRAWS)]
+    return loss_of(model, prefix, shown, said, (rewards - others).tolist()), float(rewards.mean())
 
 
 def row_weights(records: Sequence[Record]) -> np.ndarray:
@@ -112,48 +157,82 @@ def row_weights(records: Sequence[Record]) -> np.ndarray:
     return weights
 
 
-def rate_at(progress: float) -> float:
-    """Learning rate after a share `progress` of the time: short warm-up, then half a cosine."""
-    warm = min(1.0, (progress + 1e-3) / 0.03)
-    return PEAK_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+def rate_at(progress: float, tuning_from: float) -> float:
+    """Learning rate after a share `progress` of the time: short warm-up, half a cosine until tuning,
+    and another, lower one."""
+    if progress >= tuning_from:
+        done = (progress - tuning_from) / (1 - tuning_from)
+        return TUNING_RATE * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
+    done = progress / tuning_from
+    warm = min(1.0, (done + 1e-3) / 0.03)
+    return PEAK_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
 
 
 def train(args: argparse.Namespace) -> None:
-    """Trains projector and decoder until `--minutes` are used up, resuming from the checkpoint."""
+    """Trains until `--minutes` are used up, resuming from the checkpoint. A CPU learns projector and
+    decoder from the captions; a GPU the trunk too, and it tunes by `describer_reward` from
+    `--tune-from` on."""
     records, texts = training_set(require_data(args.data))
     args.work.mkdir(parents=True, exist_ok=True)
     processor = make_processor([text for several in texts for text in several])
-    model = make_model(processor, args.seed)
-    shown = cached_features(records, args.work / "features.npy")
+    model = make_model(processor, args.seed).to(args.device)
     said = [answers(processor, several) for several in texts]
     prefix, weights = prefix_ids(processor), row_weights(records)
-    model.model.vision_tower.requires_grad_(False)
-    learning = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learning, PEAK_RATE, weight_decay=0.05, betas=(0.9, 0.98))
+    tower = model.model.vision_tower
+    on_cpu = args.device == "cpu"
+    if on_cpu:
+        tower.requires_grad_(False)
+    eye = FrozenEye(records, args.work) if on_cpu else LearningEye(model, records, args.device)
+    groups = [[p for p in tower.parameters() if p.requires_grad]]
+    groups += [
+        [p for p in model.parameters() if p.requires_grad and not any(p is q for q in groups[0])]
+    ]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": part, "share": share}
+            for part, share in zip(groups, (TRUNK_SHARE, 1), strict=True)
+        ],
+        PEAK_RATE,
+        weight_decay=0.05,
+        betas=(0.9, 0.98),
+    )
     parts = {"model": model, "optimizer": optimizer}
     path = args.work / "checkpoint.pt"
     steps, seconds = resume(path, parts)
     rng = np.random.default_rng(args.seed + steps)
+    captioned = np.flatnonzero([bool(record.captions) for record in records])
+    reward = Reward(records, max(1, min(6, (os.cpu_count() or 1) - 1)))
     started, saved = time.monotonic() - seconds, time.monotonic()
     bar = tqdm(total=round(args.minutes * 60), initial=round(seconds), unit="s", mininterval=5)
+    if args.tune_from < 1:
+        reward([(0, None)])  # starts the helpers
     model.train()
-    while (progress := (time.monotonic() - started) / (60 * args.minutes)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = rate_at(progress)
-        rows = rng.choice(len(records), BATCH, p=weights)
-        batch = np.stack([shown[rng.integers(VIEWS), row] for row in rows]).astype(np.float32)
-        loss = loss_of(model, prefix, torch.from_numpy(batch), [said[row] for row in rows])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(learning, 1.0)
-        optimizer.step()
-        steps += 1
-        if steps % 20 == 0:
-            bar.n = round(time.monotonic() - started)
-            bar.set_postfix(steps=steps, loss=f"{loss.item():.3f}")
-        if time.monotonic() - saved > CHECKPOINT_S:
-            saved = time.monotonic()
-            save(path, parts, steps, saved - started)
+    tower.eval()  # the norms keep ImageNet's statistics
+    with reward:
+        while (progress := (time.monotonic() - started) / (60 * args.minutes)) < 1:
+            for group in optimizer.param_groups:
+                group["lr"] = group["share"] * rate_at(progress, args.tune_from)
+            rows = rng.choice(len(records), args.batch, p=weights)
+            worth = 0.0
+            with torch.autocast(args.device, torch.bfloat16, enabled=not on_cpu):
+                loss = loss_of(model, prefix, eye(rows), [said[row] for row in rows])
+                if progress >= args.tune_from:
+                    rows = rng.choice(captioned, args.batch)
+                    tuned, worth = tuning_loss(
+                        model, prefix, eye(rows), rows, reward, processor.tokenizer
+                    )
+                    loss = tuned + CAPTIONS_SHARE * loss
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            steps += 1
+            if steps % 20 == 0:
+                bar.n = round(time.monotonic() - started)
+                bar.set_postfix(steps=steps, loss=f"{loss.item():.3f}", reward=f"{worth:.3f}")
+            if time.monotonic() - saved > CHECKPOINT_S:
+                saved = time.monotonic()
+                save(path, parts, steps, saved - started)
     save(path, parts, steps, time.monotonic() - started)
 
 
@@ -176,9 +255,10 @@ def export(args: argparse.Namespace) -> None:
         "image_size": SIDE_PX,
         "seed": args.seed,
         "data": {"pictures": pictures, "sentences": sum(len(several) for several in texts)},
-        "training": {"steps": steps, "seconds": round(seconds), "batch": BATCH, "trunk": "frozen"},
+        "training": {"steps": steps, "seconds": round(seconds), "batch": args.batch},
         "command": f"python -m experiments.pocket.describer train --minutes {args.minutes:g} "
-        f"--seed {args.seed}, then export, then evaluate",
+        f"--batch {args.batch} --tune-from {args.tune_from:g} --seed {args.seed}, then export, "
+        "then evaluate",
     }
     (args.out / "describer.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
@@ -188,7 +268,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="experiments.pocket.describer", description=__doc__)
     parser.add_argument("action", choices=("train", "evaluate", "export"))
     add_common_arguments(parser, Path("work/describer_lite"), minutes=35)
+    parser.add_argument("--batch", type=int, default=16, help="pictures a step; 64 on a large GPU")
+    parser.add_argument(
+        "--tune-from", type=float, default=1.0, help="share of the time after which it is tuned"
+    )
     args = parser.parse_args()
+    args.device = chosen_device(args.device)
     torch.set_num_threads(args.threads)
     if args.action == "train":
         train(args)

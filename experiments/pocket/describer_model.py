@@ -4,7 +4,9 @@ The eye is EfficientNet-Lite0 with ImageNet weights (a timm trunk, as FastVLM as
 projector and a small Qwen2 decoder follow. Trains nothing.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import transformers
 from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
 from tqdm import tqdm
 
 from experiments.pocket.data import Record
 from experiments.pocket.teacher import ARCHITECTURE, WIDTH, FeatureExtractor, as_pixels, lite0
+from experiments.pocket.views import random_views
 
 library: Any = transformers  # its lazy exports have no types
 SIDE_PX = 224
@@ -34,6 +38,7 @@ CHAT = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 VIEWS = 2
+LEAST_AREA = 0.8  # of a picture is in every view: its sentences are of the whole
 LIKELY_ASPECTS = (1.0, 3 / 4, 4 / 3, 3 / 2)  # width over height, where a squashed picture's is lost
 
 
@@ -131,6 +136,36 @@ def load_padded(record: Record, view: int = 0) -> NDArray[np.uint8]:
         resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     square.paste(resized, ((SIDE_PX - size[0]) // 2, (SIDE_PX - size[1]) // 2))
     return np.asarray(square)
+
+
+class FrozenEye:
+    """The trunk as ImageNet made it, each picture seen once, whole and mirrored: for a CPU."""
+
+    def __init__(self, records: Sequence[Record], work: Path) -> None:
+        self._features = cached_features(records, work / "features.npy")
+        self._rng = np.random.default_rng(0)
+
+    def __call__(self, rows: NDArray[np.int64]) -> Tensor:
+        """Features float32 [B, 49, 1280] of pictures by index."""
+        several = [self._features[self._rng.integers(VIEWS), row] for row in rows]
+        return torch.from_numpy(np.stack(several).astype(np.float32))
+
+
+class LearningEye:
+    """The trunk of `model` itself, on new views at each look; all pictures wait on the device."""
+
+    def __init__(self, model: Any, records: Sequence[Record], device: str) -> None:
+        self._trunk = model.model.vision_tower.timm_model
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            decoded = pool.map(load_padded, records)
+            squares = list(tqdm(decoded, "decode", len(records), mininterval=5))
+        self._pictures = torch.from_numpy(np.stack(squares)).to(device)
+
+    def __call__(self, rows: NDArray[np.int64]) -> Tensor:
+        """Features [B, 49, 1280] of pictures by index."""
+        chosen = self._pictures[torch.from_numpy(rows).to(self._pictures.device)]
+        pixels = random_views(chosen, SIDE_PX, LEAST_AREA)
+        return self._trunk.forward_features(pixels).flatten(2).transpose(1, 2)
 
 
 def cached_features(records: Sequence[Record], path: Path) -> NDArray[np.float16]:

@@ -50,9 +50,11 @@ DEFAULT_WORK = Path("work/detector")
 DEFAULT_OUT = Path("models/pocket")
 TRUNK = "efficientnet_lite0_imagenet"  # what the model's YAML calls the builder below
 TRUNK_RATE = 0.2  # learning rate of the trunk over that of the fresh neck and head
-# Most sources are 224 px a side or fewer: the first steps see them near their own size, at two thirds
-# of the cost, the last ones at the shipped size.
+# Most sources are 224 px a side or fewer: on a CPU the first steps see them near their own size, at two
+# thirds of the cost, the last ones at the shipped size.
 FIRST_PX, FIRST_SHARE = 256, 0.6
+EPOCH = 4096  # pictures drawn
+GPU_EPOCHS = 4  # that are one there, where the end of each costs as long as hundreds of pictures
 
 # Ultralytics' layer list: [from, repeats, module, arguments]. The trunk returns every stage; its
 # strides 8, 16 and 32 have 40, 112 and 320 channels. Rows 4 on are YOLO11's neck and head.
@@ -153,7 +155,7 @@ class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is unty
 class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
     """Ultralytics' trainer over a `PocketDataset`; `length` pictures are called an epoch."""
 
-    length = 4096
+    length = EPOCH
 
     def get_dataset(self) -> dict[str, Any]:
         root, names = str(self.args.data), dict(enumerate(LABELS))
@@ -173,7 +175,13 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
             return self.train_loader  # judged by `evaluate`, not while training
         dataset = PocketDataset(Path(dataset_path), self.length, self.args.seed)
         loader = DataLoader(
-            dataset, batch_size, num_workers=self.args.workers, collate_fn=collate, drop_last=True
+            dataset,
+            batch_size,
+            num_workers=self.args.workers,
+            collate_fn=collate,
+            drop_last=True,
+            persistent_workers=self.args.workers > 0,  # each holds all pictures
+            pin_memory=self.args.workers > 0,
         )
         loader.reset = lambda: None
         return loader
@@ -189,7 +197,7 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         batch = super().preprocess_batch(batch)
         pixels = batch["img"]
-        if self.epoch < FIRST_SHARE * self.epochs:
+        if self.device.type == "cpu" and self.epoch < FIRST_SHARE * self.epochs:
             pixels = functional.interpolate(pixels, FIRST_PX, mode="bilinear", antialias=True)
         batch["img"] = pixels.contiguous(memory_format=torch.channels_last)
         return batch
@@ -207,6 +215,10 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
     def validate(self) -> tuple[dict[str, float], float]:
         return {}, float(self.epoch)  # so that the last weights are the best
 
+    def read_results_csv(self) -> dict[str, list[float]]:
+        """What would be stored with the weights; it needs Polars, and losses are in the file anyway."""
+        return {}
+
     def final_eval(self) -> None:
         """Leaves `last.pt` whole, so that training can go on."""
 
@@ -215,6 +227,8 @@ def train(arguments: argparse.Namespace) -> None:
     """Trains for the given minutes, or goes on where `last.pt` was left."""
     root = require_data(arguments.data)
     torch.set_num_threads(arguments.threads)
+    on_cpu = arguments.device == "cpu"
+    PocketTrainer.length = EPOCH if on_cpu else GPU_EPOCHS * EPOCH
     last = arguments.work / "run" / "weights" / "last.pt"
     settings = {
         "model": "yolo11n.yaml",  # only its name: `get_model` builds MODEL
@@ -224,8 +238,8 @@ def train(arguments: argparse.Namespace) -> None:
         "exist_ok": True,
         "task": "detect",
         "imgsz": IMAGE_SIZE,
-        "batch": 32,
-        "nbs": 32,
+        "batch": arguments.batch,
+        "nbs": arguments.batch,
         "epochs": arguments.epochs,
         "time": None if arguments.minutes is None else arguments.minutes / 60,
         "optimizer": "AdamW",
@@ -238,9 +252,9 @@ def train(arguments: argparse.Namespace) -> None:
         "weight_decay": 0.01,
         "seed": arguments.seed,
         "device": arguments.device,
-        "workers": 0 if arguments.device == "cpu" else 8,
-        "amp": False if arguments.device == "cpu" else "bf16",
-        "freeze": [0] if arguments.device == "cpu" else None,
+        "workers": 0 if on_cpu else min(10, os.cpu_count() or 1),
+        "amp": False if on_cpu else "bf16",
+        "freeze": [0] if on_cpu else None,
         "val": False,
         "plots": False,
         "resume": str(last) if arguments.resume else False,
@@ -261,8 +275,12 @@ def export(arguments: argparse.Namespace) -> None:
     model.args, model.criterion, model.pt_path = kept_arguments, None, None
     path = arguments.out / "detector.pt"
     arguments.out.mkdir(parents=True, exist_ok=True)
+    length = EPOCH if checkpoint["train_args"]["device"] == "cpu" else GPU_EPOCHS * EPOCH
     kept = {"model": model, "train_args": kept_arguments, "epoch": checkpoint["epoch"]}
-    torch.save(kept | {"license": "AGPL-3.0-or-later"}, path)
+    kept |= {"pictures": (checkpoint["epoch"] + 1) * length, "license": "AGPL-3.0-or-later"}
+    torch.save(kept, path)
+    if arguments.weights_only:
+        return
     YOLO(str(path)).export(format="openvino", imgsz=IMAGE_SIZE, quantize=16)
     metadata = arguments.out / "detector_openvino_model" / "metadata.yaml"
     lines = metadata.read_text(encoding="utf-8").splitlines()
@@ -292,7 +310,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "data": {
             "train_pictures": dict(pictures),
             "train_boxes": {label: boxes[label] for label in LABELS},
-            "pictures_drawn_in_last_training": (checkpoint["epoch"] + 1) * PocketTrainer.length,
+            "pictures_drawn_in_last_training": checkpoint["pictures"],
         },
         "figures": figures,
         "command": "see experiments/pocket/detector.py: train, train --start, export, evaluate",
@@ -321,10 +339,14 @@ def parse_arguments() -> argparse.Namespace:
         command.add_argument("--threads", type=int, default=1, help="CPU threads")
         command.add_argument("--device", default="auto", help="auto, cpu or a GPU's number")
         command.add_argument("--epochs", type=int, default=24, help="of 4,096 drawn pictures")
+        command.add_argument("--batch", type=int, default=32)
         command.add_argument("--minutes", type=float, help="instead of --epochs: fit this time")
         command.add_argument("--rate", type=float, default=0.002, help="highest learning rate")
         command.add_argument("--start", type=Path, help="begin with the weights of this .pt file")
         command.add_argument("--resume", action="store_true", help="go on from the last epoch")
+        command.add_argument(
+            "--weights-only", action="store_true", help="export without the OpenVINO form"
+        )
     arguments = parser.parse_args()
     if arguments.device == "auto":
         arguments.device = "0" if torch.cuda.is_available() else "cpu"

@@ -5,6 +5,7 @@ machine labels (`pseudo_boxes`) fill in what humans left out, and a label that a
 is marked as unknown there, so that the loss can leave it alone.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -190,7 +191,7 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
         self.samples = read_samples(root, "train", seed)
         self.length = length
         self.limits = np.cumsum(draw_weights(self.samples))
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = pool.map(load_image, self.samples)
             self.images = list(tqdm(decoded, "decode", len(self.samples), mininterval=5))
         self.small = np.array(

@@ -1,25 +1,20 @@
-"""Labels and caches of the scene classifier: which picture counts as which scene.
+"""Labels and pictures of the scene classifier: which picture counts as which scene.
 
-Every image is decoded once, to 128 x 128 (the size of most sources) and to the teacher's pooled
-features; both are memory-mapped from the work folder afterwards.
+Every image is decoded once, to 160 x 160 (most sources have 128), and memory-mapped from the work folder
+afterwards.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from experiments.pocket.data import Record, load_squares, read_sets
-from experiments.pocket.teacher import WIDTH, FeatureExtractor, as_pixels, lite0
 
-STORED_PX = 128
-TEACHER_PX = 160  # most sources have 128; at 224 the teacher would take twice the time
-CACHE_BATCH = 32
+STORED_PX = 160  # what the second eye sees; at 224 its trunk would take twice the time
 
 # The walker scenes of `scenes_miniplaces` and whether they are indoors, then what the other
 # sets add.
@@ -93,30 +88,27 @@ def is_indoor(record: Record) -> int:
 class SceneData:
     """All images, in the order of `read_sets`.
 
-    `images` uint8 [N, 128, 128, 3]; `pooled` float16 [N, 1280], the teacher's mean feature;
-    `scene` int64 [N], -1 unknown; `indoor` int64 [N], -1 unknown; `train`, `val` bool [N].
-    `val` holds only pictures whose scene a person labelled.
+    `images` uint8 [N, 160, 160, 3]; `scene` int64 [N], -1 unknown; `indoor` int64 [N], -1 unknown;
+    `train`, `val` bool [N]. `val` holds only pictures whose scene a person labelled.
     """
 
     images: NDArray[np.uint8]
-    pooled: NDArray[np.float16]
     scene: NDArray[np.int64]
     indoor: NDArray[np.int64]
     train: NDArray[np.bool_]
     val: NDArray[np.bool_]
 
 
-def load(root: Path, work: Path, threads: int) -> SceneData:
-    """Reads manifests and caches, making the caches at the first call (three minutes)."""
+def load(root: Path, work: Path) -> SceneData:
+    """Reads manifests and pictures, decoding those at the first call (a minute)."""
     records = read_sets(root)
-    images_path, pooled_path = work / "images.npy", work / "pooled.npy"
-    if not pooled_path.is_file():
-        _cache(records, images_path, pooled_path, threads)
+    path = work / "images.npy"
+    if not path.is_file():
+        _decode(records, path)
     in_train = np.array([record.split == "train" for record in records])
     labelled = np.array([record.scene is not None for record in records])
     return SceneData(
-        images=np.load(images_path, mmap_mode="r"),
-        pooled=np.load(pooled_path),
+        images=np.load(path, mmap_mode="c"),  # torch asks for an array that could be written to
         scene=np.array([scene_of(record) for record in records]),
         indoor=np.array([is_indoor(record) for record in records]),
         train=in_train,
@@ -124,21 +116,13 @@ def load(root: Path, work: Path, threads: int) -> SceneData:
     )
 
 
-def _cache(records: Sequence[Record], images_path: Path, pooled_path: Path, threads: int) -> None:
-    """Writes both caches; `pooled.npy` appears last, so its presence means both are whole."""
-    images_path.parent.mkdir(parents=True, exist_ok=True)
-    extract = FeatureExtractor(lite0(), threads)
-    images = np.lib.format.open_memmap(
-        images_path, "w+", np.uint8, (len(records), STORED_PX, STORED_PX, 3)
-    )
-    pooled = np.empty((len(records), WIDTH), np.float16)
-    squares = iter(tqdm(load_squares(records, TEACHER_PX), "decode", len(records), mininterval=5))
-    for start in range(0, len(records), CACHE_BATCH):
-        several = np.stack(list(islice(squares, CACHE_BATCH)))
-        rows = slice(start, start + len(several))
-        pooled[rows] = extract(as_pixels(several)).mean(axis=(2, 3))
-        for row, square in zip(range(*rows.indices(len(records))), several, strict=True):
-            small = Image.fromarray(square).resize((STORED_PX, STORED_PX), Image.Resampling.BICUBIC)
-            images[row] = np.asarray(small)
+def _decode(records: Sequence[Record], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    shape = (len(records), STORED_PX, STORED_PX, 3)
+    images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+    squares = load_squares(records, STORED_PX)
+    for row, square in enumerate(tqdm(squares, "decode", len(records), mininterval=5)):
+        images[row] = square
     images.flush()
-    np.save(pooled_path, pooled)
+    partial.replace(path)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from experiments.pocket.scene_data import INDOOR, LABELS, STORED_PX, SceneData
+from experiments.pocket.views import whole_views
 
 Array = NDArray[np.floating[Any]]
 CARD = "scenes.json"
@@ -25,15 +26,16 @@ def outputs_of(
     rows: NDArray[np.int64],
     size: int,
     normalise: Callable[[Tensor], Tensor],
+    device: str,
 ) -> Tensor:
-    """Runs `net` over the images `rows` [N], whole, `size` pixels a side: its outputs [N, ...]."""
+    """Runs `net`, which is on `device`, over the images `rows` [N], whole, `size` pixels a side: its
+    outputs [N, ...]."""
     batches = []
     parts = np.array_split(rows, max(1, len(rows) // 64))
     with torch.inference_mode():
         for some in tqdm(parts, "pictures", mininterval=5):
-            pixels = torch.from_numpy(data.images[some]).permute(0, 3, 1, 2).float() / 255
-            small = functional.interpolate(pixels, size, mode="bicubic", antialias=True)
-            batches.append(net(normalise(small.clamp(0, 1))))
+            pixels = whole_views(torch.from_numpy(data.images[some]).to(device), size)
+            batches.append(net(normalise(pixels)).cpu())
     return torch.cat(batches).clone()  # out of inference mode, so that it can be trained on
 
 

@@ -23,19 +23,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from experiments.pocket import scene_report, second_eye
-from experiments.pocket.data import add_common_arguments, require_data
-from experiments.pocket.scene_data import LABELS, TEACHER_PX, SceneData, load
+from experiments.pocket.data import add_common_arguments, chosen_device, require_data
+from experiments.pocket.scene_data import LABELS, STORED_PX, SceneData, load
 from experiments.pocket.teacher import WIDTH
+from experiments.pocket.views import random_views
 from models.second_eye import build_head
 
 ARCHITECTURE = "fastvit_t8"
 WEIGHTS = "scenes.safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SIZES = ((0.6, 64), (1.0, 96))
+SIZES = ((0.4, 96), (1.0, 128))
 """Up to which share of the time pictures have how many pixels a side: small ones, nearly twice as fast,
 first; the shipped size last."""
 LAST_PX = SIZES[-1][1]
-BATCH = 32
 PEAK_RATE = 1.5e-3
 UNLABELLED_SHARE = 0.15
 CHECKPOINT_S = 120.0
@@ -62,7 +62,7 @@ def normalise(pixels: Tensor) -> Tensor:
     return (pixels - mean) / std
 
 
-def sampler(data: SceneData, seed: int) -> Callable[[], np.ndarray]:
+def sampler(data: SceneData, batch: int, seed: int) -> Callable[[], np.ndarray]:
     """Draws training rows; rarer scenes more often, some pictures without a label."""
     rng = np.random.default_rng(seed)
     labelled = np.flatnonzero(data.train & (data.scene >= 0))
@@ -70,38 +70,14 @@ def sampler(data: SceneData, seed: int) -> Callable[[], np.ndarray]:
     counts = np.bincount(data.scene[labelled], minlength=len(LABELS))
     weights = counts[data.scene[labelled]] ** -0.5
     weights /= weights.sum()
-    without = round(BATCH * UNLABELLED_SHARE)
+    without = round(batch * UNLABELLED_SHARE)
 
     def draw() -> np.ndarray:
         return np.concatenate(
-            [rng.choice(labelled, BATCH - without, p=weights), rng.choice(unlabelled, without)]
+            [rng.choice(labelled, batch - without, p=weights), rng.choice(unlabelled, without)]
         )
 
     return draw
-
-
-def augment(images: Tensor, size: int) -> Tensor:
-    """Crops, stretches, mirrors and relights uint8 [B, H, W, 3]: 0-1 pixels [B, 3, size, size].
-
-    Crops keep most of the picture, because the teacher's features are of the whole.
-    """
-    pixels = images.permute(0, 3, 1, 2).float() / 255
-    batch, side = len(pixels), images.shape[1]
-    area = torch.empty(batch).uniform_(0.6, 1.0)
-    stretch = torch.empty(batch).uniform_(-0.25, 0.25).exp()
-    width = (area * stretch).sqrt().clamp(max=1)
-    height = (area / stretch).sqrt().clamp(max=1)
-    theta = torch.zeros(batch, 2, 3)
-    theta[:, 0, 0] = width * torch.where(torch.rand(batch) < 0.5, -1.0, 1.0)
-    theta[:, 1, 1] = height
-    theta[:, 0, 2] = (1 - width) * torch.empty(batch).uniform_(-1, 1)
-    theta[:, 1, 2] = (1 - height) * torch.empty(batch).uniform_(-1, 1)
-    grid = F.affine_grid(theta, [batch, 3, side, side], align_corners=False)
-    view = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-    if size != side:
-        view = F.interpolate(view, size, mode="bilinear", antialias=True)
-    gain, shift = torch.empty(2, batch, 1, 1, 1).uniform_(-0.25, 0.25)
-    return ((view - 0.5) * (1 + gain) + 0.5 + 0.5 * shift).clamp(0, 1)
 
 
 def losses(outputs: tuple[Tensor, Tensor], scene: Tensor, soft: Tensor, feature: Tensor) -> Tensor:
@@ -121,30 +97,50 @@ def rate_at(progress: float) -> float:
     return PEAK_RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def teach(data: SceneData, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """What EfficientNet-Lite0 says of every picture, on the device: its features [N, 1280], and the
+    scene logits [N, L] of a head on them that was fitted to the training pictures' labels."""
+    maps = second_eye.trunk_maps(
+        second_eye.imagenet_trunk(), data, np.arange(len(data.scene)), args
+    )
+    rows = np.flatnonzero(data.train & (data.scene >= 0))
+    labels = torch.from_numpy(data.scene[rows])
+    head = second_eye.fit(maps[:, rows], labels, args).to(args.device)
+    last = second_eye.imagenet_head()[:4].to(args.device)
+    with torch.inference_mode():
+        parts = [some.to(args.device).float() for some in maps[0].split(1024)]
+        features, logits = (torch.cat([net(p) for p in parts]).clone() for net in (last, head))
+    return features, logits
+
+
 def train(args: argparse.Namespace) -> None:
     """Trains until `--minutes` are used up, resuming from the last checkpoint."""
-    data = load(require_data(args.data), args.work, args.threads)
+    data = load(require_data(args.data), args.work)
     torch.manual_seed(args.seed)
-    probe = second_eye.fit(data, None, args.seed)
+    features, soft = teach(data, args)
     student = Student().to(args.device).train()
     optimizer = torch.optim.AdamW(student.parameters(), PEAK_RATE, weight_decay=0.05)
     parts = {"student": student, "optimizer": optimizer}
     path = args.work / "checkpoint.pt"
     steps, seconds = resume(path, parts)
     torch.manual_seed(args.seed + steps)
-    draw = sampler(data, args.seed + steps)
+    draw = sampler(data, args.batch, args.seed + steps)
+    images, scene = torch.from_numpy(data.images), torch.from_numpy(data.scene).to(args.device)
+    if args.device != "cpu":
+        images = images.to(args.device)  # 3 GB, and no copy a step
     bar = tqdm(total=round(args.minutes * 60), initial=round(seconds), unit="s", mininterval=5)
     started, saved = time.monotonic() - seconds, time.monotonic()
     while (progress := (time.monotonic() - started) / (60 * args.minutes)) < 1:
         size = next(px for until, px in SIZES if progress < until)
         for group in optimizer.param_groups:
             group["lr"] = rate_at(progress)
-        rows = draw()
-        pixels = augment(torch.from_numpy(data.images[rows]), size)
-        feature = torch.from_numpy(data.pooled[rows].astype(np.float32))
-        targets = (torch.from_numpy(data.scene[rows]), probe(feature), feature)
-        outputs = student(normalise(pixels.to(args.device)))
-        loss = losses(outputs, *(target.to(args.device) for target in targets))
+        drawn = torch.from_numpy(draw())
+        rows = drawn.to(args.device)
+        pixels = normalise(random_views(images[drawn if args.device == "cpu" else rows], size))
+        with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
+            outputs = student(pixels)
+        logits, projected = (output.float() for output in outputs)
+        loss = losses((logits, projected), scene[rows], soft[rows], features[rows])
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 5.0)
@@ -183,19 +179,19 @@ def refit(args: argparse.Namespace) -> None:
     Otherwise "other", the largest class and the one that tells a walker nothing, swallows
     streets and paths. Reads and writes the checkpoint.
     """
-    data = load(require_data(args.data), args.work, args.threads)
+    data = load(require_data(args.data), args.work)
     torch.manual_seed(args.seed)
     student, path = Student(), args.work / "checkpoint.pt"
     parts = {"student": student, "optimizer": torch.optim.AdamW(student.parameters())}
     steps, seconds = resume(path, parts)
-    net: Any = reparameterize_model(student.net.eval())
+    net: Any = reparameterize_model(student.net.eval()).to(args.device)
 
     def features(pixels: Tensor) -> Tensor:
         pooled: Tensor = net.forward_head(net.forward_features(pixels), pre_logits=True)
         return pooled
 
     rows = np.flatnonzero(data.train & (data.scene >= 0))
-    seen = scene_report.outputs_of(features, data, rows, LAST_PX, normalise)
+    seen = scene_report.outputs_of(features, data, rows, LAST_PX, normalise, args.device)
     labels = torch.from_numpy(data.scene[rows])
     head: Any = student.net.get_classifier()
     optimizer = torch.optim.AdamW(head.parameters(), HEAD_RATE, weight_decay=0.05)
@@ -212,7 +208,7 @@ def refit(args: argparse.Namespace) -> None:
 
 def val_logits(net: Any, data: SceneData) -> Tensor:
     """What `net` says of the val images, as the engine shows them: logits [V, L]."""
-    return scene_report.outputs_of(net, data, np.flatnonzero(data.val), LAST_PX, normalise)
+    return scene_report.outputs_of(net, data, np.flatnonzero(data.val), LAST_PX, normalise, "cpu")
 
 
 def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
@@ -222,7 +218,7 @@ def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
     if steps == 0:
         raise SystemExit(f"error: no checkpoint in {work}; run `train` first")
     net: Any = reparameterize_model(student.net.eval())
-    return net.half().float(), {"steps": steps, "seconds": round(seconds), "batch": BATCH}
+    return net.half().float(), {"steps": steps, "seconds": round(seconds)}
 
 
 def export(args: argparse.Namespace) -> None:
@@ -263,17 +259,17 @@ def exported(out: Path) -> Any:
 def evaluate(args: argparse.Namespace) -> None:
     """Judges what is in `--out` with its second eye, and writes how they are mixed and all figures
     into `scenes.json`."""
-    data = load(require_data(args.data), args.work, args.threads)
+    data = load(require_data(args.data), args.work)
     head = build_head(len(LABELS))
     head.load_state_dict(load_file(args.out / second_eye.WEIGHTS))
-    second = second_eye.val_logits(head.eval()[4:], data)
+    second = second_eye.val_logits(head.eval(), data, args)
     report = scene_report.judge(val_logits(exported(args.out), data), second, data, args.seed)
     card = json.loads((args.out / scene_report.CARD).read_text(encoding="utf-8"))
     card["second"] = {
         "weights": second_eye.WEIGHTS,
         "trunk": "detector_openvino_model",
         "node": second_eye.NODE,
-        "image_size": TEACHER_PX,
+        "image_size": STORED_PX,
         "weight": report["weight"],
         "command": "python -m experiments.pocket.second_eye, then scenes evaluate",
     }
@@ -285,10 +281,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="experiments.pocket.scenes", description=__doc__)
     parser.add_argument("action", choices=("train", "refit", "export", "evaluate"))
     add_common_arguments(parser, Path("work/scenes"), minutes=55)
+    parser.add_argument("--batch", type=int, default=32, help="pictures a step; 256 on a large GPU")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if args.device == "auto":
-        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    args.device = chosen_device(args.device)
     {"train": train, "refit": refit, "export": export, "evaluate": evaluate}[args.action](args)
 
 

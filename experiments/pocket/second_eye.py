@@ -1,7 +1,8 @@
-"""Trains the scenes' second eye: a head on EfficientNet-Lite0's last features. Run with `--help`.
+"""Trains the scenes' second eye: a head on the last features of the detector's trunk. Run with `--help`.
 
-The trunk stays as ImageNet made it, so its features are taken once, of whole pictures and of crops,
-and the head learns on those in a minute. It also teaches FastViT (`experiments.pocket.scenes`).
+The trunk stays as the detector's training left it, so its features are taken once, of whole pictures
+and of crops, and only the head learns. A head on the same network as ImageNet made it teaches FastViT
+(`experiments.pocket.scenes`).
 """
 
 import argparse
@@ -10,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from experiments.pocket.data import add_common_arguments, require_data
-from experiments.pocket.scene_data import CACHE_BATCH, LABELS, TEACHER_PX, SceneData, load
-from experiments.pocket.teacher import FeatureExtractor, lite0
-from models.second_eye import build_head
+from experiments.pocket.data import add_common_arguments, chosen_device, require_data
+from experiments.pocket.scene_data import LABELS, STORED_PX, SceneData, load
+from experiments.pocket.teacher import compiled, lite0
+from experiments.pocket.views import random_views, whole_views
+from models.second_eye import TRUNK_CHANNELS, build_head
 
-CROPS = 2  # of each training picture, beside the whole
+CROPS = 3  # of each training picture, beside the whole
 SMALLEST = 0.45  # a crop keeps at least this share of the area: a walker comes nearer
 EPOCHS, BATCH = 16, 256
 PEAK_RATE = 1e-3
@@ -30,79 +31,99 @@ NODE = "__module.model.0.m.8.0.bn3/aten::batch_norm/BatchNormInference"
 """The last stage of the trunk in the detector's OpenVINO form."""
 
 
-def crops(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """One random crop of each uint8 [B, H, W, 3], mirrored or not: [B, 3, TEACHER_PX, TEACHER_PX]."""
-    side = images.shape[1]
-    seen = []
-    for image in images:
-        height, width = (np.sqrt(rng.uniform(SMALLEST, 1, 2)) * side).astype(int)
-        top, left = rng.integers(0, side - height + 1), rng.integers(0, side - width + 1)
-        cut = torch.from_numpy(image[top : top + height, left : left + width].copy())
-        pixels = cut.permute(2, 0, 1)[None].float() / 255
-        view = functional.interpolate(pixels, TEACHER_PX, mode="bicubic", antialias=True)
-        seen.append((view.flip(3) if rng.random() < 0.5 else view).clamp(0, 1).numpy())
-    return np.concatenate(seen)
+class Trunk(nn.Module):
+    """EfficientNet-Lite0 up to its last stage: [B, 3, S, S] in 0-1 to [B, 320, S / 32, S / 32]."""
 
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
 
-def cropped_features(data: SceneData, work: Path, threads: int, seed: int) -> NDArray[np.float16]:
-    """Features [CROPS, T, 1280] of crops of the T labelled training pictures; cached, some minutes."""
-    path = work / "crops.npy"
-    if path.is_file():
-        found: NDArray[np.float16] = np.load(path)
+    def forward(self, pixels: Tensor) -> Tensor:
+        found: Tensor = self.layers(pixels)
         return found
-    rows = np.flatnonzero(data.train & (data.scene >= 0))
-    extract, rng = FeatureExtractor(lite0(), threads), np.random.default_rng(seed)
-    parts = np.array_split(np.tile(rows, CROPS), max(1, len(rows) * CROPS // CACHE_BATCH))
-    features = np.concatenate(
-        [
-            extract(crops(data.images[some], rng)).mean(axis=(2, 3)).astype(np.float16)
-            for some in tqdm(parts, "crops", mininterval=5)
-        ]
-    ).reshape(CROPS, len(rows), -1)
-    np.save(path, features)
-    return features
 
 
-def fit(data: SceneData, views: NDArray[np.float16] | None, seed: int) -> nn.Module:
-    """The part of the head behind the pooled features, [B, 1280] to logits [B, L], trained on the
-    whole pictures and on `views` [V, T, 1280]."""
-    torch.manual_seed(seed)
-    last: Any = build_head(len(LABELS))[4:]
-    part = nn.Sequential(last[0], nn.Dropout(0.3), last[1], last[2], nn.Dropout(0.3), last[3])
-    optimizer = torch.optim.AdamW(part.parameters(), PEAK_RATE, weight_decay=0.05)
-    rows = np.flatnonzero(data.train & (data.scene >= 0))
-    whole = data.pooled[rows][None]
-    looks = torch.from_numpy(whole if views is None else np.concatenate([whole, views]))
-    labels = torch.from_numpy(data.scene[rows])
-    for epoch in range(EPOCHS):
-        for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * (1 - epoch / EPOCHS)
-        for index in torch.randperm(len(rows)).split(BATCH):
-            look = looks[torch.randint(len(looks), (len(index),)), index].float()
-            loss = functional.cross_entropy(part(look), labels[index], label_smoothing=0.1)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return last.eval().requires_grad_(False)
+def imagenet_trunk() -> Trunk:
+    """As ImageNet made it."""
+    net = lite0()
+    trunk = Trunk(nn.Sequential(net.conv_stem, net.bn1, *net.blocks))
+    trunk.eval()
+    return trunk
 
 
-def val_logits(head: nn.Module, data: SceneData) -> Tensor:
-    """What `head` says of the val pictures: [V, L]."""
+def detector_trunk(out: Path) -> Trunk:
+    """As it stands in `out/detector.pt`, whose first layer runs the same layers one by one."""
+    state = torch.load(out / "detector.pt", map_location="cpu", weights_only=False)
+    trunk = Trunk(nn.Sequential(*state["model"].float().model[0].m))
+    trunk.eval()
+    return trunk
+
+
+def trunk_maps(
+    trunk: Trunk, data: SceneData, rows: np.ndarray, args: argparse.Namespace, crops: int = 0
+) -> Tensor:
+    """Features float16 [1 + crops, T, 320, 5, 5] of the pictures `rows` [T]: whole, then cropped."""
+    cells = STORED_PX // 32
+    maps = torch.empty(1 + crops, len(rows), TRUNK_CHANNELS, cells, cells, dtype=torch.float16)
+    run: Any = trunk.to(args.device)
+    if args.device == "cpu":
+        quick = compiled(trunk, STORED_PX, args.threads)
+
+        def run(pixels: Tensor) -> Tensor:
+            return torch.from_numpy(quick(pixels.numpy())[0])
+
+    torch.manual_seed(args.seed)
+    parts = [(view, at) for view in range(1 + crops) for at in range(0, len(rows), 64)]
     with torch.inference_mode():
-        logits: Tensor = head(torch.from_numpy(data.pooled[data.val].astype(np.float32)))
-    return logits.clone()
+        for view, at in tqdm(parts, "trunk", mininterval=5):
+            some = torch.from_numpy(data.images[rows[at : at + 64]]).to(args.device)
+            pixels = (
+                random_views(some, STORED_PX, SMALLEST) if view else whole_views(some, STORED_PX)
+            )
+            maps[view, at : at + 64] = run(pixels).half().cpu()
+    return maps
 
 
-def whole_head(last: nn.Module) -> Any:
-    """`last` behind EfficientNet-Lite0's own last layer, its batch norm folded in: what is shipped."""
+def imagenet_head() -> Any:
+    """A head whose first layer is EfficientNet-Lite0's own last one, its batch norm folded in."""
     net, head = lite0(), build_head(len(LABELS))
     scale = net.bn2.weight / torch.sqrt(net.bn2.running_var + net.bn2.eps)
     with torch.no_grad():
         head[0].weight.copy_(net.conv_head.weight * scale[:, None, None, None])
         head[0].bias.copy_(net.bn2.bias - net.bn2.running_mean * scale)
-    for place, layer in enumerate(last.children(), start=4):
-        head[place].load_state_dict(layer.state_dict())
-    return head.eval()
+    return head
+
+
+def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace, epochs: int = EPOCHS) -> Any:
+    """A head trained on views `maps` [V, T, 320, 5, 5] of pictures with `labels` [T]."""
+    torch.manual_seed(args.seed)
+    head = imagenet_head()
+    parts = list(head.children())
+    learning = nn.Sequential(*parts[:5], nn.Dropout(0.3), *parts[5:7], nn.Dropout(0.3), parts[7])
+    learning.to(args.device).train()
+    slow, quick = list(head[0].parameters()), list(head[4:].parameters())
+    optimizer = torch.optim.AdamW(
+        [{"params": slow, "share": 0.1}, {"params": quick, "share": 1.0}], weight_decay=0.05
+    )
+    for epoch in tqdm(range(epochs), "head", mininterval=5):
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK_RATE * group["share"] * (1 - epoch / epochs)
+        for index in torch.randperm(len(labels)).split(BATCH):
+            look = maps[torch.randint(len(maps), (len(index),)), index].to(args.device).float()
+            loss = functional.cross_entropy(
+                learning(look), labels[index].to(args.device), label_smoothing=0.1
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return head.cpu().eval().requires_grad_(False)
+
+
+def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Tensor:
+    """What `head` on the detector's trunk says of the val pictures: [V, L]."""
+    maps = trunk_maps(detector_trunk(args.out), data, np.flatnonzero(data.val), args)[0]
+    with torch.inference_mode():
+        return torch.cat([head(some.float()) for some in maps.split(64)]).clone()
 
 
 def main() -> None:
@@ -111,18 +132,13 @@ def main() -> None:
     add_common_arguments(parser, Path("work/scenes"), minutes=0)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    data = load(require_data(args.data), args.work, args.threads)
-    last = fit(data, cropped_features(data, args.work, args.threads, args.seed), args.seed)
-    truth = data.scene[data.val]
-    hits = val_logits(last, data).argmax(1).numpy() == truth
-    each = np.mean([hits[truth == scene].mean() for scene in np.unique(truth)])
-    print(
-        f"second eye: top-1 {hits.mean():.3f}, mean over scenes {each:.3f}, {len(hits)} val pictures"
-    )
+    args.device = chosen_device(args.device)
+    data = load(require_data(args.data), args.work)
+    rows = np.flatnonzero(data.train & (data.scene >= 0))
+    maps = trunk_maps(detector_trunk(args.out), data, rows, args, CROPS)
+    head = fit(maps, torch.from_numpy(data.scene[rows]), args)
     args.out.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: value.half().contiguous() for name, value in whole_head(last).state_dict().items()
-    }
+    state = {name: value.half().contiguous() for name, value in head.state_dict().items()}
     save_file(state, args.out / WEIGHTS, {"format": "pt"})
 
 

@@ -5,7 +5,6 @@ describer. Its input scaling is folded into the first layer, so that it takes pl
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import timm
 import torch
 from numpy.typing import NDArray
@@ -57,6 +56,8 @@ class _Features(nn.Module):
 
 def compiled(module: nn.Module, side: int, threads: int) -> Any:
     """`module`, which takes [B, 3, S, S], in OpenVINO, in the fastest precision the processor has."""
+    import openvino as ov  # a machine that trains on a GPU need not have it
+
     with torch.no_grad():
         converted = ov.convert_model(module, example_input=torch.zeros(1, 3, side, side))
     # unpinned, because two trainings side by side would be pinned to the same core

@@ -1,0 +1,106 @@
+"""What the pocket describer's sentences are worth while it is tuned: see `Reward` and `sample`.
+
+Self-critical training (Rennie et al., CVPR 2017): sentences that it draws itself, praised or blamed
+by how much better than the picture's other draws they score (the baseline of Luo, 2020, arXiv
+2003.09971).
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.captions import CiderD
+from experiments.pocket.captions import objects
+from experiments.pocket.data import Record
+from experiments.pocket.describer_eval import KINDS, VOCABULARY, named
+
+DRAWS = 5  # sentences of each picture
+END = " endofsentence"  # counted as a word, or endings such as "with a" would pay
+INVENTED = 0.5  # what an object that is not there costs, in CIDEr-D
+UNFINISHED = -0.5  # the reward of what does not end in time
+
+_scorer: "Scorer | None" = None  # in the helper processes
+
+
+class Scorer:
+    """Rewards against the human captions and labels of `records`, by index."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._cider = CiderD([[f"{text}{END}" for text in r.captions] for r in records])
+        self._true = [
+            {VOCABULARY.thing(k) for k in objects(r) if k in KINDS}.union(*map(named, r.captions))
+            for r in records
+        ]
+
+    def __call__(self, picture: int, text: str | None) -> float:
+        """CIDEr-D less a penalty for each object that nobody saw; `text` is None if unfinished."""
+        if text is None:
+            return UNFINISHED
+        invented = len(named(text) - self._true[picture])
+        return self._cider.score(picture, f"{text}{END}") - INVENTED * invented
+
+
+def _remember(records: Sequence[Record]) -> None:
+    global _scorer
+    _scorer = Scorer(records)
+
+
+def _score(pairs: Sequence[tuple[int, str | None]]) -> list[float]:
+    assert _scorer is not None
+    return [_scorer(picture, text) for picture, text in pairs]
+
+
+class Reward:
+    """A `Scorer` in helper processes; as a context manager."""
+
+    def __init__(self, records: Sequence[Record], helpers: int) -> None:
+        self._helpers = helpers
+        self._pool = ProcessPoolExecutor(helpers, get_context("spawn"), _remember, (records,))
+
+    def __enter__(self) -> "Reward":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def __call__(self, pairs: Sequence[tuple[int, str | None]]) -> list[float]:
+        """The reward of each (picture, text)."""
+        parts = [pairs[at :: self._helpers] for at in range(self._helpers)]
+        rewards = [0.0] * len(pairs)
+        for at, found in enumerate(self._pool.map(_score, parts)):
+            rewards[at :: self._helpers] = found
+        return rewards
+
+
+def sample(model: Any, prefix: list[int], shown: Tensor, longest: int, end: int) -> Tensor:
+    """`DRAWS` answers to each picture of `shown` [B, 49, 1280], drawn token by token: ids
+    [B * DRAWS, longest], filled up with `end`. The draws of a picture stand together."""
+    ids = torch.tensor(prefix, device=shown.device).expand(len(shown), -1)
+    with torch.no_grad():
+        embedded = model.get_input_embeddings()(ids)
+        seen = model.model.multi_modal_projector(shown)
+        picture = (ids == model.config.image_token_index).unsqueeze(-1)
+        embedded = embedded.masked_scatter(picture, seen.to(embedded.dtype))
+        found = model.model.language_model(inputs_embeds=embedded, use_cache=True)
+        cache = found.past_key_values
+        cache.batch_repeat_interleave(DRAWS)
+        hidden = found.last_hidden_state[:, -1].repeat_interleave(DRAWS, 0)
+        drawn = []
+        done = torch.zeros(len(hidden), dtype=torch.bool, device=shown.device)
+        for _ in range(longest):
+            logits = model.lm_head(hidden).float()
+            logits[:, model.config.image_token_index] = -torch.inf
+            token = torch.multinomial(torch.softmax(logits, -1), 1)[:, 0].masked_fill(done, end)
+            done |= token == end
+            drawn.append(token)
+            found = model.model.language_model(
+                inputs_embeds=model.get_input_embeddings()(token[:, None]),
+                past_key_values=cache,
+                use_cache=True,
+            )
+            hidden = found.last_hidden_state[:, -1]
+    return torch.stack(drawn, 1)
