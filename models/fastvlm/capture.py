@@ -19,7 +19,7 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 
 @cache
 def side_stream() -> Any:
-    """The describer's own, on CUDA; one, so that what the encoder gave is there when the decoder reads it."""
+    """The describer's own, on CUDA; one, so that features are there when the decoder reads them."""
     return torch.cuda.Stream()
 
 
