@@ -54,8 +54,9 @@ def load_processor(folder: Path) -> Any:
     that they cannot read.
     """
     settings = _settings(folder)
+    image: Any = IMAGE_ID
     if settings.get("model_type") == APPLE:
-        processor, words, image = _apple_processor(folder), settings["vocab_size"], IMAGE_ID
+        processor, words = _apple_processor(folder), settings["vocab_size"]
     else:
         from transformers import AutoProcessor
 

@@ -11,6 +11,7 @@ import torch
 from engine.errors import MissingPart, PromptTooLong
 from models import quiet_offline
 from models.fastvlm.checkpoint import load_checkpoint
+from models.fastvlm.fusing import fused
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.torch_parts import TorchDecoder, TorchEncoder, open_decoder, open_encoder
 
@@ -94,6 +95,30 @@ def test_the_fused_encoder_gives_the_same_features(
     dark = encoder.encode(np.zeros_like(pixels))
     assert not torch.allclose(dark, got)  # the first one's features are not overwritten
     assert torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_fastvits_branches_are_merged_and_its_norms_folded(merged: bool) -> None:
+    """FastViTHD's blocks, as trained and as Apple publishes them."""
+    import timm
+
+    torch.manual_seed(0)
+    sizes: Any = {"layers": (1, 1, 1, 1, 1), "embed_dims": (8, 8, 16, 32, 32)}
+    tower: Any = timm.create_model("fastvit_mci3", num_classes=0, inference_mode=merged, **sizes)
+    for name, tensor in [*tower.named_parameters(), *tower.named_buffers()]:
+        if tensor.dim() == 4:
+            torch.nn.init.kaiming_normal_(tensor)
+        elif name.endswith(("running_mean", "running_var", "bias")):
+            torch.nn.init.uniform_(tensor, 0.5, 1.5)
+    picture = torch.rand(1, 3, 128, 128)
+    with torch.no_grad():
+        expected = tower.eval().forward_features(picture)
+        got = fused(tower, 128).forward_features(picture)
+    assert expected.std() > 1e-3
+    assert torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+    names = [type(module).__name__ for module in tower.modules()]
+    assert not any("BatchNorm" in name for name in names)
+    assert names.count("Conv2d") < 60
 
 
 @pytest.mark.parametrize("length", [60, 63, 64, 65, 116, 117, 127, 128, 129])
