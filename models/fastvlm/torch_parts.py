@@ -207,6 +207,9 @@ class TorchDecoder(Part):
         """What reads a prompt of `length` tokens, and what takes one step behind it."""
         padded = min(-(-length // PROMPT_STEP) * PROMPT_STEP, self._net.slots)
         span = -(-(length + limit) // SPAN_STEP) * SPAN_STEP
+        if padded not in self._reads or span not in self._steps:
+            with torch.inference_mode(), self._on():
+                self._place.zero_()  # a first run must not use what a longer prompt left
         if padded not in self._reads:
             self._reads[padded] = self._ready(lambda: self._read(padded))
         if span not in self._steps:
