@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory
+from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory, PromptTooLong
 from engine.types import Frame
 from models import quiet_offline
-from models.describer import FastVlmDescriber
+from models.describer import FastVlmDescriber, open_describer
 from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.inputs import square_pixels
 from models.packs import PackFiles, find_pack, write_manifest
 from tests.tiny import SIDE, save_model, save_processor
 
 quiet_offline()
+SHIPPED = Path(__file__).parents[2] / "models" / "pocket"
 ASKED = "What is ahead?"
 
 
@@ -213,3 +214,66 @@ def test_a_checkpoint_that_does_not_fit_is_refused(root: Path, tmp_path: Path) -
     write_manifest(tmp_path, "0")
     with pytest.raises(MissingPart, match="keys such as"):
         FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+
+
+def test_a_tokenizer_of_another_model_is_refused(root: Path, tmp_path: Path) -> None:
+    files = copied(root, tmp_path)
+    path = files.root / "describer" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | {"image_token_index": 7}), encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    with pytest.raises(MissingPart, match="tokenizer in which <image> is 2, not 7") as caught:
+        FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_prompt_that_is_too_long_is_said(describer: FastVlmDescriber, frame: Frame) -> None:
+    with pytest.raises(PromptTooLong, match="prompt of 2[0-9]{3} tokens") as caught:
+        list(describer.describe(frame, prompt="on " * 1000))
+    assert "\n" not in str(caught.value)
+    assert list(describer.describe(frame))
+
+
+def test_a_picture_with_more_tokens_than_the_model_reads_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"image_size=1024: the prompt of 1[0-9]{3} tokens"):
+        FastVlmDescriber(find_pack("describer", "pocket", pocket=SHIPPED), "cpu", image_size=1024)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "where", ["models.describer.load_model", "models.fastvlm.qwen2.Qwen2.read"]
+)
+def test_no_memory_at_the_start_is_said_when_it_is_asked(
+    root: Path, monkeypatch: pytest.MonkeyPatch, frame: Frame, error: Exception, where: str
+) -> None:
+    """Loading or the first run may lack it: the engine starts, and answers from the template."""
+
+    def fails(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fails)
+    monkeypatch.setattr(
+        "models.describer.find_checkpoint",
+        lambda pack, path: find_pack("describer", "pocket", pocket=root),
+    )
+    describer = open_describer(device="cpu")
+    assert (describer.card.name, describer.card.backend) == ("tiny", "none")
+    for _ in range(2):
+        with pytest.raises(OutOfMemory, match="found no memory on the cpu"):
+            describer.describe(frame)
+
+
+def test_a_folder_of_ones_own(root: Path, frame: Frame) -> None:
+    describer = open_describer(device="cpu", path=str(root / "describer"))
+    assert (describer.card.name, describer.card.pack) == ("describer", "own")
+    assert describer.card.takes_prompts
+    assert list(describer.describe(frame, prompt=ASKED))
