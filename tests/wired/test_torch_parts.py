@@ -48,10 +48,18 @@ def encoder() -> TorchEncoder:
     return open_encoder(load(), "cpu", "fp32", SIDE_PX)
 
 
-@pytest.fixture(scope="module", params=[1, 4])
+@pytest.fixture(scope="module", autouse=True)
+def replays() -> Iterator[None]:
+    """What would be captured into a graph is run again instead."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TorchDecoder, "_captured", lambda self, work: work)
+        yield
+
+
+@pytest.fixture(scope="module", params=[False, True])
 def decoder(request: pytest.FixtureRequest) -> TorchDecoder:
     """Token by token as a processor writes, and in bursts ahead of the taker as a card does."""
-    return open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, burst=request.param)
+    return open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +154,7 @@ def test_a_prompt_leaves_nothing_behind(
     next(broken)
     broken.close()  # type: ignore[attr-defined]
     assert list(decoder.write(short, features, LIMIT)) == alone
-    fresh = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT)
+    fresh = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=True)
     list(fresh.write(long, features, LIMIT))
     assert list(fresh.write(short, features, LIMIT)) == alone  # its length is met only now
 
@@ -182,9 +190,9 @@ def test_it_ends_behind_an_end_token(encoder: TorchEncoder, pixels: np.ndarray) 
     whole = list(
         open_decoder(net, "cpu", "fp32", Greedy(), limit=LIMIT).write(ids, features, LIMIT)
     )
-    for burst in (1, 4):
+    for capture in (False, True):
         greedy = Greedy(frozenset({whole[4]}))
-        decoder = open_decoder(net, "cpu", "fp32", greedy, limit=LIMIT, burst=burst)
+        decoder = open_decoder(net, "cpu", "fp32", greedy, limit=LIMIT, capture=capture)
         assert list(decoder.write(ids, features, LIMIT)) == whole[: whole.index(whole[4]) + 1]
 
 
@@ -225,17 +233,20 @@ def test_features_may_come_as_an_array(
 def test_warming_up_is_counted_and_done_once(
     encoder: TorchEncoder, pixels: np.ndarray, model: Any
 ) -> None:
-    decoder = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT)
-    assert encoder.start_s > 0
+    """The first prompt makes ready for somewhat longer ones too."""
+    features = encoder.encode(pixels)
+    decoder = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=True)
     assert decoder.start_s == 0
-    decoder.warm_up([60, 65], LIMIT)
+    list(decoder.write(prompt(60), features, LIMIT))
     before = decoder.start_s
     assert before > 0
-    ids = prompt(60)
-    assert list(decoder.write(ids, encoder.encode(pixels), LIMIT)) == by_transformers(
-        model, ids, pixels
-    )
+    for length in (55, 64, 65, 128, 190):
+        ids = prompt(length)
+        expected = by_transformers(model, ids, pixels)
+        assert list(decoder.write(ids, features, LIMIT)) == expected
     assert decoder.start_s == before
+    list(decoder.write(prompt(200), features, LIMIT))
+    assert decoder.start_s > before
     assert decoder.memory()["resident"] > 2**20
 
 
