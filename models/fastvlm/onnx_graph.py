@@ -9,7 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-MODEL, DATA = "model.onnx", "model.onnx.data"
+from models.fastvlm.onnx_parts import MODEL
+
+DATA = f"{MODEL}.data"
+
 BLOCK = 32  # inputs that share a scale
 CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 # ONNX 1.16 and 1.17's, which every ONNX Runtime that we allow reads.
@@ -64,7 +67,7 @@ class Graph:
         """Store an array, floats in the graph's own type (`keep`: in the array's); returns its name."""
         if array.dtype.kind == "f" and not keep:
             array = array.astype(np.float16 if self.half else np.float32)
-        tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
         if len(tensor.raw_data) > INLINE_BYTES:
             self._data.write(b"\0" * (-self._data.tell() % ALIGNMENT))
             place, size = self._data.tell(), len(tensor.raw_data)
