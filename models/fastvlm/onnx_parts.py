@@ -4,7 +4,10 @@ What goes in and out is bound: the key-value cache stays in one set of buffers o
 every step reads and grows in place; ids and a choice are all that crosses.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +41,7 @@ NEEDS: dict[Provider, str] = {
     "tensorrt": "onnxruntime-gpu in place of onnxruntime (pip uninstall onnxruntime, then pip install "
     "'onnxruntime-gpu[cuda,cudnn]') and TensorRT's libnvinfer (pip install tensorrt)",
 }
+SILENT = 4  # only what is fatal is logged; errors come as exceptions
 CACHE_STEP = 256  # tokens; buffers have room for a multiple, so that few prompts make new ones
 
 
@@ -185,25 +189,27 @@ def open_session(folder: Path, provider: Provider, threads: int | None) -> Any:
             f"ONNX on {provider}: ONNX Runtime {onnxruntime.__version__} here has no "
             f"{NAMES[provider]}, only {', '.join(here)}; install {NEEDS[provider]}"
         )
-    if provider != "cpu":
-        onnxruntime.set_default_logger_severity(4)  # what it cannot load is said below, on one line
-        onnxruntime.preload_dlls()  # those that pip installed, which the loader would not find
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = SILENT
     if threads is not None:
         options.intra_op_num_threads = threads
-    try:
-        session = onnxruntime.InferenceSession(
-            str(folder / MODEL), options, providers=_asked(provider, folder)
-        )
-    except Exception as error:  # ONNX Runtime has a dozen of its own, with no common base
-        raise MissingPart(
-            f"{folder}: expected an exported model, got {words_of(error)[:300]}; export it anew"
-        ) from None
+    with redirect_stdout(StringIO()) as said:  # what it prints is said below, on one line
+        if provider != "cpu":
+            onnxruntime.set_default_logger_severity(SILENT)
+            onnxruntime.preload_dlls()  # those that pip installed, which the loader would not find
+        try:
+            session = onnxruntime.InferenceSession(
+                str(folder / MODEL), options, providers=_asked(provider, folder)
+            )
+        except Exception as error:  # ONNX Runtime has a dozen of its own, with no common base
+            raise MissingPart(
+                f"{folder}: expected an exported model, got {words_of(error)[:300]}; export it anew"
+            ) from None
     if NAMES[provider] not in session.get_providers():  # it had fallen back, and only logged it
+        lacking = ", ".join(re.findall(r"Failed to load ([^\s:]+)", said.getvalue()))
         raise MissingPart(
-            f"ONNX on {provider}: {NAMES[provider]} could not load its libraries; install "
-            f"{NEEDS[provider]}"
+            f"ONNX on {provider}: {NAMES[provider]} did not start, for want of "
+            f"{lacking or 'its libraries or a graphics card'}; install {NEEDS[provider]}"
         )
     session.disable_fallback()
     return session
