@@ -85,7 +85,7 @@ class Bench:
         if key not in self._loaded:
             self.forget()
             dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-            self._loaded[key] = self._load(dtype[precision])[1]
+            self._loaded[key] = self._load(dtype[precision])
         return self._loaded[key]
 
     def greedy(self) -> Greedy:
@@ -102,7 +102,7 @@ class Bench:
         if self._processor is None:
             import torch
 
-            self._processor = self._load(torch.bfloat16)[0]
+            self._load(torch.bfloat16)
         processor = self._processor
         patch = int(processor.patch_size)
         if side_px % patch:
@@ -125,15 +125,16 @@ class Bench:
         self._loaded.clear()
         release(self.device)
 
-    def _load(self, dtype: Any) -> tuple[Any, Any]:
+    def _load(self, dtype: Any) -> Any:
         quiet_offline()
         try:
-            return load_checkpoint(self.folder, dtype)
+            self._processor, model = load_checkpoint(self.folder, dtype)
         except Exception as error:  # safetensors, tokenizers and transformers have their own
             raise MissingPart(
                 f"--checkpoint {self.folder}: expected FastVLM in Apple's layout or transformers', "
                 f"got {in_one_line(error)}"
             ) from None
+        return model
 
 
 def eager_precision(device: str) -> str:

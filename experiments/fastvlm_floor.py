@@ -8,7 +8,6 @@ copy or read and one large matrix product (`Machine`). Knows no recipe.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from models.devices import synchronise
@@ -88,14 +87,11 @@ class Floor:
         return self.encoder_ms + self.prefill_ms + self.token_ms * (self.tokens - 1)
 
 
-def work_of(folder: Path, sides: tuple[int, ...]) -> Work:
-    """Counted on the checkpoint's networks without their values: no weight is read but for shapes."""
+def work_of(model: Any, sides: tuple[int, ...]) -> Work:
+    """Counted on the networks of transformers' FastVLM `model`, whose tower loses its values."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from models.fastvlm.checkpoint import load_checkpoint
-
-    _, model = load_checkpoint(folder, torch.bfloat16)
     text = model.config.text_config
     tower, projector = model.model.vision_tower, model.model.multi_modal_projector
     tower, projector = tower.timm_model.to("meta"), projector.to("meta")

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import Progress
 
 from engine.errors import EngineError, InputError
@@ -184,10 +183,11 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     bench = Bench(folder, device, args.threads, max(args.tokens))
     console.print(f"{device_name(device)}, Python {platform.python_version()}, {_versions()}")
     chosen = recipes(device, args.backends, args.compile)
+    work = work_of(bench.model("bf16", "counting"), args.image_size)
     questions = {side: bench.question(side) for side in args.image_size}
+    bench.forget()
     export_missing(bench, chosen, args.image_size, console)
     machine = measure_machine(device)
-    work = work_of(folder, args.image_size)
     begin_s = time.perf_counter()
     plan = Plan(args.image_size, args.tokens, args.repeats, machine, work, questions)
     rows, dropped = measure_all(bench, chosen, plan, args.minutes, console)
@@ -204,7 +204,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     (args.out / "fastvlm_latency.md").write_text(text, encoding="utf-8")
     title = f"{weights}, {device_name(device)}"
     plot(rows, count, title, args.out / "fastvlm_latency.png")
-    console.print(Markdown(text))
+    console.print(text, soft_wrap=True, markup=False)
     result = {
         **summary(rows, device),
         "device": device_name(device),

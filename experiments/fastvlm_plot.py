@@ -43,7 +43,7 @@ def _panel(draw: Any, rows: Sequence[Row]) -> None:
             begin = max(begin, end)
         draw.text(min(begin, right) , place, f" {row.p50():.0f}", va="center", fontsize=7,
                   ha="left" if begin < 0.9 * right else "right")  # fmt: skip
-        if row.floor is not None and row.backend != "quick":
+        if row.floor is not None:
             draw.plot(
                 [row.floor.total_ms] * 2, [place - 0.45, place + 0.45], color="black", lw=2,
                 label="floor" if place == 0 else None,

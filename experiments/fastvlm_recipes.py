@@ -18,7 +18,8 @@ from experiments.fastvlm_bench import (
     eager_precision,
 )
 from experiments.fastvlm_seed import EncodedOnce, Generate, compiled_cache
-from models.fastvlm.exports import Form, find_form
+from models.fastvlm.exports import Form, Part, Runtime, find_form
+from models.fastvlm.onnx_parts import Provider, check_provider
 
 BACKENDS = ("seed", "torch", "openvino", "onnx", "hybrid", "tensorrt", "quick")
 SEED, ENCODED_ONCE, CACHED = "generate, no cache", "no cache, encoded once", "generate, with cache"
@@ -33,7 +34,8 @@ class Recipe:
     backend: str
     precisions: tuple[str, str]
     open: Callable[[Bench], Opened]
-    forms: tuple[tuple[str, str, str], ...] = ()  # runtime, part, precision of what it has exported
+    forms: tuple[tuple[Runtime, Part, str], ...] = ()  # runtime, part and precision of its exports
+    provider: Provider = "cpu"  # of ONNX Runtime, where that runs any of it
 
     @property
     def ours(self) -> bool:
@@ -123,7 +125,7 @@ def _seed(device: str, compile_static: bool) -> Iterator[Recipe]:
 
 
 def _torch(device: str) -> Iterator[Recipe]:
-    for precision in ("fp16", "int4") if device == "cuda" else ("fp32", "bf16", "int8"):
+    for precision in ("fp16", "int4") if device == "cuda" else ("fp32", "bf16"):
         # weights below half precision are the decoder's: most of the bytes are there
         half = precision if precision in ("fp32", "fp16", "bf16") else eager_precision(device)
         captured = ", captured" if device == "cuda" else ""
@@ -136,27 +138,28 @@ def _torch(device: str) -> Iterator[Recipe]:
 
 
 def _exported(device: str) -> Iterator[Recipe]:
+    provider: Provider = "cuda" if device == "cuda" else "cpu"
     if device == "cpu":
         for encoder, decoder in (("fp16", "fp16"), ("int8", "int8"), ("fp16", "int4")):
             yield _of_forms("openvino", f"openvino {decoder}", "openvino", encoder, decoder, "cpu")
     for encoder, decoder in (
         ("fp32", "fp32"), ("fp16", "fp16"), ("int8", "int8"), ("q4f16", "int4"),
     ):  # fmt: skip
-        yield _of_forms("onnx", f"onnx {decoder}", "onnx", encoder, decoder, device)
+        yield _of_forms("onnx", f"onnx {decoder}", "onnx", encoder, decoder, provider)
     half = eager_precision(device)
     precision = "fp16" if device == "cuda" else "fp32"
     yield Recipe(
         f"hybrid: onnx {precision} encoder, torch {half}", "hybrid", (precision, half),
         lambda bench: Halves(
-            bench, _onnx_encoder(bench, precision, device), _torch_decoder(bench, half, half)
+            bench, _onnx_encoder(bench, precision, provider), _torch_decoder(bench, half, half)
         ),
-        (("onnx", "encoder", precision),),
+        (("onnx", "encoder", precision),), provider,
     )  # fmt: skip
     yield _of_forms("tensorrt", "TensorRT fp16", "onnx", "fp16", "fp16", "tensorrt")
 
 
 def _of_forms(
-    backend: str, name: str, runtime: str, encoder: str, decoder: str, provider: str
+    backend: str, name: str, runtime: Runtime, encoder: str, decoder: str, provider: Provider
 ) -> Recipe:
     """Both halves exported, for one runtime and provider."""
 
@@ -169,21 +172,26 @@ def _of_forms(
                 lambda side: parts.open_encoder(bench.folder, encoder, side, bench.threads),
                 parts.open_decoder(bench.folder, decoder, bench.greedy(), bench.threads),
             )
-        from models.fastvlm import onnx_parts
+        from models.fastvlm.onnx_parts import open_decoder
 
+        check_provider(provider)
         return Halves(
             bench,
             _onnx_encoder(bench, encoder, provider),
-            onnx_parts.open_decoder(bench.folder, decoder, provider, bench.greedy(), bench.threads),
+            open_decoder(bench.folder, decoder, provider, bench.greedy(), bench.threads),
         )
 
-    forms = ((runtime, "encoder", encoder), (runtime, "decoder", decoder))
-    return Recipe(name, backend, (encoder, decoder), opened, forms)
+    forms: tuple[tuple[Runtime, Part, str], ...] = (
+        (runtime, "encoder", encoder),
+        (runtime, "decoder", decoder),
+    )
+    return Recipe(name, backend, (encoder, decoder), opened, forms, provider)
 
 
-def _onnx_encoder(bench: Bench, precision: str, provider: str) -> Callable[[int], Any]:
+def _onnx_encoder(bench: Bench, precision: str, provider: Provider) -> Callable[[int], Any]:
     from models.fastvlm.onnx_parts import open_encoder
 
+    check_provider(provider)
     return lambda side: open_encoder(bench.folder, precision, side, provider, bench.threads)
 
 
@@ -202,10 +210,16 @@ def _torch_decoder(bench: Bench, precision: str, loaded: str) -> Any:
 
 def missing_forms(bench: Bench, recipe: Recipe, sides: tuple[int, ...]) -> list[Form]:
     """What `recipe` reads and has not been exported."""
-    wanted: list[Any] = []
-    for runtime, part, precision in recipe.forms:
-        for side in sides if part == "encoder" else (None,):
-            wanted.append(Form(runtime, part, precision, side))  # type: ignore[arg-type]
+    if recipe.provider != "cpu":
+        try:
+            check_provider(recipe.provider)
+        except MissingPart:
+            return []  # its row will say so
+    wanted = [
+        Form(runtime, part, precision, side)
+        for runtime, part, precision in recipe.forms
+        for side in (sides if part == "encoder" else (None,))
+    ]
     found = []
     for form in wanted:
         try:

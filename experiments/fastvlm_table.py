@@ -58,7 +58,7 @@ def options(rows: Sequence[Row], side: int, count: int) -> list[str]:
         if row is None:
             lines.append(_line(option, seed, recipe, str(length), "not asked for", ""))
             continue
-        got = pair(row.times.total) if row.times else row.why
+        got = pair(row.times.total) if row.times else "not here, see below"
         more = f"{row.recipe}{f' ({row.note})' if row.note else ''}"
         lines.append(_line(option, seed, more, str(length), got, _floor(row)))
     return lines
@@ -67,20 +67,27 @@ def options(rows: Sequence[Row], side: int, count: int) -> list[str]:
 def everything(rows: Sequence[Row]) -> list[str]:
     lines = _head(*COLUMNS)
     for row in rows:
-        if row.times is None or row.floor is None:
-            empty = [""] * (len(COLUMNS) - 4)
-            lines.append(_line(row.recipe, str(row.side_px), str(row.tokens), row.why, *empty))
+        if row.times is None:
             continue
-        share = "" if row.backend == "quick" else f"{row.p50() / row.floor.total_ms:.1f}×"
+        times = row.times
+        share = "" if row.floor is None else f"{row.p50() / row.floor.total_ms:.1f}×"
         lines.append(
             _line(
-                row.recipe, str(row.side_px), str(row.tokens), pair(row.times.encoder),
-                pair(row.times.prefill), pair(row.times.token), pair(row.times.first), pair(row.times.total),
+                row.recipe, str(row.side_px), str(row.tokens), pair(times.encoder),
+                pair(times.prefill), pair(times.token), pair(times.first), pair(times.total),
                 _floor(row), share, memory(row), f"{row.start_s:.1f}", f"{row.warm_s:.1f}",
                 str(row.runs),
             )
         )  # fmt: skip
     return lines
+
+
+def absent(rows: Sequence[Row]) -> list[str]:
+    """Each recipe that has no figures, once for each reason, with what would bring it."""
+    reasons = {(row.recipe, row.why): row for row in rows if row.why}
+    if not reasons:
+        return ["Nothing."]
+    return [*_head("recipe", "why"), *[_line(recipe, why) for recipe, why in reasons]]
 
 
 def markdown(rows: Sequence[Row], side: int, count: int, title: str, remarks: Sequence[str]) -> str:
@@ -93,6 +100,7 @@ def markdown(rows: Sequence[Row], side: int, count: int, title: str, remarks: Se
             "## Everything", "",
             "Milliseconds, p50 / p95. The floor is bytes over measured bandwidth or operations over "
             "measured rate, whichever is more.", "", *everything(rows), "", *notes, "",
+            "## Not here", "", *absent(rows), "",
         ]
     )  # fmt: skip
 
@@ -106,7 +114,7 @@ def memory(row: Row) -> str:
 
 
 def _floor(row: Row) -> str:
-    return "" if row.floor is None or row.backend == "quick" else _short(row.floor.total_ms)
+    return "" if row.floor is None else _short(row.floor.total_ms)
 
 
 def _short(value_ms: float) -> str:

@@ -18,7 +18,9 @@ def fused(tower: nn.Module, side_px: int) -> nn.Module:
     from timm.utils.model import reparameterize_model
 
     if not any(getattr(module, "reparam_conv", None) is not None for module in tower.modules()):
-        tower = reparameterize_model(tower, inplace=True)  # fails on what was merged before, as Apple's
+        tower = reparameterize_model(
+            tower, inplace=True
+        )  # fails on what was merged before, as Apple's
     for convolution, norm in _pairs(tower, side_px):
         _fold(convolution, norm)
         parent, _, name = norm[0].rpartition(".")

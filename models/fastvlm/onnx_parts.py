@@ -174,11 +174,8 @@ class OnnxDecoder:
         self._room = room
 
 
-def open_session(folder: Path, provider: Provider, threads: int | None) -> Any:
-    """ONNX Runtime's session of an exported model, on the provider and on no other one.
-
-    Raises MissingPart naming the library that is missing, or what is wrong with the export.
-    """
+def check_provider(provider: Provider) -> None:
+    """Raise MissingPart naming the library without which ONNX Runtime has no such provider."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -189,6 +186,16 @@ def open_session(folder: Path, provider: Provider, threads: int | None) -> Any:
             f"ONNX on {provider}: ONNX Runtime {onnxruntime.__version__} here has no "
             f"{NAMES[provider]}, only {', '.join(here)}; install {NEEDS[provider]}"
         )
+
+
+def open_session(folder: Path, provider: Provider, threads: int | None) -> Any:
+    """ONNX Runtime's session of an exported model, on the provider and on no other one.
+
+    Raises MissingPart naming the library that is missing, or what is wrong with the export.
+    """
+    check_provider(provider)
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
     if threads is not None:
