@@ -1,5 +1,6 @@
 """Writes FastVLM's halves for OpenVINO: the encoder traced at a fixed side, the decoder built anew."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     import torch
     from torch import nn
 
-    class Tower(nn.Module):
+    class Tower(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.trunk = model.model.vision_tower.timm_model
@@ -30,7 +31,8 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
             return self.projector(grid.flatten(2).transpose(1, 2))[0]
 
     shape = [1, 3, side_px, side_px]
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit.trace, which OpenVINO still needs
         graph = ov.convert_model(Tower().eval(), example_input=torch.zeros(shape), input=shape)
     for node in graph.get_ops():
         if _is_weight(node):
@@ -42,7 +44,7 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
 def _is_weight(node: Any) -> bool:
     import openvino as ov
 
-    return (
+    return bool(
         node.get_type_name() == "Constant"
         and node.get_element_type() == ov.Type.f32
         and node.data.ndim > 1

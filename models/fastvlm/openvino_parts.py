@@ -67,7 +67,9 @@ class OpenVinoDecoder:
         self._image = int(facts["image_token_index"])
         self._no_features = np.zeros((1, int(facts["hidden_size"])), np.float32)
         size = int(facts["head_size"])
-        self._turns = float(facts["rope_theta"]) ** -(np.arange(0, size, 2) / size)  # radians a token
+        self._turns = float(facts["rope_theta"]) ** -(
+            np.arange(0, size, 2) / size
+        )  # radians a token
         self._step([self._image], self._no_features, 0)
         self._step([0], self._no_features, 1)
 
@@ -96,9 +98,7 @@ class OpenVinoDecoder:
             start, new, rows = len(ids), [token], self._no_features
             ids.append(token)
 
-    def _step(
-        self, new: list[int], rows: NDArray[np.float32], start: int
-    ) -> NDArray[np.float32]:
+    def _step(self, new: list[int], rows: NDArray[np.float32], start: int) -> NDArray[np.float32]:
         """Logits (vocabulary,) after `new`, the tokens from place `start` on; at 0 all that was kept
         is forgotten. They are good until the next step."""
         if start == 0:

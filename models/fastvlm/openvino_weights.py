@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 GROUP = 64  # neighbours in a row that share a scale in 4 bits
-BLOCK = 2048  # rows rounded at once: the vocabulary's 136 million weights would fill 2 GB on their way
+BLOCK = (
+    2048  # rows rounded at once: the vocabulary's 136 million weights would fill 2 GB on their way
+)
 
 
 def stored(values: NDArray[np.float32], precision: str) -> Any:
