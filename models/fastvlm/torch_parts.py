@@ -5,9 +5,7 @@ On a card both halves work on one stream of their own, beside the detector's. Kn
 pictures, prompts or words.
 """
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,13 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import MissingPart, PromptTooLong
-from models.devices import memory_bytes
+from engine.errors import PromptTooLong
+from models.fastvlm.capture import Part, side_stream
 from models.fastvlm.fusing import fused
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.qwen2 import Qwen2
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 LONGEST_PROMPT = 1536  # tokens: a picture of 2048 pixels a side (1024) and what is asked of it
 PROMPT_STEP = 64  # a prompt is read as if its length were a multiple of this,
 SPAN_STEP = 128  # and written behind within a multiple of this: a graph for each
@@ -52,64 +49,7 @@ def open_decoder(
     return TorchDecoder(model, device, precision, greedy, limit, capture, burst)
 
 
-@cache
-def _side_stream() -> Any:
-    """The describer's own; one, so that what the encoder gave is there when the decoder reads it."""
-    return torch.cuda.Stream()
-
-
-class _Part:
-    """What both halves share: a device, a precision, and functions run on a stream or captured."""
-
-    start_s = 0.0  # seconds of the first runs and captures
-
-    def __init__(self, device: str, precision: str, capture: bool | None) -> None:
-        if precision not in PRECISIONS:
-            raise MissingPart(
-                f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}; use "
-                "one of those, or models.describer.encoder and decoder openvino or onnx"
-            )
-        self.precision, self.provider = precision, device
-        self._dtype = PRECISIONS[precision]
-        self._captures = device == "cuda" if capture is None else capture
-        self._pool: Any = None
-
-    def memory(self) -> dict[str, int]:
-        """Bytes that this process holds on the device; see models.devices.memory_bytes."""
-        return memory_bytes(self.provider)
-
-    def _on(self) -> Any:
-        """Work within goes to the describer's stream. Never around a `yield`: it holds for whatever
-        the thread does."""
-        return torch.cuda.stream(_side_stream() if self.provider == "cuda" else None)
-
-    def _ready(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work`, which touches static tensors alone, run once; captured where that is wanted."""
-        started_s = time.perf_counter()
-        with torch.inference_mode(), self._on():
-            work()  # libraries choose their kernels at the first run, which cannot be captured
-            run = self._captured(work) if self._captures else work
-        self.start_s += time.perf_counter() - started_s
-        return run
-
-    def _captured(self, work: Callable[[], None]) -> Callable[[], None]:
-        if self._pool is None:
-            # One run follows the other and leaves nothing in the pool that a later one needs.
-            self._pool = torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
-        _side_stream().synchronize()
-        with torch.cuda.graph(
-            graph,
-            pool=self._pool,
-            stream=_side_stream(),
-            capture_error_mode="thread_local",  # the detector's thread may allocate meanwhile
-        ):
-            work()
-        replay: Callable[[], None] = graph.replay
-        return replay
-
-
-class TorchEncoder(_Part):
+class TorchEncoder(Part):
     """The vision tower and the projector; `start_s` is what warming up and capturing took."""
 
     def __init__(
@@ -135,7 +75,7 @@ class TorchEncoder(_Part):
             self._run()
             features = self._features.clone()
             if self.provider == "cuda":
-                _side_stream().synchronize()
+                side_stream().synchronize()
         return features
 
     def _look(self) -> None:
@@ -144,7 +84,7 @@ class TorchEncoder(_Part):
         self._features = self._projector(seen.flatten(2).transpose(1, 2))[0]
 
 
-class TorchDecoder(_Part):
+class TorchDecoder(Part):
     """Reads a prompt at a padded length, then writes one token a step, each chosen on the device.
 
     `start_s` is what first runs and captures have taken so far: a prompt whose length falls into a

@@ -1,5 +1,6 @@
 """FastVLM's halves in torch, uncaptured, against transformers' own model of the same weights."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ def load() -> Any:
     net = load_checkpoint(POCKET, torch.float32)[1]
     net.generation_config.eos_token_id = None
     return net
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks: threads would wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
