@@ -17,9 +17,19 @@ from models.devices import memory_bytes, synchronise
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
+def dtype_of(precision: str) -> torch.dtype:
+    """Raises MissingPart for a precision that torch has not."""
+    if precision not in PRECISIONS:
+        raise MissingPart(
+            f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}; use one of "
+            "those, or models.describer.encoder and decoder openvino or onnx"
+        )
+    return PRECISIONS[precision]
+
+
 @cache
 def side_stream() -> Any:
-    """The describer's own, on CUDA; one, so that what the encoder gave is there when the decoder reads it."""
+    """The describer's own, on CUDA; one, so that features are there when the decoder reads them."""
     return torch.cuda.Stream()
 
 
@@ -29,13 +39,8 @@ class Part:
     start_s = 0.0  # seconds of the first runs and captures
 
     def __init__(self, device: str, precision: str, capture: bool | None) -> None:
-        if precision not in PRECISIONS:
-            raise MissingPart(
-                f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}; use "
-                "one of those, or models.describer.encoder and decoder openvino or onnx"
-            )
         self.precision, self.provider = precision, device
-        self._dtype = PRECISIONS[precision]
+        self._dtype = dtype_of(precision)
         self._captures = device == "cuda" if capture is None else capture
         self._pool: Any = None
 

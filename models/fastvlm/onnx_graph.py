@@ -14,6 +14,7 @@ from models.fastvlm.onnx_parts import MODEL
 DATA = f"{MODEL}.data"
 
 BLOCK = 32  # inputs that share a scale
+ROWS = 4096  # that are quantised at once
 CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 # ONNX 1.16 and 1.17's, which every ONNX Runtime that we allow reads.
 OPSETS = {"": 21, CONTRIB: 1}
@@ -37,15 +38,19 @@ def quantise(
         raise ValueError(
             f"{bits}-bit weights: expected a width that is a multiple of {BLOCK}, got {inputs}"
         )
-    blocks = weight.reshape(out, -1, BLOCK)
+    codes = np.empty((out, inputs // BLOCK, BLOCK * bits // 8), np.uint8)
+    scales = np.empty((out, inputs // BLOCK), np.float32)
     middle = 1 << (bits - 1)
-    peak = np.abs(blocks).argmax(axis=2, keepdims=True)
-    scales = np.take_along_axis(blocks, peak, axis=2) / np.float32(-middle)
-    steps = np.divide(blocks, scales, out=np.zeros_like(blocks), where=scales != 0)
-    codes = np.clip(np.rint(steps) + middle, 0, 2 * middle - 1).astype(np.uint8)
-    if bits == 4:
-        codes = codes[..., 0::2] | codes[..., 1::2] << 4
-    return codes, scales[..., 0]
+    for start in range(0, out, ROWS):  # else a vocabulary's matrix takes gigabytes on its way
+        rows = slice(start, start + ROWS)
+        blocks = weight[rows].reshape(-1, inputs // BLOCK, BLOCK)
+        peak = np.abs(blocks).argmax(axis=2, keepdims=True)
+        scale = np.take_along_axis(blocks, peak, axis=2) / np.float32(-middle)
+        steps = np.divide(blocks, scale, out=np.zeros_like(blocks), where=scale != 0)
+        code = np.clip(np.rint(steps) + middle, 0, 2 * middle - 1).astype(np.uint8)
+        codes[rows] = code if bits == 8 else code[..., 0::2] | code[..., 1::2] << 4
+        scales[rows] = scale[..., 0]
+    return codes, scales
 
 
 class Graph:
