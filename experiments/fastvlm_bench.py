@@ -6,7 +6,7 @@
 import ctypes
 import gc
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,15 +67,18 @@ class Opened(Protocol):
 
 @dataclass
 class Bench:
-    """`folder` is a checkpoint's, `limit` the most tokens that will be asked for."""
+    """`folder` is a checkpoint's, `limit` the most tokens that will be asked for. Without `ends` every
+    recipe writes as many as it is asked for, whatever they are."""
 
     folder: Path
     device: str
     threads: int | None
     limit: int
     prompt: str = PROMPT
+    ends: bool = False
     _loaded: dict[str, Any] = field(default_factory=dict)
     _processor: Any = None
+    _greedy: Greedy = field(default_factory=Greedy)
 
     def model(self, precision: str, use: str) -> Any:
         """transformers' FastVLM on the CPU, to be moved and changed by one kind of `use` only."""
@@ -88,22 +91,24 @@ class Bench:
             self._loaded[key] = self._load(dtype[precision])
         return self._loaded[key]
 
-    def greedy(self) -> Greedy:
-        """As the checkpoint asks, but never ending: every recipe writes as many tokens."""
-        from transformers import GenerationConfig
-
-        path = self.folder / "generation_config.json"
-        config = GenerationConfig.from_pretrained(str(self.folder)) if path.is_file() else None
-        asked = Greedy() if config is None else Greedy.of(config)
-        return Greedy(frozenset(), asked.repetition_penalty, asked.no_repeat_ngram)
-
-    def question(self, side_px: int) -> Question:
-        """A picture of random blocks, prepared as the checkpoint's processor does, and the prompt."""
+    @property
+    def processor(self) -> Any:
+        """The checkpoint's."""
         if self._processor is None:
             import torch
 
             self._load(torch.bfloat16)
-        processor = self._processor
+        return self._processor
+
+    def greedy(self) -> Greedy:
+        """As the checkpoint asks."""
+        assert self.processor is not None
+        return self._greedy if self.ends else replace(self._greedy, ends=frozenset())
+
+    def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
+        """A picture (height, width, 3), prepared as the checkpoint's processor does, and the prompt;
+        random blocks where there is none."""
+        processor = self.processor
         patch = int(processor.patch_size)
         if side_px % patch:
             raise MissingPart(f"--image-size: expected multiples of {patch}, got {side_px}")
@@ -114,7 +119,8 @@ class Bench:
             "content": [{"type": "image"}, {"type": "text", "text": self.prompt}],
         }
         chat = processor.apply_chat_template([turn], add_generation_prompt=True)
-        made = processor(text=chat, images=blocks(), return_tensors="np")
+        image = blocks() if picture is None else picture
+        made = processor(text=chat, images=image, return_tensors="np")
         return Question(
             np.asarray(made["pixel_values"], np.float32),
             tuple(int(token) for token in made["input_ids"][0]),
@@ -134,6 +140,7 @@ class Bench:
                 f"--checkpoint {self.folder}: expected FastVLM in Apple's layout or transformers', "
                 f"got {in_one_line(error)}"
             ) from None
+        self._greedy = Greedy.of(model.generation_config)
         return model
 
 
@@ -143,9 +150,9 @@ def eager_precision(device: str) -> str:
     return precision_name(choose_dtype(device, large=True))
 
 
-def blocks() -> NDArray[np.uint8]:
-    """A picture (480, 640, 3) with something in every corner, the same at every call."""
-    coarse = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+def blocks(seed: int = 0) -> NDArray[np.uint8]:
+    """A picture (480, 640, 3) with something in every corner, by the seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
     return np.ascontiguousarray(coarse.repeat(40, axis=0).repeat(40, axis=1))
 
 
