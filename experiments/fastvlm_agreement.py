@@ -29,6 +29,7 @@ from experiments.fastvlm_recipes import Recipe, recipes
 from experiments.hardware import device_name
 from models import quiet_offline
 from models.devices import choose_device, limit_threads
+from models.fastvlm.inputs import own_side_px
 from models.packs import POCKET
 
 BACKENDS = ("torch", "openvino", "onnx", "hybrid")
@@ -106,6 +107,7 @@ def reference(bench: Bench, questions: Sequence[Question]) -> list[tuple[int, ..
     """What transformers' `generate` writes in fp32, an end token with it."""
     import torch
 
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model = bench.model("fp32", "reference").to(bench.device)
     found = []
     for question in questions:
@@ -178,7 +180,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         settings = json.loads((POCKET / "describer.json").read_text(encoding="utf-8"))
         prompt = {"prompt": settings["prompt"]}
     bench = Bench(folder, device, args.threads, args.tokens, ends=True, **prompt)
-    side = args.image_size or int(bench.processor.image_processor.size["height"])
+    side = args.image_size or own_side_px(bench.processor)
     questions = [bench.question(side, picture) for picture in pictures(args.pictures)]
     console.print(f"{device_name(device)}; {folder.name}, {side} px, {len(questions)} pictures")
     chosen = recipes(device, args.backends, compile_static=False)

@@ -19,6 +19,7 @@ from models import quiet_offline
 from models.devices import choose_dtype, precision_name, synchronise
 from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.greedy import Greedy
+from models.fastvlm.inputs import Prompts, square_pixels
 
 
 @dataclass(frozen=True)
@@ -106,24 +107,14 @@ class Bench:
         return self._greedy if self.ends else replace(self._greedy, ends=frozenset())
 
     def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
-        """A picture (height, width, 3), prepared as the checkpoint's processor does, and the prompt;
-        random blocks where there is none."""
-        processor = self.processor
-        patch = int(processor.patch_size)
+        """A picture (height, width, 3), prepared for FastVLM, and the prompt; random blocks
+        where there is none."""
+        patch = int(self.processor.patch_size)
         if side_px % patch:
             raise MissingPart(f"--image-size: expected multiples of {patch}, got {side_px}")
-        side = {"height": side_px, "width": side_px}
-        processor.image_processor.size = processor.image_processor.crop_size = side
-        turn = {
-            "role": "user",
-            "content": [{"type": "image"}, {"type": "text", "text": self.prompt}],
-        }
-        chat = processor.apply_chat_template([turn], add_generation_prompt=True)
         image = blocks() if picture is None else picture
-        made = processor(text=chat, images=image, return_tensors="np")
         return Question(
-            np.asarray(made["pixel_values"], np.float32),
-            tuple(int(token) for token in made["input_ids"][0]),
+            square_pixels(image, side_px), Prompts(self.processor, side_px).ids(self.prompt)
         )
 
     def forget(self) -> None:

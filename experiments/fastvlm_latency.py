@@ -243,38 +243,38 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(
         prog="experiments.fastvlm_latency",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--checkpoint", type=Path, help="FastVLM's folder instead of random weights"
-    )
-    parser.add_argument("--small", action="store_true", help="random weights of a few layers")
-    parser.add_argument("--image-size", type=numbers, default=(256, 512, 1024))
-    parser.add_argument("--tokens", type=numbers, default=(4, 8, 16, 32))
-    parser.add_argument("--repeats", type=int, default=10, help="of each row, at most")
-    parser.add_argument("--backends", type=names, default=BACKENDS, help=",".join(BACKENDS))
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--threads", type=int, help="of the processor (default: each runtime's own)"
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=8.0, help="after which repeats are dropped"
-    )
-    parser.add_argument(
+    made.add_argument("--checkpoint", type=Path, help="FastVLM's folder instead of random weights")
+    made.add_argument("--small", action="store_true", help="random weights of a few layers")
+    made.add_argument("--image-size", type=numbers, default=(256, 512, 1024))
+    made.add_argument("--tokens", type=numbers, default=(4, 8, 16, 32))
+    made.add_argument("--repeats", type=int, default=10, help="of each row, at most")
+    made.add_argument("--backends", type=names, default=BACKENDS, help=",".join(BACKENDS))
+    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    made.add_argument("--threads", type=int, help="of the processor (default: each runtime's own)")
+    made.add_argument("--minutes", type=float, default=8.0, help="after which repeats are dropped")
+    made.add_argument(
         "--compile", action="store_true", help="also generate's own compiled static cache (CUDA)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--memory", action=argparse.BooleanOptionalAction, default=True,
         help="on a processor, open each recipe once more in a process of its own",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("outputs/fastvlm_latency"))
-    args = parser.parse_args(arguments)
+    made.add_argument("--out", type=Path, default=Path("outputs/fastvlm_latency"))
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser()
+    args = options.parse_args(arguments)
     if args.repeats < 1:
-        parser.error(f"--repeats: expected at least 1, got {args.repeats}")
+        options.error(f"--repeats: expected at least 1, got {args.repeats}")
     try:
         result = report(args, Console(highlight=False))
     except EngineError as error:

@@ -53,8 +53,6 @@ class Halves:
     def aim(self, question: Question) -> None:
         self._encoder = None  # two at once would count double
         self._encoder = self._open_encoder(question.side_px)
-        if hasattr(self._decoder, "warm_up"):
-            self._decoder.warm_up([len(question.ids)], self._bench.limit)
 
     def answer(self, question: Question, count: int) -> Answer:
         stamps = Stamps(self._bench.device)
