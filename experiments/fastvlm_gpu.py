@@ -34,6 +34,7 @@ BACKENDS = ("seed", "torch", "onnx", "hybrid", "tensorrt", "quick")
 AGREEMENT_PX, AGREEMENT_PICTURES = 512, 6
 TOKENS = 16
 FRAME_S = 1 / 30
+STAND_IN_PX = 640
 BESIDE_S = 4.0  # alone, and as long beside the describer
 
 
@@ -66,18 +67,25 @@ def agreement(bench: Bench, side: int, console: Console) -> dict[str, Any]:
 
 
 def looking(device: str) -> tuple[str, Callable[[], object]]:
-    """(name, one look) of the pocket pack's detector; of its scene classifier where Ultralytics is not
-    installed."""
-    frame = Frame(blocks(), 0.0, 0)
+    """(name, one look) of the pocket pack's detector; where Ultralytics is not installed, of a small
+    network of random weights in its place."""
     with suppress(EngineError, ImportError):
         from models.detector import open_detector
 
         detector = open_detector("pocket", device)
+        frame = Frame(blocks(), 0.0, 0)
         return detector.card.name, lambda: detector.detect(frame)
-    from models.scenes import open_scenes
+    import timm
+    import torch
 
-    scenes = open_scenes("pocket", device)
-    return scenes.card.name, lambda: scenes.classify(frame)
+    net: Any = timm.create_model("fastvit_t8", inference_mode=True).to(device).eval()
+    picture = torch.rand(1, 3, STAND_IN_PX, STAND_IN_PX)
+
+    def look() -> object:
+        with torch.inference_mode():
+            return net(picture.to(device)).argmax().item()
+
+    return f"fastvit_t8 at {STAND_IN_PX} px in a detector's place", look
 
 
 def beside(bench: Bench, side: int, console: Console) -> dict[str, Any]:
