@@ -30,8 +30,8 @@ from engine.locate import Locator
 from engine.ports import Describer
 from engine.types import Glance
 from engine.wording import Words
-from experiments.engine_latency import processor
 from experiments.grounding import HFOV_DEG, cell, picture, shares
+from experiments.hardware import processor
 from experiments.pocket.captions import objects
 from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
 from experiments.pocket.describer_eval import KINDS, VOCABULARY, named, rate

@@ -96,6 +96,7 @@ def describe(model: Any) -> dict[str, Any]:
         "kv_heads": text.num_key_value_heads,
         "head_size": getattr(text, "head_dim", None) or text.hidden_size // heads,
         "vocab_size": text.vocab_size,
+        "rope_theta": text.rope_parameters["rope_theta"],
         "context": text.max_position_embeddings,  # tokens, prompt and answer together
     }
 
