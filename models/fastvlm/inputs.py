@@ -58,4 +58,6 @@ class Prompts:
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
         mark = self._processor.image_token
-        return tuple(self._processor.tokenizer(chat.replace(mark, mark * self._images))["input_ids"])
+        return tuple(
+            self._processor.tokenizer(chat.replace(mark, mark * self._images))["input_ids"]
+        )

@@ -32,7 +32,9 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
 
     shape = [1, 3, side_px, side_px]
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch.jit.trace, which OpenVINO still needs
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # torch.jit.trace, which OpenVINO still needs
         graph = ov.convert_model(Tower().eval(), example_input=torch.zeros(shape), input=shape)
     for node in graph.get_ops():
         if _is_weight(node):

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.devices.sample import sample_photo
-from engine.errors import ConfigError, MissingPart, PromptTooLong
+from engine.errors import ConfigError, DescriberFailed, MissingPart, PromptTooLong
 from models import quiet_offline
 from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.export_onnx import export_decoder, export_encoder
@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_refused(pocket: tuple[Case, Any]) -> None:
     decoder = open_decoder(of.folder, "fp32", "cpu", of.greedy)
     with pytest.raises(PromptTooLong, match="512"):
         decoder.write(of.ids * 9, of.features, LIMIT)
-    with pytest.raises(ValueError, match="expected 49 rows"):
+    with pytest.raises(DescriberFailed, match="49 image tokens, and the picture 48"):
         decoder.write(of.ids, of.features[1:], LIMIT)
 
 
