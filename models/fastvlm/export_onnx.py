@@ -6,6 +6,7 @@ key-value cache in place, has no torch form to export from.
 """
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     if half:
         encoder.half()
     pixels = torch.zeros(1, 3, side_px, side_px)
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the exporter's own, about torch's insides
         program = torch.onnx.export(
             encoder,
             (pixels,),
