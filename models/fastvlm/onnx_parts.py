@@ -36,7 +36,7 @@ NAMES: dict[Provider, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 NEEDS: dict[Provider, str] = {
-    "cpu": "onnxruntime (pip install onnxruntime)",
+    "cpu": "onnxruntime (pip install -e '.[onnx]')",
     "cuda": "onnxruntime-gpu in place of onnxruntime, with CUDA's and cuDNN's libraries (pip "
     "uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]')",
     "tensorrt": "onnxruntime-gpu in place of onnxruntime (pip uninstall onnxruntime, then pip install "

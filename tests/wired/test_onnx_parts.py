@@ -1,6 +1,8 @@
 """FastVLM exported to ONNX and run: the same tokens as transformers' own, on the provider that was
 asked for or not at all."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from engine.devices.sample import sample_photo
 from engine.errors import ConfigError, DescriberFailed, MissingPart, PromptTooLong
 from models import quiet_offline
+from models.__main__ import main
 from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.export_onnx import export_decoder, export_encoder
 from models.fastvlm.exports import Form, describe, find_form, write_form
@@ -269,6 +272,14 @@ def test_a_provider_that_is_not_here_is_never_replaced(
         open_decoder(of.folder, "fp16", provider, of.greedy)
 
 
+def test_without_the_library_it_says_what_to_install(
+    pocket: tuple[Case, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingPart, match=r"install onnxruntime .*\[onnx\]"):
+        open_decoder(pocket[0].folder, "fp32")
+
+
 def test_a_precision_that_a_graphics_card_lacks_is_refused(pocket: tuple[Case, Any]) -> None:
     with pytest.raises(ConfigError, match="expected a precision of fp16, q4f16, got int8"):
         open_decoder(pocket[0].folder, "int8", "cuda")
@@ -289,3 +300,18 @@ def test_a_damaged_export_is_refused_in_one_line(pocket: tuple[Case, Any]) -> No
         assert "\n" not in str(refused.value)
         (folder / name).write_bytes(whole)
     open_session(folder, "cpu", None)
+
+
+def test_the_command_writes_it_or_says_what_to_install(
+    pocket: tuple[Case, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of, _ = pocket
+    form = Form("onnx", "decoder", "int4")
+    asked = form.command(of.folder).split()[3:]
+    shutil.rmtree(find_form(of.folder, form))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "models.fastvlm.export_onnx", None)  # as where onnx is missing
+        assert main(asked) == 2
+    assert "pip install -e '.[onnx]'" in capsys.readouterr().out
+    assert main(asked) == 0
+    assert find_form(of.folder, form)
