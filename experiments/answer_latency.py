@@ -36,7 +36,7 @@ from engine.errors import EngineError, InputError
 from engine.ports import Clock, WakeEngine
 from engine.session import session
 from engine.types import Frame, Intrinsics, Pcm
-from experiments.engine_latency import processor
+from experiments.hardware import processor
 from experiments.obstacle_stage import ProbeSink, SyntheticCamera
 from experiments.obstacle_throughput import configuration, quiet_screen, sample_frames
 from experiments.spoken import in_a_row, pause, say, with_noise, write_wav

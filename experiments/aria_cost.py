@@ -20,7 +20,8 @@ from rich.table import Table
 from engine.camera import direction
 from engine.devices import glasses
 from engine.motion import Head, Motion
-from experiments.engine_latency import processor, timed_ms
+from experiments.engine_latency import timed_ms
+from experiments.hardware import processor
 from tests.aria import GEN1, calibrated, felt
 
 WARM_UPS = 3

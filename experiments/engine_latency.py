@@ -11,7 +11,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 from rich.console import Console
@@ -25,6 +24,7 @@ from engine.ports import Describer
 from engine.trace import peak_memory_mb, spread
 from engine.types import Frame, Glance
 from engine.wording import Words
+from experiments.hardware import processor
 from models.describer import open_describer
 from models.detector import open_detector
 from models.scenes import open_scenes
@@ -33,16 +33,6 @@ from routers import Rules
 WARM_UPS = 5
 # What the pocket pack is built to stay within on two cores, milliseconds
 AIMS_MS = {"detect": 20.0, "classify": 15.0, "describe_first_token": 60.0, "describe_all": 150.0}
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def sample_frames(count: int) -> list[Frame]:

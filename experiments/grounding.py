@@ -36,7 +36,7 @@ from engine.ground import Evidence, Grounder
 from engine.locate import Locator
 from engine.types import Box, Frame, Glance, Side, Unsupported
 from engine.wording import Words
-from experiments.engine_latency import processor
+from experiments.hardware import processor
 from experiments.pocket.captions import certain, objects
 from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
 from experiments.pocket.describer_eval import KINDS, VOCABULARY, named, rate

@@ -36,7 +36,7 @@ from engine.scribe import Scribe
 from engine.session import session
 from engine.types import Frame, Intrinsics
 from engine.worker import End
-from experiments.engine_latency import processor
+from experiments.hardware import processor
 from experiments.obstacle_stage import (
     NotingWarner,
     ProbeSink,

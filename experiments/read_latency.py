@@ -26,7 +26,7 @@ from rich.table import Table
 from engine.devices.sample import sample_photo
 from engine.trace import peak_memory_mb, spread
 from engine.types import Frame
-from experiments.engine_latency import processor
+from experiments.hardware import processor
 from models.reader import RapidReader, open_reader
 
 BUDGET_MS = 400.0

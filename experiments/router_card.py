@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from engine import records
 from engine.config import QualityConfig
-from experiments.engine_latency import processor
+from experiments.hardware import processor
 from experiments.router_data import JUDGED
 from experiments.router_figures import (
     BOOTSTRAPS,

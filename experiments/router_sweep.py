@@ -20,7 +20,7 @@ from engine import records
 from engine.config import QualityConfig
 from engine.ports import Router
 from engine.sweep import BUDGETS_MS
-from experiments.engine_latency import processor
+from experiments.hardware import processor
 from experiments.routing import Sweep, judged, outcomes, scores, sweep
 from routers import Count, Learned, Random, Rules
 from routers.model import read_model

@@ -29,7 +29,7 @@ from engine.ear import OWN_VOICE, STEP_S, WINDOW_S, EchoGuard
 from engine.errors import EngineError
 from engine.ports import WakeEngine
 from engine.types import HEARING_HZ, Pcm, Samples, Sound
-from experiments.engine_latency import processor
+from experiments.hardware import processor
 from experiments.spoken import VOICES, Said, pause, say, to_pcm, with_noise
 
 RATES_WPM = (130, 160, 190, 220)

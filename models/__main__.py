@@ -1,6 +1,7 @@
-"""`python -m models`: which packs are here; `pull` fetches the hub pack, `seal` lists the pocket's.
+"""`python -m models`: which packs are here; `pull` fetches the hub pack, `export` writes the
+describer for other runtimes, `seal` lists the pocket's.
 
-The only place where models are spoken of on a terminal. Opens no weights.
+The only place where models are spoken of on a terminal. Opens no weights itself.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.errors import EngineError, MissingPart
+from models.fastvlm.export_command import add_export, export
 from models.packs import HUB, OPTIONAL, POCKET, TIERS, find_pack, hub_home, write_manifest
 
 EXAMPLES = """examples:
@@ -18,6 +20,7 @@ EXAMPLES = """examples:
   python -m models pull                   fetch all of the hub pack (about 1.3 GB)
   python -m models pull detector          fetch one model of it
   python -m models pull depth             fetch both models of metric depth (198 MB), for obstacles.depth
+  python -m models export                 write the describer for OpenVINO
 """
 
 
@@ -69,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 2 with one line on stderr."""
     parser = argparse.ArgumentParser(
         prog="python -m models",
-        description="Lists the packs of weights, or fetches the hub pack.",
+        description="Lists the packs of weights, fetches the hub pack, or writes the describer for "
+        "other runtimes.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = (*TIERS, "depth", *OPTIONAL)
     puller.add_argument("name", nargs="?", choices=names, help="fetch just this")
     puller.add_argument("--only", choices=names, help="the same")
+    add_export(commands)
     sealer = commands.add_parser(
         "seal", help="after training: write models/pocket/manifest.json anew"
     )
@@ -91,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command == "pull":
             pull(_named(args.name or args.only), console)
+        elif args.command == "export":
+            export(args, console)
         elif args.command == "seal":
             write_manifest(POCKET, args.version)
         else:
@@ -99,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; pull again to go on where it stopped", file=sys.stderr)
+        print("interrupted; the same again goes on where it stopped", file=sys.stderr)
         return 130
     return 0
 

@@ -3,6 +3,8 @@
 Knows torch by name only: it is imported inside the functions. Knows no model.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 from engine.errors import MissingPart
@@ -66,3 +68,20 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
     elif device == "mps":
         torch.mps.synchronize()
+
+
+def memory_bytes(device: str) -> dict[str, int]:
+    """On CUDA, what torch has `allocated` and `reserved` for this process; elsewhere what is `resident`
+    of the process, by the system's own count (0 where it gives none)."""
+    import torch
+
+    if device == "cuda":
+        return {
+            "allocated": torch.cuda.memory_allocated(),
+            "reserved": torch.cuda.memory_reserved(),
+        }
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return {"resident": 0}
+    return {"resident": pages * os.sysconf("SC_PAGE_SIZE")}

@@ -29,6 +29,7 @@ RENAMED = (
 )
 PIXELS_PER_TOKEN = 64
 PICTURE_PX = 1024  # `mobileclip_l_1024`
+IMAGE_ID = 151646  # of `<image>`: the first after Qwen2's own tokens
 SYSTEM = "You are a helpful assistant."  # of the conversation that Apple trained on ("qwen_2")
 CHAT = (
     f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
@@ -42,27 +43,57 @@ CHAT = (
 
 
 def load_checkpoint(folder: Path, dtype: Any) -> tuple[Any, Any]:
-    """(processor, model in eval mode) of either layout, in `dtype`, on the CPU.
+    """(processor, model) of either layout: see load_processor and load_model."""
+    return load_processor(folder), load_model(folder, dtype)
 
-    Raises ValueError naming the tensors that are missing, left over or of another shape, and whatever
-    safetensors, tokenizers and transformers raise for files that they cannot read.
+
+def load_processor(folder: Path) -> Any:
+    """The processor of either layout, with a tokenizer that fits the weights.
+
+    Raises ValueError for one that does not, and whatever tokenizers and transformers raise for files
+    that they cannot read.
     """
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    settings = _settings(folder)
+    image: Any = IMAGE_ID
     if settings.get("model_type") == APPLE:
-        processor, state = _apple_processor(folder), _apple_state(folder)
-        source = None
-        given: dict[str, Any] = {"config": _apple_config(settings, state), "state_dict": state}
+        processor, words = _apple_processor(folder), settings["vocab_size"]
     else:
         from transformers import AutoProcessor
 
         processor = AutoProcessor.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
-        source, given = str(folder), {}
+        words = settings["text_config"]["vocab_size"]
+        image = settings.get("image_token_index", settings.get("image_token_id"))
+    known = len(processor.tokenizer)
+    if known > words:
+        raise ValueError(f"a tokenizer of {known} tokens for weights of {words}")
+    if processor.image_token_id != image:
+        raise ValueError(
+            f"a tokenizer in which {processor.image_token} is {processor.image_token_id}, not {image}"
+        )
+    images = processor.image_processor
+    same = not any(images.image_mean) and all(value == 1 for value in images.image_std)
+    if images.do_normalize and not same:
+        raise ValueError(f"pictures normalised by {images.image_mean}, {images.image_std}")
+    return processor
+
+
+def load_model(folder: Path, dtype: Any) -> Any:
+    """transformers' model in eval mode, of either layout, in `dtype`, on the CPU.
+
+    Raises ValueError naming the tensors that are missing, left over or of another shape, and whatever
+    safetensors and transformers raise for files that they cannot read.
+    """
     from transformers import FastVlmForConditionalGeneration
 
+    settings, given = _settings(folder), {}
+    apple = settings.get("model_type") == APPLE
+    if apple:
+        state = _apple_state(folder)
+        given = {"config": apple_config(settings, state), "state_dict": state}
     model, info = FastVlmForConditionalGeneration.from_pretrained(
-        source,
+        None if apple else str(folder),
         dtype=dtype,
         local_files_only=True,
         use_safetensors=True,
@@ -75,14 +106,27 @@ def load_checkpoint(folder: Path, dtype: Any) -> tuple[Any, Any]:
             raise ValueError(
                 f"{len(names)} {trouble.replace('_', ' ')} such as {', '.join(names[:3])}"
             )
-    if source is None:
-        from transformers import GenerationConfig
+    model.generation_config = generation_config(folder)
+    return model.eval()
 
-        if (folder / "generation_config.json").is_file():
-            model.generation_config = GenerationConfig.from_pretrained(str(folder))
-        if model.generation_config.eos_token_id is None:
-            model.generation_config.eos_token_id = settings["eos_token_id"]
-    return processor, model.eval()
+
+def generation_config(folder: Path) -> Any:
+    """How the checkpoint wants to be asked for tokens, and which ones end an answer."""
+    from transformers import GenerationConfig
+
+    settings = _settings(folder)
+    config = GenerationConfig()
+    if (folder / "generation_config.json").is_file():
+        config = GenerationConfig.from_pretrained(str(folder), local_files_only=True)
+    if config.eos_token_id is None:
+        text = settings.get("text_config") or {}
+        config.eos_token_id = settings.get("eos_token_id", text.get("eos_token_id"))
+    return config
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return settings
 
 
 def _named(key: Any) -> str:
@@ -96,7 +140,7 @@ def patch_px(folder: Path) -> int | None:
         processor = folder / "processor_config.json"
         if processor.is_file():
             return int(json.loads(processor.read_text(encoding="utf-8"))["patch_size"])
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = _settings(folder)
         return PIXELS_PER_TOKEN if settings["model_type"] == APPLE else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -149,7 +193,7 @@ def _apple_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
+def apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
     """transformers' configuration from Apple's, by which alone 0.5B and 1.5B differ. How deep and wide
     the encoder is, Apple's does not say: that is read off `state`."""
     from transformers import FastVlmConfig
@@ -190,6 +234,7 @@ def _apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
     return FastVlmConfig(
         vision_config=vision,
         text_config=text | {"model_type": "qwen2"},
+        image_token_index=IMAGE_ID,
         image_seq_length=(PICTURE_PX // PIXELS_PER_TOKEN) ** 2,
         tie_word_embeddings=settings.get("tie_word_embeddings", False),
     )

@@ -1,0 +1,62 @@
+"""Which token comes next, without chance: what the checkpoint's generation settings ask for, then the
+largest logit. Knows no runtime.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Chooses as transformers' `generate(do_sample=False)` does with the same settings.
+
+    `ends`: the tokens behind which nothing more is written. `repetition_penalty`: above 1, what was
+    read or written before is less likely (Keskar et al. 2019, CTRL). `no_repeat_ngram`: no run of so
+    many tokens comes twice; 0 is no such rule.
+    """
+
+    ends: frozenset[int] = frozenset()
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+
+    @classmethod
+    def of(cls, config: Any) -> "Greedy":
+        """From transformers' GenerationConfig, in which anything may be None."""
+        ends = config.eos_token_id
+        return cls(
+            frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
+            float(config.repetition_penalty or 1.0),
+            int(config.no_repeat_ngram_size or 0),
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but the largest logit decides, so that a device can choose by itself."""
+        return self.repetition_penalty == 1.0 and not self.no_repeat_ngram
+
+    def choose(self, logits: NDArray[np.float32], ids: Sequence[int]) -> int:
+        """The token after `ids`, the prompt and all that was written, by its logits (words,)."""
+        if self.plain:
+            return int(logits.argmax())
+        scores = logits.copy()
+        if self.repetition_penalty != 1.0:
+            seen = np.unique(np.asarray(ids, np.int64))
+            before = scores[seen]
+            penalty = np.float32(self.repetition_penalty)
+            scores[seen] = np.where(before < 0, before * penalty, before / penalty)
+        scores[list(self._banned(ids))] = -np.inf
+        return int(scores.argmax())
+
+    def _banned(self, ids: Sequence[int]) -> Iterator[int]:
+        """What would end a run that is there already."""
+        size = self.no_repeat_ngram
+        if not size or len(ids) < size:
+            return
+        last = list(ids[len(ids) - size + 1 :])
+        for start in range(len(ids) - size + 1):
+            if list(ids[start : start + size - 1]) == last:
+                yield ids[start + size - 1]

@@ -1,0 +1,67 @@
+"""Writes FastVLM's halves for OpenVINO: the encoder traced at a fixed side, the decoder built anew."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from models.fastvlm.openvino_graph import decoder_graph
+from models.fastvlm.openvino_weights import stored
+
+ENCODER_PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+DECODER_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4")
+GRAPH = "model.xml"  # beside it its weights, model.bin
+SMALL = 1024  # constants of fewer values stay as they are: nothing would be saved
+
+
+def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
+    """Write the vision tower and projector of transformers' FastVLM, pixels (1, 3, side, side) to
+    features (tokens, width), with the weights in `precision`."""
+    import openvino as ov
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    from torch import nn
+
+    class Tower(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = model.model.vision_tower.timm_model
+            self.projector = model.model.multi_modal_projector
+
+        def forward(self, pixels: Any) -> Any:
+            grid = self.trunk.forward_features(pixels)  # (1, channels, rows, columns)
+            return self.projector(grid.flatten(2).transpose(1, 2))[0]
+
+    shape = [1, 3, side_px, side_px]
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes that become constants, which is meant
+        traced = torch.jit.trace(Tower().eval(), torch.zeros(shape), check_trace=False)
+        # openvino.convert_model would do this too, and report to its maker that it was called
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # which the frontend does not keep alive
+        graph = frontend.convert(frontend.load(decoder))
+    graph.reshape(shape)
+    for node in graph.get_ops():
+        if _is_weight(node):
+            for reader in list(node.output(0).get_target_inputs()):
+                reader.replace_source_output(stored(node.data, precision).output(0))
+    ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
+
+
+def _is_weight(node: Any) -> bool:
+    import openvino as ov
+
+    return bool(
+        node.get_type_name() == "Constant"
+        and node.get_element_type() == ov.Type.f32
+        and node.data.ndim > 1
+        and node.data.size >= SMALL
+    )
+
+
+def export_decoder(model: Any, precision: str, folder: Path) -> None:
+    """Write the language model of transformers' FastVLM, with the weights in `precision`. Raises
+    ValueError for one that is no Qwen2."""
+    import openvino as ov
+
+    ov.save_model(decoder_graph(model, precision), folder / GRAPH, compress_to_fp16=False)

@@ -1,0 +1,150 @@
+"""FastVLM's halves in OpenVINO on a processor, from exports that `python -m models export` wrote.
+
+Weights in fp32 and fp16 are computed with in fp32, so that answers are torch's own; all others in bf16
+where the processor has it. Knows nothing of pictures, prompts or words.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import DescriberFailed, MissingPart, PromptTooLong, in_one_line
+from models.fastvlm.exports import Form, about, find_form
+from models.fastvlm.greedy import Greedy
+from models.fastvlm.openvino_export import GRAPH
+
+EXACT = ("fp32", "fp16")
+
+
+def open_encoder(
+    checkpoint: Path, precision: str, side_px: int, threads: int | None = None
+) -> "OpenVinoEncoder":
+    """The exported encoder, warm. Raises MissingPart where it is not there or damaged."""
+    form = Form("openvino", "encoder", precision, side_px)
+    return OpenVinoEncoder(_compiled(checkpoint, form, threads), precision, side_px)
+
+
+def open_decoder(
+    checkpoint: Path, precision: str, greedy: Greedy, threads: int | None = None
+) -> "OpenVinoDecoder":
+    """The exported decoder, warm. Raises MissingPart where it is not there or damaged."""
+    form = Form("openvino", "decoder", precision)
+    graph = _compiled(checkpoint, form, threads)
+    return OpenVinoDecoder(graph, precision, about(find_form(checkpoint, form)), greedy)
+
+
+class OpenVinoEncoder:
+    """An `Encoder`; to be used from one thread."""
+
+    provider = "cpu"
+
+    def __init__(self, graph: Any, precision: str, side_px: int) -> None:
+        self.precision = precision
+        self.side_px = side_px
+        self._request = graph.create_infer_request()
+        self.encode(np.zeros((1, 3, side_px, side_px), np.float32))
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Encoder`."""
+        self._request.infer([np.ascontiguousarray(pixels, np.float32)])
+        features: NDArray[np.float32] = self._request.get_output_tensor().data.copy()
+        return features
+
+
+class OpenVinoDecoder:
+    """A `Decoder`; to be used from one thread. `facts` are those of `exports.describe`."""
+
+    provider = "cpu"
+
+    def __init__(self, graph: Any, precision: str, facts: dict[str, Any], greedy: Greedy) -> None:
+        self.precision = precision
+        self._request = graph.create_infer_request()
+        self._greedy = greedy
+        self._context = int(facts["context"])
+        self._image = int(facts["image_token_index"])
+        self._no_features = np.zeros((1, int(facts["hidden_size"])), np.float32)
+        size = int(facts["head_size"])
+        self._turns = float(facts["rope_theta"]) ** -(
+            np.arange(0, size, 2) / size
+        )  # radians a token
+        self._step([self._image], self._no_features, 0)
+        self._step([0], self._no_features, 1)
+
+    def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
+        """See `Decoder`. Raises DescriberFailed where image tokens and features differ in number."""
+        if len(ids) + limit > self._context:
+            raise PromptTooLong(
+                f"the prompt has {len(ids)} tokens, which leaves no room for {limit} more: this "
+                f"describer holds {self._context}"
+            )
+        rows = _rows(features)
+        if (images := ids.count(self._image)) != len(rows):
+            raise DescriberFailed(
+                f"the prompt has {images} image tokens, and the picture {len(rows)}"
+            )
+        return self._written(list(ids), rows, limit)
+
+    def _written(self, ids: list[int], rows: NDArray[np.float32], limit: int) -> Iterator[int]:
+        new, start = ids, 0
+        for _ in range(limit):
+            logits = self._step(new, rows, start)
+            token = self._greedy.choose(logits, ids)
+            yield token
+            if token in self._greedy.ends:
+                return
+            start, new, rows = len(ids), [token], self._no_features
+            ids.append(token)
+
+    def _step(self, new: list[int], rows: NDArray[np.float32], start: int) -> NDArray[np.float32]:
+        """Logits (vocabulary,) after `new`, the tokens from place `start` on; at 0 all that was kept
+        is forgotten. They are good until the next step."""
+        if start == 0:
+            self._request.reset_state()
+        places = np.arange(start, start + len(new))
+        angles = np.tile(places[:, None] * self._turns, 2)  # (T, head)
+        later = np.arange(start + len(new)) > places[:, None]  # (T, seen)
+        self._request.infer(
+            {
+                "ids": np.array([new], np.int64),
+                "features": rows,
+                "cos": np.cos(angles).astype(np.float32)[None, None],
+                "sin": np.sin(angles).astype(np.float32)[None, None],
+                "mask": np.where(later, np.float32(-np.inf), np.float32(0))[None, None],
+                "beam": np.zeros(1, np.int32),
+            }
+        )
+        logits: NDArray[np.float32] = self._request.get_output_tensor().data[0]
+        return logits
+
+
+def _rows(features: Any) -> NDArray[np.float32]:
+    """(tokens, width) whichever library made them, and where."""
+    if hasattr(features, "cpu"):
+        features = features.float().cpu()
+    return np.ascontiguousarray(features, np.float32)
+
+
+def _compiled(checkpoint: Path, form: Form, threads: int | None) -> Any:
+    import openvino as ov
+
+    path = find_form(checkpoint, form) / GRAPH
+    core = ov.Core()
+    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    number = "bf16" if has_bf16 and form.precision not in EXACT else "f32"
+    options = {
+        "INFERENCE_PRECISION_HINT": number,
+        "KV_CACHE_PRECISION": number,  # of itself it would round keys and values to 8 bits
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": threads or 0,  # 0: as many as there are cores
+        "ENABLE_CPU_PINNING": False,  # pinned, it would wait for a detector on its core
+    }
+    try:
+        return core.compile_model(path, "CPU", options)
+    except Exception as error:  # OpenVINO has no class of its own
+        raise MissingPart(
+            f"{path}: expected a graph for OpenVINO, got {in_one_line(error)}; "
+            f"to mend it: {form.command(checkpoint)}"
+        ) from None

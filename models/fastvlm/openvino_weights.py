@@ -1,0 +1,90 @@
+"""Weights as OpenVINO constants: whole, halved, or rounded to 8 or 4 bits with scales beside them.
+
+The processor's plugin reads such weights as they lie and widens them while it multiplies, so that a
+token costs the traffic of the small ones. Rounding to the nearest needs no data and no other library.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+GROUP = 64  # neighbours in a row that share a scale in 4 bits
+BLOCK = (
+    2048  # rows rounded at once: the vocabulary's 136 million weights would fill 2 GB on their way
+)
+
+
+def stored(values: NDArray[np.float32], precision: str) -> Any:
+    """A node worth `values` (rows, ...) in fp32 whose constant is in `precision`: fp32, fp16, bf16, int8
+    (a scale a row) or int4 (a scale a GROUP of a row)."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    if precision == "fp32":
+        return op.constant(values)
+    if precision == "fp16":
+        return op.convert(op.constant(values.astype(np.float16)), ov.Type.f32)
+    if precision == "bf16":
+        bits = np.ascontiguousarray(values).view(np.uint32)
+        halved = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
+        return op.convert(
+            _constant(halved.astype(np.uint16), values.shape, ov.Type.bf16), ov.Type.f32
+        )
+    length = math.prod(values.shape[1:])
+    if precision == "int8":
+        top, kind = 255, ov.Type.u8
+        grouped, scaled = values.shape, (len(values), *[1] * (values.ndim - 1))
+    else:
+        top, kind = 15, ov.Type.u4
+        length = math.gcd(length, GROUP)
+        grouped = (len(values), values.size // len(values) // length, length)
+        scaled = (*grouped[:2], 1)
+    codes, zeros, scales = rounded(values.reshape(-1, length), top)
+    node = op.multiply(
+        op.subtract(
+            op.convert(_constant(codes, grouped, kind), ov.Type.f16),
+            op.convert(_constant(zeros, scaled, kind), ov.Type.f16),
+        ),
+        op.constant(scales.reshape(scaled)),
+    )
+    if grouped != values.shape:
+        node = op.reshape(node, np.array(values.shape), False)
+    return op.convert(node, ov.Type.f32)
+
+
+def rounded(
+    values: NDArray[np.float32], top: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]:
+    """Codes 0 to `top` (rows, columns), zero points and scales (rows, 1) of `values` (rows, columns):
+    value = (code - zero point) * scale."""
+    blocks = [_round(values[at : at + BLOCK], top) for at in range(0, len(values), BLOCK)]
+    codes, zeros, scales = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return codes, zeros, scales
+
+
+def _round(values: NDArray[np.float32], top: int) -> tuple[NDArray[Any], ...]:
+    low = np.minimum(values.min(1, keepdims=True), 0)
+    high = np.maximum(values.max(1, keepdims=True), 0)
+    tiny = np.float32(np.finfo(np.float16).smallest_normal)  # a row of zeros has to have a scale
+    scales = np.maximum((high - low) / top, tiny).astype(np.float16)
+    steps = scales.astype(np.float32)
+    zeros = np.clip(np.rint(-low / steps), 0, top)
+    codes = np.clip(np.rint(values / steps) + zeros, 0, top)
+    return codes.astype(np.uint8), zeros.astype(np.uint8), scales
+
+
+def _constant(raw: NDArray[Any], shape: tuple[int, ...], kind: Any) -> Any:
+    """A constant of a type that NumPy lacks. The tensor owns its memory: OpenVINO would not keep an
+    array alive."""
+    import openvino as ov
+    from openvino import opset13 as op
+
+    flat = raw.ravel()
+    if kind == ov.Type.u4:  # two codes to a byte, the first in its lower half
+        flat = np.append(flat, np.zeros(flat.size % 2, np.uint8))
+        flat = flat[0::2] | flat[1::2] << 4
+    tensor = ov.Tensor(kind, list(shape))
+    tensor.data.reshape(-1).view(np.uint8)[:] = flat.view(np.uint8)
+    return op.constant(tensor)
