@@ -241,7 +241,6 @@ def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink,
 def build_models(config: Config) -> Models:
     """Load the tiers that the mode asks for."""
     from models import import_libraries
-    from models.describer import open_describer
     from models.detector import open_detector
     from models.scenes import open_scenes
 
@@ -253,15 +252,27 @@ def build_models(config: Config) -> Models:
         scenes = open_scenes(pack, device, backend)
         describer = None
         if config.mode != "quick":
-            describer = open_describer(
-                pack,
-                device,
-                backend,
-                max_new_tokens=config.models.describer.max_new_tokens,
-                image_size=config.models.describer.image_size,
-                language=config.language,
-            )
+            describer = build_describer(config)
         return Models(watching.result(), scenes, describer, build_depth_model(config))
+
+
+def build_describer(config: Config) -> Describer:
+    """The describer, or where it finds no memory what says so when asked. Raises MissingPart and
+    ConfigError."""
+    from models.describer import open_describer
+    from models.fastvlm.parts import Wish
+
+    models, asked = config.models, config.models.describer
+    return open_describer(
+        models.pack,
+        models.device,
+        models.backend,
+        max_new_tokens=asked.max_new_tokens,
+        image_size=asked.image_size,
+        language=config.language,
+        path=asked.path,
+        wish=Wish(asked.precision, asked.encoder, asked.decoder, asked.provider),
+    )
 
 
 def build_depth_model(config: Config) -> DepthModel | None:
@@ -374,9 +385,12 @@ def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -
 def check_models(config: Config) -> None:
     """Raise MissingPart for a pack, file or backend that is not here, ConfigError for a picture size
     that the describer cannot take, before anything loads."""
-    from models.packs import TIERS, check_packs, find_pack
+    from models.packs import TIERS, check_packs
 
-    tiers = [tier for tier in TIERS if config.mode != "quick" or tier != "describer"]
+    asked = config.models.describer
+    describes = config.mode != "quick"
+    ours = describes and asked.path is None
+    tiers = [tier for tier in TIERS if ours or tier != "describer"]
     check_packs(config.models.pack, config.models.backend, tiers)
     if config.obstacles.depth != "off":
         unrelated = not config.source.realtime and config.source.name in UNRELATED
@@ -387,11 +401,14 @@ def check_models(config: Config) -> None:
                 "picture teaches helps none that does not follow from it"
             )
         check_packs("hub", config.models.backend, [f"depth-{config.obstacles.depth}"])
-    side = config.models.describer.image_size
-    if side is not None and "describer" in tiers:
-        from models.describer import check_image_size
+    if not describes:
+        return
+    from models.describer import check_image_size
+    from models.fastvlm.own import find_checkpoint
 
-        check_image_size(find_pack("describer", config.models.pack), side)
+    checkpoint = find_checkpoint(config.models.pack, asked.path)
+    if asked.image_size is not None:
+        check_image_size(checkpoint, asked.image_size)
 
 
 def build_scorer(config: Config, parts: Parts) -> Scorer | None:

@@ -27,6 +27,7 @@ from engine.command import CONF
 from engine.errors import DescriberFailed
 from engine.language import prompts
 from engine.locate import Locator
+from engine.ports import Describer
 from engine.types import Glance
 from engine.wording import Words
 from experiments.grounding import HFOV_DEG, cell, picture, shares
@@ -34,7 +35,7 @@ from experiments.hardware import processor
 from experiments.pocket.captions import objects
 from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
 from experiments.pocket.describer_eval import KINDS, VOCABULARY, named, rate
-from models.describer import FastVlmDescriber, open_describer
+from models.describer import open_describer
 from models.detector import open_detector
 from models.scenes import open_scenes
 
@@ -100,7 +101,7 @@ def measure(
     }
 
 
-def describe(describer: FastVlmDescriber, glance: Glance, prompt: str | None) -> str:
+def describe(describer: Describer, glance: Glance, prompt: str | None) -> str:
     """What it says; nothing where it gives no usable text."""
     try:
         return " ".join(describer.describe(glance.frame, None, prompt))

@@ -54,12 +54,15 @@ class Part:
         return torch.cuda.stream(side_stream() if self.provider == "cuda" else None)
 
     def _ready(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work`, which touches static tensors alone, run once; captured where that is wanted."""
+        """`work`, which touches static tensors alone; captured where that is wanted, after a first
+        run. Uncaptured, a first run would only be one more."""
+        if not self._captures:
+            return work
         started_s = time.perf_counter()
         synchronise(self.provider)  # what loading asked of the default stream
         with torch.inference_mode(), self._on(), self._kernels():
             work()  # libraries choose their kernels at the first run, which cannot be captured
-            run = self._captured(work) if self._captures else work
+            run = self._captured(work)
         synchronise(self.provider)
         self.start_s += time.perf_counter() - started_s
         return run

@@ -54,8 +54,9 @@ def load_processor(folder: Path) -> Any:
     that they cannot read.
     """
     settings = _settings(folder)
+    image: Any = IMAGE_ID
     if settings.get("model_type") == APPLE:
-        processor, words, image = _apple_processor(folder), settings["vocab_size"], IMAGE_ID
+        processor, words = _apple_processor(folder), settings["vocab_size"]
     else:
         from transformers import AutoProcessor
 
@@ -90,7 +91,7 @@ def load_model(folder: Path, dtype: Any) -> Any:
     apple = settings.get("model_type") == APPLE
     if apple:
         state = _apple_state(folder)
-        given = {"config": _apple_config(settings, state), "state_dict": state}
+        given = {"config": apple_config(settings, state), "state_dict": state}
     model, info = FastVlmForConditionalGeneration.from_pretrained(
         None if apple else str(folder),
         dtype=dtype,
@@ -192,7 +193,7 @@ def _apple_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
+def apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
     """transformers' configuration from Apple's, by which alone 0.5B and 1.5B differ. How deep and wide
     the encoder is, Apple's does not say: that is read off `state`."""
     from transformers import FastVlmConfig

@@ -49,12 +49,21 @@ EXPORTERS: dict[Runtime, Exporter] = {
         },
         {"encoder": "bf16", "decoder": "int8"},
     ),
+    "onnx": Exporter(
+        "models.fastvlm.export_onnx",
+        {
+            "encoder": ("fp32", "fp16", "int8", "q4f16"),
+            "decoder": ("fp32", "fp16", "int8", "int4", "q4f16"),
+        },
+        {"encoder": "fp32", "decoder": "int8"},
+    ),
 }
 
 EXAMPLES = """examples:
   python -m models export                                    what runs best on a processor
   python -m models export --image-size 512                   its encoder for pictures of 512 pixels a side
   python -m models export --part decoder --precision int8,int4
+  python -m models export --runtime onnx --precision fp16    for ONNX Runtime on a graphics card
   python -m models export --checkpoint my/finetuned-fastvlm  another checkpoint than the packs'
 """
 
@@ -73,7 +82,7 @@ def add_export(commands: Any) -> None:
     which.add_argument("--pack", choices=("auto", "pocket", "hub"), default="auto")
     which.add_argument("--checkpoint", type=Path, metavar="DIR", help="a FastVLM of your own")
     known = ", ".join(EXPORTERS)
-    parser.add_argument("--runtime", type=_listed, default=list(EXPORTERS), help=known)
+    parser.add_argument("--runtime", type=_listed, default=["openvino"], help=known)
     parser.add_argument("--part", type=_listed, default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument(
         "--precision", type=_listed, default=[], help="of the weights, such as bf16,int8,int4"
@@ -108,7 +117,7 @@ def export(asked: argparse.Namespace, console: Console) -> None:
                 failed += 1
                 said = str(error) if isinstance(error, MissingPart) else in_one_line(error)
                 line = f"{form.folder}: not made: {said}"
-            progress.console.print(line, soft_wrap=True, highlight=False)
+            progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
             progress.advance(task)
     if failed:
         raise MissingPart(f"{failed} of {len(forms)} forms could not be made, see above")
@@ -187,7 +196,10 @@ def _write(checkpoint: Path, form: Form, model: Any) -> str:
         return f"{form.folder}: here already, {size_bytes(place) / 1e6:.1f} MB"
     except MissingPart:
         began = time.monotonic()
-    exporter = importlib.import_module(EXPORTERS[form.runtime].module)
+    try:
+        exporter = importlib.import_module(EXPORTERS[form.runtime].module)
+    except ImportError as error:
+        raise MissingPart(f"{error}; run: pip install -e '.[{form.runtime}]'") from None
 
     def writer(folder: Path) -> None:
         if form.side_px is None:

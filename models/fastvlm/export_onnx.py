@@ -6,6 +6,7 @@ key-value cache in place, has no torch form to export from.
 """
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ CONVOLUTION_BITS = 8
 
 
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
-    """Write the encoder and the projector of transformers' FastVLM for pictures of one size.
+    """Write the encoder and the projector of transformers' FastVLM, as load_checkpoint gives it, for
+    pictures of one size.
 
     Input `pixels` (1, 3, side_px, side_px) in [0, 1], output `features` (tokens, width), both float32.
     int8 and q4f16 keep matrices in 8 and 4 bits and 1 x 1 convolutions in 8, where their inputs are a
@@ -37,7 +39,8 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     if half:
         encoder.half()
     pixels = torch.zeros(1, 3, side_px, side_px)
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the exporter's own, about torch's insides
         program = torch.onnx.export(
             encoder,
             (pixels,),
@@ -117,7 +120,8 @@ def _is_product(layer: Any) -> bool:
 
 
 def export_decoder(model: Any, precision: str, folder: Path) -> None:
-    """Write the language model of transformers' FastVLM, which is Qwen2 (Yang et al. 2024).
+    """Write the language model of transformers' FastVLM, as load_checkpoint gives it: Qwen2 (Yang et
+    al. 2024).
 
     Inputs: `input_ids` (1, n) int64; `image_features` (rows, width) float32, of which each image token
     takes the next one, and at least one row; `attention_mask` (1, past + n) int64 of ones, by whose

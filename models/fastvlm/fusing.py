@@ -10,17 +10,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fused(tower: nn.Module, side_px: int) -> nn.Module:
-    """`tower`, in eval mode, as timm's own merging leaves it, without its batch norms.
+    """`tower`, in eval mode, changed in place: as timm's own merging leaves it, without batch norms.
 
     Pairs are found by one run on a grey picture (1, 3, side_px, side_px): a norm is folded where its
     input is what a convolution has just given.
     """
-    from timm.utils.model import reparameterize_model
-
-    if not any(getattr(module, "reparam_conv", None) is not None for module in tower.modules()):
-        tower = reparameterize_model(
-            tower, inplace=True
-        )  # fails on what was merged before, as Apple's
+    for module in list(tower.modules()):
+        merges = getattr(module, "reparameterize", None)
+        if merges is not None and getattr(module, "reparam_conv", None) is None:
+            merges()  # not all of timm's blocks bear to be asked twice
     for convolution, norm in _pairs(tower, side_px):
         _fold(convolution, norm)
         parent, _, name = norm[0].rpartition(".")

@@ -31,7 +31,8 @@ def square_pixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]
     picture = padded(picture, longer, picture.height).resize((side_px, picture.height), bicubic)
     picture = padded(picture, side_px, longer).resize((side_px, side_px), bicubic)
     pixels = np.empty((1, 3, side_px, side_px), np.float32)
-    return np.divide(np.asarray(picture).transpose(2, 0, 1)[None], np.float32(255), out=pixels)
+    np.divide(np.asarray(picture).transpose(2, 0, 1)[None], np.float32(255), out=pixels)
+    return pixels
 
 
 def own_side_px(processor: Any) -> int:
@@ -58,4 +59,6 @@ class Prompts:
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
         mark = self._processor.image_token
-        return tuple(self._processor.tokenizer(chat.replace(mark, mark * self._images))["input_ids"])
+        return tuple(
+            self._processor.tokenizer(chat.replace(mark, mark * self._images))["input_ids"]
+        )

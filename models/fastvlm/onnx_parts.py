@@ -14,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import ConfigError, MissingPart, PromptTooLong, words_of
+from engine.errors import ConfigError, MissingPart, words_of
 from models.fastvlm.exports import Form, about, find_form
 from models.fastvlm.greedy import Greedy
+from models.fastvlm.handing import in_memory, refuse_misfits
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 MODEL = "model.onnx"
@@ -35,7 +36,7 @@ NAMES: dict[Provider, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 NEEDS: dict[Provider, str] = {
-    "cpu": "onnxruntime (pip install onnxruntime)",
+    "cpu": "onnxruntime (pip install -e '.[onnx]')",
     "cuda": "onnxruntime-gpu in place of onnxruntime, with CUDA's and cuDNN's libraries (pip "
     "uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]')",
     "tensorrt": "onnxruntime-gpu in place of onnxruntime (pip uninstall onnxruntime, then pip install "
@@ -84,9 +85,9 @@ class OnnxEncoder:
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (tokens, width), in memory of the processor, whatever made them."""
-        self._binding.bind_cpu_input("pixels", np.ascontiguousarray(pixels, np.float32))
         self._binding.bind_output("features", "cpu")
-        _run(self._session, self._binding)
+        fed = {"pixels": np.ascontiguousarray(pixels, np.float32)}
+        _run(self._session, self._binding, fed)
         features: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()
         return features
 
@@ -121,19 +122,17 @@ class OnnxDecoder:
         self._room = 0  # tokens for which the cache has room
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
-        """At most `limit` tokens; see the port. Raises ValueError where the image tokens in `ids` are
-        not as many as the features."""
-        context = self._facts["context"]
-        if len(ids) + limit > context:
-            raise PromptTooLong(
-                f"expected a prompt and an answer of {context} tokens in all, got {len(ids)} and "
-                f"{limit}; use a shorter prompt or a smaller models.describer.image_size"
-            )
-        rows = _in_memory(features)
-        if (places := list(ids).count(self._facts["image_token_index"])) != len(rows):
-            raise ValueError(f"expected {places} rows of image features, got {len(rows)}")
+        """See `Decoder`. Raises DescriberFailed where image tokens and features differ in number."""
+        refuse_misfits(
+            ids,
+            features,
+            limit,
+            context=self._facts["context"],
+            image_id=self._facts["image_token_index"],
+        )
         self._make_room(len(ids) + limit)
-        return self._tokens(list(ids), rows if places else self._no_features, limit)
+        rows = in_memory(features) if len(features) else self._no_features
+        return self._tokens(list(ids), rows, limit)
 
     def _tokens(self, seen: list[int], rows: NDArray[np.float32], limit: int) -> Iterator[int]:
         fresh = seen
@@ -147,12 +146,13 @@ class OnnxDecoder:
 
     def _step(self, fresh: list[int], rows: NDArray[np.float32], seen: list[int]) -> int:
         """Read the tokens in `fresh`, the last of `seen`; return the one after them."""
-        binding = self._binding
-        binding.bind_cpu_input("input_ids", np.array([fresh], np.int64))
-        binding.bind_cpu_input("image_features", rows)
-        binding.bind_cpu_input("attention_mask", np.ones((1, len(seen)), np.int64))
-        _run(self._session, binding)
-        chosen = binding.get_outputs()[0].numpy()
+        fed: dict[str, NDArray[Any]] = {
+            "input_ids": np.array([fresh], np.int64),
+            "image_features": rows,
+            "attention_mask": np.ones((1, len(seen)), np.int64),
+        }
+        _run(self._session, self._binding, fed)
+        chosen = self._binding.get_outputs()[0].numpy()
         return int(chosen[0, 0]) if self._greedy.plain else self._greedy.choose(chosen[0], seen)
 
     def _make_room(self, tokens: int) -> None:
@@ -235,18 +235,13 @@ def _asked(provider: Provider, folder: Path) -> list[Any]:
     return [(NAMES["tensorrt"], kept), NAMES["cuda"]]
 
 
-def _run(session: Any, binding: Any) -> None:
-    """Raises MemoryError for what ONNX Runtime says in words only."""
+def _run(session: Any, binding: Any, fed: dict[str, NDArray[Any]]) -> None:
+    """Bind what is `fed` and run. Raises MemoryError for what ONNX Runtime says in words only."""
+    for name, array in fed.items():  # only pointers are bound: `fed` keeps the arrays alive
+        binding.bind_cpu_input(name, array)
     try:
         session.run_with_iobinding(binding)
     except Exception as error:
         if "allocate memory" in str(error):
             raise MemoryError(words_of(error)) from None
         raise
-
-
-def _in_memory(features: Any) -> NDArray[np.float32]:
-    """Features of any encoder as NumPy's; torch's may lie on a graphics card or in bf16."""
-    if hasattr(features, "detach"):
-        features = features.detach().float().cpu().numpy()
-    return np.ascontiguousarray(features, np.float32)

@@ -18,6 +18,8 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     features (tokens, width), with the weights in `precision`."""
     import openvino as ov
     import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
     from torch import nn
 
     class Tower(nn.Module):  # type: ignore[misc]
@@ -32,10 +34,13 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
 
     shape = [1, 3, side_px, side_px]
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # torch.jit.trace, which OpenVINO still needs
-        graph = ov.convert_model(Tower().eval(), example_input=torch.zeros(shape), input=shape)
+        warnings.simplefilter("ignore")  # of sizes that become constants, which is meant
+        traced = torch.jit.trace(Tower().eval(), torch.zeros(shape), check_trace=False)
+        # openvino.convert_model would do this too, and report to its maker that it was called
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # which the frontend does not keep alive
+        graph = frontend.convert(frontend.load(decoder))
+    graph.reshape(shape)
     for node in graph.get_ops():
         if _is_weight(node):
             for reader in list(node.output(0).get_target_inputs()):

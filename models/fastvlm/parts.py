@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 from engine.errors import ConfigError, MissingPart
 from models.devices import choose_device, choose_dtype, precision_name
-from models.fastvlm.exports import Form, Part, Runtime, find_form, forms
+from models.fastvlm.exports import Form, Part, find_form, forms
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.ports import Decoder, Encoder
 
@@ -83,9 +83,7 @@ def choose(
     """What is to serve `part`. `auto` on a processor is OpenVINO where it is installed and has been
     exported for, else torch. Raises MissingPart, or ConfigError for what never goes together."""
     side = side_px if part == "encoder" else None
-    there = [
-        form for form in forms(checkpoint) if form.part == part and form.side_px in (side, None)
-    ]
+    there = [form for form in forms(checkpoint) if form.part == part and form.side_px == side]
     runtime = _runtime(part, device, wish, there)
     if runtime == "torch":
         precision = wish.precision
@@ -155,7 +153,7 @@ def open_parts(
             side = side_px if part == "encoder" else None
             find_form(
                 checkpoint,
-                Form(cast(Runtime, choice.runtime), cast(Part, part), choice.precision, side),
+                Form(choice.runtime, cast(Part, part), choice.precision, side),
             )
     model = None
     if "torch" in (encoder.runtime, decoder.runtime):

@@ -66,10 +66,10 @@ class Qwen2:
         """(n, words) of hidden rows (n, width)."""
         return F.linear(self._normed(x, self._norm), self._head)
 
-    def clear(self, first: int) -> None:
-        """Forget what the slots from `first` on hold. Unseen slots weigh nothing, but what overflowed
-        there would spread all the same."""
-        self._cache[:, :, first:].zero_()
+    def clear(self, first: int, last: int) -> None:
+        """Forget what the slots from `first` to before `last` hold. Unseen slots weigh nothing, but
+        what overflowed there would spread all the same."""
+        self._cache[:, :, first:last].zero_()
 
     def _run(self, x: Tensor, places: Tensor, span: int, mask: Tensor | None) -> Tensor:
         cos = self._cos[places][:, self._turns]  # (n, heads, size)

@@ -41,12 +41,16 @@ def open_decoder(
     *,
     limit: int,
     capture: bool | None = None,
-    burst: int | None = None,
 ) -> "TorchDecoder":
     """The language model of transformers' FastVLM `model`, moved and joined in place, for answers of
-    at most `limit` tokens. `burst` tokens are computed ahead of the taker; None is BURST where it is
-    captured, else each token is computed when it is asked for. Raises MissingPart."""
-    return TorchDecoder(model, device, precision, greedy, limit, capture, burst)
+    at most `limit` tokens. `capture`: into CUDA graphs, and BURST tokens are computed ahead of the
+    taker; None is where there is CUDA. Raises MissingPart."""
+    return TorchDecoder(model, device, precision, greedy, limit, capture)
+
+
+def span_of(length: int, limit: int) -> int:
+    """How many slots of the cache a step may look at: of a prompt and its answer, padded."""
+    return -(-(length + limit) // SPAN_STEP) * SPAN_STEP
 
 
 class TorchEncoder(Part):
@@ -87,8 +91,8 @@ class TorchEncoder(Part):
 class TorchDecoder(Part):
     """Reads a prompt at a padded length, then writes one token a step, each chosen on the device.
 
-    `start_s` is what first runs and captures have taken so far: a prompt whose length falls into a
-    new step adds to it; see `warm_up`.
+    `start_s` is what first runs and captures have taken so far: the first prompt, and one much longer
+    or shorter than those before, add to it; see `warm_up`.
     """
 
     def __init__(
@@ -99,15 +103,15 @@ class TorchDecoder(Part):
         greedy: Greedy,
         limit: int,
         capture: bool | None,
-        burst: int | None,
     ) -> None:
         super().__init__(device, precision, capture)
         language = model.model.language_model.to(device, self._dtype)
         head = model.lm_head.to(device, self._dtype)
         self._image = int(model.config.image_token_index)
         self._greedy = greedy
-        self._ahead = bool(self._captures if burst is None else burst > 1) and greedy.plain
-        self._burst = (burst or (BURST if self._captures else 1)) if greedy.plain else 1
+        # A card computes ahead of the taker; a processor would keep the taker waiting.
+        self._ahead = self._captures and greedy.plain
+        self._burst = BURST if self._ahead else 1
         self.longest = min(
             int(language.config.max_position_embeddings), LONGEST_PROMPT + limit
         )  # tokens of a prompt and its answer together
@@ -124,7 +128,7 @@ class TorchDecoder(Part):
         self._steps: dict[int, Callable[[], None]] = {}
 
     def warm_up(self, lengths: Sequence[int], limit: int) -> None:
-        """Make ready for prompts of these lengths and answers of up to `limit` tokens."""
+        """Capture what prompts of these lengths and answers of up to `limit` tokens need."""
         for length in lengths:
             if length + limit <= self.longest:
                 self._runs(length, limit)
@@ -146,7 +150,7 @@ class TorchDecoder(Part):
         with torch.inference_mode(), self._on():
             self._embed(ids, features)
             read()
-            self._net.clear(len(ids))
+            self._net.clear(len(ids), span_of(len(ids), limit))
         arrive, computed = self._fetch(len(ids), 1), 1
         while True:
             count = min(self._burst, limit - computed)
@@ -206,11 +210,17 @@ class TorchDecoder(Part):
     def _runs(self, length: int, limit: int) -> tuple[Callable[[], None], Callable[[], None]]:
         """What reads a prompt of `length` tokens, and what takes one step behind it."""
         padded = min(-(-length // PROMPT_STEP) * PROMPT_STEP, self._net.slots)
-        span = -(-(length + limit) // SPAN_STEP) * SPAN_STEP
+        span = span_of(length, limit)
+        first = not self._reads
+        if padded not in self._reads or span not in self._steps:
+            with torch.inference_mode(), self._on():
+                self._place.zero_()  # a first run must not use what a longer prompt left
         if padded not in self._reads:
             self._reads[padded] = self._ready(lambda: self._read(padded))
         if span not in self._steps:
             self._steps[span] = self._ready(lambda: self._step(span))
+        if first and self._captures:  # other questions about the same picture are about as long
+            self.warm_up([length + PROMPT_STEP, length + 2 * PROMPT_STEP], limit)
         return self._reads[padded], self._steps[span]
 
     def _read(self, padded: int) -> None:

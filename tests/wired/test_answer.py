@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from engine.answer import Answerer
-from engine.errors import DescriberFailed, OutOfMemory, ReaderFailed
+from engine.errors import DescriberFailed, OutOfMemory, PromptTooLong, ReaderFailed
 from engine.ground import Grounder
 from engine.reading import Reading
 from engine.scribe import Scribe
@@ -254,6 +254,7 @@ def test_the_describer_is_asked_by_scene() -> None:
         (MemoryError(), "no memory"),
         (OutOfMemory("the graphics card"), "graphics card"),
         (DescriberFailed("no usable text"), "no usable text"),
+        (PromptTooLong("the prompt of 900 tokens"), "900 tokens"),
         (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
     ],
 )

@@ -1,6 +1,7 @@
 """The describer's adapter over a tiny random FastVLM, saved and loaded as a real pack is."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,21 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory
+from engine.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory, PromptTooLong
 from engine.types import Frame
 from models import quiet_offline
-from models.describer import FastVlmDescriber
+from models.describer import FastVlmDescriber, open_describer
+from models.fastvlm.checkpoint import load_checkpoint
+from models.fastvlm.inputs import square_pixels
 from models.packs import PackFiles, find_pack, write_manifest
-from tests.tiny import save_model, save_processor
+from tests.tiny import SIDE, save_model, save_processor
 
 quiet_offline()
+SHIPPED = Path(__file__).parents[2] / "models" / "pocket"
+ASKED = "What is ahead?"
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pocket")
     save_model(root / "describer", save_processor(root / "describer"))
-    settings = {"name": "tiny", "prompt": "What is ahead?"}
+    settings = {"name": "tiny", "prompt": ASKED}
     (root / "describer.json").write_text(json.dumps(settings), encoding="utf-8")
     write_manifest(root, "0")
     return root
@@ -67,26 +72,41 @@ def test_the_card_says_what_serves(describer: FastVlmDescriber) -> None:
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
-def test_its_tokens_are_those_of_generate(files: PackFiles, frame: Frame, penalty: float) -> None:
-    describer: Any = FastVlmDescriber(files, "cpu")
-    describer._model.generation_config.repetition_penalty = penalty
-    from models.describer import _logits_processors
-
-    describer._adjust = _logits_processors(describer._model.generation_config)
-    inputs = describer._inputs(frame)
-    written = describer._model.generate(
-        **inputs, do_sample=False, max_new_tokens=12, min_new_tokens=12
-    )
+def test_its_tokens_are_those_of_generate(
+    root: Path, tmp_path: Path, frame: Frame, penalty: float
+) -> None:
+    """With transformers' own inputs, of the same pixels."""
+    wanted = copied(root, tmp_path)
+    path = wanted.root / "describer" / "generation_config.json"
+    rules = json.loads(path.read_text(encoding="utf-8")) | {"repetition_penalty": penalty}
+    path.write_text(json.dumps(rules), encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    describer: Any = FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+    processor, model = load_checkpoint(path.parent, torch.float32)
+    turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ASKED}]}]
+    chat = processor.apply_chat_template(turn, add_generation_prompt=True)
+    inputs = processor(text=chat, images=frame.image, return_tensors="pt")
+    assert tuple(inputs["input_ids"][0].tolist()) == describer._prompts.ids(ASKED)
+    pixels = torch.from_numpy(square_pixels(frame.image, SIDE))
+    assert (inputs["pixel_values"] - pixels).abs().max() <= 2 / 255
+    inputs["pixel_values"] = pixels
+    inputs.pop("token_type_ids", None)
+    written = model.generate(**inputs, do_sample=False, max_new_tokens=17)
     expected = written[0, inputs["input_ids"].shape[1] :].tolist()
-    steps = describer.tokens(frame)
-    assert [next(steps) for _ in range(12)] == expected
+    assert list(describer.tokens(frame)) == expected
     assert len(set(expected)) > 2
+
+
+def copied(root: Path, to: Path) -> PackFiles:
+    """The pack again, to be changed."""
+    shutil.copytree(root, to, dirs_exist_ok=True)
+    write_manifest(to, "0")
+    return find_pack("describer", "pocket", pocket=to)
 
 
 def test_the_prompt_and_the_picture_are_seen(describer: FastVlmDescriber, frame: Frame) -> None:
     def written(of: Frame, prompt: str | None = None) -> list[int]:
-        steps = describer.tokens(of, prompt)
-        return [next(steps) for _ in range(8)]
+        return list(describer.tokens(of, prompt))
 
     assert written(frame, "Anything on the left?") != written(frame)
     dark = Frame(np.zeros((90, 160, 3), np.uint8), 0.0, 0)
@@ -153,6 +173,7 @@ def test_closing_stops_the_writing(
         (ValueError("bad\nshape"), DescriberFailed, "ValueError: bad"),
         (MemoryError(), OutOfMemory, "found no memory"),
         (torch.OutOfMemoryError("CUDA out of memory\ntried 1 GB"), OutOfMemory, "found no memory"),
+        (RuntimeError("std::bad_alloc"), OutOfMemory, "found no memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfMemory, "no memory"),
     ],
 )
@@ -164,10 +185,10 @@ def test_any_failure_is_one_line(
     kind: type[Exception],
     said: str,
 ) -> None:
-    def fails(**inputs: object) -> None:
+    def fails(pixels: object) -> None:
         raise error
 
-    monkeypatch.setattr(describer, "_forward", fails)
+    monkeypatch.setattr(describer._encoder, "encode", fails)
     with pytest.raises(kind, match=said) as caught:
         list(describer.describe(frame))
     assert "\n" not in str(caught.value)
@@ -175,9 +196,8 @@ def test_any_failure_is_one_line(
 
 def test_the_picture_can_be_larger(files: PackFiles, frame: Frame) -> None:
     larger: Any = FastVlmDescriber(files, "cpu", image_size=96)
-    inputs = larger._inputs(frame)
-    assert inputs["pixel_values"].shape[-2:] == (96, 96)
-    assert int((inputs["input_ids"] == larger._processor.image_token_id).sum()) == 9
+    assert larger._encoder.side_px == 96
+    assert larger._prompts.ids(ASKED).count(larger._processor.image_token_id) == 9
     assert isinstance(next(larger.tokens(frame)), int)
     with pytest.raises(ConfigError, match="multiple of 32"):
         FastVlmDescriber(files, "cpu", image_size=100)
@@ -187,14 +207,73 @@ def test_a_checkpoint_that_does_not_fit_is_refused(root: Path, tmp_path: Path) -
     """As Apple's own layout would be: its names are not transformers' names."""
     from safetensors.torch import load_file, save_file
 
-    folder = tmp_path / "describer"
-    folder.mkdir()
-    for path in (root / "describer").iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+    folder = copied(root, tmp_path).root / "describer"
     weights = load_file(folder / "model.safetensors")
     renamed = {name.replace("multi_modal_projector", "mm"): t for name, t in weights.items()}
     save_file(renamed, folder / "model.safetensors", {"format": "pt"})
-    (tmp_path / "describer.json").write_bytes((root / "describer.json").read_bytes())
     write_manifest(tmp_path, "0")
     with pytest.raises(MissingPart, match="keys such as"):
         FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+
+
+def test_a_tokenizer_of_another_model_is_refused(root: Path, tmp_path: Path) -> None:
+    files = copied(root, tmp_path)
+    path = files.root / "describer" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | {"image_token_index": 7}), encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    with pytest.raises(MissingPart, match="tokenizer in which <image> is 2, not 7") as caught:
+        FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_prompt_that_is_too_long_is_said(describer: FastVlmDescriber, frame: Frame) -> None:
+    with pytest.raises(PromptTooLong, match=r"prompt of \d{4} tokens") as caught:
+        list(describer.describe(frame, prompt="on " * 2000))
+    assert "\n" not in str(caught.value)
+    assert list(describer.tokens(frame))
+
+
+def test_a_picture_with_more_tokens_than_the_model_reads_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"image_size=1024: the prompt of 1[0-9]{3} tokens"):
+        FastVlmDescriber(find_pack("describer", "pocket", pocket=SHIPPED), "cpu", image_size=1024)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "where", ["models.describer.load_model", "models.fastvlm.qwen2.Qwen2.read"]
+)
+def test_no_memory_at_the_start_is_said_when_it_is_asked(
+    root: Path, monkeypatch: pytest.MonkeyPatch, frame: Frame, error: Exception, where: str
+) -> None:
+    """Loading or the first run may lack it: the engine starts, and answers from the template."""
+
+    def fails(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fails)
+    monkeypatch.setattr(
+        "models.describer.find_checkpoint",
+        lambda pack, path: find_pack("describer", "pocket", pocket=root),
+    )
+    describer = open_describer(device="cpu")
+    assert (describer.card.name, describer.card.backend) == ("tiny", "none")
+    for _ in range(2):
+        with pytest.raises(OutOfMemory, match="found no memory on the cpu"):
+            describer.describe(frame)
+
+
+def test_a_folder_of_ones_own(root: Path, frame: Frame) -> None:
+    describer: Any = open_describer(device="cpu", path=str(root / "describer"))
+    assert (describer.card.name, describer.card.pack) == ("describer", "own")
+    assert describer.card.takes_prompts
+    assert list(describer.tokens(frame, ASKED))

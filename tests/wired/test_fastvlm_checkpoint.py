@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from models import quiet_offline
-from models.fastvlm.checkpoint import UNUSED, apple_name, load_checkpoint
+from models.fastvlm.checkpoint import (
+    UNUSED,
+    apple_config,
+    apple_name,
+    load_checkpoint,
+    load_processor,
+)
+from models.fastvlm.inputs import Prompts, own_side_px, square_pixels
+from tests.tiny import save_processor
 
 quiet_offline()
 SIZES: dict[str, Any] = {"layers": (1, 2, 1, 1, 1), "embed_dims": (16, 16, 32, 32, 64)}
@@ -149,31 +157,47 @@ def test_it_gives_the_logits_of_its_own_parts(
     assert torch.allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("side_px", [256, 512, 1024])
+@pytest.mark.parametrize("shape", [(108, 192), (192, 108), (640, 480), (1024, 1024), (37, 1025)])
 def test_a_picture_is_padded_resized_and_scaled_and_nothing_else(
-    loaded: tuple[Any, Any],
+    loaded: tuple[Any, Any], side_px: int, shape: tuple[int, int]
 ) -> None:
+    """Pixel for pixel by the definition, and as transformers' own processor but for its rounding."""
     from PIL import Image
 
-    processor, _ = loaded
-    image = np.random.default_rng(2).integers(0, 256, (512, 1024, 3), np.uint8)
-    got = processor.image_processor(image, return_tensors="np")["pixel_values"][0]
-    square = Image.new("RGB", (1024, 1024), (0, 0, 0))
-    square.paste(Image.fromarray(image), (0, 256))  # nothing to resize: exact
-    assert np.abs(got - np.asarray(square, np.float32).transpose(2, 0, 1) / 255).max() < 1e-6
-    small = np.full((30, 60, 3), (255, 0, 51), np.uint8)
-    got = processor.image_processor(small, return_tensors="np")["pixel_values"][0]
-    assert got.shape == (3, 1024, 1024)
-    assert got[:, 512, 512] == pytest.approx([1.0, 0.0, 0.2], abs=1e-6)
-    assert not got[:, :200].any()
+    height, width = shape
+    image = np.random.default_rng(2).integers(0, 256, (height, width, 3), np.uint8)
+    longer = max(shape)
+    square = np.zeros((longer, longer, 3), np.uint8)
+    top, left = (longer - height) // 2, (longer - width) // 2
+    square[top : top + height, left : left + width] = image
+    resized = Image.fromarray(square).resize((side_px, side_px), Image.Resampling.BICUBIC)
+    got = square_pixels(image, side_px)
+    assert got.shape == (1, 3, side_px, side_px)
+    assert got.flags.c_contiguous
+    expected = np.asarray(resized).transpose(2, 0, 1).astype(np.float64) / 255
+    assert np.abs(got[0] - expected).max() < 1e-6
+    if side_px == 1024:
+        other = loaded[0].image_processor(image, return_tensors="np")["pixel_values"]
+        assert np.abs(got - other).max() <= 3 / 255
+        assert np.abs(got - other).mean() <= 0.05 / 255
 
 
-def test_the_prompt_is_qwens_chat(loaded: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize(("side_px", "images"), [(256, 16), (512, 64), (1024, 256)])
+def test_the_prompt_is_qwens_chat(loaded: tuple[Any, Any], side_px: int, images: int) -> None:
     processor, _ = loaded
-    turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Look."}]}]
-    assert processor.apply_chat_template(turn, add_generation_prompt=True) == (
-        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-        "<|im_start|>user\n<image>\nLook.<|im_end|>\n<|im_start|>assistant\n"
-    )
+    assert own_side_px(processor) == 1024
+    start, end = 151644, 151645
+
+    def words(text: str) -> list[int]:
+        ids: list[int] = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    assert Prompts(processor, side_px).ids("Look.") == (
+        start, *words("system\nYou are a helpful assistant."), end, *words("\n"),
+        start, *words("user\n"), *[151646] * images, *words("\nLook."), end, *words("\n"),
+        start, *words("assistant\n"),
+    )  # fmt: skip
     tokens = processor.tokenizer.convert_tokens_to_ids([*SPECIAL, "<image>"])
     assert tokens == [151643, 151644, 151645, 151646]
 
@@ -223,3 +247,44 @@ def test_names_that_no_fastvlm_has_are_refused() -> None:
     for name in ("model.mm_projector.1.weight", "visual.proj", "model.extra.weight"):
         with pytest.raises(ValueError, match=name.replace(".", r"\.")):
             apple_name(name)
+
+
+def test_a_tokenizer_of_another_model_is_refused(apple: Path, tmp_path: Path) -> None:
+    """One with more words than the weights have, and one in which an image is another word."""
+    for path in apple.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    small = CONFIG | {"vocab_size": 151000}
+    (tmp_path / "config.json").write_text(json.dumps(small), encoding="utf-8")
+    with pytest.raises(ValueError, match="tokenizer of 151647 tokens for weights of 151000"):
+        load_processor(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    save_processor(tmp_path)  # of 300 words
+    with pytest.raises(ValueError, match=r"<image> is \d+, not 151646"):
+        load_processor(tmp_path)
+
+
+def test_the_larger_model_is_its_configuration_alone() -> None:
+    """FastVLM-1.5B: every tensor in its place and of its shape, with no memory for any."""
+    import torch
+    from transformers import FastVlmForConditionalGeneration, Qwen2Config, Qwen2ForCausalLM
+
+    larger = CONFIG | {
+        "hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12,
+        "num_hidden_layers": 28, "num_key_value_heads": 2, "mm_hidden_size": 3072,
+    }  # fmt: skip
+    with torch.device("meta"):
+        import timm
+
+        encoder: Any = timm.create_model("fastvit_mci3", num_classes=0, inference_mode=True)
+        keys = set(Qwen2Config().to_dict()) & set(larger) - {"architectures", "model_type"}
+        decoder = Qwen2ForCausalLM(Qwen2Config(**{key: larger[key] for key in keys}))
+        published = {in_apples_tower(name): t for name, t in encoder.state_dict().items()}
+        published |= decoder.state_dict()
+        for layer, width in ((0, 3072), (2, 1536)):
+            published[f"model.mm_projector.{layer}.weight"] = torch.empty(1536, width)
+            published[f"model.mm_projector.{layer}.bias"] = torch.empty(1536)
+        state = {str(apple_name(name)): tensor for name, tensor in published.items()}
+        model = FastVlmForConditionalGeneration(apple_config(larger, state))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert shapes == {name: tuple(tensor.shape) for name, tensor in state.items()}
+    assert sum(tensor.numel() for tensor in state.values()) > 1.6e9

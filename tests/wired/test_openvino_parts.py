@@ -32,6 +32,15 @@ Prompt = tuple[list[int], NDArray[np.float32], NDArray[np.float32]]  # ids, pixe
 
 
 @pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small networks: threads would wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCENE_ARIA_HOME", str(tmp_path_factory.mktemp("home")))
@@ -188,6 +197,7 @@ def test_the_encoder_sees_what_transformers_sees(pocket: Checkpoint, tiny: Check
     for checkpoint, precision, off in (
         (pocket, "fp32", 1e-4),
         (pocket, "int8", 0.1),
+        (tiny, "fp16", 2e-3),
         (tiny, "bf16", 0.05),
     ):
         form = Form("openvino", "encoder", precision, checkpoint.side_px)

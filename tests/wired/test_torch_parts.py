@@ -11,6 +11,7 @@ import torch
 from engine.errors import MissingPart, PromptTooLong
 from models import quiet_offline
 from models.fastvlm.checkpoint import load_checkpoint
+from models.fastvlm.fusing import fused
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.torch_parts import TorchDecoder, TorchEncoder, open_decoder, open_encoder
 
@@ -47,10 +48,18 @@ def encoder() -> TorchEncoder:
     return open_encoder(load(), "cpu", "fp32", SIDE_PX)
 
 
-@pytest.fixture(scope="module", params=[1, 4])
+@pytest.fixture(scope="module", autouse=True)
+def replays() -> Iterator[None]:
+    """What would be captured into a graph is run again instead."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TorchDecoder, "_captured", lambda self, work: work)
+        yield
+
+
+@pytest.fixture(scope="module", params=[False, True])
 def decoder(request: pytest.FixtureRequest) -> TorchDecoder:
     """Token by token as a processor writes, and in bursts ahead of the taker as a card does."""
-    return open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, burst=request.param)
+    return open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,33 @@ def test_the_fused_encoder_gives_the_same_features(
     assert torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_fastvits_branches_are_merged_and_its_norms_folded(merged: bool) -> None:
+    """FastViTHD's blocks, as trained and as Apple publishes them."""
+    import timm
+
+    torch.manual_seed(0)
+    sizes: Any = {"layers": (1, 1, 1, 1, 1), "embed_dims": (8, 8, 16, 32, 32)}
+    tower: Any = timm.create_model("fastvit_mci3", num_classes=0, inference_mode=merged, **sizes)
+    for name, tensor in [*tower.named_parameters(), *tower.named_buffers()]:
+        if tensor.dim() == 4:
+            torch.nn.init.kaiming_normal_(tensor)
+        elif name.endswith(("running_mean", "running_var", "bias")):
+            torch.nn.init.uniform_(tensor, 0.5, 1.5)
+    picture = torch.rand(1, 3, 128, 128)
+    with torch.no_grad():
+        expected = tower.eval().forward_features(picture)
+        got = fused(tower, 128).forward_features(picture)
+    assert expected.std() > 1e-3
+    assert torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
+    names = [type(module).__name__ for module in tower.modules()]
+    assert not any("BatchNorm" in name for name in names)
+    single: Any = timm.create_model("fastvit_mci3", num_classes=0, inference_mode=True, **sizes)
+    assert names.count("Conv2d") == sum(
+        isinstance(module, torch.nn.Conv2d) for module in single.modules()
+    )
+
+
 @pytest.mark.parametrize("length", [60, 63, 64, 65, 116, 117, 127, 128, 129])
 def test_its_tokens_are_those_of_generate(
     model: Any, encoder: TorchEncoder, decoder: TorchDecoder, pixels: np.ndarray, length: int
@@ -118,6 +154,9 @@ def test_a_prompt_leaves_nothing_behind(
     next(broken)
     broken.close()  # type: ignore[attr-defined]
     assert list(decoder.write(short, features, LIMIT)) == alone
+    fresh = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=True)
+    list(fresh.write(long, features, LIMIT))
+    assert list(fresh.write(short, features, LIMIT)) == alone  # its length is met only now
 
 
 def test_closing_early_leaves_it_ready(
@@ -151,9 +190,9 @@ def test_it_ends_behind_an_end_token(encoder: TorchEncoder, pixels: np.ndarray) 
     whole = list(
         open_decoder(net, "cpu", "fp32", Greedy(), limit=LIMIT).write(ids, features, LIMIT)
     )
-    for burst in (1, 4):
+    for capture in (False, True):
         greedy = Greedy(frozenset({whole[4]}))
-        decoder = open_decoder(net, "cpu", "fp32", greedy, limit=LIMIT, burst=burst)
+        decoder = open_decoder(net, "cpu", "fp32", greedy, limit=LIMIT, capture=capture)
         assert list(decoder.write(ids, features, LIMIT)) == whole[: whole.index(whole[4]) + 1]
 
 
@@ -194,17 +233,20 @@ def test_features_may_come_as_an_array(
 def test_warming_up_is_counted_and_done_once(
     encoder: TorchEncoder, pixels: np.ndarray, model: Any
 ) -> None:
-    decoder = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT)
-    assert encoder.start_s > 0
+    """The first prompt makes ready for somewhat longer ones too."""
+    features = encoder.encode(pixels)
+    decoder = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=True)
     assert decoder.start_s == 0
-    decoder.warm_up([60, 65], LIMIT)
+    list(decoder.write(prompt(60), features, LIMIT))
     before = decoder.start_s
     assert before > 0
-    ids = prompt(60)
-    assert list(decoder.write(ids, encoder.encode(pixels), LIMIT)) == by_transformers(
-        model, ids, pixels
-    )
+    for length in (55, 64, 65, 128, 190):
+        ids = prompt(length)
+        expected = by_transformers(model, ids, pixels)
+        assert list(decoder.write(ids, features, LIMIT)) == expected
     assert decoder.start_s == before
+    list(decoder.write(prompt(200), features, LIMIT))
+    assert decoder.start_s > before
     assert decoder.memory()["resident"] > 2**20
 
 
