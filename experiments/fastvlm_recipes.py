@@ -136,24 +136,16 @@ def _torch(device: str) -> Iterator[Recipe]:
 
 def _exported(device: str) -> Iterator[Recipe]:
     provider: Provider = "cuda" if device == "cuda" else "cpu"
-    if device == "cpu":
-        for encoder, decoder in (
-            ("bf16", "bf16"), ("bf16", "int8"), ("bf16", "int4"), ("int8", "int8"),
-        ):  # fmt: skip
-            yield _of_forms(
-                "openvino",
-                f"openvino {_both(encoder, decoder)}",
-                "openvino",
-                encoder,
-                decoder,
-                "cpu",
-            )
-    for encoder, decoder in (
-        ("fp32", "fp32"), ("fp16", "fp16"), ("int8", "int8"), ("q4f16", "int4"),
-    ):  # fmt: skip
-        yield _of_forms(
-            "onnx", f"onnx {_both(encoder, decoder)}", "onnx", encoder, decoder, provider
-        )
+    pairs: dict[Runtime, tuple[tuple[str, str], ...]] = {
+        "openvino": (("bf16", "bf16"), ("bf16", "int8"), ("bf16", "int4"), ("int8", "int8")),
+        "onnx": (("fp32", "fp32"), ("fp16", "fp16"), ("int8", "int8"), ("q4f16", "int4")),
+    }
+    if device == "cuda":  # where ONNX's decoder runs in half precision alone
+        pairs = {"onnx": (("fp16", "fp16"), ("q4f16", "q4f16"))}
+    for runtime, precisions in pairs.items():
+        for encoder, decoder in precisions:
+            both = decoder if encoder == decoder else f"{encoder}+{decoder}"
+            yield _of_forms(runtime, f"{runtime} {both}", runtime, encoder, decoder, provider)
     half = eager_precision(device)
     precision = "fp16" if device == "cuda" else "fp32"
     yield Recipe(
@@ -164,10 +156,6 @@ def _exported(device: str) -> Iterator[Recipe]:
         (("onnx", "encoder", precision),), provider,
     )  # fmt: skip
     yield _of_forms("tensorrt", "TensorRT fp16", "onnx", "fp16", "fp16", "tensorrt")
-
-
-def _both(encoder: str, decoder: str) -> str:
-    return decoder if encoder == decoder else f"{encoder}+{decoder}"
 
 
 def _of_forms(
