@@ -166,9 +166,10 @@ def remarks(machine: Machine, device: str, weights: str, dropped: int) -> list[s
         f"{rates}.",
         f"The seed's recipe runs in {half}"
         + ("." if half == "fp16" else ": the seed's fp16 is emulated on a processor."),
-        "`generate, no cache` reads the whole prompt again for every token, and transformers encodes the "
-        "picture again too. The seed's own run, through Apple's code, passed embeddings, with which "
-        "transformers overrules `use_cache=False`: compare its figures with `generate, with cache`.",
+        "`generate, no cache` reads the whole prompt again for every token; some releases of transformers "
+        "encode the picture again too (see the notes). The seed's own run, through Apple's code, passed "
+        "embeddings, with which transformers overrules `use_cache=False`: compare its figures with "
+        f"`{CACHED}`.",
     ]
     if dropped:
         found.append(f"The time budget dropped {dropped} repeats.")
