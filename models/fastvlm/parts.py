@@ -4,7 +4,7 @@ Nothing is swapped in silence: what was asked for by name is opened or refused b
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,8 +19,8 @@ from models.fastvlm.ports import Decoder, Encoder
 TORCH = ("fp32", "fp16", "bf16")  # precisions
 # With precision=auto, what is taken of the exported forms: first what writes as the weights do.
 PREFERRED: dict[tuple[str, str], tuple[str, ...]] = {
-    ("openvino", "encoder"): ("fp16", "fp32", "int8"),
-    ("openvino", "decoder"): ("int8", "fp16", "fp32", "int4"),
+    ("openvino", "encoder"): ("bf16", "fp16", "fp32", "int8"),
+    ("openvino", "decoder"): ("int8", "bf16", "fp16", "fp32", "int4"),
     ("onnx", "encoder"): ("fp32", "fp16", "int8", "q4f16"),
     ("onnx", "decoder"): ("int8", "fp32", "int4", "fp16", "q4f16"),
     ("onnx on a card", "encoder"): ("fp16", "q4f16", "fp32"),
@@ -82,6 +82,8 @@ def choose(
 ) -> Choice:
     """What is to serve `part`. `auto` on a processor is OpenVINO where it is installed and has been
     exported for, else torch. Raises MissingPart, or ConfigError for what never goes together."""
+    if part == "encoder" and wish.precision == "int4":  # which no encoder has: the decoder's wish
+        wish = replace(wish, precision="auto")
     side = side_px if part == "encoder" else None
     there = [form for form in forms(checkpoint) if form.part == part and form.side_px == side]
     runtime = _runtime(part, device, wish, there)
@@ -149,6 +151,10 @@ def open_parts(
         choose(part, checkpoint, device, wish, side_px, large) for part in ("encoder", "decoder")
     )
     for part, choice in (("encoder", encoder), ("decoder", decoder)):
+        if choice.runtime == "onnx":
+            from models.fastvlm.onnx_parts import check_provider
+
+            check_provider(cast(Any, choice.provider))
         if choice.runtime != "torch":  # before anything is loaded
             side = side_px if part == "encoder" else None
             find_form(

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import PromptTooLong
 from models.fastvlm.capture import Part, side_stream
 from models.fastvlm.fusing import fused
 from models.fastvlm.greedy import Greedy
+from models.fastvlm.handing import refuse_misfits
 from models.fastvlm.qwen2 import Qwen2
 
 LONGEST_PROMPT = 1536  # tokens: a picture of 2048 pixels a side (1024) and what is asked of it
@@ -134,15 +134,8 @@ class TorchDecoder(Part):
                 self._runs(length, limit)
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
-        """See models.fastvlm.ports.Decoder. Raises ValueError where the features are not as many as
-        the image tokens."""
-        if len(ids) + limit > self.longest:
-            raise PromptTooLong(
-                f"the prompt of {len(ids)} tokens and an answer of {limit} are more than the "
-                f"describer's {self.longest}"
-            )
-        if (asked := list(ids).count(self._image)) != len(features):
-            raise ValueError(f"expected {asked} image features, got {len(features)}")
+        """See models.fastvlm.ports.Decoder."""
+        refuse_misfits(ids, features, limit, context=self.longest, image_id=self._image)
         return self._write(list(ids), features, limit)
 
     def _write(self, ids: list[int], features: Any, limit: int) -> Generator[int, None, None]:

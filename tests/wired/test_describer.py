@@ -228,14 +228,14 @@ def test_a_tokenizer_of_another_model_is_refused(root: Path, tmp_path: Path) -> 
 
 
 def test_a_prompt_that_is_too_long_is_said(describer: FastVlmDescriber, frame: Frame) -> None:
-    with pytest.raises(PromptTooLong, match=r"prompt of \d{4} tokens") as caught:
+    with pytest.raises(PromptTooLong, match=r"prompt has \d{4} tokens") as caught:
         list(describer.describe(frame, prompt="on " * 2000))
     assert "\n" not in str(caught.value)
     assert list(describer.tokens(frame))
 
 
 def test_a_picture_with_more_tokens_than_the_model_reads_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"image_size=1024: the prompt of 1[0-9]{3} tokens"):
+    with pytest.raises(ConfigError, match=r"image_size=1024: the prompt has 1[0-9]{3} tokens"):
         FastVlmDescriber(find_pack("describer", "pocket", pocket=SHIPPED), "cpu", image_size=1024)
 
 

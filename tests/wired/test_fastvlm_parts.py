@@ -68,10 +68,10 @@ def test_auto_is_openvino_where_it_has_been_exported_for(
         (Wish(encoder="onnx"), "cuda", ["onnx fp16 cuda", "torch fp16 cuda"]),
         (Wish(decoder="onnx", precision="q4f16"), "cuda", ["onnx q4f16 cuda"] * 2),
         (Wish(provider="tensorrt"), "cuda", ["onnx fp16 tensorrt"] * 2),
-        (Wish(precision="int4"), "cpu", ["openvino int4 cpu"] * 2),
+        (Wish(precision="int4"), "cpu", ["torch fp32 cpu", "openvino int4 cpu"]),
         (Wish(precision="int8"), "cuda", ["onnx int8 cuda"] * 2),
         (Wish(precision="bf16"), "cpu", ["torch bf16 cpu"] * 2),
-        (Wish(encoder="openvino", backend="torch"), "cpu", ["openvino fp16 cpu", "torch fp32 cpu"]),
+        (Wish(encoder="openvino", backend="torch"), "cpu", ["openvino bf16 cpu", "torch fp32 cpu"]),
     ],
 )
 def test_what_is_asked_for_is_chosen(
@@ -93,10 +93,12 @@ def opened(checkpoint: Path, wish: Wish, device: str = "cpu") -> Halves:
 @pytest.mark.parametrize(
     ("wish", "device", "kind", "said"),
     [
-        (Wish(encoder="openvino"), "cpu", MissingPart, "encoder in fp16 for openvino .*--image-size 512"),
+        (Wish(encoder="openvino"), "cpu", MissingPart, "encoder in bf16 for openvino .*--image-size 512"),
         (Wish(decoder="onnx"), "cpu", MissingPart, "decoder in int8 for onnx .* models export"),
         (Wish(precision="int4"), "cpu", MissingPart, "in int4 for openvino"),
         (Wish(encoder="openvino"), "cuda", ConfigError, "openvino runs on cpu, not cuda"),
+        (Wish(provider="tensorrt"), "cuda", MissingPart, "ONNX on tensorrt: .*libnvinfer"),
+        (Wish(encoder="onnx", decoder="onnx", provider="cuda"), "cuda", MissingPart, "onnxruntime-gpu"),
         (Wish(decoder="torch", provider="tensorrt"), "cuda", ConfigError, "expected onnx .*got torch"),
         (Wish(encoder="torch", decoder="torch", precision="int8"), "cpu", MissingPart, "torch has fp32"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import MissingPart, PromptTooLong
+from engine.errors import DescriberFailed, MissingPart, PromptTooLong
 from models import quiet_offline
 from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.fusing import fused
@@ -216,9 +216,9 @@ def test_what_does_not_fit_is_refused(
     features = encoder.encode(pixels)
     assert decoder.longest == 512  # of the checkpoint
     assert len(list(decoder.write(prompt(508), features, 4))) == 4
-    with pytest.raises(PromptTooLong, match="509 tokens"):
+    with pytest.raises(PromptTooLong, match="prompt has 509 tokens"):
         decoder.write(prompt(509), features, 4)
-    with pytest.raises(ValueError, match="expected 49 image features, got 48"):
+    with pytest.raises(DescriberFailed, match="49 image tokens, and the picture 48"):
         decoder.write(prompt(64), features[1:], 4)
 
 
