@@ -27,11 +27,8 @@ def stored(values: NDArray[np.float32], precision: str) -> Any:
     if precision == "fp16":
         return op.convert(op.constant(values.astype(np.float16)), ov.Type.f32)
     if precision == "bf16":
-        bits = np.ascontiguousarray(values).view(np.uint32)
-        halved = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
-        return op.convert(
-            _constant(halved.astype(np.uint16), values.shape, ov.Type.bf16), ov.Type.f32
-        )
+        halves = np.concatenate([_halved(values[at : at + BLOCK]) for at in _starts(values)])
+        return op.convert(_constant(halves, values.shape, ov.Type.bf16), ov.Type.f32)
     length = math.prod(values.shape[1:])
     if precision == "int8":
         top, kind = 255, ov.Type.u8
@@ -59,9 +56,20 @@ def rounded(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]:
     """Codes 0 to `top` (rows, columns), zero points and scales (rows, 1) of `values` (rows, columns):
     value = (code - zero point) * scale."""
-    blocks = [_round(values[at : at + BLOCK], top) for at in range(0, len(values), BLOCK)]
+    blocks = [_round(values[at : at + BLOCK], top) for at in _starts(values)]
     codes, zeros, scales = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return codes, zeros, scales
+
+
+def _starts(values: NDArray[np.float32]) -> range:
+    return range(0, len(values), BLOCK)
+
+
+def _halved(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """The bits of bf16, to the nearest, ties to even."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    halves: NDArray[np.uint16] = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return halves
 
 
 def _round(values: NDArray[np.float32], top: int) -> tuple[NDArray[Any], ...]:

@@ -137,7 +137,7 @@ def test_apples_layout_writes_the_same_tokens(tiny: Checkpoint, precision: str) 
     assert all(len(set(tokens)) > 2 for tokens in written)  # no single token over and over
 
 
-@pytest.mark.parametrize(("precision", "agreed"), [("bf16", 0.9), ("int8", 0.9), ("int4", 0.5)])
+@pytest.mark.parametrize(("precision", "agreed"), [("bf16", 0.98), ("int8", 0.95), ("int4", 0.85)])
 def test_rounded_weights_write_nearly_the_same(
     pocket: Checkpoint,
     asked: list[tuple[Prompt, list[int]]],
