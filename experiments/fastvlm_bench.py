@@ -6,6 +6,7 @@
 import ctypes
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from engine.errors import MissingPart, in_one_line
 from experiments.fastvlm_weights import PROMPT
 from models import quiet_offline
 from models.devices import choose_dtype, precision_name, synchronise
-from models.fastvlm.checkpoint import load_checkpoint
+from models.fastvlm.checkpoint import generation_config, load_model, load_processor
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.inputs import Prompts, square_pixels
 
@@ -79,7 +80,6 @@ class Bench:
     ends: bool = False
     _loaded: dict[str, Any] = field(default_factory=dict)
     _processor: Any = None
-    _greedy: Greedy = field(default_factory=Greedy)
 
     def model(self, precision: str, use: str) -> Any:
         """transformers' FastVLM on the CPU, to be moved and changed by one kind of `use` only."""
@@ -89,22 +89,20 @@ class Bench:
         if key not in self._loaded:
             self.forget()
             dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-            self._loaded[key] = self._load(dtype[precision])
+            self._loaded[key] = self._read(lambda folder: load_model(folder, dtype[precision]))
         return self._loaded[key]
 
     @property
     def processor(self) -> Any:
         """The checkpoint's."""
         if self._processor is None:
-            import torch
-
-            self._load(torch.bfloat16)
+            self._processor = self._read(load_processor)
         return self._processor
 
     def greedy(self) -> Greedy:
         """As the checkpoint asks."""
-        assert self.processor is not None
-        return self._greedy if self.ends else replace(self._greedy, ends=frozenset())
+        asked = Greedy.of(self._read(generation_config))
+        return asked if self.ends else replace(asked, ends=frozenset())
 
     def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
         """A picture (height, width, 3), prepared for FastVLM, and the prompt; random blocks
@@ -122,17 +120,15 @@ class Bench:
         self._loaded.clear()
         release(self.device)
 
-    def _load(self, dtype: Any) -> Any:
+    def _read(self, load: Callable[[Path], Any]) -> Any:
         quiet_offline()
         try:
-            self._processor, model = load_checkpoint(self.folder, dtype)
+            return load(self.folder)
         except Exception as error:  # safetensors, tokenizers and transformers have their own
             raise MissingPart(
                 f"--checkpoint {self.folder}: expected FastVLM in Apple's layout or transformers', "
                 f"got {in_one_line(error)}"
             ) from None
-        self._greedy = Greedy.of(model.generation_config)
-        return model
 
 
 def eager_precision(device: str) -> str:

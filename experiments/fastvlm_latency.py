@@ -47,6 +47,7 @@ from experiments.fastvlm_weights import SMALL, TRUE, is_random, write_weights
 from experiments.hardware import device_name
 from models import cache_home, quiet_offline
 from models.devices import choose_device, limit_threads
+from models.fastvlm.exports import Form
 
 HEADLINE_PX = {"cuda": 1024, "cpu": 512}  # for which the aims are set
 HEADLINE_TOKENS = 16
@@ -73,14 +74,14 @@ def export_missing(
     bench: Bench, chosen: Sequence[Recipe], sides: tuple[int, ...], console: Console
 ) -> None:
     """Make what the recipes read; where that fails, their rows say what to run."""
-    wanted = {form for recipe in chosen for form in missing_forms(bench, recipe, sides)}
+    wanted: dict[tuple[str, str], list[Form]] = {}
+    for recipe in chosen:
+        for form in missing_forms(bench, recipe, sides):
+            wanted.setdefault((form.runtime, form.part), []).append(form)
     with Progress(console=console, transient=True) as progress:
-        for form in progress.track(sorted(wanted, key=str), description="exporting, once"):
-            try:
-                seconds = export(bench, form)
-                console.print(f"exported {form.folder} in {seconds:.0f} s")
-            except EngineError as error:
-                console.print(str(error), soft_wrap=True)
+        for forms in progress.track(list(wanted.values()), description="exporting, once"):
+            for line in export(bench, forms):
+                console.print(line, soft_wrap=True, markup=False)
 
 
 def measure_all(
@@ -165,9 +166,10 @@ def remarks(machine: Machine, device: str, weights: str, dropped: int) -> list[s
         f"{rates}.",
         f"The seed's recipe runs in {half}"
         + ("." if half == "fp16" else ": the seed's fp16 is emulated on a processor."),
-        "`generate, no cache` reads the whole prompt again for every token, and transformers encodes the "
-        "picture again too. The seed's own run, through Apple's code, passed embeddings, with which "
-        "transformers overrules `use_cache=False`: compare its figures with `generate, with cache`.",
+        "`generate, no cache` reads the whole prompt again for every token; some releases of transformers "
+        "encode the picture again too (see the notes). The seed's own run, through Apple's code, passed "
+        "embeddings, with which transformers overrules `use_cache=False`: compare its figures with "
+        f"`{CACHED}`.",
     ]
     if dropped:
         found.append(f"The time budget dropped {dropped} repeats.")

@@ -5,9 +5,9 @@ the model in `torch.compile(mode="reduce-overhead")` and called `generate(max_ne
 do_sample=False, use_cache=False)` in fp16. Two of those do not do what they say:
 
 - Apple's code hands `generate` the embeddings, and with embeddings transformers sets `use_cache` back to
-  True. Here transformers' own FastVLM is given ids and pixels, so `use_cache=False` is obeyed: for every
-  token the whole prompt is read again and, as pixels are passed on too, the picture encoded again.
-  `EncodedOnce` is the same without the latter.
+  True. Here transformers' own FastVLM is given ids and pixels, so `use_cache=False` is obeyed: the whole
+  prompt is read again for every token. Whether the picture is encoded again too depends on the release
+  (5.17 does, 5.23 does not): the note says how often, and `EncodedOnce` never does.
 - `generate` of a compiled module is the bare module's, so that nothing is ever compiled; the note says
   how many graphs were.
 """
@@ -31,7 +31,7 @@ class Generate:
         self._device, self._ways = bench.device, ways
         self._model = bench.model(eager_precision(bench.device), "generate").to(bench.device)
         self._model.generation_config.eos_token_id = None  # exactly as many tokens as asked for
-        self._compiled = compiled
+        self._compiled, self._encoded = compiled, ""
         self._called = self._model
         if compiled:
             self._graphs = _graphs()
@@ -48,8 +48,7 @@ class Generate:
         stamps = Stamps(self._device)
 
         def projected(*_: Any) -> None:
-            if not encoded:
-                encoded.append(stamps.now())
+            encoded.append(stamps.now(wait=not encoded))
 
         known.stamps = stamps
         hook = self._model.model.multi_modal_projector.register_forward_hook(projected)
@@ -61,12 +60,13 @@ class Generate:
                 )  # fmt: skip
         finally:
             hook.remove()
+        self._encoded = f"the picture was encoded {len(encoded)}× for {count} tokens"
         return Answer(tuple(known.tokens), encoded[0], tuple(known.at_ms))
 
     def note(self) -> str:
         if not self._compiled:
-            return ""
-        return f"{_graphs() - self._graphs} graphs were compiled"
+            return self._encoded
+        return f"{_graphs() - self._graphs} graphs were compiled; {self._encoded}"
 
     def _inputs(self, question: Question) -> dict[str, Any]:
         import torch

@@ -99,7 +99,8 @@ def markdown(rows: Sequence[Row], side: int, count: int, title: str, remarks: Se
             f"## The seed's options, {side} px", "", *options(rows, side, count), "",
             "## Everything", "",
             "Milliseconds, p50 / p95. The floor is bytes over measured bandwidth or operations over "
-            "measured rate, whichever is more.", "", *everything(rows), "", *notes, "",
+            "measured rate, whichever is more. Start is loading, and compiling or capturing the encoder.",
+            "", *everything(rows), "", *notes, "",
             "## Not here", "", *absent(rows), "",
         ]
     )  # fmt: skip

@@ -61,7 +61,7 @@ class TorchEncoder(Part):
     ) -> None:
         super().__init__(device, precision, capture)
         self.side_px = side_px
-        wrapper = model.model.vision_tower
+        wrapper = model.model.vision_tower.to(device)  # before a run that half precision makes slow
         wrapper.timm_model = fused(wrapper.timm_model, side_px)
         # on a processor, channels_last was seen to crash
         layout = torch.channels_last if device == "cuda" else torch.contiguous_format
