@@ -101,8 +101,10 @@ def save_model(folder: Path, processor: Any) -> None:
         for weight in model.model.vision_tower.parameters():
             if weight.dim() == 4:  # else the picture's signal dies on its way
                 torch.nn.init.kaiming_normal_(weight)
-        for name in SPECIAL:  # never speak of the markers, which are not text
-            model.lm_head.weight[processor.tokenizer.convert_tokens_to_ids(name)] = 0
+        for token in range(len(processor.tokenizer)):  # never say markers, or halves of a letter
+            said = processor.tokenizer.decode([token], skip_special_tokens=True)
+            if not said or "\ufffd" in said:
+                model.lm_head.weight[token] = 0
     model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     model.save_pretrained(str(folder))
 

@@ -280,7 +280,7 @@ def main() -> None:
     elif args.action == "export":
         export(args)
     else:
-        describer_eval.evaluate(require_data(args.data), args.out, args.seed)
+        describer_eval.evaluate(require_data(args.data), args.out, args.work, args.seed)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Uses the model exactly as the engine may: the processor of the folder, greedy, s
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -101,15 +102,34 @@ def measure(records: Sequence[Record], said: Sequence[str], seed: int) -> dict[s
     }
 
 
-def evaluate(root: Path, out: Path, seed: int) -> None:
-    """Measures `out/describer` and writes figures and examples into `out/describer.json`."""
+def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence[str]) -> None:
+    """One sheet of pictures, each with what is said of it; for looking at, not for shipping."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, grid = pyplot.subplots(4, 5, figsize=(16, 14), layout="constrained")
+    for axes, picture, text in zip(grid.flat, pictures, said, strict=False):
+        axes.imshow(picture)
+        axes.set_title(fill(text, 34), fontsize=10)
+        axes.axis("off")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=70)
+    pyplot.close(figure)
+
+
+def evaluate(root: Path, out: Path, work: Path, seed: int) -> None:
+    """Measures `out/describer`, writes figures and examples into `out/describer.json`, and the examples
+    with their pictures, whose licence lets nobody ship them, to `work/examples.png`."""
     card = json.loads((out / "describer.json").read_text(encoding="utf-8"))
     records = [
         record
         for record in read_sets(root, ("captions_flickr8k", "boxes_coco"))
         if record.split == "val" and record.captions
     ]
-    said = describe(out / "describer", card["prompt"], [load_padded(r) for r in records])
+    pictures = [load_padded(record) for record in records]
+    said = describe(out / "describer", card["prompt"], pictures)
     card["figures"] = measure(records, said, seed)
     chosen = np.random.default_rng(seed).choice(len(records), EXAMPLES, replace=False)
     card["examples"] = [
@@ -117,5 +137,7 @@ def evaluate(root: Path, out: Path, seed: int) -> None:
         for i in chosen
     ]
     (out / "describer.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    draw_sheet(work / "examples.png", [pictures[i] for i in chosen], [said[i] for i in chosen])
     print(json.dumps(card["figures"], indent=1))
+    print(f"{work / 'examples.png'}: these, with their pictures")
     print("\n".join(said[i] for i in chosen))

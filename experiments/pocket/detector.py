@@ -1,15 +1,15 @@
 """Trains, judges and exports the pocket detector: YOLO11n's neck and head on EfficientNet-Lite0.
 
-    python -m experiments.pocket.detector train --minutes 105
-    cp work/detector/run/weights/last.pt work/detector/first.pt
-    python -m experiments.pocket.detector train --minutes 19 --rate 0.001 --seed 1 \\
-        --start work/detector/first.pt
+    python -m experiments.pocket.detector train --minutes 5.6 --batch 96      # on an H100
+    python -m experiments.pocket.detector export --weights-only
+    python -m experiments.pocket.detector train --minutes 1.8 --batch 96 --rate 0.0015 --seed 1 \\
+        --start models/pocket/detector.pt
     python -m experiments.pocket.detector export
     python -m experiments.pocket.detector evaluate
 
 Ultralytics' own trainer does the training; what differs is that the pictures come from memory, that
-a label counts only where its set covers it, that training starts with smaller pictures, and that a
-CPU leaves the trunk as ImageNet made it and runs it in OpenVINO. The saved weights hold no class of
+a label counts only where its set covers it, and that a CPU starts with smaller pictures,
+leaves the trunk as ImageNet made it and runs it in OpenVINO. The saved weights hold no class of
 this project, so Ultralytics alone loads them.
 """
 

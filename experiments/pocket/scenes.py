@@ -243,7 +243,7 @@ def export(args: argparse.Namespace) -> None:
         "seed": args.seed,
         "training": spent,
         "command": f"python -m experiments.pocket.scenes train --minutes {args.minutes:g} "
-        f"--seed {args.seed}, then refit, then export",
+        f"--batch {args.batch} --seed {args.seed}, then refit, then export",
     }
     scene_report.write_card(args.out, card)
 
