@@ -30,9 +30,9 @@ def judged(glance: Glance, model: Model) -> tuple[float, tuple[str, ...]]:
     vector = features(glance)
     parts = model.parts(vector)
     gain = model.gain(vector)
-    reason = (
-        f"the full answer is expected to be {abs(gain):.2f} {'better' if gain >= 0 else 'worse'}"
-    )
+    much = f"{abs(gain):.2f}"
+    than = "as good" if much == "0.00" else f"{much} {'better' if gain > 0 else 'worse'}"
+    reason = f"the full answer is expected to be {than}"
     order = sorted(range(len(parts)), key=lambda index: -abs(parts[index]))
     told = [
         f"{FEATURES[model.features[index]]} ({parts[index]:+.2f})"
