@@ -95,15 +95,17 @@ class FastVitScenes:
         """The likeliest scene, the three likeliest, and how sure: see `SceneClass`."""
         import torch
 
+        other = None
+        if self._second is not None:
+            other = self._second.look(self._resize(frame.image, self._second.size))
         square = self._resize(frame.image, self._size)
         pixels = (square - self._mean) * self._scale  # (size, size, 3)
         batch = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
         with torch.inference_mode():
             logits = self._net(batch.to(self._device, self._dtype))[0].float().cpu().numpy()
         synchronise(self._device)
-        if self._second is not None:
-            other = self._second.logits(self._resize(frame.image, self._second.size))
-            logits = logits + self._weight * (other - logits)
+        if other is not None:
+            logits = logits + self._weight * (other() - logits)
         return scene_of(logits, self._head)
 
     def _resize(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ small head of its own on it: 2 MB more in the pack, a few milliseconds more a pi
 what is done with its logits.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class SecondEye:
         weights = scenes.open(settings["weights"])
         trunk = detector.open(settings["trunk"])
         try:
-            self._trunk = _compiled(trunk, settings["node"], self.size)
+            self._trunk = _compiled(trunk, settings["node"], self.size).create_infer_request()
             self._head = _load(weights, labels)
         except Exception as error:  # OpenVINO, safetensors and torch each have their own
             raise MissingPart(
@@ -55,15 +56,22 @@ class SecondEye:
                 f"got {in_one_line(error)}; to mend it: {scenes.remedy}"
             ) from None
 
-    def logits(self, square: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(labels,) of a whole picture squashed to (size, size, 3)."""
+    def look(self, square: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        """Begin with a whole picture squashed to (size, size, 3); what is returned waits for the logits
+        (labels,). Meanwhile the caller can do something else: this takes one core."""
         import torch
 
         pixels = np.ascontiguousarray(square.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-        features = torch.from_numpy(self._trunk(pixels)[0])
-        with torch.inference_mode():
-            found: NDArray[np.float32] = self._head(features)[0].numpy()
-        return found
+        self._trunk.start_async({0: pixels})
+
+        def logits() -> NDArray[np.float32]:
+            self._trunk.wait()
+            features = torch.from_numpy(self._trunk.get_output_tensor(0).data)
+            with torch.inference_mode():
+                found: NDArray[np.float32] = self._head(features)[0].numpy()
+            return found
+
+        return logits
 
 
 def _compiled(folder: Path, node: str, size: int) -> Any:
@@ -75,8 +83,8 @@ def _compiled(folder: Path, node: str, size: int) -> Any:
     end = next(op for op in whole.get_ops() if op.get_friendly_name() == node)
     trunk = ov.Model([end.output(0)], whole.get_parameters())
     trunk.reshape([1, 3, size, size])
-    # pinned, it would wait for the detector, which keeps to its own core
-    options = {"INFERENCE_NUM_THREADS": 2, "ENABLE_CPU_PINNING": False}
+    # one thread, as FastViT works beside it; pinned, it would wait for the detector on its core
+    options = {"INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
     return core.compile_model(trunk, device_name="CPU", config=options)
 
 

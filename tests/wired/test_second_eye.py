@@ -43,7 +43,7 @@ def test_what_is_cut_out_of_the_detector_is_the_trunk_of_its_weights(files: Pack
     pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         expected = eye._head(trunk(pixels))[0].numpy()
-    assert eye.logits(square) == pytest.approx(expected, abs=0.3)
+    assert eye.look(square)() == pytest.approx(expected, abs=0.3)
 
 
 def test_both_eyes_are_mixed_and_torch_alone_means_alone(files: PackFiles) -> None:
