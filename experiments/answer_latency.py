@@ -32,11 +32,12 @@ from rich.table import Table
 from engine import build
 from engine.config import SourceConfig, TriggerConfig, WakeConfig
 from engine.devices.recording import Recording
-from engine.errors import EngineError, InputError
+from engine.errors import InputError
 from engine.ports import Clock, WakeEngine
 from engine.session import session
 from engine.types import Frame, Intrinsics, Pcm
 from experiments.hardware import processor
+from experiments.last_line import last_line
 from experiments.obstacle_stage import ProbeSink, SyntheticCamera
 from experiments.obstacle_throughput import configuration, quiet_screen, sample_frames
 from experiments.spoken import in_a_row, pause, say, with_noise, write_wav
@@ -284,15 +285,14 @@ def main(arguments: list[str] | None = None) -> int:
         f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"load {load:.1f}; floor: 20 ms, a block of sound, at worst"
     )
-    try:
+
+    def measure() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             result = report(args, console, Path(folder))
-    except EngineError as error:
-        print(f"answer_latency: {error}", file=sys.stderr)
-        return 2
-    machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
-    print(json.dumps(result | machine | {"pack": args.pack}))
-    return 0
+        machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
+        return result | machine | {"pack": args.pack}
+
+    return last_line("answer_latency", measure)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -22,11 +23,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.errors import EngineError, InputError, in_one_line
+from engine.devices.sample import sample_photo
+from engine.errors import EngineError, InputError, MissingPart, in_one_line
 from experiments.fastvlm_bench import Bench, Question, blocks
 from experiments.fastvlm_latency import export_missing, names
 from experiments.fastvlm_recipes import Recipe, recipes
 from experiments.hardware import device_name
+from experiments.last_line import last_line
 from models import quiet_offline
 from models.devices import choose_device, limit_threads
 from models.fastvlm.inputs import own_side_px
@@ -85,11 +88,9 @@ def pictures(folder: Path | None) -> list[NDArray[np.uint8]]:
 
 def photos() -> list[Path]:
     """Those of Ultralytics, where it is installed."""
-    import importlib.util
-
-    spec = importlib.util.find_spec("ultralytics")
-    places = (spec.submodule_search_locations or ()) if spec else ()
-    return sorted(path for place in places for path in Path(place, "assets").glob("*.jpg"))
+    with suppress(MissingPart):
+        return sorted(sample_photo().parent.glob("*.jpg"))
+    return []
 
 
 def views(photo: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:
@@ -211,13 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args(arguments)
-    try:
-        result = report(args, Console(highlight=False))
-    except EngineError as error:
-        print(f"fastvlm_agreement: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result))
-    return 0
+    return last_line("fastvlm_agreement", lambda: report(args, Console(highlight=False)))
 
 
 if __name__ == "__main__":

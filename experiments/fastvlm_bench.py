@@ -83,13 +83,13 @@ class Bench:
 
     def model(self, precision: str, use: str) -> Any:
         """transformers' FastVLM on the CPU, to be moved and changed by one kind of `use` only."""
-        import torch
+        from models.fastvlm.capture import dtype_of
 
         key = f"{use} {precision}"
         if key not in self._loaded:
             self.forget()
-            dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-            self._loaded[key] = self._read(lambda folder: load_model(folder, dtype[precision]))
+            dtype = dtype_of(precision)
+            self._loaded[key] = self._read(lambda folder: load_model(folder, dtype))
         return self._loaded[key]
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.devices import synchronise
+from models.fastvlm.tower import features_of
 
 # bytes a weight, with a half-precision scale for every group of 128 below a byte
 WEIGHT_BYTES = {
@@ -100,7 +101,7 @@ def work_of(model: Any, sides: tuple[int, ...]) -> Work:
     for side in sides:
         pixels = torch.empty(1, 3, side, side, dtype=torch.bfloat16, device="meta")
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
-            projector(tower.forward_features(pixels).flatten(2).transpose(1, 2))
+            features_of(tower, projector, pixels)
         operations[side] = counter.get_total_flops()
     embedding = model.get_input_embeddings().weight.numel()
     head = model.lm_head.weight.numel()

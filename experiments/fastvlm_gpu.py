@@ -28,6 +28,7 @@ from experiments.fastvlm_bench import Bench, Opened, Question, blocks
 from experiments.fastvlm_floor import measure_machine, work_of
 from experiments.fastvlm_recipes import Recipe, recipes
 from experiments.fastvlm_rows import Budget, Plan, measure
+from experiments.last_line import last_line
 from models.devices import choose_device
 
 BACKENDS = ("seed", "torch", "onnx", "hybrid", "tensorrt", "quick")
@@ -183,18 +184,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=1.5, help="of the table's repeats")
     parser.add_argument("--out", type=Path, default=Path("outputs/fastvlm_gpu"))
     args = parser.parse_args(arguments)
-    began_s = time.perf_counter()
-    try:
+
+    def measure() -> dict[str, Any]:
+        began_s = time.perf_counter()
         result = report(args, Console(highlight=False))
-    except EngineError as error:
-        print(f"fastvlm_gpu: {error}", file=sys.stderr)
-        return 2
-    result["all_minutes"] = round((time.perf_counter() - began_s) / 60, 2)
-    (args.out / "fastvlm_gpu.json").write_text(
-        json.dumps(result, indent=1) + "\n", encoding="utf-8"
-    )
-    print(json.dumps(result))
-    return 0
+        result["all_minutes"] = round((time.perf_counter() - began_s) / 60, 2)
+        (args.out / "fastvlm_gpu.json").write_text(
+            json.dumps(result, indent=1) + "\n", encoding="utf-8"
+        )
+        return result
+
+    return last_line("fastvlm_gpu", measure)
 
 
 if __name__ == "__main__":

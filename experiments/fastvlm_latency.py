@@ -27,7 +27,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.errors import EngineError, InputError
+from engine.errors import InputError
 from experiments.fastvlm_bench import Bench, eager_precision
 from experiments.fastvlm_floor import Machine, measure_machine, work_of
 from experiments.fastvlm_plot import plot
@@ -45,6 +45,7 @@ from experiments.fastvlm_rows import Budget, Plan, Row, measure, resident
 from experiments.fastvlm_table import find, markdown, nearest, of
 from experiments.fastvlm_weights import SMALL, TRUE, is_random, write_weights
 from experiments.hardware import device_name
+from experiments.last_line import last_line
 from models import cache_home, quiet_offline
 from models.devices import choose_device, limit_threads
 from models.fastvlm.exports import Form
@@ -277,13 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = options.parse_args(arguments)
     if args.repeats < 1:
         options.error(f"--repeats: expected at least 1, got {args.repeats}")
-    try:
-        result = report(args, Console(highlight=False))
-    except EngineError as error:
-        print(f"fastvlm_latency: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result))
-    return 0
+    return last_line("fastvlm_latency", lambda: report(args, Console(highlight=False)))
 
 
 if __name__ == "__main__":

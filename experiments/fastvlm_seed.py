@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.errors import MissingPart
 from experiments.fastvlm_bench import Answer, Bench, Question, Stamps, eager_precision
+from models.fastvlm.tower import features_of
 
 
 class Generate:
@@ -88,13 +89,15 @@ class EncodedOnce(Generate):
         at_ms: list[float] = []
         with torch.inference_mode():
             words = self._model.get_input_embeddings()
-            tower = self._model.model.vision_tower.timm_model.forward_features(
-                inputs["pixel_values"]
-            )  # (1, channels, tokens a side, tokens a side)
-            seen = self._model.model.multi_modal_projector(tower.flatten(2).transpose(1, 2))
+            halves = self._model.model
+            seen = features_of(
+                halves.vision_tower.timm_model,
+                halves.multi_modal_projector,
+                inputs["pixel_values"],
+            )
             rows = words(inputs["input_ids"])
             place = inputs["input_ids"] == self._model.config.image_token_id
-            rows[place] = seen[0]
+            rows[place] = seen
             encoded_ms = stamps.now()
             while len(tokens) < count:
                 logits = self._model(inputs_embeds=rows, use_cache=False, logits_to_keep=1).logits

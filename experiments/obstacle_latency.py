@@ -9,7 +9,6 @@ frame's time in the engine over its time in predict), and the parts.
 """
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -31,12 +30,13 @@ from engine.audio import BLOCK_S
 from engine.clock import MonotonicClock
 from engine.config import SourceConfig
 from engine.devices.sample import SampleSource
-from engine.errors import EngineError, InputError
+from engine.errors import InputError
 from engine.scribe import Scribe
 from engine.session import session
 from engine.types import Frame, Intrinsics
 from engine.worker import End
 from experiments.hardware import processor
+from experiments.last_line import last_line
 from experiments.obstacle_stage import (
     NotingWarner,
     ProbeSink,
@@ -262,15 +262,14 @@ def main(arguments: list[str] | None = None) -> int:
         f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"load {load:.1f}"
     )
-    try:
+
+    def measure() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             result = report(args, console, Path(folder))
-    except EngineError as error:
-        print(f"obstacle_latency: {error}", file=sys.stderr)
-        return 2
-    machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
-    print(json.dumps(result | machine | {"pack": args.pack}))
-    return 0
+        machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
+        return result | machine | {"pack": args.pack}
+
+    return last_line("obstacle_latency", measure)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ promise. The last line is JSON.
 """
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -26,10 +25,10 @@ from engine.commands import grammar
 from engine.devices.microwakeword import DELAY_S, MicroWakeWord
 from engine.devices.recogniser import PocketSphinx
 from engine.ear import OWN_VOICE, STEP_S, WINDOW_S, EchoGuard
-from engine.errors import EngineError
 from engine.ports import WakeEngine
 from engine.types import HEARING_HZ, Pcm, Samples, Sound
 from experiments.hardware import processor
+from experiments.last_line import last_line
 from experiments.spoken import VOICES, Said, pause, say, to_pcm, with_noise
 
 RATES_WPM = (130, 160, 190, 220)
@@ -311,13 +310,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--sensitivity: expected 0.1 to 1, got {args.sensitivity}")
     console = Console(highlight=False)
     console.print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    try:
-        result = report(args, console)
-    except EngineError as error:
-        print(f"wake_words: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result | {"device": processor(), "cores": os.cpu_count()}))
-    return 0
+    machine = {"device": processor(), "cores": os.cpu_count()}
+    return last_line("wake_words", lambda: report(args, console) | machine)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A second opinion on scenes, by what the detector's trunk has learnt on ImageNet.
+"""A second opinion on scenes, by what the detector's trunk has learnt, on ImageNet first.
 
 FastViT-T8 is trained from nothing on few pictures; EfficientNet-Lite0 is not, and the pack holds it as
 the trunk of the detector. So this file cuts the trunk out of the detector's OpenVINO form and puts a
@@ -22,8 +22,8 @@ HIDDEN = 512
 
 
 def build_head(scenes: int) -> Any:
-    """The head: trunk features [B, 320, h, w] to scene logits [B, scenes]. Its first layer is
-    EfficientNet-Lite0's own last one, the batch norm folded in."""
+    """The head: trunk features [B, 320, h, w] to scene logits [B, scenes]. Its first layer
+    began as EfficientNet-Lite0's own last one, the batch norm folded in."""
     from torch import nn
 
     return nn.Sequential(

@@ -34,6 +34,7 @@ from experiments.pocket.describer_model import (
     SIDE_PX,
     FrozenEye,
     LearningEye,
+    embedded,
     make_model,
     make_processor,
     prefix_ids,
@@ -111,14 +112,10 @@ def loss_of(
     ids, target, position, part, weight = (
         tensor.to(shown.device) for tensor in (ids, target, position, part, weight)
     )
-    embedded = model.get_input_embeddings()(ids)
-    seen = model.model.multi_modal_projector(shown)
-    picture = (ids == model.config.image_token_index).unsqueeze(-1)
-    embedded = embedded.masked_scatter(picture, seen.to(embedded.dtype))
     visible = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
     causal = torch.ones(longest, longest, dtype=torch.bool, device=shown.device).tril()
     hidden = model.model.language_model(
-        inputs_embeds=embedded,
+        inputs_embeds=embedded(model, ids, shown),
         attention_mask=(visible & causal).unsqueeze(1),
         position_ids=position,
         use_cache=False,
@@ -168,6 +165,15 @@ def rate_at(progress: float, tuning_from: float) -> float:
     return PEAK_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
 
 
+def make_optimizer(model: Any) -> torch.optim.Optimizer:
+    """Over what learns; the trunk's group at TRUNK_SHARE of the rate."""
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    trunk = [p for name, p in learning.items() if name.startswith("model.vision_tower.")]
+    rest = [p for name, p in learning.items() if not name.startswith("model.vision_tower.")]
+    groups = [{"params": trunk, "share": TRUNK_SHARE}, {"params": rest, "share": 1}]
+    return torch.optim.AdamW(groups, PEAK_RATE, weight_decay=0.05, betas=(0.9, 0.98))
+
+
 def train(args: argparse.Namespace) -> None:
     """Trains until `--minutes` are used up, resuming from the checkpoint. A CPU learns projector and
     decoder from the captions; a GPU the trunk too, and it tunes by `describer_reward` from
@@ -183,19 +189,7 @@ def train(args: argparse.Namespace) -> None:
     if on_cpu:
         tower.requires_grad_(False)
     eye = FrozenEye(records, args.work) if on_cpu else LearningEye(model, records, args.device)
-    groups = [[p for p in tower.parameters() if p.requires_grad]]
-    groups += [
-        [p for p in model.parameters() if p.requires_grad and not any(p is q for q in groups[0])]
-    ]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": part, "share": share}
-            for part, share in zip(groups, (TRUNK_SHARE, 1), strict=True)
-        ],
-        PEAK_RATE,
-        weight_decay=0.05,
-        betas=(0.9, 0.98),
-    )
+    optimizer = make_optimizer(model)
     parts = {"model": model, "optimizer": optimizer}
     path = args.work / "checkpoint.pt"
     steps, seconds = resume(path, parts)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from experiments.pocket.data import Record
 from experiments.pocket.teacher import ARCHITECTURE, WIDTH, FeatureExtractor, as_pixels, lite0
 from experiments.pocket.views import random_views
+from models.fastvlm.inputs import Prompts
 
 library: Any = transformers  # its lazy exports have no types
 SIDE_PX = 224
@@ -108,12 +109,17 @@ def make_model(processor: Any, seed: int) -> Any:
 
 def prefix_ids(processor: Any) -> list[int]:
     """Token ids of the chat up to where the answer begins: 49 image tokens and the prompt."""
-    content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
-    chat = processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True
-    )
-    ids: list[int] = processor.tokenizer(chat.replace("<image>", "<image>" * TOKENS))["input_ids"]
-    return ids
+    return list(Prompts(processor, SIDE_PX).ids(PROMPT))
+
+
+def embedded(model: Any, ids: Tensor, shown: Tensor) -> Tensor:
+    """Rows [B, n, 256] of token `ids` [B, n], each image token's from the features `shown`
+    [B, 49, 1280]."""
+    rows = model.get_input_embeddings()(ids)
+    seen = model.model.multi_modal_projector(shown)
+    picture = (ids == model.config.image_token_index).unsqueeze(-1)
+    filled: Tensor = rows.masked_scatter(picture, seen.to(rows.dtype))
+    return filled
 
 
 def load_padded(record: Record, view: int = 0) -> NDArray[np.uint8]:

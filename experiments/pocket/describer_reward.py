@@ -17,6 +17,7 @@ from engine.captions import CiderD
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record
 from experiments.pocket.describer_eval import KINDS, VOCABULARY, named
+from experiments.pocket.describer_model import embedded
 
 DRAWS = 5  # sentences of each picture
 END = " endofsentence"  # counted as a word, or endings such as "with a" would pay
@@ -81,11 +82,8 @@ def sample(model: Any, prefix: list[int], shown: Tensor, longest: int, end: int)
     [B * DRAWS, longest], filled up with `end`. The draws of a picture stand together."""
     ids = torch.tensor(prefix, device=shown.device).expand(len(shown), -1)
     with torch.no_grad():
-        embedded = model.get_input_embeddings()(ids)
-        seen = model.model.multi_modal_projector(shown)
-        picture = (ids == model.config.image_token_index).unsqueeze(-1)
-        embedded = embedded.masked_scatter(picture, seen.to(embedded.dtype))
-        found = model.model.language_model(inputs_embeds=embedded, use_cache=True)
+        rows = embedded(model, ids, shown)
+        found = model.model.language_model(inputs_embeds=rows, use_cache=True)
         cache = found.past_key_values
         cache.batch_repeat_interleave(DRAWS)
         hidden = found.last_hidden_state[:, -1].repeat_interleave(DRAWS, 0)

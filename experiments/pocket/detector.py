@@ -223,12 +223,17 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
         """Leaves `last.pt` whole, so that training can go on."""
 
 
+def epoch_length(device: str) -> int:
+    """Pictures drawn that are called an epoch there."""
+    return EPOCH if device == "cpu" else GPU_EPOCHS * EPOCH
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Trains for the given minutes, or goes on where `last.pt` was left."""
     root = require_data(arguments.data)
     torch.set_num_threads(arguments.threads)
     on_cpu = arguments.device == "cpu"
-    PocketTrainer.length = EPOCH if on_cpu else GPU_EPOCHS * EPOCH
+    PocketTrainer.length = epoch_length(arguments.device)
     last = arguments.work / "run" / "weights" / "last.pt"
     settings = {
         "model": "yolo11n.yaml",  # only its name: `get_model` builds MODEL
@@ -275,7 +280,7 @@ def export(arguments: argparse.Namespace) -> None:
     model.args, model.criterion, model.pt_path = kept_arguments, None, None
     path = arguments.out / "detector.pt"
     arguments.out.mkdir(parents=True, exist_ok=True)
-    length = EPOCH if checkpoint["train_args"]["device"] == "cpu" else GPU_EPOCHS * EPOCH
+    length = epoch_length(checkpoint["train_args"]["device"])
     kept = {"model": model, "train_args": kept_arguments, "epoch": checkpoint["epoch"]}
     kept |= {"pictures": (checkpoint["epoch"] + 1) * length, "license": "AGPL-3.0-or-later"}
     torch.save(kept, path)

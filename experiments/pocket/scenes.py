@@ -1,8 +1,8 @@
 """Trains, evaluates and exports the pocket scene classifier, a FastViT-T8.
 
 The student learns from scene labels and from EfficientNet-Lite0, which has looked at the whole picture
-once: its features, and the scene probabilities of a small head on them. That head is shipped too, as the
-student's second eye (`experiments.pocket.second_eye`). Run with `--help`.
+once: its features, and the scene probabilities of a small head on them. Such a head on the detector's
+trunk is shipped as the student's second eye (`experiments.pocket.second_eye`). Run with `--help`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ ARCHITECTURE = "fastvit_t8"
 WEIGHTS = "scenes.safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = ((0.4, 96), (1.0, 128))
-"""Up to which share of the time pictures have how many pixels a side: small ones, nearly twice as fast,
+"""Up to which share of the time pictures have how many pixels a side: small ones, which are faster,
 first; the shipped size last."""
 LAST_PX = SIZES[-1][1]
 PEAK_RATE = 1.5e-3
@@ -125,18 +125,15 @@ def train(args: argparse.Namespace) -> None:
     steps, seconds = resume(path, parts)
     torch.manual_seed(args.seed + steps)
     draw = sampler(data, args.batch, args.seed + steps)
-    images, scene = torch.from_numpy(data.images), torch.from_numpy(data.scene).to(args.device)
-    if args.device != "cpu":
-        images = images.to(args.device)  # 3 GB, and no copy a step
+    images, scene = (torch.from_numpy(a).to(args.device) for a in (data.images, data.scene))
     bar = tqdm(total=round(args.minutes * 60), initial=round(seconds), unit="s", mininterval=5)
     started, saved = time.monotonic() - seconds, time.monotonic()
     while (progress := (time.monotonic() - started) / (60 * args.minutes)) < 1:
         size = next(px for until, px in SIZES if progress < until)
         for group in optimizer.param_groups:
             group["lr"] = rate_at(progress)
-        drawn = torch.from_numpy(draw())
-        rows = drawn.to(args.device)
-        pixels = normalise(random_views(images[drawn if args.device == "cpu" else rows], size))
+        rows = torch.from_numpy(draw()).to(args.device)
+        pixels = normalise(random_views(images[rows], size))
         with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
             outputs = student(pixels)
         logits, projected = (output.float() for output in outputs)

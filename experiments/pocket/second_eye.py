@@ -31,36 +31,21 @@ NODE = "__module.model.0.m.8.0.bn3/aten::batch_norm/BatchNormInference"
 """The last stage of the trunk in the detector's OpenVINO form."""
 
 
-class Trunk(nn.Module):
-    """EfficientNet-Lite0 up to its last stage: [B, 3, S, S] in 0-1 to [B, 320, S / 32, S / 32]."""
-
-    def __init__(self, layers: nn.Sequential) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        found: Tensor = self.layers(pixels)
-        return found
-
-
-def imagenet_trunk() -> Trunk:
-    """As ImageNet made it."""
+def imagenet_trunk() -> nn.Module:
+    """EfficientNet-Lite0 as ImageNet made it, up to its last stage: [B, 3, S, S] in 0-1 to
+    [B, 320, S / 32, S / 32]."""
     net = lite0()
-    trunk = Trunk(nn.Sequential(net.conv_stem, net.bn1, *net.blocks))
-    trunk.eval()
-    return trunk
+    return nn.Sequential(net.conv_stem, net.bn1, *net.blocks).eval()
 
 
-def detector_trunk(out: Path) -> Trunk:
-    """As it stands in `out/detector.pt`, whose first layer runs the same layers one by one."""
+def detector_trunk(out: Path) -> nn.Module:
+    """The same as it stands in `out/detector.pt`, whose first layer runs its layers one by one."""
     state = torch.load(out / "detector.pt", map_location="cpu", weights_only=False)
-    trunk = Trunk(nn.Sequential(*state["model"].float().model[0].m))
-    trunk.eval()
-    return trunk
+    return nn.Sequential(*state["model"].float().model[0].m).eval()
 
 
 def trunk_maps(
-    trunk: Trunk, data: SceneData, rows: np.ndarray, args: argparse.Namespace, crops: int = 0
+    trunk: nn.Module, data: SceneData, rows: np.ndarray, args: argparse.Namespace, crops: int = 0
 ) -> Tensor:
     """Features float16 [1 + crops, T, 320, 5, 5] of the pictures `rows` [T]: whole, then cropped."""
     cells = STORED_PX // 32
@@ -94,7 +79,7 @@ def imagenet_head() -> Any:
     return head
 
 
-def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace, epochs: int = EPOCHS) -> Any:
+def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace) -> Any:
     """A head trained on views `maps` [V, T, 320, 5, 5] of pictures with `labels` [T]."""
     torch.manual_seed(args.seed)
     head = imagenet_head()
@@ -105,9 +90,9 @@ def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace, epochs: int = EP
     optimizer = torch.optim.AdamW(
         [{"params": slow, "share": 0.1}, {"params": quick, "share": 1.0}], weight_decay=0.05
     )
-    for epoch in tqdm(range(epochs), "head", mininterval=5):
+    for epoch in tqdm(range(EPOCHS), "head", mininterval=5):
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * group["share"] * (1 - epoch / epochs)
+            group["lr"] = PEAK_RATE * group["share"] * (1 - epoch / EPOCHS)
         for index in torch.randperm(len(labels)).split(BATCH):
             look = maps[torch.randint(len(maps), (len(index),)), index].to(args.device).float()
             loss = functional.cross_entropy(

@@ -27,6 +27,7 @@ from models.fastvlm.exports import (
     size_bytes,
     write_form,
 )
+from models.fastvlm.inputs import own_side_px
 from models.packs import find_pack
 
 
@@ -183,7 +184,7 @@ def _fitting(form: Form, processor: Any) -> Form:
     """The form with its side known and a multiple of the checkpoint's patch. Raises ConfigError."""
     if form.part == "decoder":
         return form
-    side = form.side_px or int(processor.image_processor.size["height"])
+    side = form.side_px or own_side_px(processor)
     if side % processor.patch_size:
         raise ConfigError(f"--image-size: expected multiples of {processor.patch_size}, got {side}")
     return Form(form.runtime, form.part, form.precision, side)

@@ -15,6 +15,7 @@ import torch
 from models.fastvlm.onnx_graph import ACCURACY, BLOCK, CONTRIB, OPSETS, Graph, quantise
 from models.fastvlm.onnx_parts import MODEL, PRECISIONS
 from models.fastvlm.onnx_qwen2 import Qwen2
+from models.fastvlm.tower import features_of
 
 ENCODER_PRECISIONS = ("fp32", "fp16", "int8", "q4f16")
 # Where matrices keep 4, convolutions keep more: with 4, the pocket encoder's features of a street photo
@@ -64,8 +65,8 @@ class Encoder(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         pixels = pixels.to(next(self.projector.parameters()).dtype)
-        grid = self.tower.forward_features(pixels)  # (1, channels, rows, columns)
-        return self.projector(grid.flatten(2).transpose(1, 2))[0].float()
+        rows: torch.Tensor = features_of(self.tower, self.projector, pixels)
+        return rows.float()
 
 
 class Quantised(torch.nn.Module):

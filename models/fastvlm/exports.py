@@ -19,12 +19,11 @@ from models import cache_home
 
 Runtime = Literal["openvino", "onnx"]
 Part = Literal["encoder", "decoder"]
-RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 PARTS: tuple[Part, ...] = get_args(Part)
 ABOUT = "export.json"
 LAYOUT = 1  # to be raised when what an export holds changes: older ones are then not found
 SAMPLES, SAMPLE_BYTES = 64, 4096
-LIBRARIES = ("torch", "transformers", "timm", "openvino", "nncf", "onnx", "onnxruntime")
+LIBRARIES = ("torch", "transformers", "timm", "openvino", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from typing import Any
 
 from models.fastvlm.openvino_graph import decoder_graph
 from models.fastvlm.openvino_weights import stored
+from models.fastvlm.tower import features_of
 
-ENCODER_PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-DECODER_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4")
 GRAPH = "model.xml"  # beside it its weights, model.bin
 SMALL = 1024  # constants of fewer values stay as they are: nothing would be saved
 
@@ -29,8 +28,7 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
             self.projector = model.model.multi_modal_projector
 
         def forward(self, pixels: Any) -> Any:
-            grid = self.trunk.forward_features(pixels)  # (1, channels, rows, columns)
-            return self.projector(grid.flatten(2).transpose(1, 2))[0]
+            return features_of(self.trunk, self.projector, pixels)
 
     shape = [1, 3, side_px, side_px]
     with torch.inference_mode(), warnings.catch_warnings():

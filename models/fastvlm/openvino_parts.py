@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import DescriberFailed, MissingPart, PromptTooLong, in_one_line
+from engine.errors import MissingPart, in_one_line
 from models.fastvlm.exports import Form, about, find_form
 from models.fastvlm.greedy import Greedy
+from models.fastvlm.handing import in_memory, refuse_misfits
 from models.fastvlm.openvino_export import GRAPH
 
 EXACT = ("fp32", "fp16")
@@ -24,7 +25,8 @@ def open_encoder(
 ) -> "OpenVinoEncoder":
     """The exported encoder, warm. Raises MissingPart where it is not there or damaged."""
     form = Form("openvino", "encoder", precision, side_px)
-    return OpenVinoEncoder(_compiled(checkpoint, form, threads), precision, side_px)
+    folder = find_form(checkpoint, form)
+    return OpenVinoEncoder(_compiled(folder, form, checkpoint, threads), precision, side_px)
 
 
 def open_decoder(
@@ -32,8 +34,9 @@ def open_decoder(
 ) -> "OpenVinoDecoder":
     """The exported decoder, warm. Raises MissingPart where it is not there or damaged."""
     form = Form("openvino", "decoder", precision)
-    graph = _compiled(checkpoint, form, threads)
-    return OpenVinoDecoder(graph, precision, about(find_form(checkpoint, form)), greedy)
+    folder = find_form(checkpoint, form)
+    graph = _compiled(folder, form, checkpoint, threads)
+    return OpenVinoDecoder(graph, precision, about(folder), greedy)
 
 
 class OpenVinoEncoder:
@@ -75,17 +78,8 @@ class OpenVinoDecoder:
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
         """See `Decoder`. Raises DescriberFailed where image tokens and features differ in number."""
-        if len(ids) + limit > self._context:
-            raise PromptTooLong(
-                f"the prompt has {len(ids)} tokens, which leaves no room for {limit} more: this "
-                f"describer holds {self._context}"
-            )
-        rows = _rows(features)
-        if (images := ids.count(self._image)) != len(rows):
-            raise DescriberFailed(
-                f"the prompt has {images} image tokens, and the picture {len(rows)}"
-            )
-        return self._written(list(ids), rows, limit)
+        refuse_misfits(ids, features, limit, context=self._context, image_id=self._image)
+        return self._written(list(ids), in_memory(features), limit)
 
     def _written(self, ids: list[int], rows: NDArray[np.float32], limit: int) -> Iterator[int]:
         new, start = ids, 0
@@ -120,17 +114,10 @@ class OpenVinoDecoder:
         return logits
 
 
-def _rows(features: Any) -> NDArray[np.float32]:
-    """(tokens, width) whichever library made them, and where."""
-    if hasattr(features, "cpu"):
-        features = features.float().cpu()
-    return np.ascontiguousarray(features, np.float32)
-
-
-def _compiled(checkpoint: Path, form: Form, threads: int | None) -> Any:
+def _compiled(folder: Path, form: Form, checkpoint: Path, threads: int | None) -> Any:
     import openvino as ov
 
-    path = find_form(checkpoint, form) / GRAPH
+    path = folder / GRAPH
     core = ov.Core()
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     number = "bf16" if has_bf16 and form.precision not in EXACT else "f32"

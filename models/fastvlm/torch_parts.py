@@ -18,6 +18,7 @@ from models.fastvlm.fusing import fused
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.handing import refuse_misfits
 from models.fastvlm.qwen2 import Qwen2
+from models.fastvlm.tower import features_of
 
 LONGEST_PROMPT = 1536  # tokens: a picture of 2048 pixels a side (1024) and what is asked of it
 PROMPT_STEP = 64  # a prompt is read as if its length were a multiple of this,
@@ -84,8 +85,7 @@ class TorchEncoder(Part):
 
     def _look(self) -> None:
         pixels = self._pixels.to(self._dtype, memory_format=self._layout)
-        seen = self._tower.forward_features(pixels)  # (1, channels, tokens a side, tokens a side)
-        self._features = self._projector(seen.flatten(2).transpose(1, 2))[0]
+        self._features = features_of(self._tower, self._projector, pixels)
 
 
 class TorchDecoder(Part):
