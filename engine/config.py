@@ -137,7 +137,7 @@ class AnswerConfig:
     deadline_s: float = number(1.5, 0.1, 60.0)
     detail: str = choice("normal", "brief", "full")
     unsupported: str = choice("hedge", "drop", "say")  # what the describer claims and nothing shows
-    signs: bool = False  # text that is large and near the middle is read within the quick answer
+    signs: bool = True  # text that is large and near the middle is read within the quick answer
     prompts: dict[str, str] = field(
         default_factory=dict
     )  # scene → file of templates/LANGUAGE/prompts

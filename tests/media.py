@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import av
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
-from engine.types import Image
+from engine.types import Frame, Image
 
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+SIGN, INK = (20, 80, 40), (255, 255, 255)
 RED, GREEN, BLUE, GRAY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128)
 
 
@@ -30,6 +34,20 @@ def quadrants(width: int = 64, height: int = 48) -> Image:
     ):
         pixels[rows, columns] = colour
     return pixels
+
+
+def street(*texts: tuple[str, int, int, int], size: tuple[int, int] = (960, 720)) -> Frame:
+    """A picture with (text, x, y, letter height in pixels) on boards, before a wall with a window."""
+    picture = Pillow.new("RGB", size, (150, 140, 130))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((size[0] // 20, size[1] // 20, size[0] // 5, size[1] // 3), fill=(90, 120, 160))
+    for text, x, y, height in texts:
+        font = ImageFont.truetype(str(FONT), height)
+        left, top, right, bottom = draw.textbbox((x, y), text, font=font)
+        edge = height // 3
+        draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), fill=SIGN)
+        draw.text((x, y), text, font=font, fill=INK)
+    return Frame(np.asarray(picture), 0.0, 0)
 
 
 def noise(width: int = 96, height: int = 64) -> Image:

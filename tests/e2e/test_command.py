@@ -110,6 +110,19 @@ def test_each_mode_answers_from_its_tier(tmp_path: Path, mode: str, tier: str) -
     assert description["text"].endswith((".", "!", "?"))
 
 
+def test_a_large_sign_is_read_within_the_quick_answer(tmp_path: Path) -> None:
+    photo = media.save(tmp_path / "sign.png", media.street(("EXIT 12", 300, 300, 70)).image)
+    done = engine(
+        "source=image", f"source.path={photo}", "source.realtime=false", "trigger=once",
+        "mode=quick", "speech=wav", f"hydra.run.dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = session(tmp_path / "run")
+    assert "EXIT 12" in one(records, "description")["text"]
+    said = [r for r in records if r["type"] == "utterance" and "EXIT 12" in r["text"]]
+    assert [r["dropped"] for r in said] == [None]
+
+
 def test_spanish_is_spanish(tmp_path: Path) -> None:
     records = describe(tmp_path, "language=es", "mode=full")
     text = one(records, "description")["text"]

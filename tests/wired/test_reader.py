@@ -2,36 +2,18 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 
 from engine.reading import said
 from engine.types import Frame
 from models.reader import RapidReader, open_reader
-
-FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
-SIGN, INK = (20, 80, 40), (255, 255, 255)
+from tests.media import street
 
 
 @pytest.fixture(scope="module")
 def reader() -> RapidReader:
     return open_reader()
-
-
-def street(*texts: tuple[str, int, int, int], size: tuple[int, int] = (960, 720)) -> Frame:
-    """A picture with (text, x, y, letter height in pixels) on boards, before a wall with a window."""
-    picture = Image.new("RGB", size, (150, 140, 130))
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((size[0] // 20, size[1] // 20, size[0] // 5, size[1] // 3), fill=(90, 120, 160))
-    for text, x, y, height in texts:
-        font = ImageFont.truetype(str(FONT), height)
-        left, top, right, bottom = draw.textbbox((x, y), text, font=font)
-        edge = height // 3
-        draw.rectangle((left - edge, top - edge, right + edge, bottom + edge), fill=SIGN)
-        draw.text((x, y), text, font=font, fill=INK)
-    return Frame(np.asarray(picture), 0.0, 0)
 
 
 @pytest.mark.parametrize(
