@@ -49,15 +49,20 @@ def lines_of(image: Image) -> Lines:
     which takes noise away and leaves the blur that matters."""
     height, width = image.shape[:2]
     step, bin_px = max(1, height // ROWS), max(1, width // COLUMNS)
-    picked = image[::step, : width // bin_px * bin_px, 1].astype(np.float32)
-    lines: Lines = picked.reshape(len(picked), -1, bin_px).mean(axis=2)
+    picked = image[::step, : width // bin_px * bin_px, 1]
+    lines: Lines = picked[:, ::bin_px].astype(np.float32)
+    for place in range(1, bin_px):  # many times faster than a mean over a third axis
+        lines += picked[:, place::bin_px]
+    lines /= bin_px
     return lines
 
 
 def look_at(lines: Lines) -> Look:
     """Judge the lines of a picture."""
-    columns = max(1, lines.shape[1] // COARSE)
-    blocks = [block.mean(axis=1) for block in np.array_split(lines, columns, axis=1)]
+    width = lines.shape[1]
+    columns = max(1, width // COARSE)
+    starts = np.arange(columns) * width // columns
+    blocks = np.add.reduceat(lines, starts, axis=1) / np.diff(starts, append=width)
     return Look(
         float(lines.mean()),
         float(np.std(blocks)),
