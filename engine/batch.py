@@ -1,9 +1,13 @@
-"""The same steps in one thread, in order, in virtual time: datasets, sweeps, tests.
+"""The same steps in order, in virtual time: datasets, sweeps, tests.
 
 Every frame is looked at and what is heard lands where it would on the source's own timeline. Where
-each picture is described (`trigger=every`), its answer is heard out before the next one is shown.
+each picture is described (`trigger=every`), its answer is heard out before the next one is shown. Where
+pictures follow from one another, the detector begins with the next one early: `detect` is then the time
+that was waited for it.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 from engine.audio import advance, drain
@@ -12,7 +16,7 @@ from engine.errors import EngineError, FrameSkipped, RunError, SourceLost, in_on
 from engine.parts import ALARM_PRIORITY, Parts
 from engine.scoring import Scorer
 from engine.triggers import Every
-from engine.types import Health, Request
+from engine.types import Frame, Health, Request
 from engine.understand import look, stages_ms
 
 
@@ -27,6 +31,7 @@ class Batch:
         self._clock = clock
         self._scorer = scorer
         self._related = related  # whether a picture follows from the one before, as in a video
+        self._late_s = 0.0  # how far answers that were heard out have pushed the timeline back
 
     def run(self) -> None:
         parts = self._parts
@@ -49,10 +54,39 @@ class Batch:
             parts.source.close()
 
     def _frames(self) -> None:
+        for number, (frame, asked) in enumerate(self._in_turn(), 1):
+            self._parts.trace.seen(number)
+            self._deal_with(frame, asked)
+
+    def _in_turn(self) -> Iterator[tuple[Frame, bool]]:
+        """Each frame, and whether a description is due. While one is dealt with, the detector looks at
+        the next one already; not while one is answered, whose stages are timed."""
+        parts, lost = self._parts, None
+        left = math.inf if parts.max_frames is None else parts.max_frames
+        frame = self._read()
+        while frame is not None:
+            left -= 1
+            asked = parts.trigger.due(frame.time_s)
+            ahead = self._related and not asked and left > 0
+            coming = None
+            if ahead:
+                try:
+                    coming = self._read()
+                except SourceLost as error:
+                    lost = error
+                if coming is not None:
+                    parts.detector.expect(coming)
+            yield frame, asked
+            if lost is not None:
+                raise lost
+            if not ahead and left > 0:
+                coming = self._read()
+            frame = coming
+
+    def _read(self) -> Frame | None:
+        """The source's next frame, at its moment on our timeline."""
         parts = self._parts
-        shift_s = 0.0  # how far answers that were heard out have pushed the source's timeline back
-        seen = 0
-        while seen != parts.max_frames:
+        while True:
             try:
                 frame = parts.source.read()
             except FrameSkipped as error:
@@ -60,33 +94,35 @@ class Batch:
                 parts.status("frame_skipped")
                 continue
             if frame is None:
-                return
-            seen += 1
-            parts.trace.seen(seen)
-            time_s = frame.time_s + shift_s
-            advance(parts.audio, parts.sink, self._clock, time_s)
-            frame = replace(frame, time_s=time_s)
-            if not self._related:
-                self._forget()
-            glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
-            parts.warn(glance, time_s)
-            found = (*glance.obstacles, *glance.aside)
-            parts.trace.frame(frame.seq, found, stages_ms(glance.marks))
-            parts.view.show(glance, time_s)
-            parts.deepen(frame)
-            if parts.trigger.due(time_s):
-                request = Request(parts.next_id(), parts.trigger.name, parts.wall.now())
-                parts.audio.supersede_answers()
-                description = parts.answerer.answer(request, glance)
-                parts.trace.description(description)
-                if self._scorer is not None:
-                    self._scorer.add(parts.source.truth(frame.seq), glance, description)
-                else:
-                    parts.screen.description(description, time_s)
-            if isinstance(parts.trigger, Every):
-                drain(parts.audio, parts.sink, self._clock)
-                shift_s = max(shift_s, self._clock.now() - frame.time_s + shift_s)
-            parts.screen.advance()
+                return None
+            return replace(frame, time_s=frame.time_s + self._late_s)
+
+    def _deal_with(self, frame: Frame, asked: bool) -> None:
+        """Look, warn, log, and answer where that was `asked`."""
+        parts = self._parts
+        advance(parts.audio, parts.sink, self._clock, frame.time_s)
+        if not self._related:
+            self._forget()
+        glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
+        parts.warn(glance, frame.time_s)
+        found = (*glance.obstacles, *glance.aside)
+        parts.trace.frame(frame.seq, found, stages_ms(glance.marks))
+        parts.view.show(glance, frame.time_s)
+        parts.deepen(frame)
+        if asked:
+            request = Request(parts.next_id(), parts.trigger.name, parts.wall.now())
+            parts.audio.supersede_answers()
+            description = parts.answerer.answer(request, glance)
+            parts.trace.description(description)
+            if self._scorer is not None:
+                self._scorer.add(parts.source.truth(frame.seq), glance, description)
+            else:
+                parts.screen.description(description, frame.time_s)
+        if isinstance(parts.trigger, Every):
+            drain(parts.audio, parts.sink, self._clock)
+            shown_s = frame.time_s - self._late_s
+            self._late_s = max(self._late_s, self._clock.now() - shown_s)
+        parts.screen.advance()
 
     def _forget(self) -> None:
         self._parts.detector.reset()

@@ -97,6 +97,10 @@ class Detector(Protocol):
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]: ...
 
+    def expect(self, frame: Frame) -> None:
+        """`detect` will be asked for `frame` after those before it: a detector may begin with it."""
+        ...
+
     def reset(self) -> None:
         """Forget all tracks: the next frame has nothing to do with the last."""
         ...

@@ -10,6 +10,9 @@ the second beat: from the wake to FastVLM's first words), and the stages.
 
 `full` is mode=full, whose first sound is FastVLM's. The seed's budgets, 420 and 752 ms, held from
 asking to sound, so that the wake engine's delay belongs to the total that is compared with them.
+
+With a `--checkpoint` of random weights (`experiments.fastvlm_weights`) what is said is noise without
+commas, so that the first clause is all that is written: `--tokens 8` is a usual first clause.
 """
 
 import argparse
@@ -30,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine import build
-from engine.config import SourceConfig, TriggerConfig, WakeConfig
+from engine.config import DescriberConfig, SourceConfig, TriggerConfig, WakeConfig
 from engine.devices.recording import Recording
 from engine.errors import InputError
 from engine.ports import Clock, WakeEngine
@@ -115,8 +118,13 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
     count = args.questions + args.warm_ups
     ends = script(count, args.gap, wav)
     base = configuration(args.pack, args.device, SourceConfig(name="sample"))
+    describer = DescriberConfig(
+        max_new_tokens=args.tokens, image_size=args.image_size, path=args.checkpoint
+    )
     config = replace(
         base,
+        models=replace(base.models, describer=describer),
+        answer=replace(base.answer, deadline_s=args.deadline),
         mode=mode,
         router=replace(base.router, threshold=0.0),  # auto escalates every answer: two beats
         obstacles=replace(base.obstacles, enabled=False),
@@ -262,6 +270,10 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
+    parser.add_argument("--checkpoint", metavar="DIR", help="a FastVLM to describe with instead")
+    parser.add_argument("--image-size", type=int, help="pixels a side that it sees")
+    parser.add_argument("--tokens", type=int, default=16, help="that it writes at most")
+    parser.add_argument("--deadline", type=float, default=1.5, help="seconds it may take")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument(
         "--modes", nargs="+", choices=("quick", "full", "auto"), default=["quick", "full", "auto"]
@@ -290,7 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             result = report(args, console, Path(folder))
         machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
-        return result | machine | {"pack": args.pack}
+        return result | machine | {"pack": args.pack, "checkpoint": args.checkpoint}
 
     return last_line("answer_latency", measure)
 

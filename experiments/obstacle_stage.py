@@ -147,6 +147,9 @@ class StagedEyes:
             self._clear()
         return self._scene.seen(frame.seq)
 
+    def expect(self, frame: Frame) -> None:
+        self._inner.expect(frame)
+
     def reset(self) -> None:
         self._inner.reset()
 

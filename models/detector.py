@@ -4,7 +4,9 @@ The only file that knows Ultralytics: its results become `Detection` in `to_dete
 nothing of distances, sides or alerts.
 """
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from engine.errors import MissingPart, in_one_line
-from engine.types import Box, Detection, Frame, ModelCard
+from engine.types import Box, Detection, Frame, Image, ModelCard
 from models import quiet_offline
-from models.devices import choose_device, limit_threads, synchronise
+from models.devices import choose_device, has_bf16, limit_threads, synchronise
 from models.packs import PackFiles, choose_form, find_pack
 
 DEFAULT_CONFIDENCE = 0.25  # Ultralytics' own, for labels without a threshold in the pack
@@ -59,6 +61,8 @@ class YoloDetector:
         self._device = choose_device(device)
         backend, form = choose_form(files, backend, self._device)
         settings = files.settings()
+        if self._device == "cpu" and not has_bf16():
+            settings |= settings.get("without_bf16", {})  # smaller pictures, or it sees too few
         path = files.open(form)  # checked against its sha256: a .pt is a pickle
         from ultralytics import YOLO
 
@@ -70,6 +74,8 @@ class YoloDetector:
         self._confidence: dict[str, float] = dict(settings.get("confidence") or {})
         self._tracker = _new_tracker(min([DEFAULT_CONFIDENCE, *self._confidence.values()]))
         self._shown: set[int] = set()
+        self._ahead = ThreadPoolExecutor(1, "detector")  # starts no thread before it is needed
+        self._coming: deque[tuple[Image, Future[Any]]] = deque()
         self._motion_side = 0  # of the pictures for which the tracker's estimate of motion is made
         if backend == "torch":
             limit_threads(threads)
@@ -95,20 +101,7 @@ class YoloDetector:
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         """What is in `frame`, boxes in its own pixels. A track shows from the first frame in which
         it reaches its label's threshold, and then for as long as the tracker holds it."""
-        import cv2
-
-        bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)  # what Ultralytics takes arrays for
-        result = self._model.predict(
-            bgr,
-            imgsz=self._image_size,
-            conf=TRACK_LOW,
-            iou=NMS_IOU,
-            agnostic_nms=True,
-            max_det=MAX_DETECTIONS,
-            device=self._device,
-            verbose=False,
-        )[0]
-        found = to_detections(self._track(without_parts(result)))
+        found = to_detections(self._track(without_parts(self._boxes_of(frame.image))))
         synchronise(self._device)
         self._shown &= {detection.track for detection in found}
         self._shown |= {
@@ -118,11 +111,38 @@ class YoloDetector:
         }
         return tuple(detection for detection in found if detection.track in self._shown)
 
+    def expect(self, frame: Frame) -> None:
+        """Begin with `frame`, in a thread: `detect` will be asked for it after those before it."""
+        self._coming.append((frame.image, self._ahead.submit(self._predict, frame.image)))
+
+    def _boxes_of(self, image: Image) -> Any:
+        """What `_predict` says of `image`, which may have been expected."""
+        if self._coming and self._coming[0][0] is image:
+            return self._coming.popleft()[1].result()
+        return self._predict(image)
+
+    def _predict(self, image: Image) -> Any:
+        """Ultralytics' `Results` of RGB uint8 (height, width, 3), which do not depend on other pictures."""
+        import cv2
+
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # what Ultralytics takes arrays for
+        return self._model.predict(
+            bgr,
+            imgsz=self._image_size,
+            conf=TRACK_LOW,
+            iou=NMS_IOU,
+            agnostic_nms=True,
+            max_det=MAX_DETECTIONS,
+            device=self._device,
+            verbose=False,
+        )[0]
+
     def reset(self) -> None:
         """Forget all tracks: the next frame has nothing to do with the last."""
         self._tracker.reset()
         self._motion_side = 0
         self._shown.clear()
+        self._coming.clear()
 
     def _track(self, result: Any) -> Any:
         """`result` with only its tracked boxes, as they were measured, each with its track's id."""

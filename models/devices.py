@@ -33,6 +33,13 @@ def choose_device(asked: str) -> str:
     return asked
 
 
+def has_bf16() -> bool:
+    """Whether the processor has bf16 instructions, and with them twice the arithmetic."""
+    import torch
+
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def choose_dtype(device: str, large: bool = False) -> Any:
     """torch dtype for inference: half precision on an accelerator, full on a CPU.
 
@@ -43,8 +50,7 @@ def choose_dtype(device: str, large: bool = False) -> Any:
 
     if device != "cpu":
         return torch.float16
-    fast_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() if large else False
-    return torch.bfloat16 if fast_bf16 else torch.float32
+    return torch.bfloat16 if large and has_bf16() else torch.float32
 
 
 def precision_name(dtype: Any) -> str:

@@ -127,6 +127,8 @@ class Eyes:
         self.boxes = boxes
         self.resets = 0
 
+    def expect(self, frame: Frame) -> None: ...
+
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         return tuple(Detection("person", 0.8, box, n) for n, box in enumerate(self.boxes, 1))
 

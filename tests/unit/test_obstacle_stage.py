@@ -39,6 +39,8 @@ class SlowEyes:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
 
+    def expect(self, frame: Frame) -> None: ...
+
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         self._clock.sleep(0.02)
         return (Detection("bus", 0.9, Scene.at(FPS, CAMERA).person.box, 5),)

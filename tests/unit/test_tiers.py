@@ -37,6 +37,8 @@ class Fakes:
         self.said: list[str] = []
         self.resets = 0
 
+    def expect(self, frame: Frame) -> None: ...
+
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         self.clock.sleep(0.020)
         return (Detection("person", 0.9, Box(100, 100, 200, 400), 1),)

@@ -167,6 +167,33 @@ def test_each_label_has_its_own_threshold(
     assert [d.label for d in loaded.detect(frame())] == ["person"]
 
 
+def test_what_was_expected_is_looked_at_once_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
+) -> None:
+    frames = [frame(), frame(), frame(), frame()]
+    given = [results([(10 + i, 20, 60 + i, 110, 0.9, 0)]) for i in range(4)]
+    model = scripted(monkeypatch, loaded, *given)
+    seen = []
+    for number, item in enumerate(frames):
+        if number in {0, 1}:  # the last two are not
+            loaded.expect(frames[number + 1])
+        seen.append(loaded.detect(item)[0].box.x1)
+    assert sorted(seen) == [10, 11, 12, 13]
+    assert len(model.shown) == 4
+    assert not loaded._coming
+
+
+def test_a_failure_ahead_is_raised_when_its_turn_comes(
+    monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
+) -> None:
+    first, second = frame(), frame()
+    scripted(monkeypatch, loaded, results([]))
+    assert loaded.detect(first) == ()
+    loaded.expect(second)  # nothing is left to be given
+    with pytest.raises(IndexError):
+        loaded.detect(second)
+
+
 def test_a_track_lives_through_a_weak_frame_and_its_box_is_as_measured(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:

@@ -85,6 +85,8 @@ class Eyes:
     def __init__(self, fails: bool = False) -> None:
         self._fails = fails
 
+    def expect(self, frame: Frame) -> None: ...
+
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         if self._fails:
             raise ValueError("a bug in an adapter")
@@ -292,6 +294,52 @@ def test_a_bug_in_a_batch_is_said_and_ends_the_run(tmp_path: Path) -> None:
         Batch(parts, clock, related=True, scorer=None).run()
     assert [health.what for health in bench.health] == ["engine"]
     assert [h.utterance.text for h in bench.heard] == [parts.words.status("failed")]
+
+
+@pytest.mark.parametrize(
+    ("related", "asked_at_s", "most", "order"),
+    [
+        (True, 99.0, None, "0 1e 0d 2e 1d 3e 2d 3d"),
+        (True, 1.5 / 30, None, "0 1e 0d 2e 1d 2d 3 3d"),  # alone while the third is answered
+        (True, 99.0, 2, "0 1e 0d 1d"),
+        (False, 99.0, None, "0 0d 1 1d 2 2d 3 3d"),
+    ],
+)
+def test_a_batch_looks_ahead_where_it_may(
+    tmp_path: Path, related: bool, asked_at_s: float, most: int | None, order: str
+) -> None:
+    log: list[str] = []
+
+    class Noting(Eyes):
+        def expect(self, frame: Frame) -> None:
+            log[-1] += "e"
+
+        def detect(self, frame: Frame) -> tuple[Detection, ...]:
+            log.append(f"{frame.seq}d")
+            return super().detect(frame)
+
+    class Film(Camera):
+        def read(self) -> Frame | None:
+            frame = super().read()
+            if frame is not None:
+                log.append(str(frame.seq))
+                frame = replace(frame, time_s=frame.seq / 30)
+            return frame
+
+    bench = Bench(tmp_path, camera=Film(4), eyes=Noting(), mode="quick")
+    clock = VirtualClock()
+    parts = replace(bench.parts, timeline=clock, trigger=Once(asked_at_s), max_frames=most)
+    Batch(parts, clock, related, None).run()
+    assert " ".join(log) == order
+    assert len(bench.descriptions) == (asked_at_s < 1)
+
+
+def test_what_broke_off_is_said_after_the_last_frame(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, camera=Camera(3, breaks=True))
+    clock = VirtualClock()
+    with pytest.raises(SourceLost):
+        Batch(replace(bench.parts, timeline=clock), clock, related=True, scorer=None).run()
+    assert bench.parts.trace.close()["frames"]["processed"] == 3
 
 
 def test_the_same_person_is_announced_once(tmp_path: Path) -> None:
