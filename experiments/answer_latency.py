@@ -280,7 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--questions", type=int, default=14, help="timed a mode")
     parser.add_argument("--warm-ups", type=int, default=2, help="before those, not timed")
-    parser.add_argument("--gap", type=float, default=2.2, help="seconds between two questions")
+    parser.add_argument("--gap", type=float, default=3.5, help="seconds between two questions")
     parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
     args = parser.parse_args(arguments)
     if args.questions < 1:

@@ -58,17 +58,20 @@ class SecondEye:
 
     def look(self, square: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
         """Begin with a whole picture squashed to (size, size, 3); what is returned waits for the logits
-        (labels,). Meanwhile the caller can do something else: this takes one core."""
+        (labels,), the mean over the picture as it is and mirrored. Meanwhile the caller can do
+        something else: this takes one core."""
         import torch
 
-        pixels = np.ascontiguousarray(square.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+        pixels = np.empty((2, 3, self.size, self.size), np.float32)
+        np.multiply(square.transpose(2, 0, 1), np.float32(1 / 255), out=pixels[0])
+        pixels[1] = pixels[0][:, :, ::-1]
         self._trunk.start_async({0: pixels})
 
         def logits() -> NDArray[np.float32]:
             self._trunk.wait()
             features = torch.from_numpy(self._trunk.get_output_tensor(0).data)
             with torch.inference_mode():
-                found: NDArray[np.float32] = self._head(features)[0].numpy()
+                found: NDArray[np.float32] = self._head(features).mean(0).numpy()
             return found
 
         return logits
@@ -82,7 +85,7 @@ def _compiled(folder: Path, node: str, size: int) -> Any:
     whole = core.read_model(next(folder.glob("*.xml")))
     end = next(op for op in whole.get_ops() if op.get_friendly_name() == node)
     trunk = ov.Model([end.output(0)], whole.get_parameters())
-    trunk.reshape([1, 3, size, size])
+    trunk.reshape([2, 3, size, size])
     # one thread, as FastViT works beside it; pinned, it would wait for the detector on its core
     options = {"INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
     return core.compile_model(trunk, device_name="CPU", config=options)

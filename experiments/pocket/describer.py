@@ -35,12 +35,15 @@ from experiments.pocket.describer_model import (
     FrozenEye,
     LearningEye,
     embedded,
+    library,
+    load_model,
     make_model,
     make_processor,
     prefix_ids,
 )
 from experiments.pocket.describer_reward import DRAWS, Reward, sample
 from experiments.pocket.scenes import resume, save
+from models.devices import has_bf16
 
 FLICKR = "captions_flickr8k"
 TRAINED_ON = (
@@ -174,21 +177,33 @@ def make_optimizer(model: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, PEAK_RATE, weight_decay=0.05, betas=(0.9, 0.98))
 
 
+def begin(args: argparse.Namespace, texts: Sequence[Sequence[str]]) -> tuple[Any, Any]:
+    """Processor and model to train: those of the folder `--start`, else new ones."""
+    if args.start:
+        words = library.AutoProcessor.from_pretrained(str(args.start), local_files_only=True)
+        return words, load_model(args.start)
+    processor = make_processor([text for several in texts for text in several])
+    return processor, make_model(processor, args.seed)
+
+
 def train(args: argparse.Namespace) -> None:
     """Trains until `--minutes` are used up, resuming from the checkpoint. A CPU learns projector and
     decoder from the captions; a GPU the trunk too, and it tunes by `describer_reward` from
     `--tune-from` on."""
     records, texts = training_set(require_data(args.data))
     args.work.mkdir(parents=True, exist_ok=True)
-    processor = make_processor([text for several in texts for text in several])
-    model = make_model(processor, args.seed).to(args.device)
+    processor, model = begin(args, texts)
+    model.to(args.device)
     said = [answers(processor, several) for several in texts]
     prefix, weights = prefix_ids(processor), row_weights(records)
     tower = model.model.vision_tower
     on_cpu = args.device == "cpu"
     if on_cpu:
         tower.requires_grad_(False)
-    eye = FrozenEye(records, args.work) if on_cpu else LearningEye(model, records, args.device)
+    eye = (
+        FrozenEye(model, records, args.work) if on_cpu else LearningEye(model, records, args.device)
+    )
+    bf16 = not on_cpu or has_bf16()
     optimizer = make_optimizer(model)
     parts = {"model": model, "optimizer": optimizer}
     path = args.work / "checkpoint.pt"
@@ -208,7 +223,7 @@ def train(args: argparse.Namespace) -> None:
                 group["lr"] = group["share"] * rate_at(progress, args.tune_from)
             rows = rng.choice(len(records), args.batch, p=weights)
             worth = 0.0
-            with torch.autocast(args.device, torch.bfloat16, enabled=not on_cpu):
+            with torch.autocast(args.device, torch.bfloat16, enabled=bf16):
                 loss = loss_of(model, prefix, eye(rows), [said[row] for row in rows])
                 if progress >= args.tune_from:
                     rows = rng.choice(captioned, args.batch)
@@ -233,8 +248,9 @@ def train(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     """Writes the checkpoint as a transformers folder in half precision, and its card."""
     records, texts = training_set(require_data(args.data))
+    # made anew and not as loaded, which would write whence it was loaded
     processor = make_processor([text for several in texts for text in several])
-    model = make_model(processor, args.seed)
+    model = begin(args, texts)[1]
     steps, seconds = resume(args.work / "checkpoint.pt", {"model": model})
     if steps == 0:
         raise SystemExit(f"error: no checkpoint in {args.work}; run `train` first")
@@ -251,9 +267,12 @@ def export(args: argparse.Namespace) -> None:
         "data": {"pictures": pictures, "sentences": sum(len(several) for several in texts)},
         "training": {"steps": steps, "seconds": round(seconds), "batch": args.batch},
         "command": f"python -m experiments.pocket.describer train --minutes {args.minutes:g} "
-        f"--batch {args.batch} --tune-from {args.tune_from:g} --seed {args.seed}, then export, "
-        "then evaluate",
+        f"--batch {args.batch} --tune-from {args.tune_from:g} --seed {args.seed}"
+        f"{' --start DIR' if args.start else ''}, then export, then evaluate",
     }
+    if args.start:
+        before = json.loads((args.start.parent / "describer.json").read_text(encoding="utf-8"))
+        card["began_with"] = {key: before[key] for key in ("training", "command")}
     (args.out / "describer.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
@@ -263,6 +282,7 @@ def main() -> None:
     parser.add_argument("action", choices=("train", "evaluate", "export"))
     add_common_arguments(parser, Path("work/describer_lite"), minutes=35)
     parser.add_argument("--batch", type=int, default=16, help="pictures a step; 64 on a large GPU")
+    parser.add_argument("--start", type=Path, help="begin with this exported describer's weights")
     parser.add_argument(
         "--tune-from", type=float, default=1.0, help="share of the time after which it is tuned"
     )

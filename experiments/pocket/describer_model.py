@@ -5,6 +5,7 @@ projector and a small Qwen2 decoder follow. Trains nothing.
 """
 
 import os
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,8 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from experiments.pocket.data import Record
-from experiments.pocket.teacher import ARCHITECTURE, WIDTH, FeatureExtractor, as_pixels, lite0
-from experiments.pocket.views import random_views
+from experiments.pocket.teacher import ARCHITECTURE, WIDTH, FeatureExtractor, lite0
+from experiments.pocket.views import random_views, whole_views
 from models.fastvlm.inputs import Prompts
 
 library: Any = transformers  # its lazy exports have no types
@@ -38,9 +39,9 @@ CHAT = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-VIEWS = 2
+VIEWS = 5  # of each picture that a frozen eye remembers: as it is, and random ones
+BLIND = 0.2  # share of a frozen eye's features that each look leaves out, as it has so few views
 LEAST_AREA = 0.8  # of a picture is in every view: its sentences are of the whole
-LIKELY_ASPECTS = (1.0, 3 / 4, 4 / 3, 3 / 2)  # width over height, where a squashed picture's is lost
 
 
 def make_processor(texts: Sequence[str]) -> Any:
@@ -73,6 +74,14 @@ def make_processor(texts: Sequence[str]) -> Any:
         vision_feature_select_strategy="full",
         chat_template=CHAT,
     )
+
+
+def load_model(folder: Path) -> Any:
+    """An exported describer in full precision, to go on training it."""
+    model: Any = library.FastVlmForConditionalGeneration.from_pretrained(
+        str(folder), dtype=torch.float32, local_files_only=True
+    )
+    return model
 
 
 def make_model(processor: Any, seed: int) -> Any:
@@ -122,39 +131,36 @@ def embedded(model: Any, ids: Tensor, shown: Tensor) -> Tensor:
     return filled
 
 
-def load_padded(record: Record, view: int = 0) -> NDArray[np.uint8]:
+def load_padded(record: Record) -> NDArray[np.uint8]:
     """The picture in its true shape, padded to a square, as the processor shows it to the trunk.
 
-    uint8 [224, 224, 3]. A squashed picture whose shape is unknown gets 4:3, or in the second view,
-    which is also mirrored, a likely one, chosen by its name so that it stays the same.
+    uint8 [224, 224, 3]. A squashed picture whose shape is unknown gets 4:3.
     """
     with Image.open(record.path) as image:
         rgb = image.convert("RGB")
     aspect = record.true_aspect or rgb.width / rgb.height
     if record.true_aspect is None and rgb.width == rgb.height:
-        choice = sum(record.path.name.encode()) % len(LIKELY_ASPECTS)
-        aspect = LIKELY_ASPECTS[choice] if view else 4 / 3
+        aspect = 4 / 3
     scale = SIDE_PX / max(aspect, 1.0)
     size = (max(1, round(scale * aspect)), max(1, round(scale)))
     square = Image.new("RGB", (SIDE_PX, SIDE_PX))
     resized = rgb.resize(size, Image.Resampling.BICUBIC)
-    if view:
-        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     square.paste(resized, ((SIDE_PX - size[0]) // 2, (SIDE_PX - size[1]) // 2))
     return np.asarray(square)
 
 
 class FrozenEye:
-    """The trunk as ImageNet made it, each picture seen once, whole and mirrored: for a CPU."""
+    """The trunk of `model` as it is, a few views of each picture seen once: for a CPU."""
 
-    def __init__(self, records: Sequence[Record], work: Path) -> None:
-        self._features = cached_features(records, work / "features.npy")
+    def __init__(self, model: Any, records: Sequence[Record], work: Path) -> None:
+        self._features = cached_features(model.model.vision_tower.timm_model, records, work)
         self._rng = np.random.default_rng(0)
 
     def __call__(self, rows: NDArray[np.int64]) -> Tensor:
-        """Features float32 [B, 49, 1280] of pictures by index."""
+        """Features float32 [B, 49, 1280] of pictures by index, some of them left out (BLIND)."""
         several = [self._features[self._rng.integers(VIEWS), row] for row in rows]
-        return torch.from_numpy(np.stack(several).astype(np.float32))
+        shown = torch.from_numpy(np.stack(several).astype(np.float32))
+        return torch.nn.functional.dropout(shown, BLIND)
 
 
 class LearningEye:
@@ -174,20 +180,25 @@ class LearningEye:
         return self._trunk.forward_features(pixels).flatten(2).transpose(1, 2)
 
 
-def cached_features(records: Sequence[Record], path: Path) -> NDArray[np.float16]:
-    """The frozen trunk's output for every record and view, float16 [2, N, 49, 1280], memory-mapped."""
+def cached_features(trunk: Any, records: Sequence[Record], work: Path) -> NDArray[np.float16]:
+    """The output of `trunk` for every record and view, float16 [VIEWS, N, 49, 1280], memory-mapped from
+    a file in `work` that is named after the trunk's weights."""
+    weights = torch.cat([value.float().flatten() for value in trunk.state_dict().values()])
+    path = work / f"features-{zlib.crc32(weights.numpy().tobytes()):08x}.npy"
     shape = (VIEWS, len(records), TOKENS, WIDTH)
     if path.is_file():
         stored: NDArray[np.float16] = np.load(path, mmap_mode="r")
         if stored.shape == shape:
             return stored
-    trunk = FeatureExtractor(lite0())
+    extract = FeatureExtractor(trunk)
     partial = path.with_suffix(".partial")
     out = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+    torch.manual_seed(0)
     for index, record in enumerate(tqdm(records, "features", mininterval=5)):
-        for view in range(VIEWS):
-            seen = trunk(as_pixels(load_padded(record, view)[None]))[0]  # [1280, 7, 7]
-            out[view, index] = seen.reshape(WIDTH, TOKENS).T
+        square = torch.from_numpy(load_padded(record))[None]
+        random = random_views(square.expand(VIEWS - 1, -1, -1, -1), SIDE_PX, LEAST_AREA)
+        seen = extract(torch.cat([whole_views(square, SIDE_PX), random]).numpy())
+        out[:, index] = seen.reshape(VIEWS, WIDTH, TOKENS).transpose(0, 2, 1)
     out.flush()
     partial.replace(path)
     return out

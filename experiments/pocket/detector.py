@@ -1,16 +1,22 @@
 """Trains, judges and exports the pocket detector: YOLO11n's neck and head on EfficientNet-Lite0.
 
-    python -m experiments.pocket.detector train --minutes 5.6 --batch 96      # on an H100
+    python -m experiments.pocket.detector train --size 320 --minutes 5.6 --batch 96   # on an H100
     python -m experiments.pocket.detector export --weights-only
-    python -m experiments.pocket.detector train --minutes 1.8 --batch 96 --rate 0.0015 --seed 1 \\
+    python -m experiments.pocket.detector train --size 320 --minutes 1.8 --batch 96 --rate 0.0015 \\
+        --seed 1 --start models/pocket/detector.pt
+    python -m experiments.pocket.detector export --weights-only
+    python -m experiments.pocket.detector train --minutes 70 --rate 0.0008 --seed 2 \\
+        --start models/pocket/detector.pt                                    # on two CPU cores
+    python -m experiments.pocket.detector export --weights-only
+    python -m experiments.pocket.detector train --minutes 33 --rate 0.0008 --seed 3 \\
         --start models/pocket/detector.pt
     python -m experiments.pocket.detector export
     python -m experiments.pocket.detector evaluate
 
-Ultralytics' own trainer does the training; what differs is that the pictures come from memory, that
-a label counts only where its set covers it, and that a CPU starts with smaller pictures,
-leaves the trunk as ImageNet made it and runs it in OpenVINO. The saved weights hold no class of
-this project, so Ultralytics alone loads them.
+Each training wants a `--work` of its own. Ultralytics' own trainer does the training; what differs is
+that the pictures come from memory, that a label counts only where its set covers it, and that a CPU
+starts with smaller pictures where it begins anew, leaves the trunk as it is and runs it in OpenVINO.
+The saved weights hold no class of this project, so Ultralytics alone loads them.
 """
 
 import argparse
@@ -39,12 +45,14 @@ from experiments.pocket.data import DEFAULT_DATA, require_data
 from experiments.pocket.detector_data import (
     IMAGE_SIZE,
     LABELS,
+    SLOW_SIZE,
     PocketDataset,
     collate,
     read_samples,
 )
 from experiments.pocket.detector_eval import evaluate_model
 from experiments.pocket.teacher import compiled, lite0
+from models.devices import has_bf16
 
 DEFAULT_WORK = Path("work/detector")
 DEFAULT_OUT = Path("models/pocket")
@@ -173,7 +181,9 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
     ) -> Any:
         if mode != "train":
             return self.train_loader  # judged by `evaluate`, not while training
-        dataset = PocketDataset(Path(dataset_path), self.length, self.args.seed)
+        dataset = PocketDataset(
+            Path(dataset_path), self.length, int(self.args.imgsz), self.args.seed
+        )
         loader = DataLoader(
             dataset,
             batch_size,
@@ -193,11 +203,14 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
             # only this copy, which is never saved: the averaged one keeps the torch trunk
             trunk = self.model.model[0]
             trunk.forward = OpenVinoTrunk(trunk, torch.get_num_threads())
+            if has_bf16():
+                self.model.predict = torch.autocast("cpu", torch.bfloat16)(self.model.predict)
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         batch = super().preprocess_batch(batch)
         pixels = batch["img"]
-        if self.device.type == "cpu" and self.epoch < FIRST_SHARE * self.epochs:
+        begun = bool(self.args.pretrained)
+        if self.device.type == "cpu" and not begun and self.epoch < FIRST_SHARE * self.epochs:
             pixels = functional.interpolate(pixels, FIRST_PX, mode="bilinear", antialias=True)
         batch["img"] = pixels.contiguous(memory_format=torch.channels_last)
         return batch
@@ -242,7 +255,7 @@ def train(arguments: argparse.Namespace) -> None:
         "name": "run",
         "exist_ok": True,
         "task": "detect",
-        "imgsz": IMAGE_SIZE,
+        "imgsz": arguments.size,
         "batch": arguments.batch,
         "nbs": arguments.batch,
         "epochs": arguments.epochs,
@@ -286,7 +299,7 @@ def export(arguments: argparse.Namespace) -> None:
     torch.save(kept, path)
     if arguments.weights_only:
         return
-    YOLO(str(path)).export(format="openvino", imgsz=IMAGE_SIZE, quantize=16)
+    YOLO(str(path)).export(format="openvino", imgsz=IMAGE_SIZE, quantize=16, dynamic=True)
     metadata = arguments.out / "detector_openvino_model" / "metadata.yaml"
     lines = metadata.read_text(encoding="utf-8").splitlines()
     dull = ("date:", "description:", "author:", "docs:")  # `description` may name a local path
@@ -300,7 +313,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     root = require_data(arguments.data)
     torch.set_num_threads(arguments.threads)
     model = YOLO(str(arguments.out / "detector.pt"))
-    confidence, figures = evaluate_model(model, root, arguments.seed)
+    confidence, figures = evaluate_model(model, root, IMAGE_SIZE, arguments.seed)
+    slow_confidence, slow_figures = evaluate_model(model, root, SLOW_SIZE, arguments.seed)
     samples = read_samples(root, "train", arguments.seed)
     pictures = Counter(sample.set_name for sample in samples)
     boxes = Counter(LABELS[number] for sample in samples for number in sample.classes)
@@ -311,6 +325,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "labels": list(LABELS),
         "image_size": IMAGE_SIZE,
         "confidence": confidence,
+        "without_bf16": {"image_size": SLOW_SIZE, "confidence": slow_confidence},
         "seed": arguments.seed,
         "data": {
             "train_pictures": dict(pictures),
@@ -318,11 +333,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
             "pictures_drawn_in_last_training": checkpoint["pictures"],
         },
         "figures": figures,
+        "figures_without_bf16": slow_figures,
         "command": "see experiments/pocket/detector.py: train, train --start, export, evaluate",
     }
     path = arguments.out / "detector.json"
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(figures, indent=2))
+    print(json.dumps({IMAGE_SIZE: figures, SLOW_SIZE: slow_figures}, indent=2))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -345,6 +361,9 @@ def parse_arguments() -> argparse.Namespace:
         command.add_argument("--device", default="auto", help="auto, cpu or a GPU's number")
         command.add_argument("--epochs", type=int, default=24, help="of 4,096 drawn pictures")
         command.add_argument("--batch", type=int, default=32)
+        command.add_argument(
+            "--size", type=int, default=IMAGE_SIZE, help="pixels a side to train at"
+        )
         command.add_argument("--minutes", type=float, help="instead of --epochs: fit this time")
         command.add_argument("--rate", type=float, default=0.002, help="highest learning rate")
         command.add_argument("--start", type=Path, help="begin with the weights of this .pt file")

@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from experiments.pocket.data import Box, Record, read_sets
 
-IMAGE_SIZE = 320
+IMAGE_SIZE = 416
+SLOW_SIZE = 320  # on a processor without bf16, where the other takes too long for 15 looks a second
 PAD = 114  # Ultralytics' letterbox grey
 
 # what the teachers of the pseudo boxes know
@@ -170,7 +171,7 @@ def draw_weights(samples: list[Sample]) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum())
 
 
-def load_image(sample: Sample, longest: int = IMAGE_SIZE) -> NDArray[np.uint8]:
+def load_image(sample: Sample, longest: int) -> NDArray[np.uint8]:
     """Decoded RGB uint8 [height, width, 3], no longer side over `longest` pixels."""
     image = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
     if image is None:
@@ -187,12 +188,12 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
     An item is drawn by `draw_weights` whatever its index, so an epoch is any `length` that suits.
     """
 
-    def __init__(self, root: Path, length: int, seed: int = 0) -> None:
+    def __init__(self, root: Path, length: int, size: int = IMAGE_SIZE, seed: int = 0) -> None:
         self.samples = read_samples(root, "train", seed)
-        self.length = length
+        self.length, self.size = length, size
         self.limits = np.cumsum(draw_weights(self.samples))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = pool.map(load_image, self.samples)
+            decoded = pool.map(lambda sample: load_image(sample, size), self.samples)
             self.images = list(tqdm(decoded, "decode", len(self.samples), mininterval=5))
         self.small = np.array(
             [i for i, s in enumerate(self.samples) if s.set_name == "scenes_miniplaces"]
@@ -202,7 +203,7 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`img` uint8 [3, 320, 320] RGB, `cls` [n, 1], `bboxes` [n, 4] as centre and size in
+        """`img` uint8 [3, size, size] RGB, `cls` [n, 1], `bboxes` [n, 4] as centre and size in
         shares, `batch_idx` [n], `covered` [labels] with 1 for what the picture's set covers."""
         # torch's generator is seeded apart in every worker
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
@@ -213,13 +214,13 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
             four = [chosen, *rng.choice(self.small, 3)]
             image, classes, boxes = self._grid([int(i) for i in four], rng)
         else:
-            image, classes, boxes = self._view(chosen, IMAGE_SIZE, rng)
+            image, classes, boxes = self._view(chosen, self.size, rng)
         centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
         covered = torch.tensor([float(label in COVERED[name]) for label in LABELS])
         return {
             "img": torch.from_numpy(vary_colour(image, rng).transpose(2, 0, 1).copy()),
             "cls": torch.from_numpy(classes.astype(np.float32))[:, None],
-            "bboxes": torch.from_numpy(np.concatenate([centre, size], 1) / IMAGE_SIZE),
+            "bboxes": torch.from_numpy(np.concatenate([centre, size], 1) / self.size),
             "batch_idx": torch.zeros(len(classes)),
             "covered": covered,
         }
@@ -234,8 +235,8 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
         self, indexes: list[int], rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
         """Four views on one canvas, two by two."""
-        half = IMAGE_SIZE // 2
-        canvas = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        half = self.size // 2
+        canvas = np.empty((self.size, self.size, 3), np.uint8)
         classes, boxes = [], []
         for place, index in enumerate(indexes):
             left, top = half * (place % 2), half * (place // 2)

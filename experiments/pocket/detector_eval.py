@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from experiments.pocket.detector_data import (
-    IMAGE_SIZE,
     JUDGED,
     LABELS,
     Sample,
@@ -82,19 +81,22 @@ def crowd_labels(root: Path) -> dict[Path, set[str]]:
     return {folder / row["file"]: {box[0] for box in row["crowd_boxes"]} for row in rows}
 
 
-def detect_all(model: Any, samples: list[Sample]) -> list[tuple[NDArray[np.int64], Floats, Floats]]:
-    """Runs an Ultralytics model: per picture classes [n], scores [n] and boxes [n, 4] in shares."""
+def detect_all(
+    model: Any, samples: list[Sample], size: int
+) -> list[tuple[NDArray[np.int64], Floats, Floats]]:
+    """Runs an Ultralytics model on pictures of `size` pixels along the longer side: per picture
+    classes [n], scores [n] and boxes [n, 4] in shares."""
     detections = []
     for sample in tqdm(samples, "evaluate", mininterval=5):
-        image = load_image(sample)
+        image = load_image(sample, size)
         height, width = image.shape[:2]
         if abs(width / height - sample.aspect) > 0.02:  # stored squashed
-            scale = IMAGE_SIZE / max(sample.aspect, 1.0)
+            scale = size / max(sample.aspect, 1.0)
             image = cv2.resize(image, (round(scale * sample.aspect), round(scale)))
         bgr = np.ascontiguousarray(image[:, :, ::-1])
-        result = model.predict(
-            bgr, imgsz=IMAGE_SIZE, conf=LOWEST_CONFIDENCE, max_det=100, verbose=False
-        )[0].boxes
+        result = model.predict(bgr, imgsz=size, conf=LOWEST_CONFIDENCE, max_det=100, verbose=False)[
+            0
+        ].boxes
         classes = result.cls.cpu().numpy().astype(np.int64)
         detections.append(
             (classes, *(t.cpu().double().numpy() for t in (result.conf, result.xyxyn)))
@@ -199,10 +201,12 @@ def label_figures(label: Scored, threshold: float) -> dict[str, Any]:
     }
 
 
-def evaluate_model(model: Any, root: Path, seed: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Thresholds by label and every figure of `detector.json`."""
+def evaluate_model(
+    model: Any, root: Path, size: int, seed: int
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Thresholds by label and every figure of `detector.json`, at `size` pixels."""
     samples = read_samples(root, "val", seed)
-    scored = score_labels(samples, detect_all(model, samples), crowd_labels(root))
+    scored = score_labels(samples, detect_all(model, samples, size), crowd_labels(root))
     confidence = dict.fromkeys(LABELS, DEFAULT_THRESHOLD)
     confidence |= {name: choose_threshold(label) for name, label in scored.items()}
     first = slice(0, 1)

@@ -45,9 +45,15 @@ def detector_trunk(out: Path) -> nn.Module:
 
 
 def trunk_maps(
-    trunk: nn.Module, data: SceneData, rows: np.ndarray, args: argparse.Namespace, crops: int = 0
+    trunk: nn.Module,
+    data: SceneData,
+    rows: np.ndarray,
+    args: argparse.Namespace,
+    crops: int = 0,
+    mirrored: bool = False,
 ) -> Tensor:
-    """Features float16 [1 + crops, T, 320, 5, 5] of the pictures `rows` [T]: whole, then cropped."""
+    """Features float16 [1 + crops, T, 320, 5, 5] of the pictures `rows` [T]: whole (`mirrored` or
+    not), then cropped."""
     cells = STORED_PX // 32
     maps = torch.empty(1 + crops, len(rows), TRUNK_CHANNELS, cells, cells, dtype=torch.float16)
     run: Any = trunk.to(args.device)
@@ -62,6 +68,7 @@ def trunk_maps(
     with torch.inference_mode():
         for view, at in tqdm(parts, "trunk", mininterval=5):
             some = torch.from_numpy(data.images[rows[at : at + 64]]).to(args.device)
+            some = some.flip(2) if mirrored else some
             pixels = (
                 random_views(some, STORED_PX, SMALLEST) if view else whole_views(some, STORED_PX)
             )
@@ -105,10 +112,13 @@ def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace) -> Any:
 
 
 def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Tensor:
-    """What `head` on the detector's trunk says of the val pictures: [V, L]."""
-    maps = trunk_maps(detector_trunk(args.out), data, np.flatnonzero(data.val), args)[0]
+    """What `head` on the detector's trunk says of the val pictures, as the engine asks: the mean over
+    each as it is and mirrored, [V, L]."""
+    trunk, rows = detector_trunk(args.out), np.flatnonzero(data.val)
+    views = [trunk_maps(trunk, data, rows, args, mirrored=m)[0] for m in (False, True)]
     with torch.inference_mode():
-        return torch.cat([head(some.float()) for some in maps.split(64)]).clone()
+        said = [torch.cat([head(some.float()) for some in maps.split(64)]) for maps in views]
+    return torch.stack(said).mean(0).clone()
 
 
 def main() -> None:

@@ -121,6 +121,27 @@ def test_labels_that_are_not_the_packs_are_refused(root: Path, tmp_path: Path) -
         YoloDetector(find_pack("detector", "pocket", pocket=tmp_path), "cpu", "torch")
 
 
+@pytest.mark.parametrize(("bf16", "size", "least"), [(True, 96, 0.5), (False, 64, 0.3)])
+def test_a_slow_processor_looks_at_smaller_pictures(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bf16: bool,
+    size: int,
+    least: float,
+) -> None:
+    settings = json.loads((root / "detector.json").read_text(encoding="utf-8"))
+    settings |= {"image_size": 96, "confidence": {"person": 0.5}}
+    settings["without_bf16"] = {"image_size": 64, "confidence": {"person": 0.3}}
+    (tmp_path / "detector.json").write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "detector.pt").write_bytes((root / "detector.pt").read_bytes())
+    write_manifest(tmp_path, "0")
+    monkeypatch.setattr("models.detector.has_bf16", lambda: bf16)
+    detector: Any = YoloDetector(find_pack("detector", "pocket", pocket=tmp_path), "cpu", "torch")
+    assert detector._model.predictor.args.imgsz in (size, [size, size])
+    assert detector._confidence == {"person": least}
+
+
 def test_results_become_detections_in_source_pixels() -> None:
     rows: list[tuple[float, ...]] = [(10, 20, 60, 110, 0.9, 0), (0, 5, 200, 100, 0.5, 1)]
     first, second = to_detections(results(rows, tracks=[7, 8]))

@@ -32,7 +32,7 @@ def photo() -> Frame:
 
 def test_what_is_cut_out_of_the_detector_is_the_trunk_of_its_weights(files: PackFiles) -> None:
     """A detector that was trained further needs another head, and `detector.pt` and its OpenVINO form
-    must be one network: by torch, layer after layer, the same logits."""
+    must be one network: by torch, layer after layer, the same logits, over both views."""
     import torch
 
     state = torch.load(SHIPPED / "detector.pt", map_location="cpu", weights_only=False)
@@ -42,7 +42,7 @@ def test_what_is_cut_out_of_the_detector_is_the_trunk_of_its_weights(files: Pack
     square = np.asarray(Image.fromarray(photo().image).resize((eye.size, eye.size)))
     pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        expected = eye._head(trunk(pixels))[0].numpy()
+        expected = eye._head(trunk(torch.cat([pixels, pixels.flip(3)]))).mean(0).numpy()
     assert eye.look(square)() == pytest.approx(expected, abs=0.3)
 
 
