@@ -250,7 +250,7 @@ def export(args: argparse.Namespace) -> None:
     records, texts = training_set(require_data(args.data))
     # made anew and not as loaded, which would write whence it was loaded
     processor = make_processor([text for several in texts for text in several])
-    model = begin(args, texts)[1]
+    model = load_model(args.start) if args.start else make_model(processor, args.seed)
     steps, seconds = resume(args.work / "checkpoint.pt", {"model": model})
     if steps == 0:
         raise SystemExit(f"error: no checkpoint in {args.work}; run `train` first")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from engine.captions import Vocabulary, cider_d
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record, read_sets
-from experiments.pocket.describer_model import library, load_padded
+from experiments.pocket.describer_model import library, load_model, load_padded
 
 MAX_NEW_TOKENS = 16
 EXAMPLES = 20
@@ -42,9 +42,7 @@ def named(text: str) -> set[str]:
 def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
     """Greedy sentences of the model in `folder`, one for each picture, as in transformers' docs."""
     processor: Any = library.AutoProcessor.from_pretrained(str(folder), local_files_only=True)
-    model: Any = library.FastVlmForConditionalGeneration.from_pretrained(
-        str(folder), dtype=torch.float32, local_files_only=True
-    ).eval()
+    model = load_model(folder).eval()
     content = [{"type": "image"}, {"type": "text", "text": prompt}]
     chat = processor.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True

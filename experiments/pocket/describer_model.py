@@ -77,7 +77,7 @@ def make_processor(texts: Sequence[str]) -> Any:
 
 
 def load_model(folder: Path) -> Any:
-    """An exported describer in full precision, to go on training it."""
+    """An exported describer in full precision, to train it further or to judge it."""
     model: Any = library.FastVlmForConditionalGeneration.from_pretrained(
         str(folder), dtype=torch.float32, local_files_only=True
     )

@@ -207,14 +207,12 @@ def test_other_rules_than_the_largest_logit(
     greedy = Greedy(repetition_penalty=1.5, no_repeat_ngram=2)
     decoder = open_decoder(load(), "cpu", "fp32", greedy, limit=LIMIT)
     features = encoder.encode(pixels)
-    mattered = []
-    for length in (64, 70, 96, 100):
+    for length in (64, 70, 100):
         ids = prompt(length)
         rules: dict[str, Any] = {"repetition_penalty": 1.5, "no_repeat_ngram_size": 2}
         expected = by_transformers(model, ids, pixels, **rules)
         assert list(decoder.write(ids, features, LIMIT)) == expected
-        mattered.append(expected != by_transformers(model, ids, pixels))
-    assert any(mattered)  # not everywhere: it repeats itself where the numbers happen to make it
+    assert expected != by_transformers(model, ids, pixels)
 
 
 def test_what_does_not_fit_is_refused(
