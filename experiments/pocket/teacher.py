@@ -75,8 +75,3 @@ class FeatureExtractor:
         """Maps [B, 3, S, S] in 0-1 to the feature map [B, C, S / 32, S / 32]."""
         features: NDArray[np.float32] = self._compiled(pixels)[0]
         return features
-
-
-def as_pixels(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Turns uint8 [B, S, S, 3] into float [B, 3, S, S] in 0-1."""
-    return np.ascontiguousarray(squares.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
