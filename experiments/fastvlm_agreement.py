@@ -170,17 +170,23 @@ def markdown(found: Sequence[Agreement]) -> str:
     return "\n".join(lines)
 
 
+def speaking(folder: Path | None, device: str, threads: int | None, tokens: int) -> Bench:
+    """For answers that end, by the pocket pack's describer where there is no `folder`."""
+    prompt = {}
+    if folder is None:
+        folder = POCKET / "describer"
+        settings = json.loads((POCKET / "describer.json").read_text(encoding="utf-8"))
+        prompt = {"prompt": settings["prompt"]}
+    return Bench(folder, device, threads, tokens, ends=True, **prompt)
+
+
 def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Compare and print everything; return what the last line says."""
     quiet_offline()
     device = choose_device(args.device)
     limit_threads(args.threads)
-    folder, prompt = args.checkpoint, {}
-    if folder is None:
-        folder = POCKET / "describer"
-        settings = json.loads((POCKET / "describer.json").read_text(encoding="utf-8"))
-        prompt = {"prompt": settings["prompt"]}
-    bench = Bench(folder, device, args.threads, args.tokens, ends=True, **prompt)
+    bench = speaking(args.checkpoint, device, args.threads, args.tokens)
+    folder = bench.folder
     side = args.image_size or own_side_px(bench.processor)
     questions = [bench.question(side, picture) for picture in pictures(args.pictures)]
     console.print(f"{device_name(device)}; {folder.name}, {side} px, {len(questions)} pictures")

@@ -14,10 +14,10 @@ from typing import Any
 from models.devices import synchronise
 from models.fastvlm.tower import features_of
 
-# bytes a weight, with a half-precision scale for every group of 128 below a byte
+# bytes a weight, with a half-precision scale for every group of 64 in 4 bits
 WEIGHT_BYTES = {
-    "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "int4": 0.5 + 2 / 128,
-    "q4f16": 0.5 + 2 / 128,
+    "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "int4": 0.5 + 2 / 64,
+    "q4f16": 0.5 + 2 / 64,
 }  # fmt: skip
 CACHE_BYTES = 2  # of each cached number: no runtime here keeps less than half precision
 READ_BYTES = {"cuda": 1 << 30, "cpu": 1 << 29}  # far above any cache

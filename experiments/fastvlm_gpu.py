@@ -29,10 +29,10 @@ from experiments.fastvlm_floor import measure_machine, work_of
 from experiments.fastvlm_recipes import Recipe, recipes
 from experiments.fastvlm_rows import Budget, Plan, measure
 from experiments.last_line import last_line
-from models.devices import choose_device
+from models.devices import choose_device, first_in_line
+from models.fastvlm.inputs import own_side_px
 
 BACKENDS = ("seed", "torch", "onnx", "hybrid", "tensorrt", "quick")
-AGREEMENT_PX, AGREEMENT_PICTURES = 512, 6
 TOKENS = 16
 FRAME_S = 1 / 30
 STAND_IN_PX = 640
@@ -58,11 +58,13 @@ def memory(bench: Bench, side: int, console: Console) -> dict[str, Any]:
     return found
 
 
-def agreement(bench: Bench, side: int, console: Console) -> dict[str, Any]:
-    """Share of tokens that agree with fp32 `generate`, by recipe; or why there is none."""
-    pictures = range(AGREEMENT_PICTURES)
-    questions = [bench.question(side, blocks(seed)) for seed in pictures]
-    found = fastvlm_agreement.agreements(bench, ours(bench.device), questions, console)
+def agreement(folder: Path | None, device: str, console: Console) -> dict[str, Any]:
+    """Share of tokens that agree with fp32 `generate`, by recipe, or why there is none: of the pocket
+    pack's describer where there is no `folder`, as random weights would say little of rounded ones."""
+    bench = fastvlm_agreement.speaking(folder, device, None, TOKENS)
+    side = own_side_px(bench.processor)
+    questions = [bench.question(side, picture) for picture in fastvlm_agreement.pictures(None)]
+    found = fastvlm_agreement.agreements(bench, ours(device), questions, console)
     console.print(fastvlm_agreement.markdown(found), soft_wrap=True, markup=False)
     return {row.recipe: row.why or round(row.share, 4) for row in found}
 
@@ -83,7 +85,7 @@ def looking(device: str) -> tuple[str, Callable[[], object]]:
     picture = torch.rand(1, 3, STAND_IN_PX, STAND_IN_PX)
 
     def look() -> object:
-        with torch.inference_mode():
+        with torch.inference_mode(), first_in_line(device):
             return net(picture.to(device)).argmax().item()
 
     return f"fastvit_t8 at {STAND_IN_PX} px in a detector's place", look
@@ -93,7 +95,8 @@ def beside(bench: Bench, side: int, console: Console) -> dict[str, Any]:
     """Milliseconds of a detector's looks and of answers, each alone and both at once."""
     name, look = looking(bench.device)
     question = bench.question(side)
-    opened = ours(bench.device)[-1 if bench.device == "cpu" else 0].open(bench)
+    half = [recipe for recipe in ours(bench.device) if recipe.precisions[1] in ("fp16", "bf16")]
+    opened = half[-1].open(bench)
     opened.aim(question)
     opened.answer(question, TOKENS)
     look()
@@ -160,10 +163,8 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     folder = fastvlm_latency.find_checkpoint(wanted, console)
     side = max(args.image_size)
     bench = Bench(folder, device, None, TOKENS)
-    speaking = Bench(folder, device, None, TOKENS, ends=True)
-    at = AGREEMENT_PX if AGREEMENT_PX in args.image_size else side
     found["memory_mb"] = guarded(lambda: memory(bench, side, console))
-    found["agreement"] = guarded(lambda: agreement(speaking, at, console))
+    found["agreement"] = guarded(lambda: agreement(args.checkpoint, device, console))
     found["beside"] = guarded(lambda: beside(bench, side, console))
     return found
 

@@ -122,6 +122,13 @@ def _seed(device: str, compile_static: bool) -> Iterator[Recipe]:
 
 
 def _torch(device: str) -> Iterator[Recipe]:
+    if device == "cuda":  # what Triton's kernels give: the same, in torch's operations
+        yield Recipe(
+            "torch fp16, captured, no Triton", "torch", ("fp16", "fp16"),
+            lambda bench: Halves(
+                bench, _torch_encoder(bench, "fp16"), _torch_decoder(bench, "fp16", "fp16", False)
+            ),
+        )  # fmt: skip
     for precision in ("fp16", "int4") if device == "cuda" else ("fp32", "bf16"):
         # weights below half precision are the decoder's: most of the bytes are there
         half = precision if precision in ("fp32", "fp16", "bf16") else eager_precision(device)
@@ -129,7 +136,7 @@ def _torch(device: str) -> Iterator[Recipe]:
         yield Recipe(
             f"torch {precision}{captured}", "torch", (half, precision),
             lambda bench, h=half, p=precision: Halves(  # type: ignore[misc]
-                bench, _torch_encoder(bench, h), _torch_decoder(bench, p, h)
+                bench, _torch_encoder(bench, h, p), _torch_decoder(bench, p, h)
             ),
         )  # fmt: skip
 
@@ -195,17 +202,25 @@ def _onnx_encoder(bench: Bench, precision: str, provider: Provider) -> Callable[
     return lambda side: open_encoder(bench.folder, precision, side, provider, bench.threads)
 
 
-def _torch_encoder(bench: Bench, precision: str) -> Callable[[int], Any]:
+def _torch_encoder(bench: Bench, precision: str, beside: str = "") -> Callable[[int], Any]:
+    """`beside`: the decoder's precision, where that leaves nothing of the model for other recipes."""
     from models.fastvlm.torch_parts import open_encoder
 
-    return lambda side: open_encoder(bench.model(precision, "ours"), bench.device, precision, side)
+    use = _use(beside)
+    return lambda side: open_encoder(bench.model(precision, use), bench.device, precision, side)
 
 
-def _torch_decoder(bench: Bench, precision: str, loaded: str) -> Any:
+def _torch_decoder(bench: Bench, precision: str, loaded: str, kernels: bool | None = None) -> Any:
     from models.fastvlm.torch_parts import open_decoder
 
-    model = bench.model(loaded, "ours")
-    return open_decoder(model, bench.device, precision, bench.greedy(), limit=bench.limit)
+    model = bench.model(loaded, _use(precision))
+    return open_decoder(
+        model, bench.device, precision, bench.greedy(), limit=bench.limit, kernels=kernels
+    )
+
+
+def _use(precision: str) -> str:
+    return "ours, rounded" if precision == "int4" else "ours"
 
 
 def missing_forms(bench: Bench, recipe: Recipe, sides: tuple[int, ...]) -> list[Form]:

@@ -16,7 +16,7 @@ import numpy as np
 from engine.errors import MissingPart, in_one_line
 from engine.types import Box, Detection, Frame, Image, ModelCard
 from models import quiet_offline
-from models.devices import choose_device, has_bf16, limit_threads, synchronise
+from models.devices import choose_device, first_in_line, has_bf16, limit_threads
 from models.packs import PackFiles, choose_form, find_pack
 
 DEFAULT_CONFIDENCE = 0.25  # Ultralytics' own, for labels without a threshold in the pack
@@ -102,7 +102,6 @@ class YoloDetector:
         """What is in `frame`, boxes in its own pixels. A track shows from the first frame in which
         it reaches its label's threshold, and then for as long as the tracker holds it."""
         found = to_detections(self._track(without_parts(self._boxes_of(frame.image))))
-        synchronise(self._device)
         self._shown &= {detection.track for detection in found}
         self._shown |= {
             detection.track
@@ -126,16 +125,18 @@ class YoloDetector:
         import cv2
 
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # what Ultralytics takes arrays for
-        return self._model.predict(
-            bgr,
-            imgsz=self._image_size,
-            conf=TRACK_LOW,
-            iou=NMS_IOU,
-            agnostic_nms=True,
-            max_det=MAX_DETECTIONS,
-            device=self._device,
-            verbose=False,
-        )[0]
+        with first_in_line(self._device):
+            found = self._model.predict(
+                bgr,
+                imgsz=self._image_size,
+                conf=TRACK_LOW,
+                iou=NMS_IOU,
+                agnostic_nms=True,
+                max_det=MAX_DETECTIONS,
+                device=self._device,
+                verbose=False,
+            )[0]
+            return found.cpu()
 
     def reset(self) -> None:
         """Forget all tracks: the next frame has nothing to do with the last."""

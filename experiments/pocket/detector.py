@@ -40,6 +40,7 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import SETTINGS
 from ultralytics.utils.loss import v8DetectionLoss
+from ultralytics.utils.tal import make_anchors
 
 from experiments.pocket.data import DEFAULT_DATA, require_data
 from experiments.pocket.detector_data import (
@@ -141,7 +142,8 @@ class _Stages(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 
 class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is untyped
-    """Ultralytics' loss in float32, silent about labels that a picture's set does not cover."""
+    """Ultralytics' loss in float32, silent about labels that a picture's set does not cover, and about a
+    label where a machine is unsure of it: that it is not there would be a lie as often as not."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -149,12 +151,19 @@ class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is unty
         self.covered = torch.ones(())
 
     def _covered_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Both [batch, anchors, labels]; so is what it returns, zero where not covered."""
+        """Both [batch, anchors, labels]; so is what it returns, zero where nothing is known."""
         each = functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        return each * self.covered
+        return torch.where(targets > 0, each, each * self.covered)
 
     def loss(self, preds: dict[str, Any], batch: dict[str, Any]) -> Any:
-        self.covered = batch["covered"][:, None, :]
+        points, strides = make_anchors(preds["feats"], self.stride, 0.5)
+        centres = points * strides / (preds["feats"][0].shape[-1] * self.stride[0])
+        known = batch["covered"][:, :, None].repeat(1, 1, len(centres))  # [batch, labels, anchors]
+        low, high = batch["unsure"][:, None, 1:3], batch["unsure"][:, None, 3:]
+        inside = ((centres >= low) & (centres <= high)).all(-1)  # [unsure boxes, anchors]
+        at = (batch["unsure_idx"], batch["unsure"][:, 0].long())
+        known.index_put_(at, -inside.to(known.dtype), accumulate=True)
+        self.covered = known.clamp_(min=0).transpose(1, 2)
         exact = preds | {key: preds[key].float() for key in ("boxes", "scores")}
         with torch.autocast(batch["img"].device.type, enabled=False):  # bfloat16 blurs box edges
             return super().loss(exact, batch)
@@ -270,7 +279,7 @@ def train(arguments: argparse.Namespace) -> None:
         "weight_decay": 0.01,
         "seed": arguments.seed,
         "device": arguments.device,
-        "workers": 0 if on_cpu else min(10, os.cpu_count() or 1),
+        "workers": 0 if on_cpu else min(14, os.cpu_count() or 1),
         "amp": False if on_cpu else "bf16",
         "freeze": [0] if on_cpu else None,
         "val": False,
@@ -317,7 +326,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     slow_confidence, slow_figures = evaluate_model(model, root, SLOW_SIZE, arguments.seed)
     samples = read_samples(root, "train", arguments.seed)
     pictures = Counter(sample.set_name for sample in samples)
-    boxes = Counter(LABELS[number] for sample in samples for number in sample.classes)
+    trusted = [n for sample in samples for n in sample.classes if n < len(LABELS)]
+    boxes = Counter(LABELS[number] for number in trusted)
     checkpoint = torch.load(arguments.out / "detector.pt", map_location="cpu", weights_only=False)
     report = {
         "name": "yolo11n-lite0",

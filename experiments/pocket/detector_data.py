@@ -93,7 +93,8 @@ SET_WEIGHT = {"walks_sf": 4.0, "boxes_coco": 3.0, "scenes_miniplaces": 0.7, "sce
 @dataclass(frozen=True)
 class Sample:
     """A picture and its boxes: `classes` int64 [n], `boxes` float32 [n, 4] as x1, y1, x2, y2 in
-    shares of the picture. `aspect` is the width over height that it should be shown at."""
+    shares of the picture. A class from len(LABELS) on is that label less len(LABELS), unsure: it may or
+    may not be there. `aspect` is the width over height that it should be shown at."""
 
     set_name: str
     path: Path
@@ -110,27 +111,30 @@ def overlap(one: Box, other: Box) -> float:
     return shared / max(one.width * one.height + other.width * other.height - shared, 1e-9)
 
 
-def merge_boxes(record: Record) -> list[tuple[str, Box]]:
-    """Human boxes of known labels, then the trusted pseudo boxes that repeat none of them."""
-    known = [(SYNONYMS.get(box.label, box.label), box) for box in record.boxes]
-    merged = [(label, box) for label, box in known if label in COVERED[record.set_name]]
+def merge_boxes(record: Record) -> list[tuple[str, Box, bool]]:
+    """Human boxes of known labels, then the pseudo boxes that repeat none of them, and whether each is
+    to be trusted."""
+    known = [(SYNONYMS.get(box.label, box.label), box, True) for box in record.boxes]
+    merged = [row for row in known if row[0] in COVERED[record.set_name]]
     for box in record.pseudo_boxes:
         # precision 0.88 at 0.5, and 0.82 at 0.4 before asking for agreement (shared data README)
         trusted = box.score >= 0.5 or (box.score >= 0.4 and box.agreed)
         label = SYNONYMS.get(box.label, box.label)
-        repeats = any(label == name and overlap(box, other) >= 0.5 for name, other in merged)
-        if trusted and not repeats and label in COVERED[record.set_name]:
-            merged.append((label, box))
+        repeats = any(label == name and overlap(box, other) >= 0.5 for name, other, _ in merged)
+        if not repeats and label in COVERED[record.set_name]:
+            merged.append((label, box, trusted))
     return merged
 
 
-def to_sample(record: Record, boxes: Iterable[tuple[str, Box]], aspect: float) -> Sample:
+def to_sample(record: Record, boxes: Iterable[tuple[str, Box, bool]], aspect: float) -> Sample:
     """A record with these boxes, clipped to the picture."""
-    pairs = list(boxes)
-    corners = [(box.x, box.y, box.x + box.width, box.y + box.height) for _, box in pairs]
+    rows = list(boxes)
+    corners = [(box.x, box.y, box.x + box.width, box.y + box.height) for _, box, _ in rows]
     size = np.array([record.width, record.height] * 2, np.float32)
     shares = np.clip(np.array(corners, np.float32).reshape(-1, 4) / size, 0, 1)
-    classes = np.array([LABELS.index(label) for label, _ in pairs], np.int64)
+    classes = np.array(
+        [LABELS.index(n) + (not sure) * len(LABELS) for n, _, sure in rows], np.int64
+    )
     return Sample(record.set_name, record.path, aspect, classes, shares)
 
 
@@ -148,13 +152,17 @@ def read_samples(root: Path, split: str, seed: int = 0) -> list[Sample]:
         if split == "val":
             judged = JUDGED.get(record.set_name, ())
             named = ((SYNONYMS.get(box.label, box.label), box) for box in record.boxes)
-            boxes = [(label, box) for label, box in named if label in judged]
+            boxes = [(label, box, True) for label, box in named if label in judged]
             keep = record.set_name in JUDGED and (
                 record.set_name != "scenes_miniplaces" or bool(record.boxes)
             )
         else:
             boxes = merge_boxes(record)
-            keep = bool(boxes) or record.set_name in {"boxes_coco", "boxes_doors", "boxes_potholes"}
+            keep = any(sure for *_, sure in boxes) or record.set_name in {
+                "boxes_coco",
+                "boxes_doors",
+                "boxes_potholes",
+            }
         if keep:
             samples.append(to_sample(record, boxes, aspect))
     return samples
@@ -163,9 +171,10 @@ def read_samples(root: Path, split: str, seed: int = 0) -> list[Sample]:
 def draw_weights(samples: list[Sample]) -> NDArray[np.float64]:
     """How often each picture is drawn, float64 [n] adding up to 1: by its rarest label, as the
     repeat factors of LVIS (Gupta et al. 2019, section 4.2), times its set's weight."""
-    pictures = Counter(int(c) for sample in samples for c in set(sample.classes))
+    labels = [set(s.classes[s.classes < len(LABELS)].tolist()) for s in samples]
+    pictures = Counter(label for each in labels for label in each)
     factor = {c: (RARE * len(samples) / n) ** 0.5 for c, n in pictures.items()}
-    rarest = [max((factor[int(c)] for c in s.classes), default=0.0) for s in samples]
+    rarest = [max((factor[label] for label in each), default=0.0) for each in labels]
     weights = np.clip(np.array(rarest), *DRAW_RANGE)
     weights *= np.array([SET_WEIGHT.get(sample.set_name, 1.0) for sample in samples])
     return np.asarray(weights / weights.sum())
@@ -204,7 +213,8 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`img` uint8 [3, size, size] RGB, `cls` [n, 1], `bboxes` [n, 4] as centre and size in
-        shares, `batch_idx` [n], `covered` [labels] with 1 for what the picture's set covers."""
+        shares, `batch_idx` [n], `covered` [labels] with 1 for what the picture's set covers; `unsure`
+        [m, 5], label and corners in shares of what may be there, and `unsure_idx` [m]."""
         # torch's generator is seeded apart in every worker
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
         chosen = int(np.searchsorted(self.limits, rng.random() * self.limits[-1]))
@@ -215,6 +225,9 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
             image, classes, boxes = self._grid([int(i) for i in four], rng)
         else:
             image, classes, boxes = self._view(chosen, self.size, rng)
+        sure = classes < len(LABELS)
+        unsure = np.column_stack([classes - len(LABELS), boxes / self.size])[~sure]
+        classes, boxes = classes[sure], boxes[sure]
         centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
         covered = torch.tensor([float(label in COVERED[name]) for label in LABELS])
         return {
@@ -223,6 +236,8 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
             "bboxes": torch.from_numpy(np.concatenate([centre, size], 1) / self.size),
             "batch_idx": torch.zeros(len(classes)),
             "covered": covered,
+            "unsure": torch.from_numpy(unsure.astype(np.float32)),
+            "unsure_idx": torch.zeros(len(unsure), dtype=torch.int64),
         }
 
     def _view(
@@ -286,9 +301,10 @@ def vary_colour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch as Ultralytics' loss expects it; `batch_idx` says whose each box is."""
+    """A batch as Ultralytics' loss expects it; `batch_idx` and `unsure_idx` say whose each box is."""
     for number, item in enumerate(items):
         item["batch_idx"] += number
+        item["unsure_idx"] += number
     stacked = {key: torch.stack([item[key] for item in items]) for key in ("img", "covered")}
-    joined = {k: torch.cat([item[k] for item in items]) for k in ("cls", "bboxes", "batch_idx")}
-    return stacked | joined
+    boxes = ("cls", "bboxes", "batch_idx", "unsure", "unsure_idx")
+    return stacked | {key: torch.cat([item[key] for item in items]) for key in boxes}

@@ -15,14 +15,17 @@ from engine.errors import MissingPart
 from models.devices import memory_bytes, synchronise
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+FOUR_BITS = "int4"  # of the decoder's weights, on a graphics card: multiplied in fp16
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """Raises MissingPart for a precision that torch has not."""
+    """In which torch computes. Raises MissingPart for a precision that torch has not."""
+    precision = "fp16" if precision == FOUR_BITS else precision
     if precision not in PRECISIONS:
         raise MissingPart(
-            f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}; use one of "
-            "those, or models.describer.encoder and decoder openvino or onnx"
+            f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}, and {FOUR_BITS} "
+            "on a graphics card; use one of those, or models.describer.encoder and decoder openvino or "
+            "onnx"
         )
     return PRECISIONS[precision]
 

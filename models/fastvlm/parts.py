@@ -123,7 +123,7 @@ def _runtime(part: Part, device: str, wish: Wish, there: list[Form]) -> str:
     fits = [form for form in there if wish.precision in ("auto", form.precision)]
     if device == "cpu" and any(form.runtime == "openvino" for form in fits) and _has("openvino"):
         return "openvino"
-    if wish.precision in ("auto", *TORCH):
+    if wish.precision in ("auto", *TORCH) or (wish.precision == "int4" and device == "cuda"):
         return "torch"
     return "openvino" if device == "cpu" and wish.precision != "q4f16" else "onnx"
 

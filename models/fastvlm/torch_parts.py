@@ -6,6 +6,7 @@ pictures, prompts or words.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.fastvlm.capture import Part, side_stream
+from engine.errors import MissingPart
+from models.fastvlm.capture import FOUR_BITS, Part, side_stream
 from models.fastvlm.fusing import fused
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.handing import refuse_misfits
 from models.fastvlm.qwen2 import Qwen2
+from models.fastvlm.steps import State, Steps, TorchSteps
 from models.fastvlm.tower import features_of
 
 LONGEST_PROMPT = 1536  # tokens: a picture of 2048 pixels a side (1024) and what is asked of it
@@ -42,11 +45,22 @@ def open_decoder(
     *,
     limit: int,
     capture: bool | None = None,
+    kernels: bool | None = None,
 ) -> "TorchDecoder":
     """The language model of transformers' FastVLM `model`, moved and joined in place, for answers of
     at most `limit` tokens. `capture`: into CUDA graphs, and BURST tokens are computed ahead of the
-    taker; None is where there is CUDA. Raises MissingPart."""
-    return TorchDecoder(model, device, precision, greedy, limit, capture)
+    taker; None is where there is CUDA. `kernels`: steps by Triton's; None is where there are Triton and
+    a card that it is made for. Raises MissingPart."""
+    return TorchDecoder(model, device, precision, greedy, limit, capture, kernels)
+
+
+def _has_kernels(device: str) -> bool:
+    """Whether the card is one of those that Triton is made for, and Triton is there."""
+    return (
+        device == "cuda"
+        and find_spec("triton") is not None
+        and torch.cuda.get_device_capability() >= (8, 0)
+    )
 
 
 def span_of(length: int, limit: int) -> int:
@@ -103,10 +117,17 @@ class TorchDecoder(Part):
         greedy: Greedy,
         limit: int,
         capture: bool | None,
+        kernels: bool | None,
     ) -> None:
         super().__init__(device, precision, capture)
-        language = model.model.language_model.to(device, self._dtype)
-        head = model.lm_head.to(device, self._dtype)
+        with_kernels = _has_kernels(device) if kernels is None else kernels
+        if precision == FOUR_BITS and not with_kernels:
+            raise MissingPart(
+                f"models.describer.precision={FOUR_BITS}: in torch it needs Triton and a graphics card of "
+                "compute capability 8.0 or more; on a processor use models.describer.decoder=openvino "
+                "or onnx"
+            )
+        language = model.model.language_model
         self._image = int(model.config.image_token_index)
         self._greedy = greedy
         # A card computes ahead of the taker; a processor would keep the taker waiting.
@@ -116,16 +137,21 @@ class TorchDecoder(Part):
             int(language.config.max_position_embeddings), LONGEST_PROMPT + limit
         )  # tokens of a prompt and its answer together
         slots = -(-self.longest // SPAN_STEP) * SPAN_STEP
-        self._net = Qwen2(language, head, slots)
-        words, width = self._net.words.shape
+        self._net = Qwen2(
+            language, model.lm_head, slots, device, self._dtype, precision == FOUR_BITS
+        )
+        self._state = State.new(self._net, keep_logits=not greedy.plain)
+        if with_kernels:
+            from models.fastvlm.triton_steps import TritonSteps
+
+            self._steps: Steps = TritonSteps(self._net, self._state)
+        else:
+            self._steps = TorchSteps(self._net, self._state)
+        width = self._net.words.shape[1]
         self._prompt = torch.zeros((slots, width), device=device, dtype=self._dtype)
-        self._place = torch.zeros(1, device=device, dtype=torch.int64)  # of the last known token
-        self._token = torch.zeros(1, device=device, dtype=torch.int64)
-        self._written = torch.zeros(slots, device=device, dtype=torch.int64)  # by place
         self._arrived = torch.zeros(slots, dtype=torch.int64, pin_memory=device == "cuda")
-        self._logits = torch.zeros((1, words), device=device, dtype=self._dtype)
-        self._reads: dict[int, Callable[[], None]] = {}
-        self._steps: dict[int, Callable[[], None]] = {}
+        self._read_runs: dict[int, Callable[[], None]] = {}
+        self._step_runs: dict[int, Callable[[], None]] = {}
 
     def warm_up(self, lengths: Sequence[int], limit: int) -> None:
         """Capture what prompts of these lengths and answers of up to `limit` tokens need."""
@@ -168,7 +194,7 @@ class TorchDecoder(Part):
         self._prompt[: len(ids)] = self._net.words[asked]
         rows = torch.as_tensor(features).to(device, self._dtype)
         self._prompt.index_copy_(0, torch.tensor(places, device=device, dtype=torch.int64), rows)
-        self._place.fill_(len(ids) - 1)
+        self._state.place.fill_(len(ids) - 1)
 
     def _advance(self, step: Callable[[], None], first: int, count: int) -> Callable[[], list[int]]:
         with torch.inference_mode(), self._on():
@@ -180,7 +206,7 @@ class TorchDecoder(Part):
         """What waits for the tokens at `count` places from `first` on and gives them."""
         span = slice(first, first + count)
         with torch.inference_mode(), self._on():
-            self._arrived[span].copy_(self._written[span], non_blocking=True)
+            self._arrived[span].copy_(self._state.written[span], non_blocking=True)
             event = torch.cuda.Event() if self.provider == "cuda" else None
             if event is not None:
                 event.record()
@@ -194,9 +220,10 @@ class TorchDecoder(Part):
 
     def _choose(self, ids: list[int]) -> int:
         """The next token by rules that the device does not know; `ids` grows by it."""
+        assert self._state.logits is not None  # kept where the rules are not plain
         with torch.inference_mode(), self._on():
-            token = self._greedy.choose(self._logits[0].float().cpu().numpy(), ids)
-            self._token.fill_(token)
+            token = self._greedy.choose(self._state.logits[0].float().cpu().numpy(), ids)
+            self._state.token.fill_(token)
         ids.append(token)
         return token
 
@@ -204,31 +231,18 @@ class TorchDecoder(Part):
         """What reads a prompt of `length` tokens, and what takes one step behind it."""
         padded = min(-(-length // PROMPT_STEP) * PROMPT_STEP, self._net.slots)
         span = span_of(length, limit)
-        first = not self._reads
-        if padded not in self._reads or span not in self._steps:
+        first = not self._read_runs
+        if padded not in self._read_runs or span not in self._step_runs:
             with torch.inference_mode(), self._on():
-                self._place.zero_()  # a first run must not use what a longer prompt left
-        if padded not in self._reads:
-            self._reads[padded] = self._ready(lambda: self._read(padded))
-        if span not in self._steps:
-            self._steps[span] = self._ready(lambda: self._step(span))
+                self._state.place.zero_()  # a first run must not use what a longer prompt left
+        if padded not in self._read_runs:
+            self._read_runs[padded] = self._ready(lambda: self._read(padded))
+        if span not in self._step_runs:
+            self._step_runs[span] = self._ready(lambda: self._steps.step(span))
         if first and self._captures:  # other questions about the same picture are about as long
             self.warm_up([length + PROMPT_STEP, length + 2 * PROMPT_STEP], limit)
-        return self._reads[padded], self._steps[span]
+        return self._read_runs[padded], self._step_runs[span]
 
     def _read(self, padded: int) -> None:
         rows = self._net.read(self._prompt[:padded])
-        self._next(rows.index_select(0, self._place))
-
-    def _step(self, span: int) -> None:
-        x = self._net.words.index_select(0, self._token)
-        self._next(self._net.step(x, self._place, span))
-
-    def _next(self, row: Tensor) -> None:
-        """The largest logit behind the last known token becomes the token at the next place."""
-        logits = self._net.logits(row)
-        if not self._greedy.plain:
-            self._logits.copy_(logits)
-        torch.argmax(logits, -1, out=self._token)
-        self._place.add_(1)
-        self._written.index_copy_(0, self._place, self._token)
+        self._steps.choose(rows.index_select(0, self._state.place))

@@ -62,7 +62,7 @@ def test_the_floor_is_bytes_over_bandwidth_or_operations_over_rate() -> None:
     assert floor.total_ms == pytest.approx(50.0 + 20.0 + 2 * 20.203)
     quarter = work.floor(machine, 64, 100, 3, ("fp32", "int4"))
     assert quarter.encoder_ms == pytest.approx(500.0)
-    assert quarter.prefill_ms == pytest.approx(10 * (0.5 + 2 / 128))
+    assert quarter.prefill_ms == pytest.approx(10 * (0.5 + 2 / 64))
 
 
 def test_one_long_answer_gives_the_times_of_the_shorter_ones() -> None:
