@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from experiments.pocket.detector_data import (
-    JUDGED,
-    LABELS,
-    Sample,
-    load_image,
-    read_samples,
-)
+from engine.classes import HURTS, kind_of
+from experiments.pocket.detector_data import load_image
+from experiments.pocket.detector_labels import JUDGED, LABELS, Sample, read_samples
+from models.detector import NMS_IOU
 
 Floats = NDArray[np.float64]
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -29,16 +26,18 @@ LOWEST_CONFIDENCE = 0.001
 THRESHOLD_RANGE = (0.2, 0.6)
 # Of labels with too few boxes to choose by: high enough that what it cannot judge stays quiet.
 DEFAULT_THRESHOLD, ENOUGH_BOXES = 0.35, 10
+MISSED = 1.5  # a missed hazard is worse than an invented one, which takes trust: the project's choice
 RESAMPLES = 400
 TALL = 0.2  # share of the frame's height from which a person is near enough to matter
+LOW = 1 / 3  # of the frame's height: what ends above that stands in nobody's way
 
 
 @dataclass(frozen=True)
 class Scored:
     """One label's detections over all pictures, best first: which `picture` [n], `score` [n],
     whether it hits a box, `hit` [n, 10] at each IoU; and how many boxes each picture has, `truth`
-    [pictures]. `tall` [n] says which detections hit, at IoU 0.5, a box taller than `TALL`; of those
-    each picture has `tall_truth` [pictures]."""
+    [pictures]. `tall` [n] says which detections hit, at IoU 0.5, a box taller than `TALL`, `low` which
+    hit one that reaches below `LOW`; each picture has `tall_truth` and `low_truth` [pictures] of them."""
 
     picture: NDArray[np.int64]
     score: Floats
@@ -46,6 +45,8 @@ class Scored:
     truth: NDArray[np.int64]
     tall: NDArray[np.bool_]
     tall_truth: NDArray[np.int64]
+    low: NDArray[np.bool_]
+    low_truth: NDArray[np.int64]
 
 
 def overlaps(some: Floats, others: Floats) -> Floats:
@@ -84,8 +85,8 @@ def crowd_labels(root: Path) -> dict[Path, set[str]]:
 def detect_all(
     model: Any, samples: list[Sample], size: int
 ) -> list[tuple[NDArray[np.int64], Floats, Floats]]:
-    """Runs an Ultralytics model on pictures of `size` pixels along the longer side: per picture
-    classes [n], scores [n] and boxes [n, 4] in shares."""
+    """Runs an Ultralytics model on pictures of `size` pixels along the longer side, with the engine's
+    limit to overlap, label by label: per picture classes [n], scores [n] and boxes [n, 4] in shares."""
     detections = []
     for sample in tqdm(samples, "evaluate", mininterval=5):
         image = load_image(sample, size)
@@ -94,9 +95,9 @@ def detect_all(
             scale = size / max(sample.aspect, 1.0)
             image = cv2.resize(image, (round(scale * sample.aspect), round(scale)))
         bgr = np.ascontiguousarray(image[:, :, ::-1])
-        result = model.predict(bgr, imgsz=size, conf=LOWEST_CONFIDENCE, max_det=100, verbose=False)[
-            0
-        ].boxes
+        result = model.predict(
+            bgr, imgsz=size, conf=LOWEST_CONFIDENCE, iou=NMS_IOU, max_det=100, verbose=False
+        )[0].boxes
         classes = result.cls.cpu().numpy().astype(np.int64)
         detections.append(
             (classes, *(t.cpu().double().numpy() for t in (result.conf, result.xyxyn)))
@@ -113,7 +114,7 @@ def score_labels(
     scored = {}
     for number, label in enumerate(LABELS):
         parts: list[tuple[Any, ...]] = []
-        truth, tall_truth = (np.zeros(len(samples), np.int64) for _ in range(2))
+        truth, tall_truth, low_truth = (np.zeros(len(samples), np.int64) for _ in range(3))
         for picture, (sample, (classes, scores, boxes)) in enumerate(
             zip(samples, detections, strict=True)
         ):
@@ -121,21 +122,19 @@ def score_labels(
             if not judged:
                 continue
             real = sample.boxes[sample.classes == number].astype(np.float64)
-            is_tall = real[:, 3] - real[:, 1] > TALL
-            truth[picture], tall_truth[picture] = len(real), is_tall.sum()
+            is_tall, is_low = real[:, 3] - real[:, 1] > TALL, real[:, 3] > LOW
+            truth[picture] = len(real)
+            tall_truth[picture], low_truth[picture] = is_tall.sum(), is_low.sum()
             order = np.flatnonzero(classes == number)
             order = order[np.argsort(-scores[order], kind="stable")]
             hit, which = match(boxes[order], real)
-            tall = np.array([w >= 0 and is_tall[w] for w in which], bool)
-            parts.append((np.full(len(order), picture), scores[order], hit, tall))
+            tall, low = (np.append(kind, False)[which] for kind in (is_tall, is_low))
+            parts.append((np.full(len(order), picture), scores[order], hit, tall, low))
         if truth.sum():
-            where, score, hits, talls = (
-                np.concatenate(column) for column in zip(*parts, strict=True)
-            )
-            best = np.argsort(-score, kind="stable")
-            scored[label] = Scored(
-                where[best], score[best], hits[best], truth, talls[best], tall_truth
-            )
+            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            best = np.argsort(-columns[1], kind="stable")
+            where, score, hits, talls, lows = (column[best] for column in columns)
+            scored[label] = Scored(where, score, hits, truth, talls, tall_truth, lows, low_truth)
     return scored
 
 
@@ -157,19 +156,39 @@ def average_precision(label: Scored, times: Floats, levels: slice = slice(None))
     return float(np.mean(values))
 
 
-def choose_threshold(label: Scored) -> float:
-    """The score with the best F1 at IoU 0.5, within `THRESHOLD_RANGE`."""
+def choose_threshold(name: str, label: Scored) -> float:
+    """The score with the best F at IoU 0.5 (van Rijsbergen's, which counts recall MISSED times as much as
+    precision for what can hurt), within `THRESHOLD_RANGE` and where at least one in three is right; the
+    highest of the range where none is so: what is mostly invented stays quiet."""
     if label.truth.sum() < ENOUGH_BOXES or not len(label.score):
         return DEFAULT_THRESHOLD
+    low, high = THRESHOLD_RANGE
+    told = np.arange(1, len(label.score) + 1)
     hits = np.cumsum(label.hit[:, 0])
-    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + label.truth.sum())
-    return round(float(np.clip(label.score[np.argmax(f1)], *THRESHOLD_RANGE)), 3)
+    weight = MISSED**2 if kind_of(name).hazard >= HURTS else 1.0
+    score = (1 + weight) * hits / (told + weight * label.truth.sum())
+    score[(hits * 3 < told) | (label.score < low)] = 0.0
+    best = int(np.argmax(score))
+    return round(float(min(label.score[best], high)), 3) if score[best] > 0 else high
 
 
 def tall_recall(label: Scored, threshold: float, times: Floats) -> float:
     """Share of the boxes taller than `TALL` that are found at the threshold."""
     found = times[label.picture][label.tall & (label.score >= threshold)].sum()
     return float(found / max(float(times @ label.tall_truth), 1e-12))
+
+
+def hazard_recall(scored: dict[str, Scored], confidence: dict[str, float], times: Floats) -> float:
+    """Of what can hurt (engine.classes.HURTS) and reaches below `LOW`, the share that is found at the
+    thresholds: the mean over labels with enough boxes, as poles alone are half of all boxes."""
+    shares = []
+    for name, label in scored.items():
+        if kind_of(name).hazard < HURTS or label.truth.sum() < ENOUGH_BOXES:
+            continue
+        boxes = float(times @ label.low_truth)
+        found = times[label.picture][label.low & (label.score >= confidence[name])].sum()
+        shares.append(found / boxes if boxes else np.nan)
+    return float(np.nanmean(shares))
 
 
 def with_interval(measure: Any, pictures: int, seed: int) -> dict[str, Any]:
@@ -208,7 +227,7 @@ def evaluate_model(
     samples = read_samples(root, "val", seed)
     scored = score_labels(samples, detect_all(model, samples, size), crowd_labels(root))
     confidence = dict.fromkeys(LABELS, DEFAULT_THRESHOLD)
-    confidence |= {name: choose_threshold(label) for name, label in scored.items()}
+    confidence |= {name: choose_threshold(name, label) for name, label in scored.items()}
     first = slice(0, 1)
 
     def mean_over(least: int, levels: slice) -> Any:
@@ -222,6 +241,7 @@ def evaluate_model(
         "person_ap50": lambda t: average_precision(scored["person"], t, first),
         "door_ap50": lambda t: average_precision(scored["door"], t, first),
         "tall_person_recall": lambda t: tall_recall(scored["person"], confidence["person"], t),
+        "low_hazard_recall": lambda t: hazard_recall(scored, confidence, t),
     }
     figures: dict[str, Any] = {
         name: with_interval(m, len(samples), seed)
@@ -232,7 +252,7 @@ def evaluate_model(
     figures["labels_without_val_boxes"] = [name for name in LABELS if name not in scored]
     figures["labels"] = {n: label_figures(label, confidence[n]) for n, label in scored.items()}
     figures["note"] = (
-        "Thresholds were chosen on these val pictures (best F1, within 0.2 to 0.6; "
-        f"{DEFAULT_THRESHOLD} below {ENOUGH_BOXES} boxes), so recall and precision at them flatter."
+        f"Thresholds were chosen on these val pictures (best F1, F{MISSED} for what can hurt, within 0.2 "
+        f"to 0.6; {DEFAULT_THRESHOLD} below {ENOUGH_BOXES} boxes), so recall and precision at them flatter."
     )
     return confidence, figures

@@ -13,6 +13,7 @@ from models.fastvlm import triton_kernels as kernels
 
 GROUP = 64
 LARGEST = 7  # codes are -7 to 7, stored as 1 to 15
+AT_ONCE = 8192  # rows rounded: the vocabulary's would take 2 GB on their way
 BLOCK = 256
 ROWS = 8
 
@@ -22,17 +23,10 @@ class Fours:
     (rows, columns / group); `whole` writes to `room`, which several may share."""
 
     def __init__(self, weight: Tensor) -> None:
-        rows, columns = weight.shape
         self.shape, self.dtype = weight.shape, weight.dtype
-        self.group = math.gcd(columns // 2, GROUP)
-        grouped = weight.float().view(rows, -1, self.group)
-        tiny = torch.finfo(torch.float16).smallest_normal  # a group of zeros has to have a scale
-        scales = (grouped.abs().amax(-1) / LARGEST).clamp(min=tiny).half()
-        codes = (grouped / scales.float()[..., None]).round().clamp(-LARGEST, LARGEST) + 8
-        codes = codes.view(rows, columns).to(torch.uint8)
-        low, high = codes.chunk(2, 1)
-        self.codes = (low | high << 4).contiguous()
-        self.scales = scales
+        self.group = math.gcd(weight.shape[1] // 2, GROUP)
+        parts = [_rounded(part, self.group) for part in weight.split(AT_ONCE)]
+        self.codes, self.scales = (torch.cat(each) for each in zip(*parts, strict=True))
         self.room = torch.empty(0)
 
     def whole(self) -> Tensor:
@@ -43,6 +37,16 @@ class Fours:
             out, self.codes, self.scales, rows, K=columns, BLOCK=BLOCK, ROWS=ROWS, GROUP=self.group
         )
         return out
+
+
+def _rounded(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
+    """Codes and scales of some rows."""
+    grouped = weight.float().view(len(weight), -1, group)
+    tiny = torch.finfo(torch.float16).smallest_normal  # a group of zeros has to have a scale
+    scales = (grouped.abs().amax(-1) / LARGEST).clamp(min=tiny).half()
+    codes = (grouped / scales.float()[..., None]).round().clamp(-LARGEST, LARGEST) + 8
+    low, high = codes.view(weight.shape).to(torch.uint8).chunk(2, 1)
+    return low | high << 4, scales
 
 
 def share_room(weights: list[Fours]) -> None:

@@ -69,6 +69,7 @@ def test_auto_is_openvino_where_it_has_been_exported_for(
         (Wish(decoder="onnx", precision="q4f16"), "cuda", ["onnx q4f16 cuda"] * 2),
         (Wish(provider="tensorrt"), "cuda", ["onnx fp16 tensorrt"] * 2),
         (Wish(precision="int4"), "cpu", ["torch fp32 cpu", "openvino int4 cpu"]),
+        (Wish(precision="int4"), "cuda", ["torch fp16 cuda", "torch int4 cuda"]),
         (Wish(precision="int8"), "cuda", ["onnx int8 cuda"] * 2),
         (Wish(precision="bf16"), "cpu", ["torch bf16 cpu"] * 2),
         (Wish(encoder="openvino", backend="torch"), "cpu", ["openvino bf16 cpu", "torch fp32 cpu"]),

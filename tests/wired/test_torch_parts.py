@@ -272,6 +272,13 @@ def test_a_precision_that_torch_has_not_is_refused(precision: str) -> None:
         open_encoder(None, "cpu", precision, SIDE_PX)
 
 
+def test_four_bits_want_a_graphics_card() -> None:
+    with pytest.raises(
+        MissingPart, match="precision=int4: in torch it needs Triton and a graphics"
+    ):
+        open_decoder(load(), "cpu", "int4", GREEDY, limit=LIMIT)
+
+
 def test_bf16_writes_most_of_the_same(
     model: Any, encoder: TorchEncoder, pixels: np.ndarray
 ) -> None:

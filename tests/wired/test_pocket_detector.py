@@ -1,0 +1,165 @@
+"""What the pocket detector's training is told, and how it is judged: little things that a figure hangs on."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ultralytics.nn.tasks import DetectionModel
+
+from experiments.pocket.data import Box, Record
+from experiments.pocket.detector import average
+from experiments.pocket.detector_data import collate
+from experiments.pocket.detector_eval import Scored, choose_threshold, hazard_recall
+from experiments.pocket.detector_labels import LABELS, Sample, draw_weights, merge_boxes, to_sample
+from experiments.pocket.detector_trainer import CoveredLoss
+
+SIDE = 64
+PERSON, CAR = LABELS.index("person"), LABELS.index("car")
+
+
+def record(human: tuple[Box, ...], machine: tuple[Box, ...]) -> Record:
+    return Record(
+        "boxes_pedestrians", Path("x.jpg"), 100, 100, "train", boxes=human, pseudo_boxes=machine
+    )
+
+
+def test_a_machines_label_is_trusted_doubted_or_a_repeat() -> None:
+    found = merge_boxes(
+        record(
+            (Box("person", 0, 0, 20, 40),),
+            (
+                Box("person", 1, 1, 20, 40, 0.9, True),  # a repeat
+                Box("person", 60, 0, 20, 40, 0.5, False),
+                Box("car", 0, 60, 20, 20, 0.42, True),  # both machines found it
+                Box("car", 60, 60, 20, 20, 0.42, False),
+                Box("skis", 60, 60, 20, 20, 0.9, True),  # no label of ours
+            ),
+        )
+    )
+    assert [(label, sure) for label, _, sure in found] == [
+        ("person", True), ("person", True), ("car", True), ("car", False),
+    ]  # fmt: skip
+
+
+def test_a_doubted_box_makes_no_picture_rare() -> None:
+    box = Box("bus", 0, 0, 50, 50)
+    sure, doubted = (
+        to_sample(record((), ()), [("bus", box, known)], 1.0) for known in (True, False)
+    )
+    assert doubted.classes.tolist() == [LABELS.index("bus") + len(LABELS)]
+    weights = draw_weights([sure, *[doubted] * 99])
+    assert weights[1] < weights[0] / 2
+
+
+@pytest.fixture(scope="module")
+def net() -> Any:
+    torch.manual_seed(0)
+    build: Any = DetectionModel
+    model = build("yolo11n.yaml", nc=len(LABELS), verbose=False)
+    model.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
+    return model.train()
+
+
+def item(covered: tuple[int, ...], unsure: list[list[float]]) -> dict[str, Any]:
+    """A picture of a person in the left half, and what may be there."""
+    known = torch.zeros(len(LABELS))
+    known[list(covered)] = 1
+    return {
+        "img": torch.rand(3, SIDE, SIDE),
+        "cls": torch.tensor([[float(PERSON)]]),
+        "bboxes": torch.tensor([[0.25, 0.5, 0.4, 0.9]]),
+        "batch_idx": torch.zeros(1),
+        "covered": known,
+        "unsure": torch.tensor(unsure).reshape(-1, 5),
+        "unsure_idx": torch.zeros(len(unsure), dtype=torch.int64),
+    }
+
+
+def pull(net: Any, batch: dict[str, Any]) -> Any:
+    """How the loss pulls at each score: (pictures, labels, anchors), and each anchor's centre in shares."""
+    preds = net(batch["img"])
+    preds["scores"].retain_grad()
+    CoveredLoss(net)(preds, batch)[0].sum().backward()
+    centres = [
+        ((np.mgrid[:n, :n][::-1].reshape(2, -1).T + 0.5) / n) for n in (SIDE // 8, SIDE // 16, 2)
+    ]
+    return preds["scores"].grad.numpy(), np.concatenate(centres)
+
+
+def test_the_loss_leaves_alone_what_nobody_knows(net: Any) -> None:
+    right = [float(CAR), 0.5, 0.0, 1.0, 1.0]
+    pulls, centres = pull(net, collate([item((PERSON, CAR), []), item((PERSON, CAR), [right])]))
+    aside = centres[:, 0] > 0.5
+    bench = LABELS.index("bench")
+    assert (pulls[:, bench] == 0).all()  # not covered
+    assert (pulls[0, CAR] > 0).all()  # surely no car: each score is pulled down
+    assert (pulls[1, CAR][aside] == 0).all()  # there may be one
+    assert (pulls[1, CAR][~aside] > 0).all()
+    assert (pulls[1, PERSON][aside] != 0).all()  # the doubt is of cars alone
+
+
+def test_a_known_box_outweighs_a_doubt(net: Any) -> None:
+    everywhere = [float(PERSON), 0.0, 0.0, 1.0, 1.0]
+    pulls, _ = pull(net, collate([item((PERSON,), [everywhere])]))
+    assert (pulls[0, PERSON] < 0).any()  # upwards, at the known person's anchors
+    assert (pulls[0, PERSON] <= 0).all()
+
+
+def test_the_mean_of_two_networks() -> None:
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    expected = (one.weight + other.weight).detach() / 2
+    average(one, other)
+    assert torch.allclose(one.weight, expected)
+
+
+def test_hazards_are_counted_where_they_stand_in_the_way() -> None:
+    """Ten people, of whom nine reach low; six of these are found, one below the threshold. A door is no
+    hazard, and three potholes are too few to judge by."""
+    found = np.array([1] * 6 + [0] * 2, bool)
+    person = Scored(
+        np.zeros(8, np.int64), np.linspace(0.9, 0.2, 8), np.zeros((8, 10), bool), np.array([10]),
+        found, np.array([9]), found, np.array([9]),
+    )  # fmt: skip
+    few = Scored(
+        np.zeros(1, np.int64), np.array([0.9]), np.ones((1, 10), bool), np.array([3]),
+        np.ones(1, bool), np.array([3]), np.ones(1, bool), np.array([3]),
+    )  # fmt: skip
+    scored = {"person": person, "door": person, "pothole": few}
+    confidence = dict.fromkeys(scored, 0.45)  # the sixth scores 0.4
+    assert hazard_recall(scored, confidence, np.ones(1)) == pytest.approx(5 / 9)
+
+
+def scored(hits: list[int], boxes: int) -> Scored:
+    """Detections at 0.9, 0.55, 0.5 and so on, of which some are right."""
+    right = np.array(hits, bool)[:, None].repeat(10, 1)
+    nothing, count = np.zeros(len(hits), bool), np.array([boxes])
+    scores = np.append(0.9, 0.6 - 0.05 * np.arange(1, len(hits)))[: len(hits)]
+    return Scored(
+        np.zeros(len(hits), np.int64), scores, right, count, nothing, count, nothing, count
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "hits", "boxes", "expected"),
+    [
+        ("cup", [1, 1, 1, 1, 0, 1], 12, 0.35),
+        ("cup", [1, 1, 1, 1, 0, 0, 0, 1], 12, 0.45),  # 8 of 16, rather than 10 of 20
+        ("car", [1, 1, 1, 1, 0, 0, 0, 1], 12, 0.25),  # what can hurt: a miss weighs more
+        ("cup", [1, 0, 0, 0, 0, 0, 0], 12, 0.6),  # 0.9, but no more than the range's end
+        ("cup", [0, 0, 0, 0, 0, 1, 1], 12, 0.6),  # mostly invented
+        ("cup", [0, 0, 0], 12, 0.6),
+        ("cup", [1, 1, 1, 1], 9, 0.35),  # too few to choose by
+        ("cup", [], 12, 0.35),
+    ],
+)
+def test_a_threshold_is_chosen(name: str, hits: list[int], boxes: int, expected: float) -> None:
+    assert choose_threshold(name, scored(hits, boxes)) == pytest.approx(expected)
+
+
+def test_a_sample_keeps_what_it_is_given() -> None:
+    sample = to_sample(record((), ()), [("person", Box("person", -5, 0, 20, 40), True)], 1.5)
+    assert isinstance(sample, Sample)
+    assert sample.boxes.tolist() == [[0.0, 0.0, pytest.approx(0.15), pytest.approx(0.4)]]
