@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from models.fastvlm.openvino_graph import decoder_graph
+from models.fastvlm.openvino_int8 import products, round_product, spans, weight
 from models.fastvlm.openvino_weights import stored
 from models.fastvlm.tower import features_of
 
@@ -14,8 +15,26 @@ SMALL = 1024  # constants of fewer values stay as they are: nothing would be sav
 
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
     """Write the vision tower and projector of transformers' FastVLM, pixels (1, 3, side, side) to
-    features (tokens, width), with the weights in `precision`."""
+    features (tokens, width), with the weights in `precision`. In int8 the convolutions of one pixel
+    take 8 bits for what they are given too, and what is left of the convolutions stays in bf16."""
     import openvino as ov
+
+    graph = _traced(model, side_px)
+    rounded = products(graph) if precision == "int8" else []
+    given = spans(graph, rounded) if rounded else []
+    theirs = {weight(product).get_friendly_name() for product in rounded}
+    for node in graph.get_ops():
+        if _is_weight(node) and node.get_friendly_name() not in theirs:
+            kept = "bf16" if precision == "int8" and node.data.ndim > 2 else precision
+            for reader in list(node.output(0).get_target_inputs()):
+                reader.replace_source_output(stored(node.data, kept).output(0))
+    for product, span in zip(rounded, given, strict=True):
+        round_product(product, span)
+    ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
+
+
+def _traced(model: Any, side_px: int) -> Any:
+    """openvino.Model of the vision tower and projector, all weights constants in fp32."""
     import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -39,11 +58,7 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
         decoder = TorchScriptPythonDecoder(traced)  # which the frontend does not keep alive
         graph = frontend.convert(frontend.load(decoder))
     graph.reshape(shape)
-    for node in graph.get_ops():
-        if _is_weight(node):
-            for reader in list(node.output(0).get_target_inputs()):
-                reader.replace_source_output(stored(node.data, precision).output(0))
-    ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
+    return graph
 
 
 def _is_weight(node: Any) -> bool:
