@@ -23,6 +23,7 @@ def test_what_stands_before_a_picture_is_read_once(
     pocket: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = pocket.decoder("fp32")
+    monkeypatch.setattr(decoder, "_block", BLOCK)
     read: list[int] = []  # how many tokens at once
     step = decoder._step
 
