@@ -144,7 +144,13 @@ def _torch(device: str) -> Iterator[Recipe]:
 def _exported(device: str) -> Iterator[Recipe]:
     provider: Provider = "cuda" if device == "cuda" else "cpu"
     pairs: dict[Runtime, tuple[tuple[str, str], ...]] = {
-        "openvino": (("bf16", "bf16"), ("bf16", "int8"), ("bf16", "int4"), ("int8", "int8")),
+        "openvino": (
+            ("bf16", "bf16"),
+            ("bf16", "int8"),
+            ("bf16", "int4"),
+            ("int8", "int8"),
+            ("int8", "int4"),
+        ),
         "onnx": (("fp32", "fp32"), ("fp16", "fp16"), ("int8", "int8"), ("q4f16", "int4")),
     }
     if device == "cuda":  # where ONNX's decoder runs in half precision alone

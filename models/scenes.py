@@ -128,7 +128,8 @@ def scene_of(logits: NDArray[np.float32], head: SceneHead) -> SceneClass:
     """`SceneClass` of a classifier's logits (classes,).
 
     `indoor` compares the whole probability of indoor scenes with that of outdoor ones, which is far
-    surer than any one scene; so the label is the likeliest on that side, and none contradicts it.
+    surer than any one scene; so the label is the likeliest on that side, and never contradicts it. The
+    two behind it in `top` are the likeliest others, on either side.
     """
     scaled = logits.astype(np.float64) / head.temperature
     weights = np.exp(scaled - scaled.max())
@@ -138,11 +139,12 @@ def scene_of(logits: NDArray[np.float32], head: SceneHead) -> SceneClass:
     outside = float(sum(scenes[i] for i, flag in enumerate(head.indoor) if flag is False))
     indoor = inside > outside
     agrees = np.array([flag is None or flag == indoor for flag in head.indoor])
-    order = np.lexsort((-scenes, ~agrees))
+    first = int(np.argmax(np.where(agrees, scenes, -1.0)))
+    order = [first, *(i for i in np.argsort(-scenes, kind="stable") if i != first)]
     bits = -float(np.sum(scenes * np.log(np.maximum(scenes, 1e-12))))
     return SceneClass(
-        label=head.labels[order[0]],
-        probability=float(scenes[order[0]]),
+        label=head.labels[first],
+        probability=float(scenes[first]),
         entropy=min(1.0, max(0.0, bits / math.log(max(2, len(scenes))))),
         indoor=indoor,
         top=tuple((head.labels[i], float(scenes[i])) for i in order[:3]),

@@ -26,7 +26,8 @@ LOWEST_CONFIDENCE = 0.001
 THRESHOLD_RANGE = (0.2, 0.6)
 # Of labels with too few boxes to choose by: high enough that what it cannot judge stays quiet.
 DEFAULT_THRESHOLD, ENOUGH_BOXES = 0.35, 10
-MISSED = 1.5  # a missed hazard is worse than an invented one, which takes trust: the project's choice
+# A missed hazard is worse than an invented one, which costs trust. The project's choice.
+MISSED = 1.5
 RESAMPLES = 400
 TALL = 0.2  # share of the frame's height from which a person is near enough to matter
 LOW = 1 / 3  # of the frame's height: what ends above that stands in nobody's way

@@ -120,8 +120,11 @@ def measured(
     chances = torch.softmax(logits, 1).numpy()
     indoor = np.array([INDOOR[label] for label in LABELS])
     inside = chances[:, indoor].sum(1) > 0.5
-    # as models/scenes.py does: the likeliest scene on the likelier side of the door
-    order = np.argsort(-(chances + (indoor == inside[:, None])), axis=1)
+    # as models/scenes.py does: the likeliest scene on the likelier side of the door, then all others
+    first = np.where(indoor == inside[:, None], chances, -1.0).argmax(1)
+    ranked = chances.copy()
+    ranked[np.arange(len(first)), first] = 2.0
+    order = np.argsort(-ranked, axis=1)
     top1, top3 = order[:, 0] == truth, (order[:, :3] == truth[:, None]).any(1)
     known = data.indoor[data.val] >= 0
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)

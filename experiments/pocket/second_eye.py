@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -125,6 +125,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="experiments.pocket.second_eye", description=__doc__)
     add_common_arguments(parser, Path("work/scenes"), minutes=0)
+    parser.add_argument(
+        "--mean-with", type=Path, help="write the mean of the head and this .safetensors file's"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.device = chosen_device(args.device)
@@ -133,7 +136,11 @@ def main() -> None:
     maps = trunk_maps(detector_trunk(args.out), data, rows, args, CROPS)
     head = fit(maps, torch.from_numpy(data.scene[rows]), args)
     args.out.mkdir(parents=True, exist_ok=True)
-    state = {name: value.half().contiguous() for name, value in head.state_dict().items()}
+    state = head.state_dict()
+    if args.mean_with:  # heads of one seed begin alike, so that their mean is a head too
+        other = load_file(args.mean_with)
+        state = {name: (value + other[name].float()) / 2 for name, value in state.items()}
+    state = {name: value.half().contiguous() for name, value in state.items()}
     save_file(state, args.out / WEIGHTS, {"format": "pt"})
 
 

@@ -1,4 +1,4 @@
-"""What the pocket detector's training is told, and how it is judged: little things that a figure hangs on."""
+"""What the pocket detector's training is told, and how it is judged: little things that figures hang on."""
 
 from pathlib import Path
 from types import SimpleNamespace
