@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.devices.sample import sample_photo
 from models.fastvlm.inputs import square_pixels
 
 VIEWS = 4  # of each photo
@@ -36,12 +35,12 @@ def weight(product: Any) -> Any:
 
 
 def views(side_px: int) -> Iterator[NDArray[np.float32]]:
-    """Pixels (1, 3, side, side) of parts of the photos that Ultralytics installs. Raises MissingPart
-    where it is not."""
+    """Pixels (1, 3, side, side) of parts of the photos that Ultralytics installs."""
     from PIL import Image
+    from ultralytics.utils import ASSETS
 
     generator = np.random.default_rng(0)
-    for path in sorted(sample_photo().parent.glob("*.jpg")):
+    for path in sorted(ASSETS.glob("*.jpg")):
         photo = np.array(Image.open(path).convert("RGB"))
         for share in np.linspace(1, 0.4, VIEWS):
             height, width = (round(share * side) for side in photo.shape[:2])
