@@ -6,6 +6,7 @@ newer request has come.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from engine.errors import EngineError, ReaderLate, RunError, in_one_line
@@ -87,6 +88,14 @@ class Answerer:
     def reset(self) -> None:
         """The next picture has nothing to do with the last."""
         self._gauge.reset()
+
+    def foresee(self, glance: Glance) -> None:
+        """Do what an answer from `glance` begins with, as somebody may be about to ask: classify, and where
+        the describer comes first, have it look."""
+        with suppress(Exception):  # the answer will meet it again, and say so
+            self._scenes.classify(glance.frame)
+        if self._mode == "full" and self._scribe is not None:
+            self._scribe.foresee(glance.frame)
 
     def answer(
         self,

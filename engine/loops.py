@@ -244,10 +244,10 @@ class Live:
         self._called.set()
 
     def _foresee(self) -> None:
-        """Classify the picture in hand while the wake phrase is still being said."""
+        """Begin with the picture in hand while the wake phrase is still being said."""
         glance = self._glances.newest()
-        if self._hunch.is_set() and glance is not None and self._parts.scenes is not None:
-            self._parts.scenes.classify(glance.frame)
+        if self._hunch.is_set() and glance is not None:
+            self._parts.answerer.foresee(glance)
             self._foreseen = glance
         self._hunch.clear()
 

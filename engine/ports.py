@@ -145,6 +145,11 @@ class Describer(Protocol):
 
     card: ModelCard
 
+    def look(self, frame: Frame) -> None:
+        """Begin with what describing `frame` begins with, whatever is asked about it, and keep that until
+        the next is described. Raises what `describe` raises."""
+        ...
+
     def describe(
         self,
         frame: Frame,

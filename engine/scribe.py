@@ -1,6 +1,7 @@
 """The describer's thread: clauses of a frame's description, as they come."""
 
 from collections.abc import Generator
+from contextlib import suppress
 
 from engine.errors import DescriberFailed
 from engine.ports import Clock, Describer
@@ -27,6 +28,17 @@ class Scribe:
             yield from self._describer.describe(frame, first_token, prompt)
 
         return self._worker.start(work)
+
+    def foresee(self, frame: Frame) -> None:
+        """Look at `frame` already, as somebody may be about to ask; never waits. A failure is met again,
+        and told, when the frame is described."""
+
+        def work(task: Task[str]) -> Generator[str, None, None]:
+            self._describer.look(frame)
+            yield from ()
+
+        with suppress(DescriberFailed):
+            self._worker.start(work)
 
     def cancel(self, task: Task[str]) -> None:
         """Let it end after its next clause."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +76,9 @@ class NoMemoryDescriber:
         self.card = card
         self._why = why
 
+    def look(self, frame: Frame) -> None:
+        """Nothing to begin with."""
+
     def describe(
         self,
         frame: Frame,
@@ -112,6 +116,7 @@ class FastVlmDescriber:
         settings = files.settings()
         self._max_new_tokens = max_new_tokens
         self._language = language
+        self._looked: tuple[Frame, Any] | None = None
         self._prompt: str = settings["prompt"]
         try:
             self._processor = load_processor(folder)
@@ -175,11 +180,20 @@ class FastVlmDescriber:
         if not said:
             raise DescriberFailed("the describer failed: it gave no usable text")
 
+    def look(self, frame: Frame) -> None:
+        """Encode `frame` and keep its features until one is described: see engine.ports.Describer."""
+        self._looked = (frame, self._encode(frame))
+
     def tokens(self, frame: Frame, prompt: str | None = None) -> Iterator[int]:
         """Token ids as the decoder writes them: one more than may be said, or up to an end token."""
         ids = self._prompts.ids(self._prompt if prompt is None else prompt)
-        features = self._encoder.encode(square_pixels(frame.image, self._encoder.side_px))
-        return self._decoder.write(ids, features, self._max_new_tokens + 1)
+        looked, self._looked = self._looked, None
+        if looked is None or looked[0] is not frame:
+            looked = (frame, self._encode(frame))
+        return self._decoder.write(ids, looked[1], self._max_new_tokens + 1)
+
+    def _encode(self, frame: Frame) -> Any:
+        return self._encoder.encode(square_pixels(frame.image, self._encoder.side_px))
 
     def _pieces(
         self, frame: Frame, on_first_token: Callable[[], None] | None, prompt: str | None

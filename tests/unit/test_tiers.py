@@ -50,6 +50,8 @@ class Fakes:
         self.clock.sleep(0.010)
         return make_scene()
 
+    def look(self, frame: Frame) -> None: ...
+
     def describe(
         self,
         frame: Frame,

@@ -4,6 +4,7 @@ Nothing here waits for real time to pass, but for a thread's next step.
 """
 
 import itertools
+import queue
 import threading
 from collections.abc import Callable, Iterator
 
@@ -68,8 +69,15 @@ class Pen:
         self.error = error
         self.let_go = threading.Event()
         self.asked: list[str | None] = []
+        self.looked: queue.SimpleQueue[Frame] = queue.SimpleQueue()
         if not hangs:
             self.let_go.set()
+
+    def look(self, frame: Frame) -> None:
+        self.looked.put(frame)
+        self.let_go.wait()
+        if self.error is not None:
+            raise self.error
 
     def describe(
         self,
@@ -189,6 +197,49 @@ class Desk:
 
 
 QUICK = "Person ahead, three meters. Bus left, eight meters. You are on a street."
+
+
+# before anybody has asked
+
+
+def test_where_the_describer_comes_first_it_looks_before_it_is_asked() -> None:
+    pen = Pen("A man is waiting.")
+    desk = Desk(pen, mode="full", beats=1)
+    desk.answerer.foresee(STREET)
+    assert pen.looked.get() is STREET.frame
+    assert desk.ask().beats[0].text == "A man is waiting."
+    desk.close()
+
+
+@pytest.mark.parametrize("mode", ["auto", "quick"])
+def test_where_a_template_comes_first_it_does_not(mode: str) -> None:
+    pen = Pen("A man is waiting.")
+    desk = Desk(pen, mode=mode, tier="quick")
+    desk.answerer.foresee(STREET)
+    desk.ask()
+    desk.close()
+    assert pen.looked.empty()
+
+
+def test_a_look_that_fails_is_told_once_by_the_answer() -> None:
+    desk = Desk(Pen(error=OutOfMemory("no memory")), mode="full", beats=1, eyes=Eyes(fails=True))
+    desk.answerer.foresee(STREET)
+    assert not desk.health
+    desk.ask()
+    assert [health.what for health in desk.health] == ["scenes", "describer"]
+    desk.close()
+
+
+def test_a_look_that_hangs_leaves_the_template() -> None:
+    pen = Pen("Late.", hangs=True)
+    desk = Desk(pen, mode="full", beats=1)
+    desk.answerer.foresee(STREET)
+    pen.looked.get()  # it hangs now
+    desk.clock.rush = 0.3
+    assert [beat.tier for beat in desk.ask().beats] == ["quick"]
+    desk.answerer.foresee(STREET)  # raises nothing
+    pen.let_go.set()
+    desk.close()
 
 
 # two beats

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,31 @@ def test_the_prompt_and_the_picture_are_seen(describer: FastVlmDescriber, frame:
     assert written(frame, "Anything on the left?") != written(frame)
     dark = Frame(np.zeros((90, 160, 3), np.uint8), 0.0, 0)
     assert written(dark) != written(frame)
+
+
+def test_a_picture_that_was_looked_at_is_not_encoded_again(
+    describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = list(describer.tokens(frame))
+    encoded: list[Any] = []
+    encoder: Any = describer._encoder
+    encode = encoder.encode
+
+    def counting(pixels: Any) -> Any:
+        encoded.append(pixels)
+        return encode(pixels)
+
+    monkeypatch.setattr(encoder, "encode", counting)
+    describer.look(frame)
+    assert list(describer.tokens(frame)) == expected
+    assert len(encoded) == 1
+    assert list(describer.tokens(frame)) == expected  # kept for one description only
+    assert len(encoded) == 2
+    describer.look(frame)
+    other = replace(frame, image=np.ascontiguousarray(frame.image[::-1]))
+    assert list(describer.tokens(other)) != expected  # of its own picture
+    assert len(encoded) == 4
+    assert list(describer.tokens(frame)) == expected
 
 
 def test_clauses_come_whole_and_the_first_token_is_announced_once(

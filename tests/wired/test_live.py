@@ -107,6 +107,8 @@ class Pen:
         self._how = how
         self.let_go = threading.Event()
 
+    def look(self, frame: Frame) -> None: ...
+
     def describe(
         self,
         frame: Frame,
