@@ -13,6 +13,7 @@ import pytest
 
 triton = pytest.importorskip("triton")
 ROOT = Path(__file__).parents[2]
+HOPPER = 90
 HALF, FLOAT, PLACE, COUNT = "*fp16", "*fp32", "*i64", "i32"
 TYPES = {
     "weights": HALF, "scales": HALF, "norm": HALF, "bias": HALF, "cache": HALF, "table": HALF,
@@ -72,14 +73,15 @@ def test_rules_and_rounding_show(written: dict[str, list[list[int]]]) -> None:
     assert len({json.dumps(written[name]) for name in references}) == 3
 
 
-def settings() -> Iterator[tuple[str, dict[str, Any]]]:
+def settings(card: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each kernel; on one card those that multiply also with weights of 4 bits."""
     for name, shape in SHAPES.items():
         yield name, shape
-        if shape.get("GROUP") == 0:
+        if shape.get("GROUP") == 0 and card == HOPPER:
             yield name, shape | {"GROUP": 64}
 
 
-@pytest.mark.parametrize(("card", "early"), [(90, True), (80, False)])
+@pytest.mark.parametrize(("card", "early"), [(HOPPER, True), (80, False)])
 def test_every_kernel_compiles(
     card: int, early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,8 +90,9 @@ def test_every_kernel_compiles(
     from triton.backends.compiler import GPUTarget
 
     from models.fastvlm import triton_kernels
+    from models.fastvlm.triton_steps import HEADS_WARPS, WARPS
 
-    for name, shape in settings():
+    for name, shape in settings(card):
         kernel = getattr(triton_kernels, name)
         fixed = shape | ({} if name == "widen" else {"PDL": early})
         types = TYPES | ({"weights": "*u8"} if fixed.get("GROUP") else {})
@@ -99,7 +102,9 @@ def test_every_kernel_compiles(
             signature={n: "constexpr" if n in fixed else types[n] for n in names},
             constexprs={(names.index(n),): value for n, value in fixed.items()},
         )
-        code = triton.compile(source, target=GPUTarget("cuda", card, 32)).asm["ptx"]
+        warps = {"num_warps": HEADS_WARPS if name == "attend" else WARPS}
+        target = GPUTarget("cuda", card, 32)
+        code = triton.compile(source, target=target, options=warps).asm["ptx"]
         waits = code.find("griddepcontrol.wait")
         assert (waits > 0) == (early and name != "widen"), name
         if waits > 0 and "weights" in names:
