@@ -170,7 +170,7 @@ class Screen:
                 for name, value in summary["quality"].items()
                 if isinstance(value, float)
             )
-            self.line(f"quality: {figures}")
+            self.line(f"quality: {figures or 'not judged, as no picture has labels to judge by'}")
         self.line(f"written to {escape(str(folder))}: {', '.join(files)}")
 
 

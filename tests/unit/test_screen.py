@@ -2,6 +2,7 @@
 
 import errno
 import io
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,23 @@ def test_a_path_is_shown_as_it_is() -> None:
     file = io.StringIO()
     Screen(Terminal(file=file, emoji=False)).line("/tmp/:bus:/session.jsonl")
     assert "/tmp/:bus:/session.jsonl" in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("quality", "expected"),
+    [
+        ({"n": 2, "answer_quality": 0.5}, "quality: answer_quality 0.500"),
+        ({"n": 2}, "quality: not judged, as no picture has labels to judge by"),
+    ],
+)
+def test_the_quality_of_a_session_or_why_there_is_none(
+    quality: dict[str, float], expected: str, tmp_path: Path
+) -> None:
+    file = io.StringIO()
+    summary = {
+        "latency_ms": {}, "frames": {"processed": 2, "seen": 2, "dropped": 0},
+        "utterances": {"spoken": 0, "dropped": 0}, "obstacle_fps": 1.0, "peak_memory_mb": 1.0,
+        "errors": 0, "quality": quality,
+    }  # fmt: skip
+    Screen(Terminal(file=file, width=120)).last(summary, tmp_path, [])
+    assert expected in file.getvalue()
