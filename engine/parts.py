@@ -14,7 +14,7 @@ from engine.ear import Ear
 from engine.errors import DepthFailed
 from engine.locate import Locator
 from engine.mouth import STATUS_PRIORITY
-from engine.ports import Clock, Depths, Detector, SceneClassifier, Sink, Source, View
+from engine.ports import Clock, Depths, Detector, Sink, Source, View
 from engine.screen import Screen
 from engine.sight import Sight, Trouble
 from engine.trace import Trace
@@ -66,7 +66,6 @@ class Parts:
     view: View = field(default_factory=NoView)
     grammar: Grammar = field(default_factory=lambda: grammar("en", {}))
     ear: Ear | None = None
-    scenes: SceneClassifier | None = None  # the answerer's, to be asked ahead
     media_keys: MediaKeys | None = None
     sight: Sight = field(default_factory=Sight)
     depth: Depths | None = None

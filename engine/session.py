@@ -186,7 +186,6 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             around=build.build_around(config, source, mount),
             grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
             media_keys=media_keys,
-            scenes=models.scenes,
             depth=depth,
         )
         if listening is not None:

@@ -175,21 +175,31 @@ def choose_threshold(name: str, label: Scored) -> float:
 
 def tall_recall(label: Scored, threshold: float, times: Floats) -> float:
     """Share of the boxes taller than `TALL` that are found at the threshold."""
-    found = times[label.picture][label.tall & (label.score >= threshold)].sum()
-    return float(found / max(float(times @ label.tall_truth), 1e-12))
+    return _found(label, label.tall, label.tall_truth, threshold, times)
 
 
 def hazard_recall(scored: dict[str, Scored], confidence: dict[str, float], times: Floats) -> float:
     """Of what can hurt (engine.classes.HURTS) and reaches below `LOW`, the share that is found at the
     thresholds: the mean over labels with enough boxes, as poles alone are half of all boxes."""
-    shares = []
-    for name, label in scored.items():
-        if kind_of(name).hazard < HURTS or label.truth.sum() < ENOUGH_BOXES:
-            continue
-        boxes = float(times @ label.low_truth)
-        found = times[label.picture][label.low & (label.score >= confidence[name])].sum()
-        shares.append(found / boxes if boxes else np.nan)
+    shares = [
+        _found(label, label.low, label.low_truth, confidence[name], times)
+        for name, label in scored.items()
+        if kind_of(name).hazard >= HURTS and label.truth.sum() >= ENOUGH_BOXES
+    ]
     return float(np.nanmean(shares))
+
+
+def _found(
+    label: Scored,
+    hits: NDArray[np.bool_],
+    boxes: NDArray[np.int64],
+    threshold: float,
+    times: Floats,
+) -> float:
+    """Share of `boxes` [pictures] that `hits` [n] finds at the threshold; nan where there are none."""
+    found = float(times[label.picture][hits & (label.score >= threshold)].sum())
+    there = float(times @ boxes)
+    return found / there if there else float("nan")
 
 
 def with_interval(measure: Any, pictures: int, seed: int) -> dict[str, Any]:

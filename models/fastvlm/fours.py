@@ -1,7 +1,7 @@
 """Weights of 4 bits on a graphics card: a byte for two, a scale for GROUP neighbours in a row.
 
 Rounded to the nearest, which needs no data. Products with one row read them as they lie (see
-triton_kernels.py); with many rows they are widened first, one weight after the other, into one buffer.
+triton_kernels.py); with many rows they are widened first, one weight after the other.
 """
 
 import math
@@ -20,19 +20,18 @@ ROWS = 8
 
 class Fours:
     """W (rows, columns), an even number of columns, in `codes` (rows, columns / 2) uint8 and `scales`
-    (rows, columns / group); `whole` writes to `room`, which several may share."""
+    (rows, columns / group)."""
 
     def __init__(self, weight: Tensor) -> None:
         self.shape, self.dtype = weight.shape, weight.dtype
         self.group = math.gcd(weight.shape[1] // 2, GROUP)
         parts = [_rounded(part, self.group) for part in weight.split(AT_ONCE)]
         self.codes, self.scales = (torch.cat(each) for each in zip(*parts, strict=True))
-        self.room = torch.empty(0)
 
     def whole(self) -> Tensor:
-        """(rows, columns), good until the next weight that shares the room is asked for."""
+        """(rows, columns), in halves."""
         rows, columns = self.shape
-        out = self.room[: rows * columns].view(rows, columns)
+        out = torch.empty(self.shape, device=self.codes.device, dtype=self.dtype)
         kernels.widen[(-(-rows // ROWS),)](
             out, self.codes, self.scales, rows, K=columns, BLOCK=BLOCK, ROWS=ROWS, GROUP=self.group
         )
@@ -47,11 +46,3 @@ def _rounded(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
     codes = (grouped / scales.float()[..., None]).round().clamp(-LARGEST, LARGEST) + 8
     low, high = codes.view(weight.shape).to(torch.uint8).chunk(2, 1)
     return low | high << 4, scales
-
-
-def share_room(weights: list[Fours]) -> None:
-    """One buffer for all of them."""
-    largest = max(weights, key=lambda weight: math.prod(weight.shape))
-    room = torch.empty(math.prod(largest.shape), device=largest.codes.device, dtype=largest.dtype)
-    for weight in weights:
-        weight.room = room

@@ -51,8 +51,6 @@ class Qwen2:
         self.keys = int(config.num_key_value_heads)
         self.inner = int(layers[0].mlp.down_proj.weight.shape[1])
         self.layers = [_Layer(layer.to(device, dtype), four_bits) for layer in layers]
-        if four_bits:
-            _share_room([weight for layer in self.layers for weight in layer.weights()])
         places = torch.arange(slots, device=device)
         rotary = language.rotary_emb.to(device)
         cos, sin = rotary(torch.zeros(1, device=device), places[None])  # (1, slots, size)
@@ -145,10 +143,6 @@ class _Layer:
         self.before: Tensor = layer.input_layernorm.weight
         self.between: Tensor = layer.post_attention_layernorm.weight
 
-    def weights(self) -> list[Any]:
-        """Those that multiply."""
-        return [self.qkv, self.out, self.gate_up, self.down]
-
 
 def joined(parameters: list[Any]) -> Tensor:
     """One tensor of all rows, in which the parameters then live: nothing is held twice."""
@@ -176,9 +170,3 @@ def _weight(parameters: list[Any], four_bits: bool) -> Weight:
 
 def _whole(weight: Weight) -> Tensor:
     return weight if isinstance(weight, Tensor) else weight.whole()
-
-
-def _share_room(weights: list[Any]) -> None:
-    from models.fastvlm.fours import share_room
-
-    share_room(weights)

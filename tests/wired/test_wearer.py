@@ -110,7 +110,6 @@ def test_a_wake_is_answered_from_the_picture_in_hand(tmp_path: Path) -> None:
 
     bench = Bench(tmp_path, camera=Staying(5), eyes=Both())
     with_ear(bench, room, Hears(2))
-    bench.parts = replace(bench.parts, scenes=scenes)
     bench.run()
     (description,) = bench.descriptions
     assert classified == [description.frame_seq]
