@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from experiments.pocket.scene_data import INDOOR, LABELS, STORED_PX, SceneData
 from experiments.pocket.views import whole_views
+from models.scenes import pocket_head, scene_of
 
 Array = NDArray[np.floating[Any]]
 CARD = "scenes.json"
@@ -118,14 +119,11 @@ def measured(
     """The figures of scaled `logits` [V, L] of the val images, and the confusion matrix."""
     truth = data.scene[data.val]
     chances = torch.softmax(logits, 1).numpy()
-    indoor = np.array([INDOOR[label] for label in LABELS])
-    inside = chances[:, indoor].sum(1) > 0.5
-    # as models/scenes.py does: the likeliest scene on the likelier side of the door, then all others
-    first = np.where(indoor == inside[:, None], chances, -1.0).argmax(1)
-    ranked = chances.copy()
-    ranked[np.arange(len(first)), first] = 2.0
-    order = np.argsort(-ranked, axis=1)
-    top1, top3 = order[:, 0] == truth, (order[:, :3] == truth[:, None]).any(1)
+    head = pocket_head({"labels": LABELS, "indoor": INDOOR, "temperature": 1.0})
+    said = [scene_of(row, head) for row in logits.numpy()]  # as the engine says it
+    inside = np.array([scene.indoor for scene in said])
+    order = np.array([[LABELS.index(label) for label, _ in scene.top] for scene in said])
+    top1, top3 = order[:, 0] == truth, (order == truth[:, None]).any(1)
     known = data.indoor[data.val] >= 0
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     np.add.at(confusion, (truth, order[:, 0]), 1)
