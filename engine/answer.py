@@ -91,11 +91,12 @@ class Answerer:
 
     def foresee(self, glance: Glance) -> None:
         """Do what an answer from `glance` begins with, as somebody may be about to ask: classify, and where
-        the describer comes first, have it look."""
+        the describer comes first, have it begin."""
+        scene = NO_SCENE
         with suppress(Exception):  # the answer will meet it again, and say so
-            self._scenes.classify(glance.frame)
+            scene = self._scenes.classify(glance.frame)
         if self._mode == "full" and self._scribe is not None:
-            self._scribe.foresee(glance.frame)
+            self._scribe.foresee(glance.frame, self._question(replace(glance, scene=scene)))
 
     def answer(
         self,
@@ -179,12 +180,14 @@ class Answerer:
     def _begin(self, now: UnderWay) -> Task[str] | None:
         if self._scribe is None:
             return None
-        prompt = None if self._prompt is None else self._prompt(now.glance)
         try:
-            return self._scribe.start(now.glance.frame, prompt)
+            return self._scribe.start(now.glance.frame, self._question(now.glance))
         except RunError as error:
             self._failed(now, str(error), "describer_failed")
             return None
+
+    def _question(self, glance: Glance) -> str | None:
+        return None if self._prompt is None else self._prompt(glance)
 
     def _listen(self, now: UnderWay, task: Task[str]) -> None:
         """Say the describer's clauses as they come, as far as they hold and add something. A second

@@ -23,7 +23,8 @@ from engine.wording import StatusKey
 
 STALLED_S = 2.0  # a live camera silent for this long is said to be lost
 EXPECT_S = 1.5  # how long callouts that are not critical make way for an answer asked for
-FORESEEN_S = 0.4  # a picture no older than this is that of a wake phrase's end
+# A picture no older when the wake phrase is heard is that of its end: a hint comes up to 0.45 s before.
+FORESEEN_S = 0.6
 POLL_S = 0.05
 
 
@@ -244,11 +245,12 @@ class Live:
         self._called.set()
 
     def _foresee(self) -> None:
-        """Begin with the picture in hand while the wake phrase is still being said."""
-        glance = self._glances.newest()
-        if self._hunch.is_set() and glance is not None:
-            self._parts.answerer.foresee(glance)
+        """Begin with the picture in hand while the wake phrase is still being said. Its hint may come and
+        go: what has been begun is not begun anew while it is still good."""
+        glance, known = self._glances.newest(), self._foreseen
+        if self._hunch.is_set() and glance is not None and not _holds(known, glance.frame.time_s):
             self._foreseen = glance
+            self._parts.answerer.foresee(glance)
         self._hunch.clear()
 
     def _glance(self, request: Request) -> Glance | None:
@@ -257,9 +259,8 @@ class Live:
         found = self._glances.newer_than(0, STALLED_S)
         glance = self._glances.newest() if found else None
         foreseen, self._foreseen = self._foreseen, None
-        if foreseen is not None and request.heard_s is not None:
-            age_s = request.heard_s - foreseen.frame.time_s
-            glance = foreseen if age_s <= FORESEEN_S else glance
+        if request.heard_s is not None and _holds(foreseen, request.heard_s):
+            glance = foreseen
         live = self._parts.source.live
         if glance is None or (
             live and self._parts.timeline.now() - glance.frame.time_s > STALLED_S
@@ -283,3 +284,8 @@ class Live:
         answer = self._parts.next_id()  # a new one: the first hearing has been timed already
         for beat in self._last.beats:
             self._parts.answerer.utter(beat.text, answer)
+
+
+def _holds(foreseen: Glance | None, now_s: float) -> bool:
+    """Whether what was foreseen is still good."""
+    return foreseen is not None and now_s - foreseen.frame.time_s <= FORESEEN_S

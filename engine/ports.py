@@ -145,9 +145,11 @@ class Describer(Protocol):
 
     card: ModelCard
 
-    def look(self, frame: Frame) -> None:
-        """Begin with what describing `frame` begins with, whatever is asked about it, and keep that until
-        the next is described. Raises what `describe` raises."""
+    def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
+        """Begin to describe `frame` step by step, and keep what was done until the next is described: all
+        of it where that is asked the same about the same frame, and what is the same for every prompt
+        where it is asked something else. Closing the iterator loses nothing. Raises what `describe`
+        raises."""
         ...
 
     def describe(

@@ -29,12 +29,14 @@ class Scribe:
 
         return self._worker.start(work)
 
-    def foresee(self, frame: Frame) -> None:
-        """Look at `frame` already, as somebody may be about to ask; never waits. A failure is met again,
-        and told, when the frame is described."""
+    def foresee(self, frame: Frame, prompt: str | None = None) -> None:
+        """Begin to describe `frame` already, as somebody may be about to ask; never waits. A failure is met
+        again, and told, when the frame is described."""
 
         def work(task: Task[str]) -> Generator[str, None, None]:
-            self._describer.look(frame)
+            for _ in self._describer.look(frame, prompt):
+                if task.cancelled_s is not None:
+                    return
             yield from ()
 
         with suppress(DescriberFailed):

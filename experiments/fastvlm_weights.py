@@ -4,8 +4,8 @@
 as `apple/FastVLM-0.5B` has them: every tensor's name and shape comes from building the same networks
 with timm and transformers and naming them back. What these weights say is noise, but it is finite in
 half precision at every size, and no end token is ever the likeliest, so that every recipe writes as many
-tokens as it is asked for. The tokenizer knows the benchmark's prompt word by word, so that the prompt is
-as long as Qwen2's own tokenizer makes it.
+tokens as it is asked for. The tokenizer knows the benchmark's and the engine's English prompts word by
+word, so that a prompt is as long as Qwen2's own tokenizer makes it.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from engine.language import TEMPLATES
 from models import quiet_offline
 from models.fastvlm.checkpoint import (
     APPLE,
@@ -163,16 +164,20 @@ def values(name: str, like: Any, generator: Any) -> Any:
 
 
 def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
-    """Qwen2's special tokens at their own ids, bytes, and the benchmark's words."""
+    """Qwen2's special tokens at their own ids, bytes, and the words of all prompts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     raw: Any = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=1000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=2000, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    raw.train_from_iterator([f"system\n{SYSTEM}", "user\n", PROMPT, "assistant\n"] * 9, trainer)
+    english = TEMPLATES / "en"
+    ours = [path.read_text("utf-8") for path in sorted(english.glob("prompts/*.j2"))]
+    places = (english / "scenes.json").read_text("utf-8")  # what {{ place }} may be
+    texts = [f"system\n{SYSTEM}", "user\n", PROMPT, "assistant\n", *ours, places]
+    raw.train_from_iterator(texts * 9, trainer)
     model = json.loads(raw.to_str())["model"]
     words = model["vocab"]
     words |= {f"<unused {place}>": place for place in range(len(words), vocabulary)}

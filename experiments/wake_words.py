@@ -2,10 +2,10 @@
 
 `python -m experiments.wake_words` has espeak-ng speak in ten voices, at several speeds and noise
 levels, and plays that to the engine's own adapters, guard and recogniser, as fast as they compute:
-hit rate, delay from the phrase's end, false wakes an hour on speech without the phrase (texts and near
-phrases), how often the engine's own voice wakes it through a simulated loudspeaker and room, and how
-many commands are understood. Synthetic voices, no real speaker: figures to compare with, not to
-promise. The last line is JSON.
+hit rate, delay from the phrase's end, how long before that the wake engine gives a hint, false wakes
+and hints on speech without the phrase (texts and near phrases), how often the engine's own voice wakes
+it through a simulated loudspeaker and room, and how many commands are understood. Synthetic voices, no
+real speaker: figures to compare with, not to promise. The last line is JSON.
 """
 
 import argparse
@@ -113,6 +113,44 @@ def hits(phrase: str, sensitivity: float, snr_db: float, rates: tuple[int, ...])
             if fired is not None:
                 delays.append(fired - 1.0 - spoken.end_s)
     return Hits(said, tuple(delays))
+
+
+def hints(engine: WakeEngine, pcm: Pcm) -> Iterator[tuple[float, bool]]:
+    """When the engine's hint comes, and when it fires (True), in seconds from the start."""
+    size, before = engine.frame_samples, (False, False)
+    for start in range(0, len(pcm) - size + 1, size):
+        now = (engine.hear(pcm[start : start + size]), engine.stirring)
+        for fires, was, is_so in zip((True, False), before, now, strict=True):
+            if is_so and not was:
+                yield (start + size) / HEARING_HZ, fires
+        before = now
+
+
+def lead_ms(phrase: str) -> list[float]:
+    """How long before the engine fires its first hint comes, by every voice at every rate."""
+    leads = []
+    for number, voice in enumerate(VOICES):
+        for rate in RATES_WPM:
+            samples = [pause(1.0), say(phrase, voice, rate).samples, pause(1.0)]
+            engine = MicroWakeWord(phrase)
+            found = list(hints(engine, with_noise(np.concatenate(samples), 20.0, seed=number)))
+            engine.close()
+            fired = next((at_s for at_s, fires in found if fires), None)
+            hint = next((at_s for at_s, fires in found if not fires), None)
+            if fired is not None and hint is not None:
+                leads.append(1000 * (fired - hint))
+    return leads
+
+
+def hints_a_minute(speech: Pcm) -> dict[str, float]:
+    """Hints on `speech`, which has none of the phrases."""
+    rates = {}
+    for phrase in DELAY_S:
+        engine = MicroWakeWord(phrase)
+        count = sum(not fires for _, fires in hints(engine, speech))
+        engine.close()
+        rates[phrase] = round(count / len(speech) * HEARING_HZ * 60, 2)
+    return rates
 
 
 def chatter(texts: Sequence[str], minutes: float, seed: int) -> Pcm:
@@ -258,9 +296,20 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             rates[key] = {f"{snr:g}": round(hit.rate, 4) for snr, hit in found.items()}
             delays_ms[key] = [round(float(v), 1) for v in (low, mid, high)]
     console.print(table)
-    false = {
-        kind: false_wakes(chatter(texts, args.minutes, seed=1), (0.5, args.sensitivity))
+    leads = {
+        phrase: [round(float(v)) for v in np.percentile(lead_ms(phrase), [10, 50, 90])]
+        for phrase in DELAY_S
+    }
+    console.print(f"a hint comes before, ms (p10, p50, p90): {leads}", soft_wrap=True)
+    speeches = {
+        kind: chatter(texts, args.minutes, seed=1)
         for kind, texts in (("texts", TEXTS), ("near phrases", NEAR))
+    }
+    stirred = {kind: hints_a_minute(speech) for kind, speech in speeches.items()}
+    for kind, rates_of in stirred.items():
+        console.print(f"hints a minute of {kind}: {rates_of}", soft_wrap=True)
+    false = {
+        kind: false_wakes(speech, (0.5, args.sensitivity)) for kind, speech in speeches.items()
     }
     for kind, hourly in false.items():
         console.print(
@@ -283,6 +332,8 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     return {
         "hit_rate": rates,
         "delay_ms_p5_p50_p95": delays_ms,
+        "hint_before_ms_p10_p50_p90": leads,
+        "hints_a_minute": stirred,
         "false_wakes_per_hour": false,
         "minutes": args.minutes,
         "okay_nabu": {

@@ -8,7 +8,8 @@ deadlines.
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,9 @@ class NoMemoryDescriber:
         self.card = card
         self._why = why
 
-    def look(self, frame: Frame) -> None:
+    def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
         """Nothing to begin with."""
+        yield from ()
 
     def describe(
         self,
@@ -86,6 +88,17 @@ class NoMemoryDescriber:
         prompt: str | None = None,
     ) -> Iterator[str]:
         raise OutOfMemory(self._why)
+
+
+@dataclass(slots=True)
+class Ahead:
+    """What has been done about a frame before anybody asked; `more` writes on."""
+
+    frame: Frame
+    features: Any
+    ids: tuple[int, ...]  # of the prompt
+    tokens: list[int]
+    more: Iterator[int]
 
 
 class FastVlmDescriber:
@@ -116,7 +129,7 @@ class FastVlmDescriber:
         settings = files.settings()
         self._max_new_tokens = max_new_tokens
         self._language = language
-        self._looked: tuple[Frame, Any] | None = None
+        self._ahead: Ahead | None = None
         self._prompt: str = settings["prompt"]
         try:
             self._processor = load_processor(folder)
@@ -180,20 +193,39 @@ class FastVlmDescriber:
         if not said:
             raise DescriberFailed("the describer failed: it gave no usable text")
 
-    def look(self, frame: Frame) -> None:
-        """Encode `frame` and keep its features until one is described: see engine.ports.Describer."""
-        self._looked = (frame, self._encode(frame))
+    def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
+        """Encode `frame`, then write about it, a token a step: see engine.ports.Describer."""
+        self._ahead = None
+        ids = self._ids(prompt)
+        features = self._encode(frame)
+        self._ahead = ahead = Ahead(frame, features, ids, [], self._write(ids, features))
+        yield
+        try:
+            for token in ahead.more:
+                ahead.tokens.append(token)
+                yield
+        except Exception:  # to be met again by who describes it
+            self._ahead = None
+            raise
 
     def tokens(self, frame: Frame, prompt: str | None = None) -> Iterator[int]:
         """Token ids as the decoder writes them: one more than may be said, or up to an end token."""
-        ids = self._prompts.ids(self._prompt if prompt is None else prompt)
-        looked, self._looked = self._looked, None
-        if looked is None or looked[0] is not frame:
-            looked = (frame, self._encode(frame))
-        return self._decoder.write(ids, looked[1], self._max_new_tokens + 1)
+        ids = self._ids(prompt)
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead.frame is not frame:
+            return self._write(ids, self._encode(frame))
+        if ahead.ids != ids:
+            return self._write(ids, ahead.features)
+        return chain(ahead.tokens, ahead.more)
+
+    def _ids(self, prompt: str | None) -> tuple[int, ...]:
+        return self._prompts.ids(self._prompt if prompt is None else prompt)
 
     def _encode(self, frame: Frame) -> Any:
         return self._encoder.encode(square_pixels(frame.image, self._encoder.side_px))
+
+    def _write(self, ids: tuple[int, ...], features: Any) -> Iterator[int]:
+        return self._decoder.write(ids, features, self._max_new_tokens + 1)
 
     def _pieces(
         self, frame: Frame, on_first_token: Callable[[], None] | None, prompt: str | None

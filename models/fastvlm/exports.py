@@ -21,7 +21,7 @@ Runtime = Literal["openvino", "onnx"]
 Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ABOUT = "export.json"
-LAYOUT = 2  # to be raised when what an export holds changes: older ones are then not found
+LAYOUT = 3  # to be raised when what an export holds changes: older ones are then not found
 SAMPLES, SAMPLE_BYTES = 64, 4096
 LIBRARIES = ("torch", "transformers", "timm", "openvino", "onnx", "onnxruntime")
 

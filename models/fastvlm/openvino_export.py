@@ -1,15 +1,19 @@
 """Writes FastVLM's halves for OpenVINO: the encoder traced at a fixed side, the decoder built anew."""
 
+import json
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from models.fastvlm.exports import describe
 from models.fastvlm.openvino_graph import decoder_graph
 from models.fastvlm.openvino_int8 import products, round_product, spans, weight
+from models.fastvlm.openvino_parts import ARITHMETIC, GRAPH
+from models.fastvlm.openvino_trial import quickest
 from models.fastvlm.openvino_weights import stored
 from models.fastvlm.tower import features_of
 
-GRAPH = "model.xml"  # beside it its weights, model.bin
 SMALL = 1024  # constants of fewer values stay as they are: nothing would be saved
 
 
@@ -73,8 +77,10 @@ def _is_weight(node: Any) -> bool:
 
 
 def export_decoder(model: Any, precision: str, folder: Path) -> None:
-    """Write the language model of transformers' FastVLM, with the weights in `precision`. Raises
-    ValueError for one that is no Qwen2."""
+    """Write the language model of transformers' FastVLM, with the weights in `precision`, and what it is
+    best computed in here. Raises ValueError for one that is no Qwen2."""
     import openvino as ov
 
     ov.save_model(decoder_graph(model, precision), folder / GRAPH, compress_to_fp16=False)
+    arithmetic = quickest(folder, precision, describe(model))
+    (folder / ARITHMETIC).write_text(json.dumps(asdict(arithmetic)) + "\n", encoding="utf-8")

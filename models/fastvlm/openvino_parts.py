@@ -1,10 +1,13 @@
 """FastVLM's halves in OpenVINO on a processor, from exports that `python -m models export` wrote.
 
-Weights in fp32 and fp16 are computed with in fp32, so that answers are torch's own; all others in bf16
-where the processor has it. Knows nothing of pictures, prompts or words.
+Weights in fp32 and fp16 are computed with in fp32, so that answers are torch's own; an encoder's others in
+bf16 where the processor has it, a decoder's in what was quickest when it was exported. Knows nothing of
+pictures, prompts or words.
 """
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,26 @@ from engine.errors import MissingPart, in_one_line
 from models.fastvlm.exports import Form, about, find_form
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.handing import in_memory, refuse_misfits
-from models.fastvlm.openvino_export import GRAPH
 from models.fastvlm.openvino_memory import let_go
 from models.fastvlm.openvino_weights import GROUP
 
+GRAPH = "model.xml"  # beside it its weights, model.bin
+ARITHMETIC = "arithmetic.json"  # beside those of a decoder
 EXACT = ("fp32", "fp16")
 # Neighbours of an activation that share a scale where the processor multiplies in 8 bits (VNNI): the
 # wider the quicker, but no wider than those of the weights, and a divisor of every row's length.
 SHARED = {"int8": 128, "int4": GROUP}
-# Rows of a prompt: in bf16 one more makes all of them take half as long again. In fp32 it does not, and
-# a second reading of the weights costs a tenth.
+# Rows of a prompt: in AVX-512's bf16 one more makes all of them take half as long again.
 BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What a decoder computes in, OpenVINO's `f32` or `bf16`, and how many rows of a prompt it reads at
+    once (None: all)."""
+
+    number: str
+    block: int | None
 
 
 def open_encoder(
@@ -34,7 +46,9 @@ def open_encoder(
     """The exported encoder, warm. Raises MissingPart where it is not there or damaged."""
     form = Form("openvino", "encoder", precision, side_px)
     folder = find_form(checkpoint, form)
-    encoder = OpenVinoEncoder(_compiled(folder, form, checkpoint, threads), precision, side_px)
+    number = "bf16" if precision not in EXACT and has_bf16() else "f32"
+    graph = _or_mend(form, checkpoint, folder, number, threads)
+    encoder = OpenVinoEncoder(graph, precision, side_px)
     let_go(folder)
     return encoder
 
@@ -45,8 +59,9 @@ def open_decoder(
     """The exported decoder, warm. Raises MissingPart where it is not there or damaged."""
     form = Form("openvino", "decoder", precision)
     folder = find_form(checkpoint, form)
-    graph = _compiled(folder, form, checkpoint, threads)
-    decoder = OpenVinoDecoder(graph, precision, about(folder), greedy)
+    arithmetic = Arithmetic(**json.loads((folder / ARITHMETIC).read_text(encoding="utf-8")))
+    graph = _or_mend(form, checkpoint, folder, arithmetic.number, threads)
+    decoder = OpenVinoDecoder(graph, precision, about(folder), greedy, arithmetic)
     let_go(folder)
     return decoder
 
@@ -74,13 +89,19 @@ class OpenVinoDecoder:
 
     provider = "cpu"
 
-    def __init__(self, graph: Any, precision: str, facts: dict[str, Any], greedy: Greedy) -> None:
+    def __init__(
+        self,
+        graph: Any,
+        precision: str,
+        facts: dict[str, Any],
+        greedy: Greedy,
+        arithmetic: Arithmetic,
+    ) -> None:
         self.precision = precision
         self._request = graph.create_infer_request()
         self._greedy = greedy
         self._context = int(facts["context"])
-        halved = graph.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "bf16"
-        self._block = BLOCK if halved else self._context
+        self._block = arithmetic.block or self._context
         self._image = int(facts["image_token_index"])
         self._no_features = np.zeros((1, int(facts["hidden_size"])), np.float32)
         size = int(facts["head_size"])
@@ -159,13 +180,17 @@ class OpenVinoDecoder:
         return logits
 
 
-def _compiled(folder: Path, form: Form, checkpoint: Path, threads: int | None) -> Any:
+def has_bf16() -> bool:
+    """Whether OpenVINO computes in bf16 on this processor."""
     import openvino as ov
 
-    path = folder / GRAPH
-    core = ov.Core()
-    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    number = "bf16" if has_bf16 and form.precision not in EXACT else "f32"
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def compiled(folder: Path, precision: str, number: str, threads: int | None = None) -> Any:
+    """The exported graph in `folder`, ready to run in `number`s. Raises what OpenVINO raises."""
+    import openvino as ov
+
     options = {
         "INFERENCE_PRECISION_HINT": number,
         "KV_CACHE_PRECISION": number,  # of itself it would round keys and values to 8 bits
@@ -173,12 +198,16 @@ def _compiled(folder: Path, form: Form, checkpoint: Path, threads: int | None) -
         "INFERENCE_NUM_THREADS": threads or 0,  # 0: as many as there are cores
         "ENABLE_CPU_PINNING": False,  # pinned, it would wait for a detector on its core
     }
-    if form.precision in SHARED:
-        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = SHARED[form.precision]
+    if precision in SHARED:
+        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = SHARED[precision]
+    return ov.Core().compile_model(folder / GRAPH, "CPU", options)
+
+
+def _or_mend(form: Form, checkpoint: Path, folder: Path, number: str, threads: int | None) -> Any:
     try:
-        return core.compile_model(path, "CPU", options)
+        return compiled(folder, form.precision, number, threads)
     except Exception as error:  # OpenVINO has no class of its own
         raise MissingPart(
-            f"{path}: expected a graph for OpenVINO, got {in_one_line(error)}; "
+            f"{folder / GRAPH}: expected a graph for OpenVINO, got {in_one_line(error)}; "
             f"to mend it: {form.command(checkpoint)}"
         ) from None

@@ -50,7 +50,8 @@ class Fakes:
         self.clock.sleep(0.010)
         return make_scene()
 
-    def look(self, frame: Frame) -> None: ...
+    def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
+        return iter(())
 
     def describe(
         self,

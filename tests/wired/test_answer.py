@@ -69,15 +69,16 @@ class Pen:
         self.error = error
         self.let_go = threading.Event()
         self.asked: list[str | None] = []
-        self.looked: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        self.looked: queue.SimpleQueue[tuple[Frame, str | None]] = queue.SimpleQueue()
         if not hangs:
             self.let_go.set()
 
-    def look(self, frame: Frame) -> None:
-        self.looked.put(frame)
+    def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
+        self.looked.put((frame, prompt))
         self.let_go.wait()
         if self.error is not None:
             raise self.error
+        yield
 
     def describe(
         self,
@@ -206,9 +207,30 @@ def test_where_the_describer_comes_first_it_looks_before_it_is_asked() -> None:
     pen = Pen("A man is waiting.")
     desk = Desk(pen, mode="full", beats=1)
     desk.answerer.foresee(STREET)
-    assert pen.looked.get() is STREET.frame
+    frame, prompt = pen.looked.get()
+    assert frame is STREET.frame
+    assert desk.ask().beats[0].text == "A man is waiting."
+    assert pen.asked == [prompt] == ["What is street?"]  # so that it has begun with the same
+    desk.close()
+
+
+def test_a_look_ends_when_the_answer_is_wanted() -> None:
+    class Slow(Pen):
+        steps = 0
+
+        def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
+            self.looked.put((frame, prompt))
+            while True:
+                self.steps += 1
+                yield
+
+    pen = Slow("A man is waiting.")
+    desk = Desk(pen, mode="full", beats=1)
+    desk.answerer.foresee(STREET)
+    pen.looked.get()
     assert desk.ask().beats[0].text == "A man is waiting."
     desk.close()
+    assert pen.steps >= 1
 
 
 @pytest.mark.parametrize("mode", ["auto", "quick"])

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,15 +128,59 @@ def test_a_picture_that_was_looked_at_is_not_encoded_again(
         return encode(pixels)
 
     monkeypatch.setattr(encoder, "encode", counting)
-    describer.look(frame)
+    next(describer.look(frame))
     assert list(describer.tokens(frame)) == expected
     assert len(encoded) == 1
     assert list(describer.tokens(frame)) == expected  # kept for one description only
     assert len(encoded) == 2
-    describer.look(frame)
+    next(describer.look(frame))
     other = replace(frame, image=np.ascontiguousarray(frame.image[::-1]))
     assert list(describer.tokens(other)) != expected  # of its own picture
     assert len(encoded) == 4
+    assert list(describer.tokens(frame)) == expected
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 100])
+def test_what_was_written_ahead_is_not_written_again(
+    describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    expected = list(describer.tokens(frame))
+    asked = list(describer.tokens(frame, "Anything on the left?"))
+    prompts: list[Any] = []
+    decoder: Any = describer._decoder
+    write = decoder.write
+
+    def counting(ids: Any, features: Any, limit: int) -> Any:
+        prompts.append(ids)
+        return write(ids, features, limit)
+
+    monkeypatch.setattr(decoder, "write", counting)
+    done = len(list(islice(describer.look(frame), steps)))
+    assert done == min(steps, 1 + len(expected))
+    assert list(describer.tokens(frame)) == expected
+    assert len(prompts) == 1
+    for _ in islice(describer.look(frame), steps):
+        pass
+    assert list(describer.tokens(frame, "Anything on the left?")) == asked
+    assert len(prompts) == 3
+    assert list(describer.tokens(frame)) == expected
+
+
+def test_what_failed_ahead_is_tried_again(
+    describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = list(describer.tokens(frame))
+    decoder: Any = describer._decoder
+    write = decoder.write
+
+    def failing(ids: Any, features: Any, limit: int) -> Any:
+        yield next(write(ids, features, limit))
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(decoder, "write", failing)
+    with pytest.raises(RuntimeError, match="gone"):
+        list(describer.look(frame))
+    monkeypatch.setattr(decoder, "write", write)
     assert list(describer.tokens(frame)) == expected
 
 

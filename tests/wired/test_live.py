@@ -34,6 +34,7 @@ from engine.types import (
     Health,
     Heard,
     ModelCard,
+    Request,
     SceneClass,
     Truth,
 )
@@ -107,7 +108,8 @@ class Pen:
         self._how = how
         self.let_go = threading.Event()
 
-    def look(self, frame: Frame) -> None: ...
+    def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
+        return iter(())
 
     def describe(
         self,
@@ -385,3 +387,28 @@ def test_a_camera_that_is_covered_is_said_and_that_it_sees_again(tmp_path: Path)
     ]
     assert parts.audio.pending == 2
     parts.trace.close()
+
+
+def test_a_hint_that_comes_and_goes_begins_once_with_one_picture(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, mode="full")
+    begun: list[float] = []
+
+    class Early(Answerer):
+        def foresee(self, glance: Glance) -> None:
+            begun.append(glance.frame.time_s)
+
+    bench.parts.answerer.__class__ = Early
+    live = Live(bench.parts)
+    for time_s in (1.0, 1.2, 1.4, 1.7):
+        live._glances.put(Glance(Frame(IMAGE, time_s, 0), ()))
+        live._foresee()  # without a hint nothing is begun
+        live._have_hunch()
+        live._foresee()
+    assert begun == [1.0, 1.7]
+    request = Request(1, "wake", 1.8, "describe", None, 1.9)
+    glance = live._glance(request)
+    assert glance is not None
+    assert glance.frame.time_s == 1.7
+    live._have_hunch()
+    live._foresee()  # the next question is another
+    assert begun == [1.0, 1.7, 1.7]

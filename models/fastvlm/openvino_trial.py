@@ -1,0 +1,53 @@
+"""Which arithmetic a decoder is quickest in on this processor: tried when it is exported.
+
+In bf16 OpenVINO widens rounded weights as it goes; in fp32 it rounds what they are multiplied with to 8
+bits instead, where the processor has instructions for that (VNNI). Which is quicker, and in how large
+blocks a prompt is best read, differs from processor to processor.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.fastvlm.greedy import Greedy
+from models.fastvlm.openvino_parts import (
+    BLOCK,
+    EXACT,
+    SHARED,
+    Arithmetic,
+    OpenVinoDecoder,
+    compiled,
+    has_bf16,
+)
+
+ROWS, TOKENS = 88, 8  # an answer's first clause: a picture of 512 px, a question, some words
+TURNS = 3
+
+
+def quickest(folder: Path, precision: str, facts: dict[str, Any]) -> Arithmetic:
+    """How the decoder in `folder` writes a first clause soonest. Weights in fp32 and fp16 are computed
+    with in fp32, whatever that costs."""
+    choices = [Arithmetic("f32", None)]
+    if precision not in EXACT and has_bf16():
+        halves = [Arithmetic("bf16", None), Arithmetic("bf16", BLOCK)]
+        choices = [*halves, *(choices if precision in SHARED else [])]
+    if len(choices) == 1:
+        return choices[0]
+    return min(choices, key=lambda choice: _takes_s(folder, precision, facts, choice))
+
+
+def _takes_s(folder: Path, precision: str, facts: dict[str, Any], arithmetic: Arithmetic) -> float:
+    graph = compiled(folder, precision, arithmetic.number)
+    decoder = OpenVinoDecoder(graph, precision, facts, Greedy(), arithmetic)
+    rows = min(ROWS, int(facts["context"]) - TOKENS)
+    ids = [int(facts["image_token_index"])] * rows
+    features = np.zeros((rows, int(facts["hidden_size"])), np.float32)
+    best_s = float("inf")
+    for _ in range(TURNS):
+        began_s = time.perf_counter()
+        for _ in decoder.write(ids, features, TOKENS):
+            pass
+        best_s = min(best_s, time.perf_counter() - began_s)
+    return best_s
