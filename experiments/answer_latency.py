@@ -119,7 +119,10 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
     ends = script(count, args.gap, wav)
     base = configuration(args.pack, args.device, SourceConfig(name="sample"))
     describer = DescriberConfig(
-        max_new_tokens=args.tokens, image_size=args.image_size, path=args.checkpoint
+        max_new_tokens=args.tokens,
+        image_size=args.image_size,
+        path=args.checkpoint,
+        precision=args.precision,
     )
     config = replace(
         base,
@@ -272,6 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
     parser.add_argument("--checkpoint", metavar="DIR", help="a FastVLM to describe with instead")
     parser.add_argument("--image-size", type=int, help="pixels a side that it sees")
+    parser.add_argument("--precision", default="auto", help="of its weights: int8, int4, ...")
     parser.add_argument("--tokens", type=int, default=16, help="that it writes at most")
     parser.add_argument("--deadline", type=float, default=1.5, help="seconds it may take")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
@@ -302,7 +306,15 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             result = report(args, console, Path(folder))
         machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
-        return result | machine | {"pack": args.pack, "checkpoint": args.checkpoint}
+        return (
+            result
+            | machine
+            | {
+                "pack": args.pack,
+                "checkpoint": args.checkpoint,
+                "precision": args.precision,
+            }
+        )
 
     return last_line("answer_latency", measure)
 

@@ -34,11 +34,13 @@ from models.packs import find_pack
 @dataclass(frozen=True)
 class Exporter:
     """A module with `export_encoder(model, precision, side_px, folder)` and `export_decoder(model,
-    precision, folder)`; the precisions that each can write, and the one written when none is named."""
+    precision, folder)`; the precisions that each can write, the one written when none is named, and the
+    encoder's that goes with a decoder's where it has not the same."""
 
     module: str
     precisions: Mapping[Part, tuple[str, ...]]
     usual: Mapping[Part, str]
+    companions: Mapping[str, str]
 
 
 EXPORTERS: dict[Runtime, Exporter] = {
@@ -49,6 +51,7 @@ EXPORTERS: dict[Runtime, Exporter] = {
             "decoder": ("fp32", "fp16", "bf16", "int8", "int4"),
         },
         {"encoder": "bf16", "decoder": "int8"},
+        {"int4": "int8"},
     ),
     "onnx": Exporter(
         "models.fastvlm.export_onnx",
@@ -57,6 +60,7 @@ EXPORTERS: dict[Runtime, Exporter] = {
             "decoder": ("fp32", "fp16", "int8", "int4", "q4f16"),
         },
         {"encoder": "fp32", "decoder": "int8"},
+        {},
     ),
 }
 
@@ -102,7 +106,7 @@ def export(asked: argparse.Namespace, console: Console) -> None:
     MissingPart where the checkpoint or a form failed; the other forms are written all the same."""
     checkpoint = asked.checkpoint or _of_pack(asked.pack)
     sides: list[int | None] = [_side(text) for text in asked.image_size] or [None]
-    wanted = list(_wanted(asked.runtime, asked.part, asked.precision, sides))
+    wanted = list(dict.fromkeys(_wanted(asked.runtime, asked.part, asked.precision, sides)))
     console.print(f"{checkpoint} to {exports_home(checkpoint)}", soft_wrap=True, highlight=False)
     processor, model = _loaded(checkpoint)
     forms = [_fitting(form, processor) for form in wanted]
@@ -153,7 +157,8 @@ def _wanted(
     possible = dict.fromkeys(p for _, part, exporter in chosen for p in exporter.precisions[part])
     _refuse("--precision", precisions, possible)
     for runtime, part, exporter in chosen:
-        for precision in precisions or [exporter.usual[part]]:
+        for asked in precisions or [exporter.usual[part]]:
+            precision = exporter.companions.get(asked, asked) if part == "encoder" else asked
             if precision in exporter.precisions[part]:
                 for side in sides if part == "encoder" else [None]:
                     yield Form(runtime, part, precision, side)

@@ -7,6 +7,7 @@ pictures, prompts or words.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def open_encoder(
     form = Form("openvino", "encoder", precision, side_px)
     folder = find_form(checkpoint, form)
     number = "bf16" if precision not in EXACT and has_bf16() else "f32"
-    graph = _or_mend(form, checkpoint, folder, number, threads)
+    with _mending(form, checkpoint, folder):
+        graph = compiled(folder, precision, number, threads)
     encoder = OpenVinoEncoder(graph, precision, side_px)
     let_go(folder)
     return encoder
@@ -59,8 +61,9 @@ def open_decoder(
     """The exported decoder, warm. Raises MissingPart where it is not there or damaged."""
     form = Form("openvino", "decoder", precision)
     folder = find_form(checkpoint, form)
-    arithmetic = Arithmetic(**json.loads((folder / ARITHMETIC).read_text(encoding="utf-8")))
-    graph = _or_mend(form, checkpoint, folder, arithmetic.number, threads)
+    with _mending(form, checkpoint, folder):
+        arithmetic = Arithmetic(**json.loads((folder / ARITHMETIC).read_text(encoding="utf-8")))
+        graph = compiled(folder, precision, arithmetic.number, threads)
     decoder = OpenVinoDecoder(graph, precision, about(folder), greedy, arithmetic)
     let_go(folder)
     return decoder
@@ -203,9 +206,11 @@ def compiled(folder: Path, precision: str, number: str, threads: int | None = No
     return ov.Core().compile_model(folder / GRAPH, "CPU", options)
 
 
-def _or_mend(form: Form, checkpoint: Path, folder: Path, number: str, threads: int | None) -> Any:
+@contextmanager
+def _mending(form: Form, checkpoint: Path, folder: Path) -> Iterator[None]:
+    """What goes wrong within is told with the file's name and what mends it."""
     try:
-        return compiled(folder, form.precision, number, threads)
+        yield
     except Exception as error:  # OpenVINO has no class of its own
         raise MissingPart(
             f"{folder / GRAPH}: expected a graph for OpenVINO, got {in_one_line(error)}; "

@@ -27,18 +27,25 @@ TURNS = 3
 
 
 def quickest(folder: Path, precision: str, facts: dict[str, Any]) -> Arithmetic:
-    """How the decoder in `folder` writes a first clause soonest. Weights in fp32 and fp16 are computed
-    with in fp32, whatever that costs."""
-    choices = [Arithmetic("f32", None)]
-    if precision not in EXACT and has_bf16():
-        halves = [Arithmetic("bf16", None), Arithmetic("bf16", BLOCK)]
-        choices = [*halves, *(choices if precision in SHARED else [])]
-    if len(choices) == 1:
-        return choices[0]
-    return min(choices, key=lambda choice: _takes_s(folder, precision, facts, choice))
+    """How the decoder in `folder` writes a first clause soonest."""
+    possible = choices(precision)
+    if len(possible) == 1:
+        return possible[0]
+    return min(possible, key=lambda choice: takes_s(folder, precision, facts, choice))
 
 
-def _takes_s(folder: Path, precision: str, facts: dict[str, Any], arithmetic: Arithmetic) -> float:
+def choices(precision: str) -> list[Arithmetic]:
+    """What a decoder with weights in `precision` may be computed in here. Weights in fp32 and fp16 are
+    computed with in fp32, whatever that costs."""
+    exact = Arithmetic("f32", None)
+    if precision in EXACT or not has_bf16():
+        return [exact]
+    halves = [Arithmetic("bf16", None), Arithmetic("bf16", BLOCK)]
+    return [*halves, exact] if precision in SHARED else halves
+
+
+def takes_s(folder: Path, precision: str, facts: dict[str, Any], arithmetic: Arithmetic) -> float:
+    """Seconds until the decoder in `folder` has read a prompt and written some tokens."""
     graph = compiled(folder, precision, arithmetic.number)
     decoder = OpenVinoDecoder(graph, precision, facts, Greedy(), arithmetic)
     rows = min(ROWS, int(facts["context"]) - TOKENS)

@@ -82,7 +82,10 @@ def choose(
 ) -> Choice:
     """What is to serve `part`. `auto` on a processor is OpenVINO where it is installed and has been
     exported for, else torch. Raises MissingPart, or ConfigError for what never goes together."""
-    if part == "encoder" and wish.precision == "int4":  # which no encoder has: the decoder's wish
+    small = (
+        part == "encoder" and wish.precision == "int4"
+    )  # which no encoder has: the decoder's wish
+    if small:
         wish = replace(wish, precision="auto")
     side = side_px if part == "encoder" else None
     there = [form for form in forms(checkpoint) if form.part == part and form.side_px == side]
@@ -102,6 +105,8 @@ def choose(
         provider = "tensorrt" if wish.provider == "tensorrt" else "cuda"
     kind = runtime if provider == "cpu" else f"{runtime} on a card"
     order = PREFERRED[kind, part] if wish.precision == "auto" else (wish.precision,)
+    if small and runtime == "openvino":  # who wants the quickest decoder wants such an encoder too
+        order = ("int8", *order)
     have = [form.precision for form in there if form.runtime == runtime]
     precision = next((name for name in order if name in have), order[0])
     return Choice(cast(Any, runtime), precision, provider)

@@ -54,6 +54,9 @@ def test_auto_is_openvino_where_it_has_been_exported_for(
     export(checkpoint, OV_ENCODER, Form("openvino", "decoder", "int4"))
     assert chosen(checkpoint, Wish()) == ["openvino fp16 cpu", "openvino int8 cpu"]
     assert chosen(checkpoint, Wish(precision="int4"))[1] == "openvino int4 cpu"
+    export(checkpoint, Form("openvino", "encoder", "int8", SIDE))
+    assert chosen(checkpoint, Wish()) == ["openvino fp16 cpu", "openvino int8 cpu"]
+    assert chosen(checkpoint, Wish(precision="int4")) == ["openvino int8 cpu", "openvino int4 cpu"]
     assert chosen(checkpoint, Wish(precision="fp32")) == [torch, torch]
     assert chosen(checkpoint, Wish(backend="torch")) == [torch, torch]
     assert chosen(checkpoint, Wish(), "cuda") == ["torch fp16 cuda", "torch fp16 cuda"]

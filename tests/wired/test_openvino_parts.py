@@ -1,5 +1,8 @@
 """FastVLM's halves in OpenVINO, exported from real checkpoints, against transformers' own model."""
 
+import json
+import re
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,11 +18,20 @@ from engine.devices.sample import sample_photo
 from engine.errors import DescriberFailed, MissingPart, PromptTooLong
 from models import quiet_offline
 from models.__main__ import main
+from models.fastvlm import openvino_trial
 from models.fastvlm.checkpoint import load_checkpoint
-from models.fastvlm.exports import Form, describe, find_form, forms, write_form
+from models.fastvlm.exports import Form, about, describe, find_form, forms, write_form
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.openvino_export import export_decoder, export_encoder
-from models.fastvlm.openvino_parts import OpenVinoDecoder, open_decoder, open_encoder
+from models.fastvlm.openvino_parts import (
+    ARITHMETIC,
+    Arithmetic,
+    OpenVinoDecoder,
+    compiled,
+    open_decoder,
+    open_encoder,
+)
+from models.fastvlm.openvino_trial import choices
 from models.fastvlm.openvino_weights import GROUP, stored
 from models.packs import POCKET
 from tests.wired.test_fastvlm_checkpoint import apple, parts
@@ -145,15 +157,62 @@ def test_rounded_weights_write_nearly_the_same(
     agreed: float,
 ) -> None:
     """Each token after transformers' own before it, so that one difference is counted once."""
-    decoder, same, count = pocket.decoder(precision), 0, 0
-    for (ids, _, features), expected in asked:
-        for place, token in enumerate(expected):
-            same += next(decoder.write(ids + expected[:place], features, 1)) == token
-            count += 1
-        assert (
-            list(decoder.write(ids, features, LIMIT))[-1] in pocket.greedy.ends
-        )  # it ends by itself
-    assert same / count >= agreed, f"{same} of {count}"
+    folder = find_form(pocket.folder, Form("openvino", "decoder", precision))
+    for arithmetic in choices(precision):
+        graph = compiled(folder, precision, arithmetic.number, threads=1)
+        decoder = OpenVinoDecoder(graph, precision, about(folder), pocket.greedy, arithmetic)
+        same = count = 0
+        for (ids, _, features), expected in asked:
+            for place, token in enumerate(expected):
+                same += next(decoder.write(ids + expected[:place], features, 1)) == token
+                count += 1
+            whole = list(decoder.write(ids, features, LIMIT))
+            assert whole[-1] in pocket.greedy.ends  # it ends by itself
+        assert same / count >= agreed, f"{arithmetic}: {same} of {count}"
+
+
+def test_a_decoder_computes_in_what_was_quickest_when_it_was_exported(
+    pocket: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(openvino_trial, "has_bf16", lambda: True)
+    possible = openvino_trial.choices("int8")
+    assert [(a.number, a.block) for a in possible] == [("bf16", None), ("bf16", 64), ("f32", None)]
+    for best in possible:
+        monkeypatch.setattr(openvino_trial, "takes_s", lambda *a, best=best: float(a[-1] != best))
+        export_decoder(pocket.model, "int8", tmp_path)
+        kept = json.loads((tmp_path / ARITHMETIC).read_text(encoding="utf-8"))
+        assert kept == {"number": best.number, "block": best.block}
+    assert openvino_trial.choices("fp16") == [Arithmetic("f32", None)]  # so that nothing is rounded
+    assert Arithmetic("f32", None) not in openvino_trial.choices("bf16")
+    monkeypatch.setattr(openvino_trial, "has_bf16", lambda: False)
+    assert openvino_trial.choices("int4") == [Arithmetic("f32", None)]
+
+
+def test_a_prompt_is_read_in_the_blocks_that_were_quickest(
+    tmp_path: Path, pocket: Checkpoint
+) -> None:
+    form = Form("openvino", "decoder", "int8")
+    folder = find_form(pocket.folder, form)
+    kept = tmp_path / "kept"
+    shutil.copytree(folder, kept)
+
+    def says(text: str) -> None:
+        facts = json.loads((kept / "export.json").read_text(encoding="utf-8"))
+        facts["files"][ARITHMETIC] = len(text)
+        (folder / "export.json").write_text(json.dumps(facts), encoding="utf-8")
+        (folder / ARITHMETIC).write_text(text, encoding="utf-8")
+
+    for block in (64, None):
+        says(json.dumps({"number": "f32", "block": block}))
+        assert pocket.decoder("int8")._block == (block or 512)
+    for broken in ("[", '{"number": "f32"}', '{"number": "f7", "block": null}'):
+        says(broken)
+        with pytest.raises(
+            MissingPart, match=f"to mend it: {re.escape(form.command(pocket.folder))}"
+        ):
+            pocket.decoder("int8")
+    shutil.rmtree(folder)
+    shutil.copytree(kept, folder)
 
 
 def test_generation_settings_are_followed(pocket: Checkpoint) -> None:
@@ -259,6 +318,12 @@ def test_the_command_writes_what_is_missing(
     assert "openvino/decoder-int8: here already" in said
     assert "openvino/decoder-int4: 2.6 MB, in" in said
     assert Form("openvino", "decoder", "int4") in forms(pocket.folder)
+    asked.remove("--part")
+    asked.remove("decoder")
+    assert (
+        main([*asked, "int4", "--image-size", "224"]) == 0
+    )  # no encoder has 4 bits: the next best
+    assert "openvino/encoder-int8-224: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
