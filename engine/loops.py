@@ -233,6 +233,7 @@ class Live:
                     self._scorer.add(truth, glance, description)
                 self._parts.screen.description(description, self._parts.trace.elapsed_s())
             self._answered = asked
+            self._hunch.clear()  # of long ago
 
     def _overtaken(self, asked: int) -> bool:
         return self._hushed.is_set() or self._requests.version > asked
