@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,16 @@ def values(name: str, like: Any, generator: Any) -> Any:
     return tensor
 
 
+def made_up(number: int) -> str:
+    """A word of three syllables, another for each number below 85 ** 3."""
+    syllables = [f"{c}{v}" for c in "bdfghjklmnprstvwz" for v in "aeiou"]
+    places = (number // len(syllables) ** 2, number // len(syllables), number)
+    return "".join(syllables[place % len(syllables)] for place in places)
+
+
 def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
-    """Qwen2's special tokens at their own ids, bytes, and the words of all prompts."""
+    """Qwen2's special tokens at their own ids, bytes, the words of all prompts, and made-up words, so that
+    a voice takes as long for noise as for a sentence."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -180,7 +189,10 @@ def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
     raw.train_from_iterator(texts * 9, trainer)
     model = json.loads(raw.to_str())["model"]
     words = model["vocab"]
-    words |= {f"<unused {place}>": place for place in range(len(words), vocabulary)}
+    blank = raw.pre_tokenizer.pre_tokenize_str(" ")[0][0]  # as it stands in the vocabulary
+    more = (word for word in map(made_up, count()) if blank + word not in words)
+    free = range(len(words), vocabulary)
+    words = words | {blank + word: place for place, word in zip(free, more, strict=False)}
     merges = [tuple(pair) for pair in model["merges"]]
     whole: Any = Tokenizer(models.BPE(vocab=words, merges=merges))
     whole.pre_tokenizer = raw.pre_tokenizer

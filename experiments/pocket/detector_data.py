@@ -25,8 +25,6 @@ from experiments.pocket.detector_labels import (
 IMAGE_SIZE = 416
 SLOW_SIZE = 320  # on a processor without bf16, where the other takes too long for 15 looks a second
 PAD = 114  # Ultralytics' letterbox grey
-CLOSE_SHARE = 0.2  # of views: what is near fills the picture and is cut by its border
-CLOSE_LARGE = 0.05  # of a view: a part this large is seen, however little of the whole it is
 
 
 def load_image(sample: Sample, longest: int) -> NDArray[np.uint8]:
@@ -115,23 +113,12 @@ def random_view(
     image: NDArray[np.uint8], sample: Sample, side: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
     """A scaled, shifted and perhaps mirrored view on a grey square of `side` pixels; the classes
-    and corners (in its pixels) of the boxes that are still at least a third visible, or large."""
+    and corners (in its pixels) of the boxes that are still at least a third visible."""
     aspect = sample.aspect * np.exp(rng.uniform(-0.1, 0.1))
-    close = len(sample.boxes) > 0 and rng.random() < CLOSE_SHARE
-    least, most = (1.7, 3.5) if close else (0.6, 1.7)
-    scale = np.exp(rng.uniform(np.log(least), np.log(most)))
-    if not close and rng.random() < 0.25:
-        scale = 1.0
+    scale = 1.0 if rng.random() < 0.25 else np.exp(rng.uniform(np.log(0.6), np.log(1.7)))
     size = side * scale * np.array([min(aspect, 1.0), min(1 / aspect, 1.0)])
     slack = side - size  # negative where the view is a crop
-    if close:  # somewhere in a box is somewhere in the view
-        low, high = np.split(sample.boxes[rng.integers(len(sample.boxes))], 2)
-        at = low + (high - low) * rng.uniform(0, 1, 2)
-        corner = np.clip(
-            side * rng.uniform(0.2, 0.8, 2) - at * size, slack.clip(max=0), slack.clip(min=0)
-        )
-    else:
-        corner = slack * (rng.uniform(0, 1, 2) if scale != 1.0 else 0.5)
+    corner = slack * (rng.uniform(0, 1, 2) if scale != 1.0 else 0.5)
     factor = size / np.array([image.shape[1], image.shape[0]])
     mirror = rng.random() < 0.5
     matrix = np.array([[factor[0], 0, corner[0]], [0, factor[1], corner[1]]])
@@ -146,7 +133,7 @@ def random_view(
     inside = np.clip(boxes, 0, side)
     seen, whole = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (inside, boxes))
     narrow = (inside[:, 2:] - inside[:, :2]).min(axis=1, initial=side)
-    keep = ((seen > whole / 3) | (seen > CLOSE_LARGE * side**2)) & (narrow >= 3)
+    keep = (seen > whole / 3) & (narrow >= 3)
     return np.asarray(shown, np.uint8), sample.classes[keep], inside[keep].astype(np.float32)
 
 

@@ -86,13 +86,10 @@ def imagenet_head() -> Any:
     return head
 
 
-def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace, turn: int = 0) -> Any:
-    """A head trained on views `maps` [V, T, 320, 5, 5] of pictures with `labels` [T]. Every `turn` begins
-    with the same head and sees the pictures in another order."""
+def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace) -> Any:
+    """A head trained on views `maps` [V, T, 320, 5, 5] of pictures with `labels` [T]."""
     torch.manual_seed(args.seed)
     head = imagenet_head()
-    if turn:
-        torch.manual_seed(1000 * turn + args.seed)
     parts = list(head.children())
     learning = nn.Sequential(*parts[:5], nn.Dropout(0.3), *parts[5:7], nn.Dropout(0.3), parts[7])
     learning.to(args.device).train()
@@ -128,11 +125,8 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="experiments.pocket.second_eye", description=__doc__)
     add_common_arguments(parser, Path("work/scenes"), minutes=0)
-    parser.add_argument("--turns", type=int, default=1, help="trainings, of which the mean is kept")
     parser.add_argument(
-        "--mean-with",
-        type=Path,
-        help="let this .safetensors file's head count as one more training",
+        "--mean-with", type=Path, help="write the mean of the head and this .safetensors file's"
     )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -140,17 +134,14 @@ def main() -> None:
     data = load(require_data(args.data), args.work)
     rows = np.flatnonzero(data.train & (data.scene >= 0))
     maps = trunk_maps(detector_trunk(args.out), data, rows, args, CROPS)
-    labels = torch.from_numpy(data.scene[rows])
-    states = [fit(maps, labels, args, turn).state_dict() for turn in range(args.turns)]
-    if args.mean_with:
-        states.append(load_file(args.mean_with))
+    head = fit(maps, torch.from_numpy(data.scene[rows]), args)
     args.out.mkdir(parents=True, exist_ok=True)
-    # heads of one seed begin alike, so that their mean is a head too
-    mean = {
-        name: torch.stack([state[name].float() for state in states]).mean(0).half().contiguous()
-        for name in states[0]
-    }
-    save_file(mean, args.out / WEIGHTS, {"format": "pt"})
+    state = head.state_dict()
+    if args.mean_with:  # heads of one seed begin alike, so that their mean is a head too
+        other = load_file(args.mean_with)
+        state = {name: (value + other[name].float()) / 2 for name, value in state.items()}
+    state = {name: value.half().contiguous() for name, value in state.items()}
+    save_file(state, args.out / WEIGHTS, {"format": "pt"})
 
 
 if __name__ == "__main__":
