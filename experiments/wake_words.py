@@ -269,6 +269,23 @@ def commands() -> dict[str, Any]:
     }
 
 
+def hints_told(speeches: dict[str, Pcm], console: Console) -> dict[str, Any]:
+    """How long before the wake a hint comes, and how often on speech without the phrase."""
+    found_ms = {phrase: lead_ms(phrase) for phrase in DELAY_S}
+    leads = {
+        phrase: [round(float(v)) for v in np.percentile(found, [10, 50, 90])]
+        for phrase, found in found_ms.items()
+        if found
+    }
+    told = ", ".join(f"{name} {mid} ({low} to {high})" for name, (low, mid, high) in leads.items())
+    console.print(f"a hint comes before the wake, ms, p50 (p10 to p90): {told}")
+    stirred = {kind: hints_a_minute(speech) for kind, speech in speeches.items()}
+    for kind, each in stirred.items():
+        told = ", ".join(f"{name} {value:g}" for name, value in each.items())
+        console.print(f"hints a minute of {kind}: {told}")
+    return {"hint_before_ms_p10_p50_p90": leads, "hints_a_minute": stirred}
+
+
 def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure everything; return what the last line says."""
     table = Table(title=f"heard, by noise (dB under the voice); {len(VOICES)} voices")
@@ -296,18 +313,11 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             rates[key] = {f"{snr:g}": round(hit.rate, 4) for snr, hit in found.items()}
             delays_ms[key] = [round(float(v), 1) for v in (low, mid, high)]
     console.print(table)
-    leads = {
-        phrase: [round(float(v)) for v in np.percentile(lead_ms(phrase), [10, 50, 90])]
-        for phrase in DELAY_S
-    }
-    console.print(f"a hint comes before, ms (p10, p50, p90): {leads}", soft_wrap=True)
     speeches = {
         kind: chatter(texts, args.minutes, seed=1)
         for kind, texts in (("texts", TEXTS), ("near phrases", NEAR))
     }
-    stirred = {kind: hints_a_minute(speech) for kind, speech in speeches.items()}
-    for kind, rates_of in stirred.items():
-        console.print(f"hints a minute of {kind}: {rates_of}", soft_wrap=True)
+    early = hints_told(speeches, console)
     false = {
         kind: false_wakes(speech, (0.5, args.sensitivity)) for kind, speech in speeches.items()
     }
@@ -332,8 +342,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     return {
         "hit_rate": rates,
         "delay_ms_p5_p50_p95": delays_ms,
-        "hint_before_ms_p10_p50_p90": leads,
-        "hints_a_minute": stirred,
+        **early,
         "false_wakes_per_hour": false,
         "minutes": args.minutes,
         "okay_nabu": {

@@ -11,8 +11,8 @@ from engine.types import Pcm
 # Medians from the phrase's end to the moment at which the model is sure, over the phrases that
 # `python -m experiments.wake_words` speaks: from the 5th to the 95th percentile are some 200 ms.
 DELAY_S = {"okay nabu": 0.185, "alexa": 0.22, "hey mycroft": 0.09, "hey jarvis": 0.18}
-# Of the mean probability. By `python -m experiments.wake_words` that is some 270 ms before the engine is
-# sure, and seldom without the phrase; at half of it, ordinary speech gives a hint every few seconds.
+# Of the mean probability. By `python -m experiments.wake_words` that is 120 to 240 ms before the engine is
+# sure, and seldom in other speech; at a fifth of it, every few seconds.
 STIRRING = 0.05
 FRAME_SAMPLES = 160  # 10 ms, of which the models take three at a time
 

@@ -81,3 +81,6 @@ def test_wake_words_ends_in_one_line_of_json() -> None:
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["hit_rate"]["alexa 0.5"] == {"40": 1.0}
     assert result["commands_said"] == 1
+    low, mid, high = result["hint_before_ms_p10_p50_p90"]["alexa"]
+    assert 0 < low <= mid <= high < 1000
+    assert set(result["hints_a_minute"]) == {"texts", "near phrases"}
