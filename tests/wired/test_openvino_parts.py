@@ -182,6 +182,23 @@ def test_a_decoder_computes_in_what_was_quickest_when_it_was_exported(
         export_decoder(pocket.model, "int8", tmp_path)
         kept = json.loads((tmp_path / ARITHMETIC).read_text(encoding="utf-8"))
         assert kept == {"number": best.number, "block": best.block}
+
+    def only(number: str) -> Any:
+        def takes_s(*asked: Any) -> float:
+            if asked[-1].number != number:
+                raise RuntimeError("no kernel")
+            return 1.0
+
+        return takes_s
+
+    facts = describe(pocket.model)
+    monkeypatch.setattr(openvino_trial, "takes_s", only("f32"))
+    assert openvino_trial.quickest(tmp_path, "int8", facts) == Arithmetic("f32", None)
+    monkeypatch.setattr(openvino_trial, "takes_s", only("bf16"))
+    assert openvino_trial.quickest(tmp_path, "int8", facts) == Arithmetic("bf16", None)
+    monkeypatch.setattr(openvino_trial, "takes_s", only("none"))
+    with pytest.raises(RuntimeError, match="no kernel"):
+        openvino_trial.quickest(tmp_path, "int8", facts)
     assert openvino_trial.choices("fp16") == [Arithmetic("f32", None)]  # so that nothing is rounded
     assert Arithmetic("f32", None) not in openvino_trial.choices("bf16")
     monkeypatch.setattr(openvino_trial, "has_bf16", lambda: False)
