@@ -41,6 +41,13 @@ def has_bf16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def has_vnni() -> bool:
+    """Whether the processor adds products of 8 bits in 32: older ones add pairs in 16, which overflow."""
+    import torch
+
+    return bool(torch.cpu._is_vnni_supported())
+
+
 def choose_dtype(device: str, large: bool = False) -> Any:
     """torch dtype for inference: half precision on an accelerator, full on a CPU.
 

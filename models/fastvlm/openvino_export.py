@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from models.devices import has_vnni
 from models.fastvlm.exports import describe
 from models.fastvlm.openvino_graph import decoder_graph
 from models.fastvlm.openvino_int8 import products, round_product, spans, weight
@@ -20,16 +21,19 @@ SMALL = 1024  # constants of fewer values stay as they are: nothing would be sav
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
     """Write the vision tower and projector of transformers' FastVLM, pixels (1, 3, side, side) to
     features (tokens, width), with the weights in `precision`. In int8 the convolutions of one pixel
-    take 8 bits for what they are given too, and what is left of the convolutions stays in bf16."""
+    take 8 bits for what they are given too, where the processor adds such products without overflow
+    (VNNI), and what is left of the convolutions stays in bf16."""
     import openvino as ov
 
     graph = _traced(model, side_px)
-    rounded = products(graph) if precision == "int8" else []
+    in_8_bits = products(graph) if precision == "int8" else []
+    theirs = {weight(product).get_friendly_name() for product in in_8_bits}
+    rounded = in_8_bits if has_vnni() else []
     given = spans(graph, rounded) if rounded else []
-    theirs = {weight(product).get_friendly_name() for product in rounded}
     for node in graph.get_ops():
-        if _is_weight(node) and node.get_friendly_name() not in theirs:
-            kept = "bf16" if precision == "int8" and node.data.ndim > 2 else precision
+        mine = node.get_friendly_name() not in theirs
+        if _is_weight(node) and (mine or not rounded):
+            kept = "bf16" if precision == "int8" and node.data.ndim > 2 and mine else precision
             for reader in list(node.output(0).get_target_inputs()):
                 reader.replace_source_output(stored(node.data, kept).output(0))
     for product, span in zip(rounded, given, strict=True):
