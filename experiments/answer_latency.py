@@ -306,15 +306,8 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             result = report(args, console, Path(folder))
         machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
-        return (
-            result
-            | machine
-            | {
-                "pack": args.pack,
-                "checkpoint": args.checkpoint,
-                "precision": args.precision,
-            }
-        )
+        asked = {key: vars(args)[key] for key in ("pack", "checkpoint", "precision")}
+        return result | machine | asked
 
     return last_line("answer_latency", measure)
 

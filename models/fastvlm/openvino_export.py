@@ -31,9 +31,9 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     rounded = in_8_bits if has_vnni() else []
     given = spans(graph, rounded) if rounded else []
     for node in graph.get_ops():
-        mine = node.get_friendly_name() not in theirs
-        if _is_weight(node) and (mine or not rounded):
-            kept = "bf16" if precision == "int8" and node.data.ndim > 2 and mine else precision
+        others = node.get_friendly_name() not in theirs
+        if _is_weight(node) and (others or not rounded):
+            kept = "bf16" if precision == "int8" and node.data.ndim > 2 and others else precision
             for reader in list(node.output(0).get_target_inputs()):
                 reader.replace_source_output(stored(node.data, kept).output(0))
     for product, span in zip(rounded, given, strict=True):

@@ -82,9 +82,8 @@ def choose(
 ) -> Choice:
     """What is to serve `part`. `auto` on a processor is OpenVINO where it is installed and has been
     exported for, else torch. Raises MissingPart, or ConfigError for what never goes together."""
-    small = (
-        part == "encoder" and wish.precision == "int4"
-    )  # which no encoder has: the decoder's wish
+    # which no encoder has: the decoder's wish
+    small = part == "encoder" and wish.precision == "int4"
     if small:
         wish = replace(wish, precision="auto")
     side = side_px if part == "encoder" else None

@@ -337,9 +337,8 @@ def test_the_command_writes_what_is_missing(
     assert Form("openvino", "decoder", "int4") in forms(pocket.folder)
     asked.remove("--part")
     asked.remove("decoder")
-    assert (
-        main([*asked, "int4", "--image-size", "224"]) == 0
-    )  # no encoder has 4 bits: the next best
+    # no encoder has 4 bits: the next best
+    assert main([*asked, "int4", "--image-size", "224"]) == 0
     assert "openvino/encoder-int8-224: " in capsys.readouterr().out
 
 
