@@ -88,16 +88,17 @@ HUB: dict[str, HubModel] = {
     },
 }
 
-# backend -> the file or folder that it reads, tier by tier; a pack may ship fewer
+# backend -> the file or folder that it reads, tier by tier; a pack may ship fewer. The scenes' OpenVINO
+# form is made of torch's weights as they are loaded.
 FORMS: dict[str, dict[str, dict[str, str]]] = {
     "pocket": {
         "detector": {"torch": "detector.pt", "openvino": "detector_openvino_model"},
-        "scenes": {"torch": "scenes.safetensors"},
+        "scenes": dict.fromkeys(("torch", "openvino"), "scenes.safetensors"),
         "describer": {"torch": "describer"},
     },
     "hub": {
         "detector": {"torch": "yolo11n.pt"},
-        "scenes": {"torch": "model.safetensors"},
+        "scenes": dict.fromkeys(("torch", "openvino"), "model.safetensors"),
         "describer": {"torch": "."},
         **{tier: {"torch": "."} for tier in OPTIONAL},
     },

@@ -17,8 +17,7 @@ SCENE_SETTINGS: dict[str, Any] = {
     "resize": "squash",
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
-    "labels": SCENES,
-    "indoor": {"street": False, "kitchen": True, "office": True, "park": False},
+    "classes": [["street", False], ["kitchen", True], ["office", True], ["park", False]],
     "temperature": 1.0,
 }
 

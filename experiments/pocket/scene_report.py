@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from experiments.pocket.scene_data import INDOOR, LABELS, STORED_PX, SceneData
+from experiments.pocket.scene_data import CLASSES, LABELS, STORED_PX, SceneData
 from experiments.pocket.views import whole_views
 from models.scenes import pocket_head, scene_of
 
@@ -88,12 +88,12 @@ def settle(first: Tensor, second: Tensor, truth: Tensor) -> tuple[float, float]:
 
 def judge(first: Tensor, second: Tensor, data: SceneData, seed: int) -> dict[str, Any]:
     """All figures, weight and temperature (see `settle`), and the confusion matrix [L, L] (rows are
-    the truth). `first` and `second` are the logits [V, L] of the val images, in their order.
+    the truth). `first` and `second` are the logits [V, C] of the val images, in their order.
 
     Both parameters are settled on half of val and judged on the other half, and the other way round;
     what is shipped is settled on all of it.
     """
-    truth = torch.from_numpy(data.scene[data.val])
+    truth = torch.from_numpy(data.kind[data.val])
     half = torch.from_numpy(np.random.default_rng(seed).random(len(truth)) < 0.5)
     together = torch.empty_like(first)
     for chosen in (half, ~half):
@@ -116,11 +116,11 @@ def judge(first: Tensor, second: Tensor, data: SceneData, seed: int) -> dict[str
 def measured(
     logits: Tensor, data: SceneData, seed: int
 ) -> tuple[dict[str, Any], NDArray[np.int64]]:
-    """The figures of scaled `logits` [V, L] of the val images, and the confusion matrix."""
+    """The figures of scaled `logits` [V, C] of the val images, and the confusion matrix [L, L]."""
     truth = data.scene[data.val]
-    chances = torch.softmax(logits, 1).numpy()
-    head = pocket_head({"labels": LABELS, "indoor": INDOOR, "temperature": 1.0})
+    head = pocket_head({"classes": CLASSES, "temperature": 1.0})
     said = [scene_of(row, head) for row in logits.numpy()]  # as the engine says it
+    sure = np.array([scene.probability for scene in said])
     inside = np.array([scene.indoor for scene in said])
     order = np.array([[LABELS.index(label) for label, _ in scene.top] for scene in said])
     top1, top3 = order[:, 0] == truth, (order == truth[:, None]).any(1)
@@ -136,7 +136,7 @@ def measured(
         "top1": measure(top1.astype(float), seed),
         "top3": measure(top3.astype(float), seed),
         "indoor_outdoor": measure((inside == data.indoor[data.val])[known].astype(float), seed),
-        "ece": round(calibration_error(chances.max(1), top1), 4),
+        "ece": round(calibration_error(sure, top1), 4),
         "mean_class_accuracy": round(
             float(np.mean([c["accuracy"] for c in per_class.values()])), 4
         ),
@@ -163,8 +163,7 @@ def write(out: Path, card: dict[str, Any], report: dict[str, Any], data: SceneDa
         "source_px": STORED_PX,
     }
     card |= {
-        "labels": LABELS,
-        "indoor": INDOOR,
+        "classes": CLASSES,
         "temperature": report["temperature"],
         "data": counts,
         "figures": report["figures"],

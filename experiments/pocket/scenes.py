@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from experiments.pocket import scene_report, second_eye
 from experiments.pocket.data import add_common_arguments, chosen_device, require_data
-from experiments.pocket.scene_data import LABELS, STORED_PX, SceneData, load
+from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import WIDTH
 from experiments.pocket.views import random_views
 from models.second_eye import build_head
@@ -47,11 +47,11 @@ class Student(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS))
+        self.net: Any = timm.create_model(ARCHITECTURE, num_classes=len(CLASSES))
         self.project = nn.Linear(self.net.num_features, WIDTH)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps normalised [B, 3, S, S] to scene logits [B, L] and teacher-like [B, 1280]."""
+        """Maps normalised [B, 3, S, S] to class logits [B, C] and teacher-like [B, 1280]."""
         pooled = self.net.forward_head(self.net.forward_features(pixels), pre_logits=True)
         return self.net.get_classifier()(pooled), self.project(pooled)
 
@@ -65,10 +65,10 @@ def normalise(pixels: Tensor) -> Tensor:
 def sampler(data: SceneData, batch: int, seed: int) -> Callable[[], np.ndarray]:
     """Draws training rows; rarer scenes more often, some pictures without a label."""
     rng = np.random.default_rng(seed)
-    labelled = np.flatnonzero(data.train & (data.scene >= 0))
-    unlabelled = np.flatnonzero(data.train & (data.scene < 0))
-    counts = np.bincount(data.scene[labelled], minlength=len(LABELS))
-    weights = counts[data.scene[labelled]] ** -0.5
+    labelled = np.flatnonzero(data.train & (data.kind >= 0))
+    unlabelled = np.flatnonzero(data.train & (data.kind < 0))
+    counts = np.bincount(data.kind[labelled], minlength=len(CLASSES))
+    weights = counts[data.kind[labelled]] ** -0.5
     weights /= weights.sum()
     without = round(batch * UNLABELLED_SHARE)
 
@@ -80,10 +80,10 @@ def sampler(data: SceneData, batch: int, seed: int) -> Callable[[], np.ndarray]:
     return draw
 
 
-def losses(outputs: tuple[Tensor, Tensor], scene: Tensor, soft: Tensor, feature: Tensor) -> Tensor:
-    """Label, soft-label and feature losses, summed. `soft` are logits [B, L], `scene` [B]."""
+def losses(outputs: tuple[Tensor, Tensor], kind: Tensor, soft: Tensor, feature: Tensor) -> Tensor:
+    """Label, soft-label and feature losses, summed. `soft` are logits [B, C], `kind` [B]."""
     logits, projected = outputs
-    label = F.cross_entropy(logits, scene, ignore_index=-1, label_smoothing=0.1)
+    label = F.cross_entropy(logits, kind, ignore_index=-1, label_smoothing=0.1)
     student, teacher = F.log_softmax(logits / 2, 1), F.softmax(soft / 2, 1)
     distil = F.kl_div(student, teacher, reduction="batchmean") * 4
     alike = 1 - F.cosine_similarity(projected, feature).mean()
@@ -99,13 +99,13 @@ def rate_at(progress: float) -> float:
 
 def teach(data: SceneData, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """What EfficientNet-Lite0 says of every picture, on the device: its features [N, 1280], and the
-    scene logits [N, L] of a head on them that was fitted to the training pictures' labels."""
+    class logits [N, C] of a head on them that was fitted to the training pictures' labels."""
     maps = second_eye.trunk_maps(
         second_eye.imagenet_trunk(), data, np.arange(len(data.scene)), args
     )
-    rows = np.flatnonzero(data.train & (data.scene >= 0))
-    labels = torch.from_numpy(data.scene[rows])
-    head = second_eye.fit(maps[:, rows], labels, args).to(args.device)
+    rows = np.flatnonzero(data.train & (data.kind >= 0))
+    kinds = torch.from_numpy(data.kind[rows])
+    head = second_eye.fit(maps[:, rows], kinds, args).to(args.device)
     last = second_eye.imagenet_head()[:4].to(args.device)
     with torch.inference_mode():
         parts = [some.to(args.device).float() for some in maps[0].split(1024)]
@@ -125,7 +125,7 @@ def train(args: argparse.Namespace) -> None:
     steps, seconds = resume(path, parts)
     torch.manual_seed(args.seed + steps)
     draw = sampler(data, args.batch, args.seed + steps)
-    images, scene = (torch.from_numpy(a).to(args.device) for a in (data.images, data.scene))
+    images, kind = (torch.from_numpy(a).to(args.device) for a in (data.images, data.kind))
     bar = tqdm(total=round(args.minutes * 60), initial=round(seconds), unit="s", mininterval=5)
     started, saved = time.monotonic() - seconds, time.monotonic()
     while (progress := (time.monotonic() - started) / (60 * args.minutes)) < 1:
@@ -137,7 +137,7 @@ def train(args: argparse.Namespace) -> None:
         with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
             outputs = student(pixels)
         logits, projected = (output.float() for output in outputs)
-        loss = losses((logits, projected), scene[rows], soft[rows], features[rows])
+        loss = losses((logits, projected), kind[rows], soft[rows], features[rows])
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 5.0)
@@ -171,36 +171,32 @@ def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
 
 
 def refit(args: argparse.Namespace) -> None:
-    """Fits the last layer anew on the frozen network's features, every scene drawn equally often.
-
-    Otherwise "other", the largest class and the one that tells a walker nothing, swallows
-    streets and paths. Reads and writes the checkpoint.
-    """
+    """Fits the last layer of what is in `--out` anew on the network's features, every class drawn equally
+    often. Otherwise "other", the largest class and the one that tells a walker nothing, swallows streets
+    and paths."""
     data = load(require_data(args.data), args.work)
     torch.manual_seed(args.seed)
-    student, path = Student(), args.work / "checkpoint.pt"
-    parts = {"student": student, "optimizer": torch.optim.AdamW(student.parameters())}
-    steps, seconds = resume(path, parts)
-    net: Any = reparameterize_model(student.net.eval()).to(args.device)
+    net: Any = exported(args.out).to(args.device)
 
     def features(pixels: Tensor) -> Tensor:
         pooled: Tensor = net.forward_head(net.forward_features(pixels), pre_logits=True)
         return pooled
 
-    rows = np.flatnonzero(data.train & (data.scene >= 0))
+    rows = np.flatnonzero(data.train & (data.kind >= 0))
     seen = scene_report.outputs_of(features, data, rows, LAST_PX, normalise, args.device)
-    labels = torch.from_numpy(data.scene[rows])
-    head: Any = student.net.get_classifier()
+    kinds = torch.from_numpy(data.kind[rows])
+    net.cpu().reset_classifier(len(CLASSES))
+    head: Any = net.get_classifier()
     optimizer = torch.optim.AdamW(head.parameters(), HEAD_RATE, weight_decay=0.05)
-    chance = 1.0 / torch.bincount(labels, minlength=len(LABELS)).float()[labels]
+    chance = 1.0 / torch.bincount(kinds, minlength=len(CLASSES)).float()[kinds]
     for step in tqdm(range(HEAD_STEPS), "head", mininterval=5):
         optimizer.param_groups[0]["lr"] = HEAD_RATE * (1 - step / HEAD_STEPS)
         index = torch.multinomial(chance, 256, replacement=True)
-        loss = F.cross_entropy(head(seen[index]), labels[index], label_smoothing=0.1)
+        loss = F.cross_entropy(head(seen[index]), kinds[index], label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    save(path, parts, steps, seconds)
+    write_weights(net, args.out)
 
 
 def val_logits(net: Any, data: SceneData) -> Tensor:
@@ -219,19 +215,15 @@ def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Writes the weights, and `scenes.json` without figures; fails unless they load strictly."""
+    """Writes the weights, and `scenes.json` without figures."""
     net, spent = trained_model(args.work)
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / WEIGHTS
-    state = {name: tensor.contiguous() for name, tensor in net.half().state_dict().items()}
-    save_file(state, path, {"format": "pt"})
-    path.chmod(0o644)
-    exported(args.out)
+    write_weights(net, args.out)
     card = {
         "name": "fastvit_t8-pocket",
         "version": 0,
         "architecture": ARCHITECTURE,
-        "load": "timm.create_model(architecture, num_classes=len(labels), inference_mode=True), "
+        "load": "timm.create_model(architecture, num_classes=len(classes), inference_mode=True), "
         "then load_state_dict(strict=True)",
         "image_size": LAST_PX,
         "resize": "squash",
@@ -240,15 +232,25 @@ def export(args: argparse.Namespace) -> None:
         "seed": args.seed,
         "training": spent,
         "command": f"python -m experiments.pocket.scenes train --minutes {args.minutes:g} "
-        f"--batch {args.batch} --seed {args.seed}, then refit, then export",
+        f"--batch {args.batch} --seed {args.seed}, then export, then refit",
     }
     scene_report.write_card(args.out, card)
 
 
+def write_weights(net: Any, out: Path) -> None:
+    """Writes a reparameterised classifier in fp16; fails unless it loads strictly."""
+    path = out / WEIGHTS
+    state = {name: tensor.contiguous() for name, tensor in net.half().state_dict().items()}
+    save_file(state, path, {"format": "pt"})
+    path.chmod(0o644)
+    exported(out)
+
+
 def exported(out: Path) -> Any:
     """The classifier in `out`, fp16 made fp32, as the engine loads it."""
-    net: Any = timm.create_model(ARCHITECTURE, num_classes=len(LABELS), inference_mode=True)
     state = {name: tensor.float() for name, tensor in load_file(out / WEIGHTS).items()}
+    classes = len(state["head.fc.bias"])
+    net: Any = timm.create_model(ARCHITECTURE, num_classes=classes, inference_mode=True)
     net.load_state_dict(state, strict=True)
     return net.eval()
 
@@ -257,7 +259,7 @@ def evaluate(args: argparse.Namespace) -> None:
     """Judges what is in `--out` with its second eye, and writes how they are mixed and all figures
     into `scenes.json`."""
     data = load(require_data(args.data), args.work)
-    head = build_head(len(LABELS))
+    head = build_head(len(CLASSES))
     head.load_state_dict(load_file(args.out / second_eye.WEIGHTS))
     second = second_eye.val_logits(head.eval(), data, args)
     report = scene_report.judge(val_logits(exported(args.out), data), second, data, args.seed)
@@ -274,9 +276,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Command line: train, refit, export, evaluate, in this order."""
+    """Command line: train, export, refit, evaluate, in this order."""
     parser = argparse.ArgumentParser(prog="experiments.pocket.scenes", description=__doc__)
-    parser.add_argument("action", choices=("train", "refit", "export", "evaluate"))
+    parser.add_argument("action", choices=("train", "export", "refit", "evaluate"))
     add_common_arguments(parser, Path("work/scenes"), minutes=55)
     parser.add_argument("--batch", type=int, default=32, help="pictures a step; 256 on a large GPU")
     args = parser.parse_args()

@@ -1,8 +1,9 @@
 """Trains the scenes' second eye: a head on the last features of the detector's trunk. Run with `--help`.
 
 The trunk stays as the detector's training left it, so its features are taken once, of whole pictures
-and of crops, and only the head learns. A head on the same network as ImageNet made it teaches FastViT
-(`experiments.pocket.scenes`).
+and of crops, and only the head learns: several that begin alike and see the pictures in another order,
+whose mean is better than any. Those that are ready are kept in `--work`. A head on the same network as
+ImageNet made it teaches FastViT (`experiments.pocket.scenes`).
 """
 
 import argparse
@@ -17,9 +18,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from experiments.pocket.data import add_common_arguments, chosen_device, require_data
-from experiments.pocket.scene_data import LABELS, STORED_PX, SceneData, load
+from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import compiled, lite0
 from experiments.pocket.views import random_views, whole_views
+from models.devices import has_bf16
 from models.second_eye import TRUNK_CHANNELS, build_head
 
 CROPS = 3  # of each training picture, beside the whole
@@ -52,7 +54,7 @@ def trunk_maps(
     crops: int = 0,
     mirrored: bool = False,
 ) -> Tensor:
-    """Features float16 [1 + crops, T, 320, 5, 5] of the pictures `rows` [T]: whole (`mirrored` or
+    """Features float16 [1 + crops, T, 320, 7, 7] of the pictures `rows` [T]: whole (`mirrored` or
     not), then cropped."""
     cells = STORED_PX // 32
     maps = torch.empty(1 + crops, len(rows), TRUNK_CHANNELS, cells, cells, dtype=torch.float16)
@@ -78,7 +80,7 @@ def trunk_maps(
 
 def imagenet_head() -> Any:
     """A head whose first layer is EfficientNet-Lite0's own last one, its batch norm folded in."""
-    net, head = lite0(), build_head(len(LABELS))
+    net, head = lite0(), build_head(len(CLASSES))
     scale = net.bn2.weight / torch.sqrt(net.bn2.running_var + net.bn2.eps)
     with torch.no_grad():
         head[0].weight.copy_(net.conv_head.weight * scale[:, None, None, None])
@@ -86,10 +88,12 @@ def imagenet_head() -> Any:
     return head
 
 
-def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace) -> Any:
-    """A head trained on views `maps` [V, T, 320, 5, 5] of pictures with `labels` [T]."""
+def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -> Any:
+    """A head trained on views `maps` [V, T, 320, 7, 7] of pictures whose classes are `kinds` [T]. Heads
+    of one seed begin alike, whatever the `order` in which they see the pictures."""
     torch.manual_seed(args.seed)
     head = imagenet_head()
+    torch.manual_seed(args.seed + order)
     parts = list(head.children())
     learning = nn.Sequential(*parts[:5], nn.Dropout(0.3), *parts[5:7], nn.Dropout(0.3), parts[7])
     learning.to(args.device).train()
@@ -100,11 +104,13 @@ def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace) -> Any:
     for epoch in tqdm(range(EPOCHS), "head", mininterval=5):
         for group in optimizer.param_groups:
             group["lr"] = PEAK_RATE * group["share"] * (1 - epoch / EPOCHS)
-        for index in torch.randperm(len(labels)).split(BATCH):
+        for index in torch.randperm(len(kinds)).split(BATCH):
             look = maps[torch.randint(len(maps), (len(index),)), index].to(args.device).float()
-            loss = functional.cross_entropy(
-                learning(look), labels[index].to(args.device), label_smoothing=0.1
-            )
+            exact = args.device == "cpu" and not has_bf16()
+            with torch.autocast(args.device, torch.bfloat16, enabled=not exact):
+                logits = learning(look)
+            truth = kinds[index].to(args.device)
+            loss = functional.cross_entropy(logits.float(), truth, label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -113,7 +119,7 @@ def fit(maps: Tensor, labels: Tensor, args: argparse.Namespace) -> Any:
 
 def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Tensor:
     """What `head` on the detector's trunk says of the val pictures, as the engine asks: the mean over
-    each as it is and mirrored, [V, L]."""
+    each as it is and mirrored, [V, C]."""
     trunk, rows = detector_trunk(args.out), np.flatnonzero(data.val)
     views = [trunk_maps(trunk, data, rows, args, mirrored=m)[0] for m in (False, True)]
     with torch.inference_mode():
@@ -125,22 +131,23 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="experiments.pocket.second_eye", description=__doc__)
     add_common_arguments(parser, Path("work/scenes"), minutes=0)
-    parser.add_argument(
-        "--mean-with", type=Path, help="write the mean of the head and this .safetensors file's"
-    )
+    parser.add_argument("--heads", type=int, default=3, help="write the mean of so many")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.device = chosen_device(args.device)
     data = load(require_data(args.data), args.work)
-    rows = np.flatnonzero(data.train & (data.scene >= 0))
-    maps = trunk_maps(detector_trunk(args.out), data, rows, args, CROPS)
-    head = fit(maps, torch.from_numpy(data.scene[rows]), args)
+    rows = np.flatnonzero(data.train & (data.kind >= 0))
+    paths = [args.work / f"second_{order}.safetensors" for order in range(args.heads)]
+    if not all(path.is_file() for path in paths):
+        maps = trunk_maps(detector_trunk(args.out), data, rows, args, CROPS)
+    for order, path in enumerate(paths):
+        if not path.is_file():
+            head = fit(maps, torch.from_numpy(data.kind[rows]), args, order)
+            save_file(head.state_dict(), path, {"format": "pt"})
+    heads = [load_file(path) for path in paths]
     args.out.mkdir(parents=True, exist_ok=True)
-    state = head.state_dict()
-    if args.mean_with:  # heads of one seed begin alike, so that their mean is a head too
-        other = load_file(args.mean_with)
-        state = {name: (value + other[name].float()) / 2 for name, value in state.items()}
-    state = {name: value.half().contiguous() for name, value in state.items()}
+    mean = {name: sum(head[name] for head in heads) / len(heads) for name in heads[0]}
+    state = {name: value.half().contiguous() for name, value in mean.items()}
     save_file(state, args.out / WEIGHTS, {"format": "pt"})
 
 

@@ -120,8 +120,9 @@ def test_settings_that_are_not_json_are_one_clear_line(pocket: Path) -> None:
         ("detector", "torch", "cpu", "torch"),
         ("detector", "openvino", "cuda", None),
         ("detector", "onnx", "cpu", None),
-        ("scenes", "auto", "cpu", "torch"),
-        ("scenes", "openvino", "cpu", None),
+        ("scenes", "auto", "cpu", "openvino"),
+        ("scenes", "auto", "cuda", "torch"),
+        ("scenes", "openvino", "cpu", "openvino"),
         ("describer", "onnx", "cpu", None),
     ],
 )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +12,13 @@ from ultralytics.nn.tasks import DetectionModel
 from experiments.pocket.data import Box, Record
 from experiments.pocket.detector import average
 from experiments.pocket.detector_data import collate
-from experiments.pocket.detector_eval import Scored, choose_threshold, hazard_recall
+from experiments.pocket.detector_eval import (
+    Scored,
+    choose_threshold,
+    hazard_recall,
+    score_labels,
+    tall_by_set,
+)
 from experiments.pocket.detector_labels import LABELS, Sample, draw_weights, merge_boxes, to_sample
 from experiments.pocket.detector_trainer import CoveredLoss
 
@@ -119,12 +125,13 @@ def test_hazards_are_counted_where_they_stand_in_the_way() -> None:
     """Ten people, of whom nine reach low; six of these are found, one below the threshold. A door is no
     hazard, and three potholes are too few to judge by."""
     found = np.array([1] * 6 + [0] * 2, bool)
+    never = np.zeros((8, 10), bool)
     person = Scored(
-        np.zeros(8, np.int64), np.linspace(0.9, 0.2, 8), np.zeros((8, 10), bool), np.array([10]),
+        np.zeros(8, np.int64), np.linspace(0.9, 0.2, 8), never, never, np.array([10]),
         found, np.array([9]), found, np.array([9]),
     )  # fmt: skip
     few = Scored(
-        np.zeros(1, np.int64), np.array([0.9]), np.ones((1, 10), bool), np.array([3]),
+        np.zeros(1, np.int64), np.array([0.9]), np.ones((1, 10), bool), never[:1], np.array([3]),
         np.ones(1, bool), np.array([3]), np.ones(1, bool), np.array([3]),
     )  # fmt: skip
     scored = {"person": person, "door": person, "pothole": few}
@@ -138,7 +145,7 @@ def scored(hits: list[int], boxes: int) -> Scored:
     nothing, count = np.zeros(len(hits), bool), np.array([boxes])
     scores = np.append(0.9, 0.6 - 0.05 * np.arange(1, len(hits)))[: len(hits)]
     return Scored(
-        np.zeros(len(hits), np.int64), scores, right, count, nothing, count, nothing, count
+        np.zeros(len(hits), np.int64), scores, right, ~right, count, nothing, count, nothing, count
     )  # fmt: skip
 
 
@@ -157,6 +164,47 @@ def scored(hits: list[int], boxes: int) -> Scored:
 )
 def test_a_threshold_is_chosen(name: str, hits: list[int], boxes: int, expected: float) -> None:
     assert choose_threshold(name, scored(hits, boxes)) == pytest.approx(expected)
+
+
+def judged(set_name: str, boxes: list[list[float]], crowd: list[float] | None = None) -> Scored:
+    """Three people found, one on each third of the picture; the right ones are `boxes`, in shares."""
+    path = Path(f"{set_name}.jpg")
+    real = np.array(boxes, np.float32).reshape(-1, 4)
+    sample = Sample(set_name, path, 1.0, np.full(len(real), PERSON), real)
+    # so that there is one judged picture in any case
+    other = Sample(
+        "boxes_coco", Path("x.jpg"), 1.0, np.array([PERSON]), np.ones((1, 4), np.float32)
+    )
+    found = np.array([[x, 0, x + 0.3, 0.9] for x in (0, 0.35, 0.7)])
+    detections = [
+        (np.full(3, PERSON), np.array([0.9, 0.8, 0.7]), found),
+        (np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 4))),
+    ]
+    crowds = {path: [("person", np.array(crowd))]} if crowd else {}
+    return score_labels([sample, other], detections, crowds)["person"]
+
+
+LEFT, MIDDLE = [0.0, 0.0, 0.3, 0.9], [0.35, 0.0, 0.65, 0.9]
+
+
+def test_what_is_found_in_a_crowd_is_neither_right_nor_wrong() -> None:
+    plain, crowded = judged("boxes_coco", [LEFT]), judged("boxes_coco", [LEFT], [0.6, 0, 1, 1])
+    assert plain.hit[:, 0].tolist() == crowded.hit[:, 0].tolist() == [True, False, False]
+    assert plain.wrong[:, 0].tolist() == [False, True, True]
+    assert crowded.wrong[:, 0].tolist() == [False, True, False]  # the middle one is outside of it
+    assert crowded.truth.tolist() == [1, 1]  # people whom humans boxed still count
+
+
+def test_a_set_that_is_not_boxed_completely_counts_misses_only() -> None:
+    seen = judged("boxes_pedestrians", [LEFT, MIDDLE, [0.0, 0.9, 0.1, 1.0]])
+    assert not seen.hit.any()
+    assert not seen.wrong.any()
+    assert seen.truth.tolist() == [0, 1]
+    assert (seen.tall.tolist(), seen.tall_truth.tolist()) == ([True, True, False], [2, 0])
+    assert seen.low_truth.tolist() == [3, 1]
+    samples = [SimpleNamespace(set_name=name) for name in ("boxes_pedestrians", "boxes_coco")]
+    found: Any = tall_by_set(seen, 0.85, cast(Any, samples))
+    assert found == {"boxes_pedestrians": {"boxes": 2, "found": 1}}
 
 
 def test_a_sample_keeps_what_it_is_given() -> None:

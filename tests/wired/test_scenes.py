@@ -1,6 +1,7 @@
 """The scene classifier's adapter over random FastViTs, and the table from ImageNet to scenes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import models.scenes
 from engine.errors import MissingPart
 from engine.types import Frame
 from models import quiet_offline
 from models.packs import PackFiles, find_pack, write_manifest
-from models.scenes import FastVitScenes, SceneHead, hub_head, pocket_head, scene_of
+from models.scenes import FastVitScenes, hub_head, pocket_head, scene_of
 from tests.tiny import SCENE_SETTINGS as SETTINGS
 from tests.tiny import SCENES as LABELS
 from tests.tiny import random_net, save
@@ -47,7 +49,7 @@ def test_a_frame_becomes_a_whole_scene_class(pocket: Path) -> None:
     assert scenes.labels == tuple(LABELS)
     assert (scenes.card.name, scenes.card.backend, scenes.card.precision) == (
         "tiny",
-        "torch",
+        "openvino",
         "fp32",
     )
     assert (seen.label, seen.probability) == seen.top[0]
@@ -75,6 +77,14 @@ def test_the_pixels_are_those_of_training(pocket: Path) -> None:
         assert probability == pytest.approx(float(expected[LABELS.index(label)]), abs=0.01)
 
 
+def test_openvino_and_torch_say_the_same(pocket: Path) -> None:
+    asked = [FastVitScenes(files_of(pocket), "cpu", backend) for backend in ("auto", "torch")]
+    assert [scenes.card.backend for scenes in asked] == ["openvino", "torch"]
+    quick, plain = (scenes.classify(frame((30, 120, 200))) for scenes in asked)
+    assert quick.label == plain.label
+    assert quick.probability == pytest.approx(plain.probability, abs=1e-4)
+
+
 def test_weights_that_do_not_fit_are_refused(pocket: Path, tmp_path: Path) -> None:
     save(random_net(len(LABELS) + 1, inference=True), tmp_path / "scenes.safetensors")
     (tmp_path / "scenes.json").write_bytes((pocket / "scenes.json").read_bytes())
@@ -84,7 +94,9 @@ def test_weights_that_do_not_fit_are_refused(pocket: Path, tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_the_hub_model_is_reparameterised_and_mapped(tmp_path: Path) -> None:
+def test_the_hub_model_is_reparameterised_and_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = random_net(1000, inference=False)
     place = tmp_path / "scenes"
     place.mkdir()
@@ -93,10 +105,17 @@ def test_the_hub_model_is_reparameterised_and_mapped(tmp_path: Path) -> None:
     config = {"architecture": "fastvit_t8", "num_classes": 1000, "pretrained_cfg": cfg}
     (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
     write_manifest(place, "0")
-    scenes: Any = FastVitScenes(find_pack("scenes", "hub", hub=tmp_path), "cpu")
-    assert sum(p.numel() for p in scenes._net.parameters()) < sum(
-        p.numel() for p in net.parameters()
-    )
+    loaded: list[Any] = []
+    load = models.scenes._load
+
+    def noting(*args: Any) -> Any:
+        loaded.append(load(*args))
+        return loaded[-1]
+
+    monkeypatch.setattr(models.scenes, "_load", noting)
+    scenes = FastVitScenes(find_pack("scenes", "hub", hub=tmp_path), "cpu")
+    counts = [sum(p.numel() for p in some.parameters()) for some in (*loaded, net)]
+    assert counts[0] < counts[1]
     seen = scenes.classify(frame((255, 255, 255)))
     assert seen.label in scenes.labels
     assert "street" in scenes.labels
@@ -107,7 +126,9 @@ def test_imagenets_labels_count_once_and_the_rest_is_other() -> None:
     assert head.matrix.shape == (len(head.labels), 1000)
     assert np.all(head.matrix.sum(axis=0) == 1)
     assert head.labels[-1] == "other"
-    assert head.indoor[-1] is None
+    neither = ~(head.inside | head.outside)
+    assert np.array_equal(neither, head.matrix[-1] == 1)
+    assert not np.any(head.inside & head.outside)
 
 
 @pytest.mark.parametrize(
@@ -152,15 +173,39 @@ def test_entropy_is_of_all_scenes_and_indoors_of_all_indoor_scenes(
     assert seen.entropy == pytest.approx(entropy, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("logits", "indoor", "label", "probability"),
+    [
+        ([0.0, 5.0, 0.0], True, "other", 0.99),
+        ([0.0, 0.0, 5.0], False, "other", 0.99),
+        (
+            [2.1, 1.5, 2.5],
+            True,
+            "kitchen",
+            0.33,
+        ),  # "other" is likelier, but most of that is outdoors
+    ],
+)
+def test_a_scene_may_be_indoors_or_outdoors(
+    logits: list[float], indoor: bool, label: str, probability: float
+) -> None:
+    classes = [["kitchen", True], ["other", True], ["other", False]]
+    head = pocket_head({"classes": classes, "temperature": 1.0})
+    assert head.labels == ("kitchen", "other")
+    seen = scene_of(np.array(logits, np.float32), head)
+    assert (seen.label, seen.indoor) == (label, indoor)
+    assert seen.probability == pytest.approx(probability, abs=0.01)
+
+
 @given(
     st.lists(st.floats(-80, 80, width=32), min_size=4, max_size=4), st.sampled_from([0.5, 1.0, 3.0])
 )
 @settings(max_examples=60, deadline=None)
 def test_probabilities_are_probabilities(logits: list[float], temperature: float) -> None:
     plain = pocket_head(SETTINGS)
-    head = SceneHead(plain.labels, plain.indoor, plain.matrix, temperature)
+    head = replace(plain, temperature=temperature)
     seen = scene_of(np.array(logits, np.float32), head)
-    indoors = dict(zip(head.labels, head.indoor, strict=True))
+    indoors = dict(SETTINGS["classes"])
     assert indoors[seen.label] is seen.indoor
     same_side = [p for label, p in seen.top if indoors[label] is seen.indoor]
     assert same_side == sorted(same_side, reverse=True)
