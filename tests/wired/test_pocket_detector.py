@@ -12,14 +12,9 @@ from ultralytics.nn.tasks import DetectionModel
 from experiments.pocket.data import Box, Record
 from experiments.pocket.detector import average
 from experiments.pocket.detector_data import collate
-from experiments.pocket.detector_eval import (
-    Scored,
-    choose_threshold,
-    hazard_recall,
-    score_labels,
-    tall_by_set,
-)
+from experiments.pocket.detector_eval import choose_threshold, hazard_recall, tall_by_set
 from experiments.pocket.detector_labels import LABELS, Sample, draw_weights, merge_boxes, to_sample
+from experiments.pocket.detector_match import Scored, score_labels
 from experiments.pocket.detector_trainer import CoveredLoss
 
 SIDE = 64
