@@ -184,12 +184,13 @@ class DepthMap:
 
 @dataclass(frozen=True, slots=True)
 class SceneClass:
-    """Where the wearer is. `entropy` is that of the whole distribution, divided by log(classes)."""
+    """Where the wearer is. `entropy` is that of the whole distribution, divided by log(classes).
+    `indoor` is None where the scene says neither."""
 
     label: str
     probability: float
     entropy: float
-    indoor: bool
+    indoor: bool | None
     top: tuple[tuple[str, float], ...] = ()
 
 

@@ -309,12 +309,15 @@ class Words:
         name = _normal(scene.label)
         phrase = self._can.scenes.get(name, "")
         sure = scene.probability >= SURE
-        if scene.probability < UNSURE or phrase is None:  # None: a class that names no place
+        if scene.probability < UNSURE:
             return Whereabouts("unsure", "", False)
         if phrase:
             return Whereabouts("known", phrase, sure)
-        if self._can.labels_are_words and _PLAIN_WORDS.fullmatch(name):
+        # None is a class that names no place
+        if phrase == "" and self._can.labels_are_words and _PLAIN_WORDS.fullmatch(name):
             return Whereabouts("unlisted", name, sure)
+        if scene.indoor is None:
+            return Whereabouts("unsure", "", False)
         return Whereabouts("indoors" if scene.indoor else "outdoors", "", sure)
 
 

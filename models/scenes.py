@@ -163,7 +163,8 @@ def scene_of(logits: NDArray[np.float32], head: SceneHead) -> SceneClass:
 
     `indoor` compares the whole probability of indoor classes with that of outdoor ones, which is far
     surer than any one scene; so the label is the likeliest by its classes on that side, and never
-    contradicts it. The two behind it in `top` are the likeliest others, on either side.
+    contradicts it. The two behind it in `top` are the likeliest others, on either side. A scene whose
+    classes say neither leaves `indoor` None.
     """
     scaled = logits.astype(np.float64) / head.temperature
     weights = np.exp(scaled - scaled.max())
@@ -179,7 +180,7 @@ def scene_of(logits: NDArray[np.float32], head: SceneHead) -> SceneClass:
         label=head.labels[first],
         probability=float(scenes[first]),
         entropy=min(1.0, max(0.0, bits / math.log(max(2, len(scenes))))),
-        indoor=indoor,
+        indoor=indoor if (head.matrix[first] @ (head.inside | head.outside)) else None,
         top=tuple((head.labels[i], float(scenes[i])) for i in order[:3]),
     )
 

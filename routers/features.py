@@ -70,7 +70,7 @@ def features(glance: Glance) -> Vector:
 def _of_scene(scene: SceneClass) -> tuple[float, ...]:
     likeliest = sorted((probability for _, probability in scene.top), reverse=True)
     margin = likeliest[0] - likeliest[1] if len(likeliest) > 1 else scene.probability
-    return scene.probability, margin, scene.entropy, float(scene.indoor)
+    return scene.probability, margin, scene.entropy, float(bool(scene.indoor))
 
 
 def _of_obstacles(glance: Glance) -> tuple[float, ...]:

@@ -18,7 +18,10 @@ def make_obstacle(
 
 
 def make_scene(
-    label: str = "street", probability: float = 0.9, entropy: float = 0.3, indoor: bool = False
+    label: str = "street",
+    probability: float = 0.9,
+    entropy: float = 0.3,
+    indoor: bool | None = False,
 ) -> SceneClass:
     return SceneClass(label, probability, entropy, indoor)
 

@@ -176,7 +176,9 @@ def test_two_kinds_and_a_sure_place() -> None:
             "Probablemente estás en una calle.",
         ),
         (0.19, "street", False, "I am not sure where this is.", "No sé bien qué lugar es este."),
-        (1.0, "other", False, "I am not sure where this is.", "No sé bien qué lugar es este."),
+        (1.0, "other", None, "I am not sure where this is.", "No sé bien qué lugar es este."),
+        (1.0, "other", False, "You are outdoors.", "Estás al aire libre."),
+        (0.19, "other", False, "I am not sure where this is.", "No sé bien qué lugar es este."),
         (1.0, "ice_rink", False, "The scene looks like ice rink.", "Estás al aire libre."),
         (
             0.3,
@@ -189,7 +191,7 @@ def test_two_kinds_and_a_sure_place() -> None:
     ],
 )
 def test_the_place_is_said_as_surely_as_it_is_known(
-    probability: float, label: str, indoor: bool, english: str, spanish: str
+    probability: float, label: str, indoor: bool | None, english: str, spanish: str
 ) -> None:
     glance = make_glance(scene=make_scene(label, probability, indoor=indoor))
     assert EN.describe(glance) == f"Nothing in the way that I can see. {english}"
