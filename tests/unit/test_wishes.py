@@ -95,6 +95,28 @@ def test_why_is_whole_whatever_there_is_to_say() -> None:
 
 
 @pytest.mark.parametrize(
+    ("label", "indoor", "english", "spanish"),
+    [
+        (
+            "street",
+            False,
+            "I was ninety percent sure that you were on a street.",
+            "estabas en una calle.",
+        ),
+        ("other", True, "I could only tell that you were indoors.", "en un lugar cerrado."),
+        ("other", False, "I could only tell that you were outdoors.", "estabas al aire libre."),
+        ("other", None, "I could not tell where this was.", "No pude saber qué lugar era."),
+    ],
+)
+def test_why_says_what_was_known_of_the_place(
+    label: str, indoor: bool | None, english: str, spanish: str
+) -> None:
+    why = Why("mode", Decision("quick", 0.2, 0.5, ()), make_scene(label, indoor=indoor), 0)
+    assert EN.why(why).endswith(english)
+    assert ES.why(why).endswith(spanish)
+
+
+@pytest.mark.parametrize(
     ("sure", "unsure", "language", "english", "spanish"),
     [
         ([], [], None, "I can read no text.", "No puedo leer ningún texto."),
