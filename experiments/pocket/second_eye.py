@@ -22,6 +22,7 @@ from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import compiled, lite0
 from experiments.pocket.views import random_views, whole_views
 from models.devices import has_bf16
+from models.packs import sha256_of
 from models.second_eye import TRUNK_CHANNELS, build_head
 
 CROPS = 3  # of each training picture, beside the whole
@@ -137,13 +138,17 @@ def main() -> None:
     args.device = chosen_device(args.device)
     data = load(require_data(args.data), args.work)
     rows = np.flatnonzero(data.train & (data.kind >= 0))
-    paths = [args.work / f"second_{order}.safetensors" for order in range(args.heads)]
+    trunk = sha256_of(args.out / "detector.pt")[:12]  # another trunk needs other heads
+    names = [f"second_{trunk}_{args.seed}_{order}.safetensors" for order in range(args.heads)]
+    paths = [args.work / name for name in names]
     if not all(path.is_file() for path in paths):
         maps = trunk_maps(detector_trunk(args.out), data, rows, args, CROPS)
     for order, path in enumerate(paths):
         if not path.is_file():
             head = fit(maps, torch.from_numpy(data.kind[rows]), args, order)
-            save_file(head.state_dict(), path, {"format": "pt"})
+            partial = path.with_suffix(".partial")
+            save_file(head.state_dict(), partial, {"format": "pt"})
+            partial.replace(path)
     heads = [load_file(path) for path in paths]
     args.out.mkdir(parents=True, exist_ok=True)
     mean = {name: sum(head[name] for head in heads) / len(heads) for name in heads[0]}
