@@ -43,8 +43,11 @@ class Turns:
         return taken
 
     def interrupts(self, speaking: Utterance) -> bool:
-        """Whether something critical waits and what is being said is not."""
-        return not is_critical(speaking) and any(map(is_critical, self.waiting))
+        """Whether something critical may come next and what is being said is not. A clause waits for
+        those before it in its answer, or each would be cut off and said again for ever."""
+        return not is_critical(speaking) and any(
+            is_critical(u) and not _same_answer(u, speaking) for u in self._heads()
+        )
 
     def next(self, gap_over: bool, answer_first: bool = False) -> Utterance | None:
         """Remove and return whose turn it is to speak, or None while nobody may. `answer_first`:
@@ -90,6 +93,10 @@ class Turns:
 def is_critical(utterance: Utterance) -> bool:
     """Whether `utterance` may cut off what is being said."""
     return utterance.priority >= CRITICAL_PRIORITY
+
+
+def _same_answer(one: Utterance, other: Utterance) -> bool:
+    return one.kind == other.kind == "answer" and one.answer == other.answer is not None
 
 
 def _replaces(new: Utterance, old: Utterance) -> bool:

@@ -99,6 +99,20 @@ def test_whatever_is_said_every_rule_holds(script: list[tuple[float, Utterance |
         assert order == sorted(order)
 
 
+@pytest.mark.parametrize("answer", [1, 2])
+def test_a_critical_clause_waits_for_those_before_it(answer: int) -> None:
+    """It cuts off neither its own answer's clause nor, from behind a clause, another's: what was cut would
+    be said again before it, and cut again, for ever."""
+    stage = Stage()
+    for number, said in enumerate((1, answer), start=1):
+        stage.audio.say(clause(number, said))
+    stage.audio.say(replace(clause(3, answer), priority=80.0))
+    for _ in range(200):
+        stage.to(stage.clock.now() + 0.02)
+    assert stage.audio.idle
+    assert stage.order() == [1, 2, 3]
+
+
 def _first(number: int, again: dict[int, int]) -> int:
     """The utterance that `number` says again, or again and again; itself where it does not."""
     while resumed := again.get(number):
