@@ -3,7 +3,7 @@
 Pure and without a clock or a lock; `engine.audio` asks it once per block. Must not know: sound.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.types import Utterance
 
@@ -46,7 +46,7 @@ class Turns:
         """Whether something critical may come next and what is being said is not. A clause waits for
         those before it in its answer, or each would be cut off and said again for ever."""
         return not is_critical(speaking) and any(
-            is_critical(u) and not _same_answer(u, speaking) for u in self._heads()
+            map(is_critical, _heads([speaking, *self.waiting]))
         )
 
     def next(self, gap_over: bool, answer_first: bool = False) -> Utterance | None:
@@ -60,7 +60,7 @@ class Turns:
         return chosen
 
     def _choose(self, gap_over: bool, answer_first: bool) -> Utterance | None:
-        heads = self._heads()
+        heads = _heads(self.waiting)
         if not heads:
             return None
         best = max(heads, key=lambda u: u.priority)
@@ -77,26 +77,23 @@ class Turns:
         flows_on = best.kind == "answer" and best.resumes is None
         return best if gap_over or flows_on else None
 
-    def _heads(self) -> list[Utterance]:
-        """All that may come next: of an answer, only its first clause."""
-        seen: set[int] = set()
-        heads: list[Utterance] = []
-        for utterance in self.waiting:
-            if utterance.kind == "answer" and utterance.answer is not None:
-                if utterance.answer in seen:
-                    continue
-                seen.add(utterance.answer)
-            heads.append(utterance)
-        return heads
-
 
 def is_critical(utterance: Utterance) -> bool:
     """Whether `utterance` may cut off what is being said."""
     return utterance.priority >= CRITICAL_PRIORITY
 
 
-def _same_answer(one: Utterance, other: Utterance) -> bool:
-    return one.kind == other.kind == "answer" and one.answer == other.answer is not None
+def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:
+    """All that may come next: of an answer, only its first clause."""
+    seen: set[int] = set()
+    heads: list[Utterance] = []
+    for utterance in waiting:
+        if utterance.kind == "answer" and utterance.answer is not None:
+            if utterance.answer in seen:
+                continue
+            seen.add(utterance.answer)
+        heads.append(utterance)
+    return heads
 
 
 def _replaces(new: Utterance, old: Utterance) -> bool:

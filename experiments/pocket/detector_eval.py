@@ -98,8 +98,8 @@ def tall_by_set(
     for name in sorted({sample.set_name for sample in samples}):
         times = np.array([float(sample.set_name == name) for sample in samples])
         if boxes := int(times @ label.tall_truth):
-            found = round(tall_recall(label, threshold, times) * boxes)
-            counts[name] = {"boxes": boxes, "found": found}
+            found = _hits(label, label.tall, threshold, times)
+            counts[name] = {"boxes": boxes, "found": int(found)}
     return counts
 
 
@@ -122,9 +122,13 @@ def _found(
     times: Floats,
 ) -> float:
     """Share of `boxes` [pictures] that `hits` [n] finds at the threshold; nan where there are none."""
-    found = float(times[label.picture][hits & (label.score >= threshold)].sum())
     there = float(times @ boxes)
-    return found / there if there else float("nan")
+    return _hits(label, hits, threshold, times) / there if there else float("nan")
+
+
+def _hits(label: Scored, hits: NDArray[np.bool_], threshold: float, times: Floats) -> float:
+    """How many of `hits` [n] there are at the threshold, each as often as its picture counts."""
+    return float(times[label.picture][hits & (label.score >= threshold)].sum())
 
 
 def with_interval(measure: Any, pictures: int, seed: int) -> dict[str, Any]:

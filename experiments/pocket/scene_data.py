@@ -70,42 +70,26 @@ MERGED = {
 STREET_SETS = ("boxes_pedestrians", "masks_camvid", "walks_sf")
 
 
-def scene_of(record: Record) -> int:
-    """Index into `LABELS`, or -1 where the picture has no scene label."""
-    if record.set_name in STREET_SETS:
-        return LABELS.index("street")
-    if record.scene is None:
-        return -1
-    return LABELS.index(MERGED.get(record.scene, record.scene))
-
-
-def is_indoor(record: Record) -> int:
-    """1 indoors, 0 outdoors, -1 unknown. The picture's own flag comes before its scene's."""
-    if record.indoor is not None:
-        return int(record.indoor)
-    scene = scene_of(record)
-    return -1 if scene < 0 else int(INDOOR[LABELS[scene]])
-
-
 def kind_of(record: Record) -> int:
-    """Index into `CLASSES`, or -1 where the picture has no scene label."""
-    scene = scene_of(record)
-    return -1 if scene < 0 else CLASSES.index((LABELS[scene], bool(is_indoor(record))))
+    """Index into `CLASSES`, or -1 where the picture has no scene label. The picture's own flag for indoors
+    comes before its scene's."""
+    scene = "street" if record.set_name in STREET_SETS else record.scene
+    if scene is None:
+        return -1
+    scene = MERGED.get(scene, scene)
+    return CLASSES.index((scene, INDOOR[scene] if record.indoor is None else record.indoor))
 
 
 @dataclass(frozen=True)
 class SceneData:
     """All images, in the order of `read_sets`.
 
-    `images` uint8 [N, 224, 224, 3]; `scene` and `kind` int64 [N], indexes into LABELS and CLASSES, -1
-    unknown; `indoor` int64 [N], -1 unknown; `train`, `val` bool [N]. `val` holds only pictures whose
-    scene a person labelled.
+    `images` uint8 [N, 224, 224, 3]; `kind` int64 [N], index into CLASSES, -1 unknown; `train`, `val` bool
+    [N]. `val` holds only pictures whose scene a person labelled.
     """
 
     images: NDArray[np.uint8]
-    scene: NDArray[np.int64]
     kind: NDArray[np.int64]
-    indoor: NDArray[np.int64]
     train: NDArray[np.bool_]
     val: NDArray[np.bool_]
 
@@ -120,9 +104,7 @@ def load(root: Path, work: Path) -> SceneData:
     labelled = np.array([record.scene is not None for record in records])
     return SceneData(
         images=np.load(path, mmap_mode="c"),  # torch asks for an array that could be written to
-        scene=np.array([scene_of(record) for record in records]),
         kind=np.array([kind_of(record) for record in records]),
-        indoor=np.array([is_indoor(record) for record in records]),
         train=in_train,
         val=~in_train & labelled,
     )

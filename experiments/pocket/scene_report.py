@@ -117,14 +117,15 @@ def measured(
     logits: Tensor, data: SceneData, seed: int
 ) -> tuple[dict[str, Any], NDArray[np.int64]]:
     """The figures of scaled `logits` [V, C] of the val images, and the confusion matrix [L, L]."""
-    truth = data.scene[data.val]
+    true = [CLASSES[kind] for kind in data.kind[data.val]]
+    truth = np.array([LABELS.index(label) for label, _ in true])
+    indoors = np.array([indoor for _, indoor in true])
     head = pocket_head({"classes": CLASSES, "temperature": 1.0})
     said = [scene_of(row, head) for row in logits.numpy()]  # as the engine says it
     sure = np.array([scene.probability for scene in said])
     inside = np.array([scene.indoor for scene in said])
     order = np.array([[LABELS.index(label) for label, _ in scene.top] for scene in said])
     top1, top3 = order[:, 0] == truth, (order == truth[:, None]).any(1)
-    known = data.indoor[data.val] >= 0
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     np.add.at(confusion, (truth, order[:, 0]), 1)
     per_class = {
@@ -135,7 +136,7 @@ def measured(
     figures = {
         "top1": measure(top1.astype(float), seed),
         "top3": measure(top3.astype(float), seed),
-        "indoor_outdoor": measure((inside == data.indoor[data.val])[known].astype(float), seed),
+        "indoor_outdoor": measure((inside == indoors).astype(float), seed),
         "ece": round(calibration_error(sure, top1), 4),
         "mean_class_accuracy": round(
             float(np.mean([c["accuracy"] for c in per_class.values()])), 4
@@ -156,9 +157,9 @@ def summary(report: dict[str, Any]) -> str:
 def write(out: Path, card: dict[str, Any], report: dict[str, Any], data: SceneData) -> None:
     """Writes `scenes.json` and `scenes_confusion.png`, and prints the main figures."""
     counts = {
-        "images": len(data.scene),
-        "train_labelled": int((data.train & (data.scene >= 0)).sum()),
-        "train_unlabelled": int((data.train & (data.scene < 0)).sum()),
+        "images": len(data.kind),
+        "train_labelled": int((data.train & (data.kind >= 0)).sum()),
+        "train_unlabelled": int((data.train & (data.kind < 0)).sum()),
         "val_labelled": int(data.val.sum()),
         "source_px": STORED_PX,
     }

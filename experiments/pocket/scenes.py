@@ -100,9 +100,7 @@ def rate_at(progress: float) -> float:
 def teach(data: SceneData, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """What EfficientNet-Lite0 says of every picture, on the device: its features [N, 1280], and the
     class logits [N, C] of a head on them that was fitted to the training pictures' labels."""
-    maps = second_eye.trunk_maps(
-        second_eye.imagenet_trunk(), data, np.arange(len(data.scene)), args
-    )
+    maps = second_eye.trunk_maps(second_eye.imagenet_trunk(), data, np.arange(len(data.kind)), args)
     rows = np.flatnonzero(data.train & (data.kind >= 0))
     kinds = torch.from_numpy(data.kind[rows])
     head = second_eye.fit(maps[:, rows], kinds, args).to(args.device)

@@ -102,13 +102,13 @@ def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -
     optimizer = torch.optim.AdamW(
         [{"params": slow, "share": 0.1}, {"params": quick, "share": 1.0}], weight_decay=0.05
     )
+    halves = args.device != "cpu" or has_bf16()
     for epoch in tqdm(range(EPOCHS), "head", mininterval=5):
         for group in optimizer.param_groups:
             group["lr"] = PEAK_RATE * group["share"] * (1 - epoch / EPOCHS)
         for index in torch.randperm(len(kinds)).split(BATCH):
             look = maps[torch.randint(len(maps), (len(index),)), index].to(args.device).float()
-            exact = args.device == "cpu" and not has_bf16()
-            with torch.autocast(args.device, torch.bfloat16, enabled=not exact):
+            with torch.autocast(args.device, torch.bfloat16, enabled=halves):
                 logits = learning(look)
             truth = kinds[index].to(args.device)
             loss = functional.cross_entropy(logits.float(), truth, label_smoothing=0.1)
@@ -141,14 +141,14 @@ def main() -> None:
     trunk = sha256_of(args.out / "detector.pt")[:12]  # another trunk needs other heads
     names = [f"second_{trunk}_{args.seed}_{order}.safetensors" for order in range(args.heads)]
     paths = [args.work / name for name in names]
-    if not all(path.is_file() for path in paths):
+    missing = [(order, path) for order, path in enumerate(paths) if not path.is_file()]
+    if missing:
         maps = trunk_maps(detector_trunk(args.out), data, rows, args, CROPS)
-    for order, path in enumerate(paths):
-        if not path.is_file():
-            head = fit(maps, torch.from_numpy(data.kind[rows]), args, order)
-            partial = path.with_suffix(".partial")
-            save_file(head.state_dict(), partial, {"format": "pt"})
-            partial.replace(path)
+    for order, path in missing:
+        head = fit(maps, torch.from_numpy(data.kind[rows]), args, order)
+        partial = path.with_suffix(".partial")
+        save_file(head.state_dict(), partial, {"format": "pt"})
+        partial.replace(path)
     heads = [load_file(path) for path in paths]
     args.out.mkdir(parents=True, exist_ok=True)
     mean = {name: sum(head[name] for head in heads) / len(heads) for name in heads[0]}

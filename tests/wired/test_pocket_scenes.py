@@ -1,7 +1,6 @@
 """What the scenes' training is told, and how it is judged."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +42,8 @@ def test_a_hall_taken_for_a_mountain_has_the_right_scene_on_the_wrong_side() -> 
     logits = torch.full((3, len(CLASSES)), -9.0)
     for row, kind in enumerate(said):
         logits[row, CLASSES.index(kind)] = 9.0
-    scene, indoor = np.full(3, LABELS.index("other")), np.ones(3, np.int64)
-    every: Any = np.ones(3, bool)
-    data = SceneData(np.zeros((3, 1, 1, 3), np.uint8), scene, scene, indoor, ~every, every)
+    halls, every = np.full(3, CLASSES.index(("other", True))), np.ones(3, bool)
+    data = SceneData(np.zeros((3, 1, 1, 3), np.uint8), halls, ~every, every)
     figures, confusion = measured(logits, data, seed=0)
     assert figures["top1"]["value"] == pytest.approx(2 / 3, abs=1e-4)
     assert figures["indoor_outdoor"]["value"] == pytest.approx(2 / 3, abs=1e-4)
