@@ -30,7 +30,7 @@ check: $(STAMP) ## ruff and mypy, as CI runs them
 	$(BIN)/mypy
 
 bench: $(STAMP) ## latency of the tiers on this machine
-	$(BIN)/python -m experiments.engine_latency
+	$(BIN)/python -m experiments.latency.stages
 
 clean: ## remove the environment and what runs have written
 	rm -rf $(VENV) outputs multirun .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -23,10 +23,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.command import one_line, read_config, readable
+from engine.app.command_line import one_line, read_config, readable
 from engine.config import Config
-from engine.errors import EngineError, InputError, RunError, SetupError, in_one_line
-from engine.sweep import Failure, all_answers, failures, keep_failure
+from engine.core.errors import EngineError, InputError, RunError, SetupError, in_one_line
+from engine.evaluation.sweep import Failure, all_answers, failures, keep_failure
 
 ConfigStore.instance().store(name="schema", node=Config)
 
@@ -34,8 +34,8 @@ ConfigStore.instance().store(name="schema", node=Config)
 def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
     """Run one session in `folder`; return its summary. A `job_name` makes the screen brief. Raises
     EngineError; KeyboardInterrupt, like any error while running, only after the summary is written."""
-    from engine.screen import Screen
-    from engine.session import work
+    from engine.app.console import Screen
+    from engine.app.session import work
 
     screen = Screen(job=job_name)
     failure: RunError | None = None

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from engine.errors import ConfigError
-from engine.language import languages, prompts
+from engine.core.errors import ConfigError
+from engine.language.pack import languages, prompts
 
 
 def choice(*allowed: str) -> Any:
@@ -106,7 +106,7 @@ class RouterConfig:
 
 @dataclass
 class QualityConfig:
-    """What an answer's parts (engine.quality) weigh in its quality. Each part is reported apart too."""
+    """Weights of the parts of an answer's quality (engine.evaluation.quality)."""
 
     caption: float = number(0.3, 0.0, 1.0)
     objects: float = number(0.2, 0.0, 1.0)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine import __version__
-from engine.errors import EngineError, in_one_line
+from engine.core.errors import EngineError, in_one_line
 
 State = Literal["yes", "no", "needed"]
 SHOWN = {"yes": "[green]yes[/]", "no": "[yellow]no[/]", "needed": "[red]missing[/]"}
@@ -114,7 +114,7 @@ def _packs() -> list[Finding]:
 
 
 def _camera() -> Finding:
-    from engine.devices.webcam import webcam_present
+    from engine.devices.video.webcam import webcam_present
 
     if webcam_present(0):
         return Finding("camera", "yes", "webcam 0 is there")
@@ -150,7 +150,7 @@ def _microphone_or_speaker(kind: Literal["microphone", "speaker"]) -> Finding:
 
 
 def _voice() -> Finding:
-    from engine.devices.voice import Pyttsx3Voice
+    from engine.devices.sound.voice import Pyttsx3Voice
 
     try:
         voice = Pyttsx3Voice("en", 190)
@@ -169,7 +169,7 @@ def _wake_words() -> list[Finding]:
 
 
 def _micro_wake_word() -> Finding:
-    from engine.devices.microwakeword import DELAY_S, MicroWakeWord
+    from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 
     try:
         MicroWakeWord().close()
@@ -185,7 +185,7 @@ def _micro_wake_word() -> Finding:
 
 
 def _porcupine() -> Finding:
-    from engine.devices.porcupine import KEY
+    from engine.devices.sound.porcupine import KEY
 
     costs = "only microWakeWord's phrases wake it"
     if find_spec("pvporcupine") is None:
@@ -219,7 +219,7 @@ def _recogniser() -> Finding:
 
 
 def _media_keys() -> Finding:
-    from engine.devices.media_keys import find_media_keys
+    from engine.devices.input.media_keys import find_media_keys
 
     try:
         devices = find_media_keys()
@@ -233,7 +233,7 @@ def _media_keys() -> Finding:
 
 
 def _glasses() -> Finding:
-    from engine.devices.usb import plugged_in
+    from engine.devices.aria.usb import plugged_in
 
     try:
         sdk = f"projectaria-client-sdk {version('projectaria-client-sdk')}"
@@ -281,7 +281,7 @@ def main() -> int:
     parser.add_argument("--address", help="of glasses on Wi-Fi; without, USB")
     asked = parser.parse_args()
     if asked.what == "aria":
-        from engine.devices.aria_doctor import main as look_at_glasses
+        from engine.devices.aria.doctor import main as look_at_glasses
 
         return look_at_glasses(asked.glasses, asked.address, asked.pair)
     console = Console(highlight=False)

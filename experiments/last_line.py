@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 
 
 def last_line(command: str, measure: Callable[[], dict[str, Any]]) -> int:

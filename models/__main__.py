@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import EngineError, MissingPart
-from models.fastvlm.export_command import add_export, export
+from engine.core.errors import EngineError, MissingPart
+from models.fastvlm.export.command import add_export, export
 from models.packs import HUB, OPTIONAL, POCKET, TIERS, find_pack, hub_home, write_manifest
 
 EXAMPLES = """examples:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import (
+from engine.core.errors import (
     ConfigError,
     DescriberFailed,
     EngineError,
@@ -22,16 +22,16 @@ from engine.errors import (
     OutOfMemory,
     PromptTooLong,
 )
-from engine.ports import Describer
-from engine.types import Frame, Language, ModelCard
+from engine.core.ports import Describer
+from engine.core.types import Frame, Language, ModelCard
 from models import quiet_offline
 from models.clauses import clauses
 from models.devices import limit_threads
 from models.fastvlm.checkpoint import generation_config, load_model, load_processor, patch_px
+from models.fastvlm.custom_checkpoint import find_checkpoint
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.inputs import Prompts, own_side_px, square_pixels
-from models.fastvlm.own import find_checkpoint
-from models.fastvlm.parts import Wish, open_parts
+from models.fastvlm.selection import Wish, open_parts
 from models.packs import PackFiles, choose_form
 
 NO_MEMORY = re.compile(r"(can't|failed to) allocate|bad.?alloc|out of memory|ALLOC_FAILED", re.I)
@@ -194,7 +194,7 @@ class FastVlmDescriber:
             raise DescriberFailed("the describer failed: it gave no usable text")
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
-        """Encode `frame`, then write about it, a token a step: see engine.ports.Describer."""
+        """Encode `frame`, then write about it, a token a step: see engine.core.ports.Describer."""
         self._ahead = None
         ids = self._ids(prompt)
         features = self._encode(frame)

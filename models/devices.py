@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.errors import MissingPart
+from engine.core.errors import MissingPart
 
 
 def choose_device(asked: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.errors import MissingPart
+from engine.core.errors import MissingPart
 from models import cache_home
 
 TIERS = ("detector", "scenes", "describer")

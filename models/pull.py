@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.progress import wrap_file
 
-from engine.errors import MissingPart
+from engine.core.errors import MissingPart
 from models.packs import HUB, HubModel, PackFiles, read_manifest, read_pack, sha256_of
 from models.packs import write_manifest as seal
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import MissingPart, OutOfMemory, ReaderFailed, in_one_line
-from engine.types import Box, Frame, ModelCard, TextLine
+from engine.core.errors import MissingPart, OutOfMemory, ReaderFailed, in_one_line
+from engine.core.types import Box, Frame, ModelCard, TextLine
 from models import quiet_offline
 
 SIDE = 960  # pixels; a longer side is scaled down to it, and lines are read in that

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import MissingPart, in_one_line
-from engine.types import Frame, ModelCard, SceneClass
+from engine.core.errors import MissingPart, in_one_line
+from engine.core.types import Frame, ModelCard, SceneClass
 from models import quiet_offline
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
 from models.imagenet_scenes import scene_columns
 from models.openvino_nets import compile_beside, convert
 from models.packs import PackFiles, choose_form, find_pack
-from models.second_eye import SecondEye
+from models.scene_ensemble import SecondEye
 
 OTHER = "other"
 # what maps normalised pixels (1, 3, size, size) to class logits (classes,)

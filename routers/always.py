@@ -1,6 +1,6 @@
 """The wearer has chosen the tier: `mode=quick` and `mode=full`. Looks at nothing."""
 
-from engine.types import Decision, Glance, Tier
+from engine.core.types import Decision, Glance, Tier
 
 
 class Always:

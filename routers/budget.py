@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from engine.ports import Router
-from engine.types import Decision, Glance, Tier
+from engine.core.ports import Router
+from engine.core.types import Decision, Glance, Tier
 
 
 class Budget:

@@ -7,9 +7,9 @@ left is a scene that the template answers although the full answer is better by 
 import math
 from collections.abc import Sequence
 
-from engine.classes import HURTS, kind_of
-from engine.types import Decision, Glance
-from engine.wording import MAX_GROUPS
+from engine.core.types import Decision, Glance
+from engine.language.wording import MAX_GROUPS
+from engine.perception.classes import HURTS, kind_of
 from routers.learned import judged
 from routers.model import Calibration, Model
 from routers.threshold import decide

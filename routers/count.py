@@ -1,6 +1,6 @@
 """The simplest baseline that looks: the more obstacles, the likelier it escalates."""
 
-from engine.types import Decision, Glance
+from engine.core.types import Decision, Glance
 from routers.complexity import MANY_OBSTACLES
 from routers.threshold import decide
 

@@ -1,7 +1,8 @@
 """What is known of a glance before the describer runs, as named numbers in [0, 1].
 
 The learned routers see these and nothing else. All together cost well under 2 ms; those that need the
-pixels were measured by `engine.picture`. Nothing here knows what the features are good for.
+pixels were measured by `engine.perception.image_statistics`. Nothing here knows what
+the features are good for.
 """
 
 import math
@@ -10,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.classes import kind_of
-from engine.types import Glance, Obstacle, Picture, SceneClass
+from engine.core.types import Glance, Obstacle, Picture, SceneClass
+from engine.perception.classes import kind_of
 from routers import complexity
 
 Vector = NDArray[np.float64]  # (features,)
@@ -52,7 +53,7 @@ def features(glance: Glance) -> Vector:
 
     Entropy is over log(classes); the margin is between the two likeliest places; crowding is the
     pairs' intersection over union; nearness is 1 / (1 + distance / NEAR_M) of the nearest; hazard is
-    the largest hazard weight (engine.classes); with no obstacle, scores are 1 and all else is 0.
+    the largest hazard weight (engine.perception.classes); with no obstacle, scores are 1 and all else is 0.
     Raises ValueError where the glance's scene or picture is not set.
     """
     if glance.scene is None or glance.picture is None:

@@ -1,7 +1,7 @@
 """The trained part of a learned router: how much better the full answer would be, out of features.
 
 Plain JSON (`routers/learned.json`), evaluated by the few lines below: scikit-learn trains it
-(`python -m experiments.train_router`) and is not needed to use it. Knows no glance and no threshold.
+(`python -m experiments.router.train`) and is not needed to use it. Knows no glance and no threshold.
 """
 
 import math
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from engine.errors import MissingPart
+from engine.core.errors import MissingPart
 from routers.features import FEATURES, Vector
 
 LEARNED = Path(__file__).with_name("learned.json")
@@ -94,7 +94,7 @@ _MODEL = TypeAdapter(Model)
 @cache
 def read_model(path: Path = LEARNED) -> Model:
     """The model in `path`. Raises MissingPart where it is not there or not whole."""
-    remedy = "train it with python -m experiments.train_router, or use router=rules"
+    remedy = "train it with python -m experiments.router.train, or use router=rules"
     try:
         model = _MODEL.validate_json(path.read_bytes())
         _check(model)

@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from engine.types import Decision, Glance
+from engine.core.types import Decision, Glance
 from routers.threshold import decide
 
 

@@ -1,6 +1,6 @@
 """Escalates complex pictures: a documented sum of what the quick tier saw, against a threshold."""
 
-from engine.types import Decision, Glance
+from engine.core.types import Decision, Glance
 from routers.complexity import features
 from routers.threshold import decide
 

@@ -1,6 +1,6 @@
 """The rule of every router that scores: a score at or above the threshold goes to the full tier."""
 
-from engine.types import Decision
+from engine.core.types import Decision
 
 
 def decide(score: float, threshold: float, reasons: tuple[str, ...]) -> Decision:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from engine.captions import Vocabulary, cider_d
+from engine.language.nouns import Vocabulary, cider_d
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record, read_sets
 from experiments.pocket.describer_model import library, load_model, load_padded
@@ -94,7 +94,7 @@ def measure(records: Sequence[Record], said: Sequence[str], seed: int) -> dict[s
         "object_recall": rate(found, np.array([len(t) for t in labelled], float), seed),
         "mean_words": rate(lengths, ones, seed),
         "ends_within_16_tokens": rate(ended, ones, seed),
-        "note": "CIDEr-D by engine/captions.py, in [0, 10]; hallucination rate: objects named that "
+        "note": "CIDEr-D by engine/language/nouns.py, in [0, 10]; hallucination rate: objects named that "
         "neither boxes (human, or machine at the usual certainty) nor human captions name, over "
         "all objects named; boxes_only: that no box shows",
     }

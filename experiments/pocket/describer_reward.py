@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.captions import CiderD
+from engine.language.nouns import CiderD
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record
 from experiments.pocket.describer_eval import KINDS, VOCABULARY, named

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from engine.classes import HURTS, kind_of
+from engine.perception.classes import HURTS, kind_of
 from experiments.pocket.detector_data import load_image
 from experiments.pocket.detector_labels import JUDGED, LABELS, Sample, read_samples
 from experiments.pocket.detector_match import Floats, Scored, read_crowds, score_labels
@@ -104,7 +104,7 @@ def tall_by_set(
 
 
 def hazard_recall(scored: dict[str, Scored], confidence: dict[str, float], times: Floats) -> float:
-    """Of what can hurt (engine.classes.HURTS) and reaches low, the share that is found at the
+    """Of what can hurt (engine.perception.classes.HURTS) and reaches low, the share that is found at the
     thresholds: the mean over labels with enough boxes, as poles alone are half of all boxes."""
     shares = [
         _found(label, label.low, label.low_truth, confidence[name], times)

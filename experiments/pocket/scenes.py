@@ -2,7 +2,7 @@
 
 The student learns from scene labels and from EfficientNet-Lite0, which has looked at the whole picture
 once: its features, and the scene probabilities of a small head on them. Such a head on the detector's
-trunk is shipped as the student's second eye (`experiments.pocket.second_eye`). Run with `--help`.
+trunk is shipped as the student's second eye (`experiments.pocket.scene_ensemble`). Run with `--help`.
 """
 
 import argparse
@@ -22,12 +22,13 @@ from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from experiments.pocket import scene_report, second_eye
+from experiments.pocket import scene_ensemble as second_eye
+from experiments.pocket import scene_report
 from experiments.pocket.data import add_common_arguments, chosen_device, require_data
 from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import WIDTH
 from experiments.pocket.views import random_views
-from models.second_eye import build_head
+from models.scene_ensemble import build_head
 
 ARCHITECTURE = "fastvit_t8"
 WEIGHTS = "scenes.safetensors"
@@ -268,7 +269,7 @@ def evaluate(args: argparse.Namespace) -> None:
         "node": second_eye.NODE,
         "image_size": STORED_PX,
         "weight": report["weight"],
-        "command": "python -m experiments.pocket.second_eye, then scenes evaluate",
+        "command": "python -m experiments.pocket.scene_ensemble, then scenes evaluate",
     }
     scene_report.write(args.out, card, report, data)
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from engine.camera import Mount
+from engine.perception.camera import Mount
 from experiments.walks.depth import DepthNoise
 from experiments.walks.detector import NONE, Noise
 from experiments.walks.figures import Figures, by_distance, figures

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.alerts import Warner
-from engine.audio import Audio, advance, drain
-from engine.camera import Mount
-from engine.clock import VirtualClock
-from engine.depth import Memory
-from engine.locate import Locator
-from engine.types import Frame, Heard, Obstacle, Samples, Utterance
-from engine.way import HALF_CORRIDOR_M
-from engine.wording import Words
+from engine.alerts.corridor import HALF_CORRIDOR_M
+from engine.alerts.policy import Warner
+from engine.audio.scheduler import Audio, advance, drain
+from engine.core.clock import VirtualClock
+from engine.core.types import Frame, Heard, Obstacle, Samples, Utterance
+from engine.language.wording import Words
+from engine.perception.camera import Mount
+from engine.perception.depth_prior import Memory
+from engine.perception.localize import Locator
 from experiments.walks.depth import Deep, DepthNoise
 from experiments.walks.detector import Eye, Noise
 from experiments.walks.world import Thing, Walk

@@ -4,9 +4,9 @@ import math
 import random
 from dataclasses import replace
 
-from engine.camera import pinhole
-from engine.classes import kind_of
-from engine.types import Camera, Fisheye
+from engine.core.types import Camera, Fisheye
+from engine.perception.camera import pinhole
+from engine.perception.classes import kind_of
 from experiments.walks.world import Thing, Walk
 
 GLASSES = pinhole(640, 480, 70)

@@ -7,8 +7,8 @@ Things are upright rectangles that face the camera. Knows nothing of Locator or 
 import math
 from dataclasses import dataclass
 
-from engine.camera import pixel
-from engine.types import Box, Camera
+from engine.core.types import Box, Camera
+from engine.perception.camera import pixel
 
 STRIDE_HZ = 1.9  # steps a second at walking pace
 BOB_M = 0.02  # the head's rise and fall, and the nod and sway below: Hirasaki et al. 1999, rounded

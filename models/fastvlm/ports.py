@@ -34,6 +34,6 @@ class Decoder(Protocol):
         `features` (tokens, width). Ends behind an end token, which is yielded. A decoder may run ahead
         of what was taken; closing the iterator leaves it ready for the next prompt.
 
-        Raises engine.errors.PromptTooLong where the prompt and `limit` do not fit, and what its
+        Raises engine.core.errors.PromptTooLong where the prompt and `limit` do not fit, and what its
         runtime raises.
         """

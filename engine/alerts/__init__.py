@@ -1,0 +1,1 @@
+"""Which obstacle is worth a sound now."""

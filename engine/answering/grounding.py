@@ -1,0 +1,245 @@
+"""What a describer says, held against what was seen: supported claims pass, the others are hedged,
+dropped or put right.
+
+Pure text and counting, by the lists of `templates/LANGUAGE/understand.json`; no grammar beyond the
+phrase around a noun. Must not know: models, threads, templates.
+
+A noun is checked when the language lists it as a thing or a place. It is supported by an obstacle of
+that kind (or of a kind it is a wider word for), by the scene (its own class, or one that passes for it),
+or by text that was read. A number larger than was seen is not supported; a smaller one is let stand,
+since it may speak of some of them, and the quick answer has counted all. A side on which no obstacle of
+that kind is, is replaced by the side on which the nearest is. What is denied or already hedged is no
+claim.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.core.types import Language, Obstacle, SceneClass, Unsupported
+from engine.language.nouns import Mention
+from engine.language.pack import capital
+from engine.language.phrases import Reading, grammar, words
+
+SHARED_CHANCE = 0.1  # a scene at least as probable supports its name, besides the most probable
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen and read in the picture that is described."""
+
+    obstacles: tuple[Obstacle, ...] = ()
+    scene: SceneClass | None = None
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """A clause as it may be said (empty: not at all), and the nouns in it that nothing supports."""
+
+    text: str
+    unsupported: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A noun with the phrase around it: word numbers of the preposition before it (or the phrase's
+    own first word), of the phrase's first word, and one past the noun."""
+
+    noun: str
+    mention: Mention | None  # None: a place
+    opening: int
+    first: int
+    end: int
+    supported: bool
+    counted: bool  # whether the number said was seen
+
+
+class Grounder:
+    """Checks clauses in one language over what a detector with `labels` can see."""
+
+    def __init__(
+        self, labels: Sequence[str], language: Language = "en", how: Unsupported = "hedge"
+    ) -> None:
+        """Raises MissingPart where the language's folder is missing or not whole."""
+        self._grammar = grammar(labels, language)
+        self._lists = self._grammar.lists
+        self._vocabulary = self._grammar.vocabulary
+        self._wider = {
+            self._vocabulary.thing(word): {self._vocabulary.thing(k) for k in kinds.split("|")}
+            for word, kinds in self._lists.wider.items()
+        }
+        self._labels = tuple(labels)
+        self.how = how
+
+    def check(self, clause: str, evidence: Evidence) -> Grounded:
+        """Hold one clause against the evidence. Its grammar stays whole."""
+        reading = Reading(clause, self._grammar)
+        claims = self._claims(reading, evidence)
+        unsupported = tuple(dict.fromkeys(claim.noun for claim in claims if not claim.supported))
+        if self.how == "say":
+            return Grounded(clause, unsupported)
+        edits = self._right_sides(reading, claims, evidence)
+        weak = [c for c in claims if not (c.supported and c.counted)]
+        if self.how == "drop":
+            cuts = self._cuts(reading, claims, [c for c in weak if not c.supported])
+            if cuts is None:
+                return Grounded("", unsupported)
+            edits = [e for e in edits if not any(cut[0] <= e[0] < cut[1] for cut in cuts)] + cuts
+            weak = [c for c in weak if c.supported]  # what is there, but fewer: it is only hedged
+        text = _edited(clause, edits + self._hedges(reading, claims, weak))
+        return Grounded(text, unsupported)
+
+    def adds(self, clause: str, told: str) -> bool:
+        """Whether `clause` says anything that `told` has not."""
+        known = {word.text for word in words(told)} | self._lists.small
+        reading = Reading(clause, self._grammar)
+        said = {m.thing for m in self._vocabulary.mentions(told)}
+        said |= {label for label, _, _ in Reading(told, self._grammar).places}
+        skipped: set[int] = set()
+        for mention in reading.mentions:
+            if mention.thing in said:
+                skipped |= set(reading.words_in(mention.at))
+            if mention.side_at is not None:
+                skipped |= set(reading.words_in(mention.side_at))
+        for label, first, end in reading.places:
+            if label in said:
+                skipped |= set(range(first, end))
+        rest = [w for i, w in enumerate(reading.words) if i not in skipped and w.text.isalnum()]
+        return any(word.text not in known for word in rest)
+
+    def thing(self, words: str) -> str | None:
+        """The thing that a wearer's words name ("the bikes": "bicycle"), or a label; None where none
+        is known."""
+        if self._vocabulary.knows(words):
+            return self._vocabulary.thing(words)
+        found = self._vocabulary.mentions(words)
+        return found[0].thing if found else None
+
+    def is_a(self, label: str, thing: str) -> bool:
+        """Whether a detector's label is of that kind."""
+        own = self._vocabulary.thing(label)
+        return own == thing or own in self._wider.get(thing, ())
+
+    def label(self, thing: str) -> str:
+        """A label of that kind, the detector's own where it has one."""
+        return self._vocabulary.label(thing)
+
+    def can_see(self, thing: str) -> bool:
+        """Whether the detector knows anything of that kind."""
+        return any(self.is_a(label, thing) for label in self._labels)
+
+    # what is claimed
+
+    def _claims(self, reading: Reading, evidence: Evidence) -> list[_Claim]:
+        claims = []
+        for mention in reading.mentions:
+            at = reading.words_in(mention.at)
+            first = reading.phrase_start(at[0])
+            if reading.is_no_claim(first):
+                continue
+            seen = sum(self.is_a(o.label, mention.thing) for o in evidence.obstacles)
+            supported = seen > 0 or self._is_read(mention.thing, evidence)
+            supported = supported or self._is_the_place(mention.thing, evidence.scene)
+            said = reading.number(first, at[0])
+            opening = reading.opening(first)
+            claims.append(
+                _Claim(
+                    mention.thing,
+                    mention,
+                    opening,
+                    first,
+                    at[-1] + 1,
+                    supported,
+                    not supported or said <= max(seen, 1),
+                )
+            )
+        taken = {i for claim in claims for i in range(claim.first, claim.end)}
+        for label, at_word, end in reading.places:
+            first = reading.phrase_start(at_word)
+            if at_word in taken or reading.is_no_claim(first):
+                continue
+            noun = " ".join(w.text for w in reading.words[at_word:end])
+            supported = self._is_the_place(label, evidence.scene)
+            claims.append(_Claim(noun, None, reading.opening(first), first, end, supported, True))
+        return sorted(claims, key=lambda c: c.first)
+
+    def _is_the_place(self, name: str, scene: SceneClass | None) -> bool:
+        if scene is None:
+            return False
+        likely = {scene.label} | {label for label, p in scene.top if p >= SHARED_CHANCE}
+        alike = [group for group in self._lists.alike if name in group]
+        return name in likely or any(likely & group for group in alike)
+
+    def _is_read(self, thing: str, evidence: Evidence) -> bool:
+        """Text supports a sign, and whatever it names."""
+        if not evidence.texts:
+            return False
+        named = {m.thing for text in evidence.texts for m in self._vocabulary.mentions(text)}
+        return thing in named or thing == self._vocabulary.thing("sign")
+
+    # what becomes of it
+
+    def _right_sides(
+        self, reading: Reading, claims: list[_Claim], evidence: Evidence
+    ) -> list[tuple[int, int, str]]:
+        """Replace each side on which nothing of its kind is; a side said of several things is judged
+        by the first of them that was seen."""
+        edits: dict[tuple[int, int], str] = {}
+        for claim in claims:
+            mention = claim.mention
+            if mention is None or mention.side_at is None or mention.side_at in edits:
+                continue
+            own = [o for o in evidence.obstacles if self.is_a(o.label, mention.thing)]
+            if not own:
+                continue
+            text = reading.text[slice(*mention.side_at)]
+            if not any(o.side == mention.side for o in own):
+                nearest = min(own, key=lambda o: o.distance_m)
+                text = self._lists.sides[nearest.side][0]
+                if mention.side_at[0] == 0:
+                    text = capital(text)
+            edits[mention.side_at] = text
+        return [(*at, text) for at, text in edits.items() if reading.text[at[0] : at[1]] != text]
+
+    def _hedges(
+        self, reading: Reading, claims: list[_Claim], weak: list[_Claim]
+    ) -> list[tuple[int, int, str]]:
+        """The hedge before each weak phrase; once for weak phrases without a word between them, and
+        once for a clause that begins with a weak phrase and in which nothing holds."""
+        if weak and len(weak) == len(claims) and weak[0].opening == 0:
+            weak = weak[:1]
+        ends = {claim.end for claim in weak}
+        edits: list[tuple[int, int, str]] = []
+        for at in dict.fromkeys(c.opening for c in weak if c.opening not in ends):
+            word = reading.words[at]
+            if at == 0:
+                first = reading.text[word.start : word.end]
+                lowered = (
+                    first if len(first) > 1 and first.isupper() else first[:1].lower() + first[1:]
+                )
+                edits.append((word.start, word.end, f"{capital(self._lists.hedge)} {lowered}"))
+            else:
+                edits.append((word.start, word.start, f"{self._lists.hedge} "))
+        return edits
+
+    def _cuts(
+        self, reading: Reading, claims: list[_Claim], weak: list[_Claim]
+    ) -> list[tuple[int, int, str]] | None:
+        """What to cut out, or None where only dropping the whole clause keeps its grammar: a weak
+        phrase can go where a preposition opens it, or "and" joins it to another, after the last
+        verb."""
+        if weak and len(weak) == len(claims):
+            return None
+        cuts: list[tuple[int, int, str]] = []
+        for claim in weak:
+            start = reading.cut_start(claim.opening, claim.first)
+            if not start or not reading.may_end(claim.end):
+                return None
+            cuts.append((reading.words[start - 1].end, reading.words[claim.end - 1].end, ""))
+        return cuts
+
+
+def _edited(text: str, edits: Sequence[tuple[int, int, str]]) -> str:
+    for start, end, new in sorted(edits, key=lambda e: (e[0], e[1]), reverse=True):
+        text = text[:start] + new + text[end:]
+    return " ".join(text.split())

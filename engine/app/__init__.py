@@ -1,0 +1,1 @@
+"""Puts the rooms together: build, session, live, batch, user input, console."""

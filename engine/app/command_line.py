@@ -1,0 +1,142 @@
+"""The command line: what was typed made fit for Hydra's grammar, its errors made one line each.
+
+Knows Hydra and OmegaConf; must not know what a setting does.
+"""
+
+import importlib.util
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from engine.config import Config, check, settings
+from engine.core.errors import ConfigError, EngineError
+
+# Optuna's sweeper seeks the best answers, and the fewest milliseconds (see `__main__.job`).
+TWO_ENDS = "hydra.sweeper.direction=[maximize,minimize]"
+PLUGINS = {
+    "hydra/sweeper=optuna": "hydra_plugins.hydra_optuna_sweeper",
+    "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
+    "hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher",
+}
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def readable(arguments: Sequence[str]) -> list[str]:
+    """The arguments as Hydra takes them: a value that its grammar cannot read is quoted, so that
+    `source.path=niño (1).jpg` means what it says. Raises ConfigError for an option that there is
+    not, a key that no grammar reads, and a key that is to be taken away."""
+    unknown = get_args_parser().parse_known_args(list(arguments))[1]
+    if unknown:
+        raise ConfigError(
+            f"{unknown[0]}: expected KEY=VALUE without dashes, such as mode=quick; see --help"
+        )
+    sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
+    _require_plugins(arguments)
+    found = [_literal(argument, sweeps) for argument in arguments]
+    directed = any(
+        argument.lstrip("+").startswith("hydra.sweeper.direction=") for argument in found
+    )
+    if "hydra/sweeper=optuna" in found and not directed:
+        found.append(TWO_ENDS)
+    return found
+
+
+def _require_plugins(arguments: Sequence[str]) -> None:
+    """Raise ConfigError, naming the command that mends it, for a launcher or sweeper not installed."""
+    for argument in arguments:
+        package = PLUGINS.get(argument)
+        if package is not None and not _installed(package):
+            raise ConfigError(
+                f"{argument}: expected {package}, found none; "
+                "install it with: pip install -e '.[sweep]'"
+            )
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the namespace that all of Hydra's plugins share
+        return False
+
+
+def _literal(argument: str, sweeps: bool) -> str:
+    key, equals, value = argument.partition("=")
+    if argument.startswith("~") and not argument.startswith("~hydra"):
+        raise ConfigError(f"{argument}: expected KEY=VALUE, got a key to take away; see --help")
+    if not equals or argument.startswith("-"):
+        return argument  # an option, or what belongs to one
+    if key in ("hydra.run.dir", "hydra.sweep.dir") and not value.strip("'\" "):
+        raise ConfigError(f"{key}: expected a folder, got ''; give one, or leave it out")
+    if not key:
+        raise ConfigError(f"{argument}: expected KEY=VALUE; see --help")
+    if _reads(argument, sweeps):
+        return argument
+    quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+    if not _reads(quoted, sweeps):
+        raise ConfigError(f"{key}: expected a configuration key; see --help")
+    return quoted
+
+
+def _reads(argument: str, sweeps: bool) -> bool:
+    """Whether Hydra takes `argument` for one value that it can use where it stands."""
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    if override.is_sweep_override():
+        return sweeps
+    # of a group, Hydra's defaults list takes null for a bug
+    return override.value() is not None or not (CONF / override.key_or_group).is_dir()
+
+
+def read_config(node: DictConfig) -> Config:
+    """The composed tree as settings, every one checked. Raises ConfigError or OmegaConf's errors."""
+    if unknown := next(_unknown_keys(node), None):
+        raise ConfigError(f"{unknown}: expected a configuration key; see --help")
+    return check(cast(Config, OmegaConf.to_object(node)))
+
+
+def _unknown_keys(node: DictConfig) -> Iterator[str]:
+    """Dotted keys of a composed tree that `Config` does not have: `+` and `++` add any."""
+    known = {key for key, _, _ in settings(Config())}
+
+    def walk(tree: dict[str, Any], prefix: str) -> Iterator[str]:
+        for name, value in tree.items():
+            if isinstance(value, dict) and value and f"{prefix}{name}" not in known:
+                yield from walk(value, f"{prefix}{name}.")
+            elif f"{prefix}{name}" not in known:
+                yield f"{prefix}{name}"
+
+    tree: Any = OmegaConf.to_container(node, resolve=False)
+    return walk(tree, "")
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one readable line; what was typed and what is allowed are kept."""
+    if isinstance(error, EngineError):
+        return " ".join(str(error).split())
+    if missing := re.search(r"Could not override '([^']+)'", str(error)):
+        return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
+    if bare := re.search(r"Error parsing override '([^'=]*)'", str(error)):
+        return f"{bare[1]}: expected KEY=VALUE; see --help"
+    text = str(error.__cause__ or error).strip()
+    key = re.search(r"full_key: (\S+)", text)
+    first = " ".join(text.split("\n    full_key:")[0].split())
+    if group := re.search(r"Could not find '([^']+)/([^'/]*)'", first):
+        names = sorted(path.stem for path in (CONF / group[1]).glob("*.yaml"))
+        expected = f"one of {', '.join(names)}" if names else "another"
+        return f"{group[1]}: expected {expected}, got {group[2]!r}"
+    if value := re.search(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", first):
+        first = f"expected {value[2]}, got {value[1]!r}"
+    elif value := re.search(r"Value '(.*)' is not a valid bool", first):
+        first = f"expected true or false, got {value[1]!r}"
+    elif re.search(r"field '.*' is not Optional", first):
+        first = "expected a value, got null"
+    return f"{key[1]}: {first}" if key else first

@@ -1,0 +1,200 @@
+"""The terminal: a first screen, what is heard as it is heard, and a table of latencies at the end.
+
+For a sighted helper or developer; the wearer never needs it.
+"""
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engine.core.types import Description, Health, ModelCard, Utterance
+from engine.language.commands import SHOWN
+
+BUDGET_MS = {"quick": 420.0, "full": 752.0}  # from asking to the first sound, the seed's RTX 2060
+MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}
+
+
+class Terminal(Console):
+    """A console that may go away: a closed pipe or a full disk behind it ends no session, and rich
+    would end the thread that happens to print."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Print no more, and let what is still buffered go nowhere."""
+        with contextlib.suppress(SystemExit, OSError, ValueError):
+            super().on_broken_pipe()
+
+
+class Screen:
+    """Prints to a rich console. Safe to call from any thread. With a `job`, one of a sweep, it prints
+    what goes wrong, the progress, and one line at the end."""
+
+    def __init__(self, console: Console | None = None, job: str = "") -> None:
+        self.console = console or Terminal(highlight=False, emoji=False)
+        self._job = job
+        self._lock = threading.Lock()
+        self._progress: Progress | None = None
+
+    def line(self, text: str) -> None:
+        with self._lock:
+            self.console.print(text, soft_wrap=True)
+
+    def loading(self) -> None:
+        if not self._job:
+            self.line("loading models ...")
+
+    def first(
+        self,
+        *,
+        version: str,
+        mode: str,
+        router: str,
+        source: str,
+        speech: str,
+        trigger: str,
+        models: dict[str, ModelCard],
+        folder: Path,
+        keys: bool,
+        view: str = "",
+    ) -> None:
+        """What runs, with which models, and where it is written."""
+        if self._job:
+            self.line(f"{self._job}: {escape(source)}, {escape(router)} ...")
+            return
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row("source", escape(source))
+        grid.add_row("mode", f"{mode}, router {escape(router)}")
+        for tier, card in models.items():
+            kind = f"{card.pack} pack, {card.backend} {card.precision} on {card.device}"
+            grid.add_row(tier, f"{escape(card.name)} ({kind})")
+        grid.add_row("speech", escape(speech))
+        grid.add_row("asks", escape(trigger))
+        grid.add_row("session", escape(str(folder)))
+        if view:
+            grid.add_row("view", escape(view))
+        if keys:
+            grid.add_row("keys", SHOWN)
+        self.line("")
+        with self._lock:
+            self.console.print(Panel(grid, title=f"Scene Aria {version}", expand=False))
+
+    def heard(self, said: Utterance, time_s: float) -> None:
+        """An alert or status began to sound, `time_s` after the start."""
+        if said.kind == "answer" or not said.text or self._job:
+            return
+        where = f"{said.azimuth_deg:+4.0f}°" if said.kind == "alert" else "     "
+        self.line(f"{time_s:7.2f} s  {MARKS[said.kind]}  {where}  {escape(said.text)}")
+
+    def description(self, description: Description, time_s: float) -> None:
+        """An answer, its route and the reason for it."""
+        if self._job:
+            return
+        decision = description.decision
+        scene = description.scene
+        reasons = "; ".join(decision.reasons)
+        self.line(
+            f"{time_s:7.2f} s  [green]asked[/]         route [bold]{decision.tier}[/] "
+            f"(score {decision.score:.2f}, threshold {decision.threshold:.2f}: {escape(reasons)}); "
+            f"scene {escape(scene.label)} {scene.probability:.2f}"
+        )
+        for beat in description.beats:
+            self.line(f"           [green]{beat.tier:>5}[/]         [bold]{escape(beat.text)}[/]")
+
+    def health(self, health: Health) -> None:
+        self.line(
+            f"[red]health[/]  {escape(health.what)}: {escape(health.detail)}; {health.action}"
+        )
+
+    def progress(self, total: int) -> None:
+        """Begin a bar over `total` pictures; 0 where nobody knows how many."""
+        if self._job and not self.console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("pictures"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._progress.add_task("pictures", total=total or None)
+        self._progress.start()
+
+    def advance(self) -> None:
+        if self._progress is not None:
+            self._progress.advance(self._progress.task_ids[0])
+
+    def stop_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def last(self, summary: dict[str, Any], folder: Path, files: list[str]) -> None:
+        """Latencies by stage against the budgets, and where to look."""
+        if self._job:
+            share = summary["escalation_rate"]
+            escalated = "nothing described" if share is None else f"{share:.0%} escalated"
+            self.line(
+                f"{self._job}: {escalated}, {summary['errors']} errors, in {escape(str(folder))}"
+            )
+            return
+        tiers = summary["latency_ms"]
+        shown = [tier for tier in ("quick", "full") if tier in tiers]
+        if shown:
+            self.line("")
+            with self._lock:
+                self.console.print(_latency_table(tiers, shown))
+        frames = summary["frames"]
+        utterances = summary["utterances"]
+        self.line(
+            f"{frames['processed']} of {frames['seen']} frames at {summary['obstacle_fps']:g} a second, "
+            f"{frames['dropped']} dropped; {utterances['spoken']} utterances heard, "
+            f"{utterances['dropped']} dropped; peak memory {summary['peak_memory_mb']:.0f} MB; "
+            f"{summary['errors']} errors"
+        )
+        if "quality" in summary:
+            figures = ", ".join(
+                f"{name} {value:.3f}"
+                for name, value in summary["quality"].items()
+                if isinstance(value, float)
+            )
+            self.line(f"quality: {figures or 'not judged, as no picture has labels to judge by'}")
+        self.line(f"written to {escape(str(folder))}: {', '.join(files)}")
+
+
+def _latency_table(tiers: dict[str, Any], shown: list[str]) -> Table:
+    table = Table(title="from asking to the first sound, milliseconds (p50 / p95)")
+    table.add_column("stage")
+    for tier in shown:
+        table.add_column(tier, justify="right")
+    stages = dict.fromkeys(stage for tier in shown for stage in tiers[tier])
+    for stage in [name for name in stages if name != "end_to_end"]:
+        table.add_row(stage, *(_cell(tiers[tier].get(stage)) for tier in shown))
+    table.add_section()
+    table.add_row("end_to_end", *(_cell(tiers[tier].get("end_to_end")) for tier in shown))
+    table.add_row("budget", *(f"{BUDGET_MS[tier]:.0f}" for tier in shown))
+    verdicts = []
+    for tier in shown:
+        total = tiers[tier].get("end_to_end")
+        met = total is not None and total["p95"] <= BUDGET_MS[tier]
+        verdicts.append(
+            "not heard" if total is None else "[green]met[/]" if met else "[red]missed[/]"
+        )
+    table.add_row("p95 within budget", *verdicts)
+    return table
+
+
+def _cell(stats: dict[str, float] | None) -> str:
+    return "–" if stats is None else f"{stats['p50']:.1f} / {stats['p95']:.1f}"

@@ -1,0 +1,117 @@
+"""Everything a session runs on, built once by `session.py` and handed whole to the loops."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.alerts.policy import Warner
+from engine.answering.answerer import Answerer
+from engine.answering.speaker import STATUS_PRIORITY
+from engine.app.console import Screen
+from engine.audio.scheduler import Audio
+from engine.core.errors import DepthFailed
+from engine.core.ports import Clock, Depths, Detector, Sink, Source, View
+from engine.core.triggers import Trigger
+from engine.core.types import Frame, Glance, Health, Utterance
+from engine.devices.input.media_keys import MediaKeys
+from engine.language.commands import Grammar, grammar
+from engine.language.wording import StatusKey, Words
+from engine.listening.ear import Ear
+from engine.perception.camera_health import Sight, Trouble
+from engine.perception.localize import Locator
+from engine.perception.side_cameras import Around
+from engine.recording.session_log import Trace
+from engine.recording.view_queue import NoView
+
+ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
+
+TROUBLES: dict[Trouble, StatusKey] = {
+    "covered": "camera_dark",
+    "dark": "camera_dim",
+    "blurred": "camera_blurred",
+    "stalled": "camera_stalled",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A session ready to run: `run` raises RunError; `finish` gives the summary, whatever happened."""
+
+    run: Callable[[], None]
+    finish: Callable[[], dict[str, Any]]
+
+
+@dataclass
+class Parts:
+    """A session's rooms. `warner` is None where obstacle callouts are switched off, `around` where no
+    side camera is looked at, `depth` where none is measured."""
+
+    source: Source
+    detector: Detector
+    locator: Locator
+    warner: Warner | None
+    answerer: Answerer
+    words: Words
+    audio: Audio
+    sink: Sink
+    trace: Trace
+    screen: Screen
+    trigger: Trigger
+    listen_to_keys: bool
+    next_id: Callable[[], int]
+    timeline: Clock
+    wall: Clock
+    max_frames: int | None
+    report: Callable[[Health], None]  # to the log, the screen and the view
+    view: View = field(default_factory=NoView)
+    grammar: Grammar = field(default_factory=lambda: grammar("en", {}))
+    ear: Ear | None = None
+    media_keys: MediaKeys | None = None
+    sight: Sight = field(default_factory=Sight)
+    depth: Depths | None = None
+    fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
+    around: Around | None = None
+
+    def warn(self, glance: Glance, now_s: float) -> None:
+        """Say what of a glance is worth it now, and when the camera itself sees too little."""
+        if self.sight.changed(glance.frame, self.source.live):
+            self._tell_sight()
+        if self.warner is not None:
+            seen = (*glance.obstacles, *glance.aside)
+            for utterance in self.warner.warn(seen, now_s, self.sight.sees, glance.frame.pose):
+                self.audio.say(utterance)
+
+    def deepen(self, frame: Frame) -> None:
+        """Let depth, once there is some, teach how tall things are; `frame` has been located."""
+        if self.depth is None or not self.sight.sees:
+            return
+        try:
+            depth = self.depth.after(frame)
+        except DepthFailed as error:
+            self.depth = None
+            self.report(Health("depth", str(error), "goes on without it"))
+            self.status("depth_failed")
+            return
+        if depth is not None:
+            self.locator.learn(depth)
+
+    def _tell_sight(self) -> None:
+        trouble = self.sight.trouble
+        if trouble is None:
+            self.report(Health("camera", "the picture is well again", "said so"))
+            self.status("camera_clear")
+        else:
+            self.report(Health("camera", f"the picture is {trouble}", "said so"))
+            self.status(TROUBLES[trouble], ALARM_PRIORITY)
+
+    def status(self, key: StatusKey, priority: float = STATUS_PRIORITY) -> None:
+        """Say a fixed sentence."""
+        self.audio.say(
+            Utterance(
+                id=self.next_id(),
+                kind="status",
+                text=self.words.status(key),
+                priority=priority,
+                queued_s=self.timeline.now(),
+            )
+        )

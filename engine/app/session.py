@@ -1,0 +1,310 @@
+"""One session, from its settings to the parts that the loops run, and closed again whole.
+
+Order matters. Whatever can be refused is refused first (sources, sinks, packs), then models load, so
+that bad input never waits for weights. Chooses nothing: `engine.app.build` does.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from engine import __version__
+from engine.alerts.policy import Warner
+from engine.answering.answerer import Answerer
+from engine.answering.describer_worker import Scribe
+from engine.answering.ocr_worker import Reading
+from engine.answering.speaker import STATUS_PRIORITY
+from engine.app import build, build_ear
+from engine.app.console import Screen
+from engine.app.context import Parts, Work
+from engine.app.offline import offline
+from engine.audio.earcons import prepare
+from engine.audio.scheduler import Audio, speak
+from engine.config import Config, check
+from engine.core.clock import MonotonicClock, VirtualClock
+from engine.core.ports import Clock, Router, Sink, View, Voice
+from engine.core.types import Detail, Directions, Health, Heard, ModelCard, Units, Utterance
+from engine.language.commands import grammar
+from engine.language.wording import Words
+from engine.listening.ear import EchoGuard, Overheard
+from engine.perception.depth_prior import Memory
+from engine.perception.localize import Locator
+from engine.perception.scene_cache import Foresight
+from engine.recording.session_log import Trace
+from engine.recording.view_queue import NoView
+
+
+class Witness:
+    """Tells the log, the screen, the view and the warner what has happened."""
+
+    def __init__(self, trace: Trace, screen: Screen, timeline: Clock) -> None:
+        self._trace = trace
+        self._screen = screen
+        self._timeline = timeline
+        self.view: View = NoView()
+        self.warner: Warner | None = None
+
+    def log(self, health: Health) -> None:
+        """What the view itself may report: it is not told of its own trouble."""
+        self._trace.health(health)
+        self._screen.health(health)
+
+    def report(self, health: Health) -> None:
+        self.log(health)
+        self.view.show(health, self._timeline.now())
+
+    def started(self, utterance: Utterance, time_s: float) -> None:
+        self._trace.started(utterance, time_s)
+        self._screen.heard(utterance, self._trace.elapsed_s())
+
+    def heard(self, fate: Heard) -> None:
+        self._trace.heard(fate)
+        self.view.show(fate, self._timeline.now() if fate.started_s is None else fate.started_s)
+        if self.warner is not None:
+            self.warner.learn(fate)
+
+
+@contextmanager
+def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
+    """What the settings ask for, opened: a session that is heard, a recording, or a replay."""
+    config = check(build.resolved(config))
+    if config.record is not None or config.source.name == "recorded":
+        with offline(config, folder, screen) as opened:
+            yield opened
+        return
+    with session(config, folder, screen) as parts:
+        scorer = build.build_scorer(config, parts)
+        loop = build.build_loop(config, parts, scorer)
+
+        def finish() -> dict[str, Any]:
+            parts.view.close()  # what it could not show is still a record of the session
+            quality = scorer.quality() if scorer else None
+            counts = build.stream_counts(parts.source)
+            return parts.trace.close(quality, build.peak_gpu_memory_mb(), counts)
+
+        yield Work(loop.run, finish)
+
+
+@contextmanager
+def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
+    """Build everything, and close everything again: a multirun runs every job in one process.
+
+    Raises SetupError before any model loads for what cannot be used.
+    """
+    with ExitStack() as stack:
+        wall = MonotonicClock()
+        timeline: Clock = wall if config.source.realtime else VirtualClock()
+        words = _words(config)
+        kind = build.source_kind(config)
+        source = build.build_source(config, kind)
+        stack.callback(source.close)
+        build.check_models(config)
+        router = build.build_router(config)
+        trace = Trace(folder, timeline, wall)
+        stack.callback(trace.close)
+        witness = Witness(trace, screen, timeline)
+        view, viewing = build.build_view(config, trace, witness.log)
+        stack.callback(view.close)
+        witness.view = view
+        trace.on_answered = lambda answered: view.show(answered, timeline.now())
+        voice = build.build_voice(config)
+        stack.callback(voice.close)
+        sink, speech = build.build_sink(config, folder, voice.sample_rate_hz)
+        stack.callback(sink.close)
+        listening = build_ear.build_listening(config, source, wall)
+        if listening is not None:
+            stack.callback(listening.close)
+        trigger, keys = build.build_trigger(config, kind, source.live, listening is not None)
+        media_keys = build.build_media_keys(config, witness.report)
+
+        next_id = itertools.count(1).__next__
+        screen.loading()
+        starting = Utterance(
+            next_id(), "status", words.status("starting"), STATUS_PRIORITY, timeline.now()
+        )
+        trace.start()
+        with _said_meanwhile(starting, config, voice, sink, timeline, witness) as meanwhile:
+            prepare(voice.sample_rate_hz)
+            models = build.build_models(config)
+        if config.obstacles.enabled:
+            witness.warner = Warner(
+                words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s
+            )
+        audio = Audio(
+            voice,
+            next_id=next_id,
+            on_started=witness.started,
+            on_heard=witness.heard,
+            on_health=witness.report,
+        )
+        models.scenes = Foresight(models.scenes)
+        mount = build.build_mount(config)
+        scribe = build.build_scribe(config, models, wall)
+        if scribe is not None:
+            stack.callback(scribe.close)
+        reading = build.build_reading(config, wall)
+        stack.callback(reading.close)
+        depth = build.build_depths(config, models)
+        if depth is not None:
+            stack.callback(depth.close)
+        memory = None if depth is None else Memory()
+        parts = Parts(
+            source=source,
+            detector=models.detector,
+            locator=Locator(config.source.hfov_deg, mount, memory),
+            warner=witness.warner,
+            answerer=_answerer(
+                config,
+                models,
+                router,
+                scribe,
+                reading,
+                words,
+                audio,
+                witness,
+                next_id,
+                timeline,
+                wall,
+            ),
+            words=words,
+            audio=audio,
+            sink=sink,
+            trace=trace,
+            screen=screen,
+            trigger=trigger,
+            listen_to_keys=keys,
+            next_id=next_id,
+            timeline=timeline,
+            wall=wall,
+            max_frames=config.source.max_frames,
+            report=witness.report,
+            view=view,
+            fed_until_s=meanwhile.fed_until_s,
+            around=build.build_around(config, source, mount),
+            grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
+            media_keys=media_keys,
+            depth=depth,
+        )
+        if listening is not None:
+            guard = EchoGuard(audio.sample_rate_hz)
+            parts.sink = Overheard(sink, guard, wall)
+            parts.ear = build_ear.build_ear(config, parts, listening, guard)
+        asks = build_ear.introduce(config, listening, trigger.name)
+        _introduce(config, parts, models.cards(), kind, speech, asks, viewing)
+        for fate in meanwhile.fates:
+            witness.heard(fate)
+        if source.live or kind == "sample":  # nobody waits at a file, whose answer this would delay
+            parts.status("ready")
+        yield parts
+
+
+def _words(config: Config) -> Words:
+    return Words(
+        config.language,
+        cast(Units, config.units),
+        cast(Directions, config.directions),
+        config.step_m,
+    )
+
+
+@dataclass
+class Meanwhile:
+    """What was heard while models loaded, for a log that had not begun, and until when."""
+
+    fates: list[Heard] = field(default_factory=list)
+    fed_until_s: float | None = None
+
+
+@contextmanager
+def _said_meanwhile(
+    starting: Utterance, config: Config, voice: Voice, sink: Sink, clock: Clock, witness: Witness
+) -> Iterator[Meanwhile]:
+    """Loading takes seconds, and silence must have a reason: live, the wearer hears that the engine
+    starts as soon as there is a voice."""
+    meanwhile = Meanwhile()
+    if not config.source.realtime:
+        yield meanwhile
+        return
+    audio = Audio(
+        voice,
+        next_id=lambda: starting.id,
+        on_started=lambda utterance, time_s: None,
+        on_heard=meanwhile.fates.append,
+        on_health=witness.report,
+    )
+    audio.say(starting)
+    stop = threading.Event()
+
+    def speaking() -> None:
+        meanwhile.fed_until_s = speak(audio, sink, clock, stop)
+
+    thread = threading.Thread(target=speaking, name="starting", daemon=True)
+    thread.start()
+    try:
+        yield meanwhile
+    finally:
+        stop.set()
+        thread.join(timeout=3.0)
+
+
+def _answerer(
+    config: Config,
+    models: build.Models,
+    router: Router,
+    scribe: Scribe | None,
+    reading: Reading,
+    words: Words,
+    audio: Audio,
+    witness: Witness,
+    next_id: Callable[[], int],
+    timeline: Clock,
+    wall: Clock,
+) -> Answerer:
+    return Answerer(
+        mode=config.mode,
+        scenes=models.scenes,
+        router=router,
+        scribe=scribe,
+        words=words,
+        say=audio.say,
+        report=witness.report,
+        next_id=next_id,
+        timeline=timeline,
+        wall=wall,
+        beats=config.answer.beats,
+        deadline_s=config.answer.deadline_s if config.source.realtime else None,
+        detail=cast(Detail, config.answer.detail),
+        grounder=build.build_grounder(config, models),
+        reading=reading,
+        signs=config.answer.signs,
+        prompt=build.build_prompt(config, models, words),
+    )
+
+
+def _introduce(
+    config: Config,
+    parts: Parts,
+    cards: dict[str, ModelCard],
+    kind: str,
+    speech: str,
+    asks: str,
+    viewing: str,
+) -> None:
+    """The log's first record and the first screen."""
+    parts.trace.session(__version__, config.mode, config.language, kind, cards)
+    parts.screen.first(
+        version=__version__,
+        mode=config.mode,
+        router=f"{parts.answerer.router.name}, threshold {config.router.threshold:g}",
+        source=kind + (f" {config.source.path}" if config.source.path else ""),
+        speech=f"{speech}, {config.speech.rate_wpm} words a minute, {config.language}",
+        trigger=asks,
+        models=cards,
+        folder=parts.trace.folder,
+        keys=parts.listen_to_keys,
+        view=viewing,
+    )

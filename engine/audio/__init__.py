@@ -1,0 +1,1 @@
+"""One scheduler of all sound: queue, mixer, earcons, spatialisation, loudness."""

@@ -1,0 +1,1 @@
+"""What every room shares: data, ports, errors, clocks, threads. Imports nothing of ours."""

@@ -1,0 +1,147 @@
+"""A model in a thread of its own, so that a slow or hung one never holds up who asked it.
+
+Knows nothing of what the work is. Results come one by one; the one who asked waits for the next no
+longer than it likes, and leaves the thread to itself.
+"""
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from engine.core.errors import EngineError, OutOfMemory, RunError, in_one_line
+from engine.core.ports import Clock
+
+T = TypeVar("T")
+
+POLL_S = 0.02  # how often one who waits looks whether it is still worth it
+HUNG_S = 1.0  # work that has not let go so long after it was cancelled is hung
+NICE = 10  # of threads that make way
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The work has ended, well (`error` None) or not."""
+
+    error: EngineError | None = None
+
+
+class Task(Generic[T]):
+    """One piece of work under way: its results, then an End."""
+
+    def __init__(self, work: "Work[T]") -> None:
+        self.work = work
+        self.events: queue.SimpleQueue[T | End] = queue.SimpleQueue()
+        self.cancelled_s: float | None = None
+        self.begun_s: float | None = None  # for the work to set: its first sign of life
+        self.ended_s: float | None = None
+
+    def next(
+        self, clock: Clock, until_s: float | None, given_up: Callable[[], bool]
+    ) -> T | End | None:
+        """The next result or the end; None when `until_s` passed or `given_up` said so first. With
+        `until_s` None, time does not decide."""
+        while True:
+            left_s = POLL_S if until_s is None else min(POLL_S, until_s - clock.now())
+            try:
+                return self.events.get(timeout=max(0.0, left_s))
+            except queue.Empty:
+                if given_up() or (until_s is not None and clock.now() >= until_s):
+                    return None
+
+
+Work = Callable[[Task[T]], Iterator[T]]
+
+
+def make_way() -> None:
+    """Let the calling thread, and those that it starts, run when no other wants the processor: obstacles
+    come first. On Linux only: elsewhere this would be the whole process's priority."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+class Worker(Generic[T]):
+    """Runs one piece of work after the other; beginning one cancels the one before.
+
+    What the work raises and is no EngineError becomes `failure`, or OutOfMemory. `waits`: see
+    `make_way`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        failure: type[RunError],
+        clock: Clock,
+        hung_s: float = HUNG_S,
+        waits: bool = False,
+    ) -> None:
+        self._waits = waits
+        self._hung_s = hung_s
+        self._failure = failure
+        self._clock = clock
+        self._tasks: queue.SimpleQueue[Task[T] | None] = queue.SimpleQueue()
+        self._current: Task[T] | None = None
+        self._busy = False
+        self._name = name
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def start(self, work: Work[T]) -> Task[T]:
+        """Begin `work` as soon as what came before lets go; never waits. Raises `failure` where the
+        thread hangs in earlier work."""
+        before = self._current
+        if before is not None:
+            self.cancel(before)
+            since_s = before.cancelled_s
+            if self._busy and since_s is not None and self._clock.now() - since_s > self._hung_s:
+                raise self._failure(f"the {self._name} is still busy with an earlier picture")
+        self._current = Task(work)
+        self._tasks.put(self._current)
+        return self._current
+
+    def cancel(self, task: Task[T]) -> None:
+        """Let the work end after its next result; nobody waits for it."""
+        if task.cancelled_s is None:
+            task.cancelled_s = self._clock.now()
+
+    def close(self, patience_s: float = 2.0) -> None:
+        """Stop the thread; a hung one is left behind (it is a daemon) rather than waited for."""
+        if self._current is not None:
+            self.cancel(self._current)
+        self._tasks.put(None)
+        self._thread.join(timeout=patience_s)
+
+    def _run(self) -> None:
+        if self._waits:
+            make_way()
+        while (task := self._tasks.get()) is not None:
+            if task.cancelled_s is not None:
+                task.events.put(End())
+                continue
+            self._busy = True
+            error = self._do(task)
+            self._busy = False
+            task.ended_s = self._clock.now()
+            task.events.put(End(error))
+
+    def _do(self, task: Task[T]) -> EngineError | None:
+        try:
+            results = task.work(task)
+            with closing(results):  # type: ignore[type-var]
+                for result in results:
+                    if task.cancelled_s is not None:
+                        return None
+                    task.events.put(result)
+        except EngineError as error:
+            return error
+        except MemoryError:
+            return OutOfMemory(f"the {self._name} found no memory")
+        except Exception as error:  # an adapter's bug must reach the wearer, not kill the thread
+            return self._failure(in_one_line(error))
+        return None

@@ -1,0 +1,1 @@
+"""Aria glasses: VRS recordings, live links of both generations, their doctor."""

@@ -1,0 +1,209 @@
+"""`python -m engine.doctor aria`: each step from a bare machine to streaming glasses, in order, with the
+next command. Changes nothing unless `--pair` asks the glasses to trust this host, which their wearer has
+to accept in the phone's app; what mends the other steps is a command of Aria's own tools.
+"""
+
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, Protocol
+
+from engine.devices.aria import usb
+from engine.devices.aria.gen2 import CERTIFICATE
+from engine.devices.aria.lenses import INSTALL, hushed
+from engine.devices.aria.live import HOT_C, LOW_PERCENT, Condition
+
+RULES = Path("/etc/udev/rules.d/52-aria.rules")  # as `aria_doctor` writes it
+PAIR = "python -m engine.doctor aria --pair, and accept it in the Aria app on the phone"
+TOOLS = {"gen1": "aria", "gen2": "aria_gen2"}
+NAMES = {"gen1": "Gen 1", "gen2": "Gen 2"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: whether it is done (None: cannot be told before an earlier one is), what was seen, and
+    the command to run next."""
+
+    name: str
+    done: bool | None
+    seen: str
+    next: str = ""
+
+
+class Reachable(Protocol):
+    """What a link offers for looking at the glasses without streaming."""
+
+    profile: str
+
+    def connect(self) -> None: ...
+
+    def pair(self) -> None: ...
+
+    def profiles(self) -> list[str]: ...
+
+    def condition(self) -> Condition | None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What of the machine is looked at; tests have their own."""
+
+    rules: Path = RULES
+    devices: Path = usb.DEVICES
+    certificate: Path = CERTIFICATE
+    linux: bool = sys.platform.startswith("linux")
+
+
+def steps(
+    generation: Literal["gen1", "gen2"],
+    address: str | None,
+    link: Callable[[], Reachable],
+    machine: Machine | None = None,
+    pair: bool = False,
+) -> list[Step]:
+    """Look at everything for glasses of `generation`, over Wi-Fi where there is an `address`; with `pair`,
+    ask glasses that do not answer to trust this host."""
+    machine = machine or Machine()
+    tool = TOOLS[generation]
+    installed = _sdk()
+    found = [installed, *_usb(machine, address)]
+    found.append(_certificates(generation, machine, tool))
+    if not installed.done:
+        return [*found, Step("pairing", None, "the SDK comes first")]
+    return [*found, *_glasses(link, pair)]
+
+
+def _sdk() -> Step:
+    try:
+        sdk, tools = version("projectaria-client-sdk"), version("projectaria-tools")
+    except PackageNotFoundError as error:
+        python = platform.python_version()
+        return Step("SDK", False, f"no {error.name} (Python {python})", INSTALL)
+    return Step("SDK", True, f"projectaria-client-sdk {sdk}, projectaria-tools {tools}")
+
+
+def _usb(machine: Machine, address: str | None) -> list[Step]:
+    if address is not None:
+        return [Step("Wi-Fi", True, f"glasses looked for at {address}")]
+    found = []
+    if machine.linux:
+        try:
+            rules = usb.VENDOR in machine.rules.read_text(encoding="utf-8")
+        except (OSError, UnicodeError):
+            rules = False
+        seen = f"{machine.rules} lets every user open them" if rules else f"no {machine.rules}"
+        found.append(Step("USB rules", rules, seen, "" if rules else "aria_doctor"))
+        plugged = usb.attached(machine.devices)
+        found.append(
+            Step(
+                "USB",
+                plugged,
+                "glasses are plugged in" if plugged else "no glasses are plugged in",
+                "" if plugged else "plug them in, or say python -m engine.doctor aria --address IP",
+            )
+        )
+    return found
+
+
+def _certificates(generation: str, machine: Machine, tool: str) -> Step:
+    if generation == "gen1":
+        return Step("certificates", True, "made anew for each stream")
+    there = machine.certificate.expanduser().is_file()
+    seen = f"{machine.certificate} is there" if there else f"no {machine.certificate}"
+    return Step("certificates", there, seen, "" if there else f"{tool} streaming install-certs")
+
+
+def _glasses(link: Callable[[], Reachable], pair: bool) -> list[Step]:
+    """What only the glasses themselves can tell."""
+    reached = link()
+    try:
+        with hushed():
+            if pair:
+                reached.pair()
+            reached.connect()
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        return [
+            Step("pairing", False, f"they do not answer: {said}", PAIR),
+            *(Step(name, None, "pairing comes first") for name in ("profile", "battery", "heat")),
+        ]
+    try:
+        with hushed():
+            profiles, condition = reached.profiles(), reached.condition()
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        return [Step("pairing", False, f"they answer only in part: {said}", PAIR)]
+    finally:
+        reached.close()
+    has = reached.profile in profiles
+    return [
+        Step("pairing", True, "this host is paired with the glasses"),
+        Step(
+            "profile",
+            has,
+            f"{reached.profile} is {'' if has else 'not '}among their {len(profiles)}",
+            "" if has else f"choose one with source.profile=NAME: {', '.join(profiles)}",
+        ),
+        *_condition(condition),
+    ]
+
+
+def _condition(found: Condition | None) -> list[Step]:
+    if found is None:
+        return [Step(name, None, "the glasses do not say") for name in ("battery", "heat")]
+    charged = found.charging or found.battery_percent > LOW_PERCENT
+    cool = not found.throttled and found.skin_c < HOT_C
+    return [
+        Step(
+            "battery",
+            charged,
+            f"{found.battery_percent} %{', charging' if found.charging else ''}",
+            "" if charged else "charge them",
+        ),
+        Step(
+            "heat",
+            cool,
+            f"{found.skin_c:.0f} degrees at the skin{', slowed down' if found.throttled else ''}",
+            "" if cool else "take them off and let them cool",
+        ),
+    ]
+
+
+def told(found: list[Step]) -> list[str]:
+    """The steps in words, and what to do next."""
+    words = {True: "done", False: "to do", None: "unknown"}
+    lines = [f"{step.name}: {words[step.done]}; {step.seen}" for step in found]
+    todo = [step for step in found if step.done is False]
+    if todo:
+        lines.append(f"next ({todo[0].name}): {todo[0].next}")
+    elif any(step.done is None for step in found):
+        lines.append("next: python -m engine source=aria; what is unknown will show")
+    else:
+        lines.append("next: python -m engine source=aria")
+    return lines
+
+
+def main(generation: str, address: str | None, pair: bool = False) -> int:
+    """Look, tell, and return the exit status: 0 when nothing is left to do."""
+    which: Literal["gen1", "gen2"] = "gen2" if generation == "gen2" else "gen1"
+    if generation == "auto":
+        which = usb.plugged_in() or "gen1"
+    print(f"Aria {NAMES[which]}" + ("" if generation != "auto" else " (--glasses says otherwise)"))
+
+    def link() -> Reachable:
+        if which == "gen2":
+            from engine.devices.aria.gen2 import Gen2Link
+
+            return Gen2Link(address=address)
+        from engine.devices.aria.gen1 import Gen1Link
+
+        return Gen1Link(address=address)
+
+    found = steps(which, address, link, pair=pair)
+    print("\n".join(told(found)))
+    return 1 if any(step.done is False for step in found) else 0

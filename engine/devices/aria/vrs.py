@@ -1,0 +1,282 @@
+"""The `vrs` source: a recording of Aria glasses, by projectaria-tools.
+
+The pictures come upright at the moments at which they were taken, each with the lens as the glasses
+were calibrated and the head's pose as their inertial sensor felt it. It must not know at what pace they
+are wanted.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.core.errors import FrameSkipped, InputError, SourceLost
+from engine.core.ports import Blocks
+from engine.core.types import Frame, StreamCount, Truth
+from engine.devices.aria import lenses as glasses
+from engine.devices.aria.lenses import RGB, Eye, Undistorted
+from engine.devices.aria.streams import MicrophoneBlocks, Tally
+from engine.devices.video.images import check_file, check_size, one_line
+from engine.perception.head_pose import Head
+
+MAGIC = b"VisionRe"
+INDEX_AT = 24  # where the header says at which byte the index lies
+IMUS = ("imu-left", "imu-right")
+MICROPHONE = "mic"
+FALLBACK_FPS = 10.0
+AGAIN = "copy it again"
+
+
+class VrsSource:
+    """The RGB camera's frames with `time_s` counted from the first. With `side_cameras` each brings the
+    newest picture of one of the cameras that look aside, in turn.
+
+    Raises InputError where the file is missing, empty, no VRS recording, not of Aria glasses or without
+    calibration; MissingPart without projectaria-tools. `read` raises FrameSkipped for a record that
+    cannot be decoded, and SourceLost where the recording breaks off.
+    """
+
+    live = False
+
+    def __init__(self, path: Path, side_cameras: bool = False, undistort: bool = False) -> None:
+        self.name = path.name
+        self._path = path
+        self._whole = _check(path)
+        self._provider = opened(path)
+        self._calibration = self._known(self._provider.get_device_calibration(), "a calibration")
+        self._eye, self._stream = self._camera(RGB)
+        self._picture: Eye | Undistorted = self._eye
+        if undistort:
+            self._picture = glasses.undistorted(self._eye)
+        self._count = int(self._provider.get_num_data(self._stream))
+        if self._count == 0:
+            raise InputError(f"{path}: expected pictures of {RGB}, got none; {AGAIN}")
+        rate_hz = float(self._provider.get_nominal_rate_hz(self._stream))
+        self.fps = rate_hz if 0.1 <= rate_hz <= 240.0 else FALLBACK_FPS
+        self._seq = 0
+        self._start_ns = moments_ns(self._provider, self._stream)[0]
+        self._time_ns = -1
+        self._head = Head()
+        self._motion = self._inertial()
+        self.aside = tuple(self._recorded_aside()) if side_cameras else ()
+        self._sides = [Side(self._provider, *self._camera(label)) for label in self.aside]
+        self._tally = Tally(RGB)
+        check_size(path, self._eye.lens.width, self._eye.lens.height)
+
+    def _known(self, value: Any, what: str) -> Any:
+        if value is None:
+            raise InputError(
+                f"{self._path}: expected {what}, got a recording without; record it with Aria glasses"
+            )
+        return value
+
+    def _camera(self, label: str) -> tuple[Eye, Any]:
+        stream = self._provider.get_stream_id_from_label(label)
+        if stream is not None and not self._provider.check_stream_is_active(stream):
+            stream = None
+        self._known(stream, f"the camera {label}")
+        return self._known(glasses.eye(self._calibration, label), f"{label} calibrated"), stream
+
+    def _recorded_aside(self) -> list[str]:
+        """The side cameras that were recorded. None at all is an error."""
+        labels = [
+            label
+            for label in glasses.side_labels(self._calibration)
+            if (stream := self._provider.get_stream_id_from_label(label)) is not None
+            and self._provider.check_stream_is_active(stream)
+        ]
+        if not labels:
+            raise InputError(
+                f"{self._path}: source.side_cameras=true: expected cameras that look aside, got a "
+                "recording without; set source.side_cameras=false"
+            )
+        return labels
+
+    def _inertial(self) -> "Iterator[Any] | None":
+        """The records of the first IMU that was recorded and calibrated, ready to be felt."""
+        for label in IMUS:
+            stream = self._provider.get_stream_id_from_label(label)
+            convert = glasses.motions(self._calibration, label)
+            if convert is None or stream is None:
+                continue
+            if not self._provider.check_stream_is_active(stream):
+                continue
+            count = self._provider.get_num_data(stream)
+            provider = self._provider
+            return (convert(provider.get_imu_data_by_index(stream, i)) for i in range(count))
+        return None
+
+    def read(self) -> Frame | None:
+        if self._seq >= self._count:
+            if not self._whole:
+                raise SourceLost(
+                    f"{self._path}: expected more, but the recording breaks off after frame "
+                    f"{self._seq}; copy it again"
+                )
+            return None
+        seq = self._seq
+        self._seq += 1
+        try:
+            image, record = self._provider.get_image_data_by_index(self._stream, seq)
+            if not image.is_valid():
+                raise ValueError("no picture in the record")
+            pixels = np.asarray(image.to_numpy_array(), np.uint8)
+        except (RuntimeError, ValueError) as error:
+            raise FrameSkipped(
+                f"{self._path}: expected a picture in record {seq}, got one that cannot be decoded "
+                f"({one_line(error)})"
+            ) from error
+        time_ns = max(self._time_ns + 1, int(record.capture_timestamp_ns))
+        self._time_ns = time_ns
+        self._tally.take(int(record.frame_number))
+        self._feel(time_ns * 1e-9)
+        return self._picture.frame(
+            pixels,
+            (time_ns - self._start_ns) * 1e-9,
+            seq,
+            self._head.pose(),
+            self._side(seq, time_ns),
+        )
+
+    def _feel(self, until_s: float) -> None:
+        """Follow the head up to a moment of the device's time; the sample that is beyond it counts, as
+        it is less than two milliseconds late. Where a record cannot be read, nobody knows any longer."""
+        try:
+            for sample in self._motion or ():
+                self._head.feel(sample)
+                if sample.time_s >= until_s:
+                    return
+        except RuntimeError:
+            self._motion, self._head = None, Head()
+
+    def _side(self, seq: int, time_ns: int) -> Frame | None:
+        if not self._sides:
+            return None
+        return self._sides[seq % len(self._sides)].newest(time_ns, self._start_ns)
+
+    def microphone(self) -> Blocks | None:
+        """What the glasses heard, from the first frame on, as a wake word wants it; None where no sound
+        was recorded."""
+        stream = self._provider.get_stream_id_from_label(MICROPHONE)
+        if stream is None or not self._provider.check_stream_is_active(stream):
+            return None
+        # a reader of its own: the library's is for one thread
+        return VrsMicrophone(opened(self._path), stream, self._start_ns)
+
+    def counts(self) -> tuple[StreamCount, ...]:
+        return (self._tally.count(), *(side.tally.count() for side in self._sides))
+
+    def truth(self, seq: int) -> Truth | None:
+        return None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def close(self) -> None:
+        self._seq, self._whole = self._count, True
+
+
+class Side:
+    """A camera that looks aside: its newest picture at any moment, once."""
+
+    def __init__(self, provider: Any, eye: Eye, stream: Any) -> None:
+        self._provider = provider
+        self._eye = eye
+        self._stream = stream
+        self._times_ns = np.array(moments_ns(provider, stream))
+        self._last = -1
+        self.tally = Tally(eye.label)
+
+    def newest(self, time_ns: int, start_ns: int) -> Frame | None:
+        index = int(np.searchsorted(self._times_ns, time_ns, side="right")) - 1
+        if index <= self._last:
+            return None
+        self._last = index
+        try:
+            image, record = self._provider.get_image_data_by_index(self._stream, index)
+            if not image.is_valid():
+                return None
+            pixels = np.asarray(image.to_numpy_array(), np.uint8)
+        except (RuntimeError, ValueError):  # the next one may be whole
+            return None
+        self.tally.take(int(record.frame_number))
+        return self._eye.frame(pixels, (self._times_ns[index] - start_ns) * 1e-9, index)
+
+
+class VrsMicrophone:
+    """The sound of a recording: `read` gives a block of 16 kHz mono int16, None at the end. What was heard
+    before the first frame, at `start_ns`, is left out."""
+
+    def __init__(self, provider: Any, stream: Any, start_ns: int) -> None:
+        self._provider = provider
+        self._stream = stream
+        self._count = int(provider.get_num_data(stream))
+        settings = provider.get_audio_configuration(stream)
+        self._channels = int(settings.num_channels)
+        self._blocks = MicrophoneBlocks(int(settings.sample_rate))
+        self._next = 0
+        self._start_ns = start_ns
+
+    def read(self) -> NDArray[np.int16] | None:
+        while (block := self._blocks.read()) is None:
+            if self._next >= self._count:
+                return None
+            data, record = self._provider.get_audio_data_by_index(self._stream, self._next)
+            self._next += 1
+            if not record.capture_timestamps_ns:
+                continue
+            until_s = (record.capture_timestamps_ns[-1] - self._start_ns) * 1e-9
+            if until_s < 0.0:
+                continue
+            self._blocks.hear(data.data, self._channels, float(data.max_amplitude), until_s)
+        return block
+
+    @property
+    def time_s(self) -> float:
+        """When the last sample of the block that was read last was taken, from the first frame on."""
+        return self._blocks.time_s
+
+
+def opened(path: Path) -> Any:
+    """The official provider of a recording. Raises InputError, MissingPart."""
+    try:
+        from projectaria_tools.core.data_provider import create_vrs_data_provider
+    except ImportError as error:
+        raise glasses.missing("source=vrs", error) from error
+    try:
+        with glasses.hushed():
+            provider = create_vrs_data_provider(str(path.absolute()))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: expected a whole recording of Aria glasses, got a damaged one "
+            f"({one_line(error)}); {AGAIN}"
+        ) from error
+    if provider is None:
+        raise InputError(
+            f"{path}: expected a VRS recording, got one whose head cannot be read; {AGAIN}"
+        )
+    return provider
+
+
+def moments_ns(provider: Any, stream: Any) -> list[int]:
+    """When a stream's records were taken, by the device's clock."""
+    from projectaria_tools.core.sensor_data import TimeDomain
+
+    return [int(time) for time in provider.get_timestamps_ns(stream, TimeDomain.DEVICE_TIME)]
+
+
+def _check(path: Path) -> bool:
+    """Whether the file is as long as its header says. Raises InputError where it is none or no VRS."""
+    check_file(path, "a VRS recording")
+    with path.open("rb") as file:
+        head = file.read(INDEX_AT + 8)
+    if not head.startswith(MAGIC) or len(head) < INDEX_AT + 8:
+        raise InputError(
+            f"{path}: expected a VRS recording, got something else; give a .vrs file of Aria glasses, "
+            "or use source=video"
+        )
+    (index_at,) = struct.unpack_from("<q", head, INDEX_AT)
+    return bool(0 < index_at < path.stat().st_size)

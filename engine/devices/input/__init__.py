@@ -1,0 +1,1 @@
+"""The keyboard and a headset's media keys."""

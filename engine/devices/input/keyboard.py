@@ -1,0 +1,70 @@
+"""Keys from the terminal: single key presses where it is a terminal, else lines from standard input.
+
+It knows what was pressed, not what that means.
+"""
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from engine.core.errors import MissingPart
+
+
+class Keyboard:
+    """Calls `on_key` with one character a press ('\\n' for Enter) from a thread of its own.
+
+    A line from a pipe comes whole, an empty one as Enter; the end of the input is simply the end of
+    the keys. `close` restores the terminal.
+    """
+
+    def __init__(self, on_key: Callable[[str], None]) -> None:
+        try:
+            self._fd = sys.stdin.fileno()
+        except (OSError, ValueError, AttributeError) as error:
+            raise MissingPart(
+                "trigger=keyboard: expected a terminal or a pipe on standard input, got none; "
+                "use trigger=interval or trigger=once"
+            ) from error
+        self._on_key = on_key
+        self._stop = threading.Event()
+        self._tty = os.isatty(self._fd)
+        self._saved = self._cbreak() if self._tty else None
+        self._thread = threading.Thread(target=self._run, name="keyboard", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=1.0)
+        if self._saved is not None:
+            import termios
+
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+            self._saved = None
+
+    def _cbreak(self) -> list[Any]:
+        import termios
+        import tty
+
+        saved: list[Any] = termios.tcgetattr(self._fd)
+        tty.setcbreak(self._fd)  # keys arrive one by one; Ctrl-C still interrupts
+        return saved
+
+    def _run(self) -> None:
+        rest = b""
+        while not self._stop.is_set():
+            ready, _, _ = select.select([self._fd], [], [], 0.2)
+            if not ready:
+                continue
+            data = os.read(self._fd, 1024)
+            if not data:
+                return
+            if self._tty:
+                for key in data.decode(errors="ignore"):
+                    self._on_key("\n" if key == "\r" else key)
+                continue
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._on_key(line.decode(errors="ignore").strip() or "\n")

@@ -1,0 +1,1 @@
+"""Voices, sinks, microphones, wake words and the recogniser."""

@@ -1,0 +1,132 @@
+"""Spoken commands, by PocketSphinx and the US English acoustic model that its wheel ships.
+
+A closed grammar (JSGF) is decoded; what is said is a command only where the whole of it fits one, and
+fits about as well as any sounds at all would (a phone loop decoded beside it): a grammar by itself
+hears a command in everything. Knows nothing of what a command does.
+"""
+
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from engine.core.errors import MissingPart
+from engine.core.types import HEARING_HZ, Pcm
+from engine.language.commands import Grammar
+
+# Mean over the 10 ms frames of the difference in log likelihood per frame (in PocketSphinx's units)
+# between command and phone loop: chosen on the spoken phrases of `experiments.quality.wake_words`.
+LEAST_SCORE = -0.0003
+ENDS_S = 0.3  # of silence end an utterance
+BEFORE = 17  # frames of 30 ms: what was said while the endpointer was not yet sure, and a breath
+
+
+class PocketSphinx:
+    """Understands the commands of `grammar`, in English. Raises MissingPart."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        library: Any = _library()
+        self._grammar = grammar
+        model = Path(library.get_model_path("en-us"))
+        spoken = _dictionary(model / "cmudict-en-us.dict", grammar)
+        nouns = [noun for noun in grammar.nouns if set(noun.split()) <= spoken.keys()]
+        rules = jsgf(grammar, nouns)
+        with tempfile.TemporaryDirectory(prefix="scene-aria-") as folder:
+            path = Path(folder) / "words.dict"
+            path.write_text("".join(line for lines in spoken.values() for line in lines))
+            common = {"hmm": str(model / "en-us"), "dict": str(path), "lm": None}
+            quiet = {"loglevel": "FATAL", "samprate": HEARING_HZ}
+            commands = library.Decoder(library.Config(**common, **quiet))
+            phones = library.Decoder(library.Config(**common, **quiet, allphone_ci=True))
+        commands.add_jsgf_string("commands", rules)
+        commands.activate_search("commands")
+        phones.add_allphone_file("phones", str(model / "en-us-phone.lm.bin"))
+        phones.activate_search("phones")
+        self._decoders = (commands, phones)
+        self._endpointer_of: Any = lambda: library.Endpointer(window=ENDS_S, sample_rate=HEARING_HZ)
+        self._endpointer = self._endpointer_of()
+        self.frame_samples = self._endpointer.frame_bytes // 2
+        self._before: deque[Pcm] = deque(maxlen=BEFORE)
+        self._speaking = False
+        self._frames = 0
+
+    def begin(self) -> None:
+        if self._speaking:
+            self._end()
+        self._endpointer = self._endpointer_of()
+        self._before.clear()
+
+    def hear(self, frame: Pcm) -> str | None:
+        """`frame` is (frame_samples,) int16; see the port. Decodes while it listens."""
+        self._endpointer.process(frame.tobytes())
+        if not self._endpointer.in_speech:
+            if self._speaking:
+                return self._end()
+            self._before.append(frame)
+            return None
+        if not self._speaking:
+            self._speaking = True
+            for decoder in self._decoders:
+                decoder.start_utt()
+            for earlier in self._before:
+                self._decode(earlier)
+            self._before.clear()
+        self._decode(frame)
+        return None
+
+    def _decode(self, frame: Pcm) -> None:
+        self._frames += 1
+        for decoder in self._decoders:
+            decoder.process_raw(frame.tobytes())
+
+    def _end(self) -> str:
+        """The phrase that all of the utterance is, or ""."""
+        self._speaking = False
+        frames, self._frames = self._frames * self.frame_samples * 100 / HEARING_HZ, 0
+        for decoder in self._decoders:
+            decoder.end_utt()
+        command, phones = (decoder.hyp() for decoder in self._decoders)
+        if command is None or phones is None:
+            return ""
+        fits = (command.score - phones.score) / max(1.0, frames) >= LEAST_SCORE
+        return str(command.hypstr) if fits and self._grammar.parse(command.hypstr) else ""
+
+
+def jsgf(grammar: Grammar, nouns: Iterable[str]) -> str:
+    """The grammar, over these nouns of it, in the Java Speech Grammar Format."""
+    phrases = " | ".join(grammar.phrases)
+    return (
+        "#JSGF V1.0;\ngrammar commands;\n"
+        f"public <command> = {phrases} | ({' | '.join(grammar.where)}) ({' | '.join(nouns)});\n"
+    )
+
+
+def _dictionary(path: Path, grammar: Grammar) -> dict[str, list[str]]:
+    """The grammar's words, each with its lines of the dictionary: all of it would take a second to
+    load. A word that is not in it cannot be heard."""
+    words = {w for part in (*grammar.phrases, *grammar.where, *grammar.nouns) for w in part.split()}
+    spoken: dict[str, list[str]] = {}
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            word = line.split(" ", 1)[0].split("(")[0]
+            if word in words:
+                spoken.setdefault(word, []).append(line)
+    return spoken
+
+
+def require_pocketsphinx() -> None:
+    """Raise MissingPart where the library is not here: before any model loads."""
+    _library()
+
+
+def _library() -> Any:
+    try:
+        import pocketsphinx  # type: ignore[import-untyped, unused-ignore]
+    except (ImportError, OSError) as error:
+        raise MissingPart(
+            "trigger.wake.commands: expected the pocketsphinx library, got "
+            f"{' '.join(str(error).split())}; install it with `pip install 'pocketsphinx>=5,<6'`, or "
+            "set trigger.wake.command_s=0"
+        ) from error
+    return pocketsphinx

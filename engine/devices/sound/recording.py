@@ -1,0 +1,82 @@
+"""A recording as the ear's source: what a microphone would have heard, at its own pace.
+
+Any file that FFmpeg decodes. Knows nothing of wakes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.core.errors import InputError
+from engine.core.ports import Clock
+from engine.core.types import HEARING_HZ, Pcm, Sound
+from engine.devices.sound.resampling import Resampler
+
+BLOCK_SAMPLES = 160  # 10 ms, as the microphone gives them
+LONGEST_S = 4 * 3600.0
+
+
+def read_pcm(path: Path) -> Pcm:
+    """The whole file, mono at HEARING_HZ. Raises InputError."""
+    import av
+
+    if not path.is_file():
+        raise InputError(f"trigger.wake.path: expected a sound file, got {path}, which is none")
+    resampler = Resampler()
+    parts: list[Pcm] = []
+    length = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise InputError(f"trigger.wake.path: expected sound in {path}, got none")
+            for frame in container.decode(audio=0):
+                parts.append(resampler.frame(frame))
+                length += len(parts[-1])
+                if length > LONGEST_S * HEARING_HZ:
+                    raise InputError(
+                        f"trigger.wake.path: expected at most {LONGEST_S / 3600:g} hours, got more"
+                    )
+    except (av.error.FFmpegError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"trigger.wake.path: expected a sound file such as a WAV, got {path} ({reason})"
+        ) from error
+    if not length:
+        raise InputError(f"trigger.wake.path: expected sound in {path}, got none")
+    return np.concatenate([*parts, resampler.flush()])
+
+
+class Recording:
+    """Plays `pcm` to the ear as if it were heard now: each block comes when its last sample would.
+
+    The first `read` is the start. A reader that comes late gets block after block until it has caught
+    up, and none is left out.
+    """
+
+    name = "recording"
+    overruns = 0
+
+    def __init__(self, pcm: Pcm, clock: Clock) -> None:
+        self._pcm = pcm
+        self._clock = clock
+        self._position = 0
+        self.start_s: float | None = None
+
+    def read(self, timeout_s: float) -> Sound | None:
+        if self.start_s is None:
+            self.start_s = self._clock.now()
+        end = min(self._position + BLOCK_SAMPLES, len(self._pcm))
+        due_s = self.start_s + end / HEARING_HZ
+        self._clock.sleep(min(timeout_s, max(0.0, due_s - self._clock.now())))
+        if self.ended or self._clock.now() < due_s:
+            return None
+        block = self._pcm[self._position : end]
+        self._position = end
+        return Sound(block, due_s)
+
+    @property
+    def ended(self) -> bool:
+        return self._position >= len(self._pcm)
+
+    def close(self) -> None:
+        self._position = len(self._pcm)

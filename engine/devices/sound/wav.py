@@ -1,0 +1,80 @@
+"""Sinks without a device: a stereo WAV file of all that would have been heard, and nothing at all.
+
+Knows nothing of what is said. The WAV's header is true after every block, so that a session which
+is killed still leaves a file that plays.
+"""
+
+import contextlib
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from engine.core.errors import InputError, SpeechFailed
+from engine.core.types import Samples
+
+LARGEST_BYTES = 2**32 - 2**20  # a WAV header counts bytes in 32 bits: 13 hours at 22,050 Hz
+
+
+class SilentSink:
+    """Takes everything, plays nothing."""
+
+    name = "silent"
+    paced = False
+
+    def write(self, block: Samples) -> None:
+        """Forget `block`."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class WavSink:
+    """Writes 16-bit stereo to `path`. Raises InputError where the file cannot be made."""
+
+    name = "wav"
+    paced = False
+
+    def __init__(self, path: Path, sample_rate_hz: int) -> None:
+        self._path = path
+        self._bytes = 0
+        try:
+            self._file = path.open("wb")
+        except OSError as error:
+            raise InputError(
+                f"speech=wav: expected a file that can be written, got {path} ({error.strerror}); "
+                "choose another folder with hydra.run.dir=FOLDER"
+            ) from error
+        self._wave: wave.Wave_write | None = wave.open(self._file, "wb")  # noqa: SIM115
+        self._wave.setnchannels(2)
+        self._wave.setsampwidth(2)
+        self._wave.setframerate(sample_rate_hz)
+
+    def write(self, block: Samples) -> None:
+        """Append stereo samples (n, 2). Raises SpeechFailed once, when the file takes no more; what
+        comes after that is forgotten."""
+        if self._wave is None:
+            return
+        pcm = np.round(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+        self._bytes += len(pcm)
+        try:
+            if self._bytes > LARGEST_BYTES:
+                raise OSError(27, "the file has reached the size limit of WAV")
+            self._wave.writeframes(pcm)
+        except OSError as error:
+            self.close()
+            raise SpeechFailed(
+                f"{self._path}: the sound could not be written ({error.strerror}); the session "
+                "goes on without it; free some space"
+            ) from error
+
+    def close(self) -> None:
+        """Finish the file; a second call does nothing."""
+        if self._wave is not None:
+            with contextlib.suppress(OSError):
+                if self._bytes == 0:
+                    self._wave.writeframes(b"")  # a header, so that an empty file is still a WAV
+                self._wave.close()
+            self._wave = None
+            with contextlib.suppress(OSError):
+                self._file.close()

@@ -1,0 +1,1 @@
+"""Sources of frames: images, videos, webcams, datasets, the sample."""

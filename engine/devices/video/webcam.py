@@ -1,0 +1,187 @@
+"""The `webcam` source: a camera that OpenCV can open, its newest picture only.
+
+A camera that is not there is said in one line and at once, one that is pulled out is sought again a
+few times. It must not know what is done with the pictures.
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from engine.core.errors import InputError, MissingPart, SetupError, SourceLost
+from engine.core.types import Frame, Image, Truth
+from engine.devices.video.images import MIN_SIDE_PX, frozen
+
+if TYPE_CHECKING:
+    from cv2 import VideoCapture
+
+DEVICE = "/dev/video{}"  # on Linux
+OPEN_TIMEOUT_S = 8.0  # USB cameras take 1 to 3 s; some backends never come back
+FIRST_READS = 5  # a camera may refuse while it wakes
+REOPENINGS = 3
+REOPEN_AFTER_S = 1.0
+FPS_BOUNDS = (1.0, 240.0)
+
+
+class WebcamSource:
+    """Camera `index`, live: `time_s` is the host's monotonic clock when the picture was grabbed.
+
+    Raises InputError where there is no such camera or it gives nothing, MissingPart without OpenCV.
+    `read` raises SourceLost when the camera has gone and did not come back.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        index: int = 0,
+        fps: float = 30.0,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = f"webcam {index}"
+        self._index = index
+        self._wanted_fps = fps
+        self._now = now
+        self._sleep = sleep
+        self._seq = 0
+        self._closed = False
+        _check_device(index)
+        self._cv2 = _cv2()
+        self._capture = self._open()
+        stated = self._capture.get(self._cv2.CAP_PROP_FPS)
+        self.fps = stated if FPS_BOUNDS[0] <= stated <= FPS_BOUNDS[1] else fps
+
+    def _open(self) -> "VideoCapture":
+        """A capture that has given a picture, within OPEN_TIMEOUT_S. Raises InputError."""
+        opened: queue.SimpleQueue[VideoCapture | None] = queue.SimpleQueue()
+
+        def work() -> None:
+            opened.put(self._started())
+
+        # a thread, because opening can hang inside the driver, where nothing else can end it; a
+        # capture that comes too late goes with the queue, which nobody holds any longer
+        threading.Thread(target=work, name="webcam-open", daemon=True).start()
+        try:
+            capture = opened.get(timeout=OPEN_TIMEOUT_S)
+        except queue.Empty:
+            capture = None
+        if capture is None:
+            raise InputError(
+                f"source.index={self._index}: expected a camera, got none that gives a picture "
+                f"within {OPEN_TIMEOUT_S:g} s; plug it in again, close what else uses it, or "
+                "choose another index"
+            )
+        return capture
+
+    def _started(self) -> "VideoCapture | None":
+        """A capture that gives pictures, or None."""
+        cv2 = self._cv2
+        try:
+            capture: VideoCapture = cv2.VideoCapture(self._index)
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+            capture.set(cv2.CAP_PROP_FPS, self._wanted_fps)
+            if capture.isOpened() and any(capture.grab() for _ in range(FIRST_READS)):
+                return capture
+            capture.release()
+        except cv2.error:
+            pass
+        return None
+
+    def read(self) -> Frame | None:
+        """The newest picture. Waits for it; None once closed."""
+        if self._closed:
+            return None
+        taken = self._grab()
+        for attempt in range(1, REOPENINGS + 1):
+            if taken is not None:
+                break
+            self._capture.release()
+            self._sleep(REOPEN_AFTER_S * attempt)
+            try:
+                _check_device(self._index)
+                self._capture = self._open()
+            except InputError:
+                continue
+            taken = self._grab()
+        if taken is None:
+            raise SourceLost(
+                f"{self.name}: expected a picture, got none after opening the camera again "
+                f"{REOPENINGS} times; plug it in and start again"
+            )
+        image, time_s = taken
+        frame = Frame(image, time_s, self._seq)
+        self._seq += 1
+        return frame
+
+    def _grab(self) -> tuple[Image, float] | None:
+        """A picture and the moment it was grabbed, or None where the camera gives none."""
+        cv2 = self._cv2
+        try:
+            if not self._capture.grab():
+                return None
+            time_s = self._now()
+            whole, pixels = self._capture.retrieve()
+            if not whole or pixels is None or min(pixels.shape[:2]) < MIN_SIDE_PX:
+                return None
+            colours = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
+            return frozen(cv2.cvtColor(pixels, colours)), time_s
+        except cv2.error:
+            return None
+
+    def truth(self, seq: int) -> Truth | None:
+        return None
+
+    def __len__(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._capture.release()
+
+
+def webcam_present(index: int = 0) -> bool:
+    """True where camera `index` opens and gives a picture: within OPEN_TIMEOUT_S, and at once on
+    Linux when none is plugged in."""
+    try:
+        WebcamSource(index).close()
+    except SetupError:
+        return False
+    return True
+
+
+def _check_device(index: int) -> None:
+    """On Linux, say what is wrong without troubling OpenCV. Raises InputError."""
+    if not sys.platform.startswith("linux"):
+        return
+    device = DEVICE.format(index)
+    if not os.path.exists(device):
+        raise InputError(
+            f"source.index={index}: expected a camera at {device}, found none; plug one in, or use "
+            "source=sample"
+        )
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise InputError(
+            f"source.index={index}: expected {device} to be readable, but it is not; run: "
+            "sudo usermod -aG video $USER, and log in again"
+        )
+
+
+def _cv2() -> Any:
+    """OpenCV, silenced: it would print warnings of its own for a camera that is not there."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingPart(
+            "source=webcam: expected OpenCV, found none; run: "
+            "pip install 'opencv-python-headless>=4.11,<6'"
+        ) from error
+    module: Any = cv2  # OpenCV 5 has moved the setting, and its stubs know only one place
+    silence = getattr(module, "setLogLevel", None) or module.utils.logging.setLogLevel
+    silence(0)
+    return module

@@ -1,0 +1,1 @@
+"""The viewer for a sighted helper."""

@@ -1,0 +1,1 @@
+"""Stored outputs, replay, scores, sweeps and their reports."""

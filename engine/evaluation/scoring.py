@@ -1,0 +1,196 @@
+"""How good the answers over a dataset were: the `quality` of a summary.
+
+Knows labels, boxes and texts; nothing of how the answers came about. Pictures are not kept, and the
+work grows with their number.
+"""
+
+import contextlib
+import importlib.util
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.config import QualityConfig
+from engine.core.errors import MissingPart
+from engine.core.types import Box, Description, Glance, Language, Obstacle, Truth
+from engine.evaluation.quality import Judge, captions_of, judge_all, overall
+from engine.language.nouns import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One described picture: what is so, and what was said. `answer` is the part of `text` that the
+    answering tier worded itself."""
+
+    truth: Truth
+    width: int
+    height: int
+    obstacles: tuple[Obstacle, ...]
+    scene: str
+    text: str
+    answer: str
+
+
+class Scorer:
+    """Scores answers against a manifest's labels, over the labels that the detector knows.
+
+    `hfov_deg` is the field of view along the longer side, by which a labelled box's side is told.
+    Raises MissingPart where pycocotools is not installed: at the start, not after the run.
+    """
+
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        language: Language = "en",
+        hfov_deg: float = 70.0,
+        weights: QualityConfig | None = None,
+    ) -> None:
+        if importlib.util.find_spec("pycocotools") is None:
+            raise MissingPart(
+                "source=dataset: expected pycocotools to score the boxes with, found none; "
+                "install it with: pip install pycocotools"
+            )
+        self._known = labels
+        self._language: Language = language
+        self._hfov_deg = hfov_deg
+        self._weights = weights or QualityConfig()
+        self._pictures: list[Picture] = []
+
+    def add(self, truth: Truth | None, glance: Glance, description: Description) -> None:
+        """A picture was described. One without labels (`truth` None) does not count."""
+        if truth is None:
+            return
+        worded = [beat.text for beat in description.beats if beat.tier == description.tier]
+        self._pictures.append(
+            Picture(
+                truth,
+                glance.frame.width,
+                glance.frame.height,
+                glance.obstacles,
+                description.scene.label,
+                description.text,
+                " ".join(worded) or description.text,
+            )
+        )
+
+    def quality(self) -> dict[str, Any]:
+        """The figures so far; one that the manifest's labels do not allow is left out.
+
+        n               pictures
+        labels          the labels scored: those of the manifest's boxes that the detector knows
+        map50, map50_95 COCO's definition, in [0, 1]
+        scene_top1      share of labelled scenes named exactly
+        caption_cider   mean CIDEr-D in [0, 10] of what the answering tier worded (needs two pictures)
+        object_recall, hallucination_rate, side_accuracy, hazard_recall: see `_naming`
+        answer_quality  mean of `engine.evaluation.quality.overall` of what the answering tier worded
+        answer_words    its mean length
+        """
+        boxed = [picture for picture in self._pictures if picture.truth.boxes is not None]
+        scenes = [picture for picture in self._pictures if picture.truth.scene is not None]
+        captioned = [picture for picture in self._pictures if picture.truth.captions]
+        figures: dict[str, Any] = {"n": len(self._pictures)}
+        if boxed:
+            there = {label for picture in boxed for label, _ in picture.truth.boxes or ()}
+            labels = [label for label in self._known if label in there]
+            figures["labels"] = labels
+            figures |= _mean_average_precision(boxed, labels)
+            figures |= self._naming(boxed, labels)
+        if scenes:
+            right = sum(picture.scene == picture.truth.scene for picture in scenes)
+            figures["scene_top1"] = right / len(scenes)
+        if len(captioned) > 1:
+            scores = captions_of([p.answer for p in captioned], [p.truth for p in captioned])
+            figures["caption_cider"] = sum(score or 0.0 for score in scores) / len(scores)
+        if boxed or captioned:
+            judged = judge_all(
+                [
+                    (picture.truth, picture.width, picture.height, picture.answer)
+                    for picture in self._pictures
+                ],
+                self._known,
+                self._language,
+                self._hfov_deg,
+            )
+            marks = [overall(parts, self._weights) for parts in judged if parts.judged]
+            figures["answer_quality"] = sum(marks) / len(marks)
+            words = [parts.counts.words for parts in judged]
+            figures["answer_words"] = sum(words) / len(words)
+        return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
+
+    def _naming(self, pictures: Sequence[Picture], labels: list[str]) -> dict[str, float]:
+        """Counted over (picture, kind of thing), however many of a kind there are.
+
+        object_recall       of the things labelled (with `labels`), the share that the text names
+        hallucination_rate  of the things named, the share not labelled. Anything that the detector
+                            or the set has a label for can be named, so a set that labels only some
+                            of what is there makes the rate too high. A crowd counts as labelled.
+        side_accuracy       of the things labelled and named with a side (left, ahead, right), the
+                            share whose nearest, i.e. largest, box lies on the side first said
+        hazard_recall       of the near things labelled that can hurt, the share that the text names
+        """
+        there = {label for picture in pictures for label, _ in picture.truth.boxes or ()}
+        vocabulary = Vocabulary(dict.fromkeys([*self._known, *sorted(there)]), self._language)
+        judge = Judge(vocabulary, labels, self._hfov_deg)
+        counts = [judge.count(p.truth, p.width, p.height, p.text) for p in pictures]
+        shares = {
+            "object_recall": ("recalled", "labelled"),
+            "hallucination_rate": ("unlabelled", "named"),
+            "side_accuracy": ("sided_right", "sided"),
+            "hazard_recall": ("hazards_named", "hazards"),
+        }
+        found: dict[str, float] = {}
+        for name, (part, whole) in shares.items():
+            of = sum(getattr(count, whole) for count in counts)
+            if of:
+                found[name] = sum(getattr(count, part) for count in counts) / of
+        return found
+
+
+def _mean_average_precision(pictures: Sequence[Picture], labels: list[str]) -> dict[str, float]:
+    """`map50` and `map50_95` by pycocotools: 101 recall points, at most 100 boxes a picture, crowds
+    neither found nor wrong. Empty where `labels` is."""
+    if not labels:
+        return {}
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    number = {label: index for index, label in enumerate(labels, start=1)}
+    truths: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for image, picture in enumerate(pictures):
+        for crowd, boxes in enumerate((picture.truth.boxes or (), picture.truth.ignored)):
+            truths += [_annotation(image, number[k], b, crowd) for k, b in boxes if k in number]
+        found += [
+            _annotation(image, number[item.label], item.box, 0) | {"score": item.score}
+            for item in picture.obstacles
+            if item.label in number
+        ]
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress and a table
+        sides = []
+        for annotations in (truths, found):
+            for index, annotation in enumerate(annotations, start=1):
+                annotation["id"] = index  # from 1: it takes 0 for "no match"
+            coco = COCO()
+            coco.dataset = {
+                "images": [{"id": image} for image in range(len(pictures))],
+                "categories": [{"id": index, "name": label} for label, index in number.items()],
+                "annotations": annotations,
+            }
+            coco.createIndex()
+            sides.append(coco)
+        evaluation = COCOeval(*sides, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {"map50": float(evaluation.stats[1]), "map50_95": float(evaluation.stats[0])}
+
+
+def _annotation(image: int, category: int, box: Box, crowd: int) -> dict[str, Any]:
+    return {
+        "image_id": image,
+        "category_id": category,
+        "bbox": [box.x1, box.y1, box.width, box.height],
+        "area": box.area,
+        "iscrowd": crowd,
+    }

@@ -1,0 +1,249 @@
+"""Stored outputs of both tiers, one JSON object a line: what `record=FILE` writes and replays read.
+
+The first line says how it was recorded, the last how many pictures there are, so that a file cut off is
+known for one. Knows the format; neither how answers come about nor who routes.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from engine.core.errors import InputError, RunError
+from engine.core.types import (
+    Directions,
+    Frame,
+    Glance,
+    Language,
+    ModelCard,
+    Obstacle,
+    Picture,
+    SceneClass,
+    Truth,
+    Units,
+)
+from engine.evaluation.quality import Parts
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """How the outputs were recorded: settings that change words, and what was behind each tier."""
+
+    version: int
+    source: str
+    language: Language
+    units: Units
+    directions: Directions
+    hfov_deg: float
+    labels: tuple[str, ...]
+    models: dict[str, ModelCard]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one tier says of a picture, with measured milliseconds: from the route to the first token,
+    to the first words that can be spoken and to all of them, and from the first words to their sound.
+    `error` is why there is nothing; then the text is empty and the times are 0."""
+
+    text: str
+    first_token_ms: float
+    first_words_ms: float
+    all_words_ms: float
+    speech_ms: float
+    parts: Parts | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One picture: what the quick tier saw in it, what both tiers said, and what is so. Milliseconds of
+    the stages before the answer; `route_ms` includes measuring the picture."""
+
+    seq: int
+    name: str
+    time_s: float
+    width: int
+    height: int
+    obstacles: tuple[Obstacle, ...]
+    scene: SceneClass
+    picture: Picture
+    detect_ms: float
+    locate_ms: float
+    classify_ms: float
+    route_ms: float
+    quick: Answer
+    full: Answer
+    truth: Truth | None
+
+    def glance(self) -> Glance:
+        """The glance as a router saw it; its picture is black, since no pixels are stored."""
+        black = np.broadcast_to(np.uint8(0), (self.height, self.width, 3))
+        frame = Frame(black, self.time_s, self.seq, name=self.name)
+        return Glance(frame, self.obstacles, self.scene, picture=self.picture)
+
+    def to_sound_ms(self, answer: Answer) -> float:
+        """From asking to the first sound of an answer's own words."""
+        return self.classify_ms + self.route_ms + answer.first_words_ms + answer.speech_ms
+
+
+_HEADER = TypeAdapter(Header)
+_RECORD = TypeAdapter(Record)
+
+
+class Writer:
+    """Writes a recording to `path`, whole or not at all: into `path.part` until `finish`.
+
+    Raises InputError where it cannot be begun, RunError where the disk ends it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._part = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(21, "Is a directory")
+            self._file: TextIO = self._part.open("w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"record: expected a file that can be written, got {path} ({error.strerror}); "
+                "choose another with record=FILE"
+            ) from error
+
+    def begin(self, header: Header) -> None:
+        self._write({"type": "recording"} | asdict(header))
+
+    def add(self, record: Record) -> None:
+        self._write_record(record)
+
+    def finish(self, parts: Sequence[tuple[Parts | None, Parts | None]]) -> None:
+        """Give every record its answers' parts, which only the whole set tells, end the file and put
+        it in its place."""
+        judged = self.path.with_name(self.path.name + ".judged")
+        try:
+            self._file.close()
+            header, kept = _split(self._part, ended=False)
+            self._file = judged.open("w", encoding="utf-8")
+            self.begin(header)
+            for record, (quick, full) in zip(kept, parts, strict=True):
+                self._write_record(
+                    replace(
+                        record,
+                        quick=replace(record.quick, parts=quick),
+                        full=replace(record.full, parts=full),
+                    )
+                )
+            self._write({"type": "end", "pictures": len(kept)})
+            self._file.close()
+            os.replace(judged, self.path)
+            self._part.unlink()
+        except OSError as error:
+            raise _not_written(self.path, error) from error
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _write_record(self, record: Record) -> None:
+        self._write({"type": "picture"} | asdict(record))
+
+    def _write(self, fields: dict[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(_rounded(fields), ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise _not_written(self.path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> RunError:
+    return RunError(f"record: {path} could not be written ({error.strerror}); free some space")
+
+
+def read(path: Path) -> tuple[Header, list[Record]]:
+    """A whole recording. Raises InputError, naming the line, where it is missing, malformed or cut
+    off."""
+    return _split(path, ended=True)
+
+
+def _split(path: Path, ended: bool) -> tuple[Header, list[Record]]:
+    header: Header | None = None
+    records: list[Record] = []
+    end: int | None = None
+    for number, line in enumerate(_lines(path), start=1):
+        fields = _fields(path, number, line)
+        kind = fields.pop("type", None)
+        try:
+            if number == 1 and kind == "recording":
+                header = _HEADER.validate_python(fields)
+            elif header is not None and kind == "picture" and end is None:
+                records.append(_RECORD.validate_python(fields))
+            elif header is not None and kind == "end" and end is None:
+                end = int(fields["pictures"])
+            else:
+                wanted = "recording" if header is None else "picture or end"
+                raise ValueError(f"type: expected {wanted}, got {kind!r}")
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InputError(f"{path}, line {number}: {place}: {first['msg']}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+    if header is None:
+        raise InputError(f"{path}: expected a recording, got an empty file; record it again")
+    if header.version != VERSION:
+        raise InputError(
+            f"{path}: expected a recording of version {VERSION}, got {header.version}; record it again"
+        )
+    if ended and end != len(records):
+        got = "no end" if end is None else f"{end} announced"
+        raise InputError(
+            f"{path}: expected a whole recording, got {len(records)} pictures and {got}: it was cut "
+            "off; record it again"
+        )
+    if ended and not records:
+        raise InputError(f"{path}: expected at least one picture, got none; record it again")
+    return header, records
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from (line for line in file if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        detail = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(
+            f"{path}: expected a recording that can be read, got '{detail}'; "
+            "make one with source=dataset source.path=DIR record=FILE"
+        ) from error
+
+
+def _fields(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        fields = from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        raise InputError(
+            f"{path}, line {number}: expected a JSON object ({error}); it may have been cut off: "
+            "record it again"
+        ) from error
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}, line {number}: expected a JSON object, got {line.strip()[:40]}")
+    return fields
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to six digits after the point: micrometres, nanoseconds, and half the bytes."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,192 @@
+"""A sweep's rows as plots and words: cost against quality, its Pareto front, the best under each budget.
+
+Knows rows of figures (engine.evaluation.sweep) and nothing of Hydra or the engine.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from engine.evaluation.sweep import BUDGETS_MS
+
+Row = dict[str, Any]
+MEASURES = (
+    "answer_quality",
+    "caption_cider",
+    "object_recall",
+)  # the first there is counts as quality
+COST = "p95_ms"
+TIER_COLOURS = {"quick": "tab:green", "full": "tab:blue"}
+
+
+def write_report(rows: list[Row], folder: Path) -> list[str]:
+    """Write the plots and README.md of a sweep; return their names."""
+    good = [row for row in rows if row["status"] == "ok"]
+    measure = next((name for name in MEASURES if any(name in row for row in good)), None)
+    key = swept_key(rows)
+    plot_shares(rows, folder / "sweep.png")
+    written = ["sweep.png"]
+    if measure is not None:
+        plot_pareto(good, measure, key, folder / "pareto.png")
+        written.append("pareto.png")
+    text = readme(rows, good, measure, key)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    return [*written, "README.md"]
+
+
+def pareto(rows: list[Row], measure: str) -> list[Row]:
+    """The rows that no other beats both in quality and in p95, the cheapest first."""
+    ranked = sorted(
+        (row for row in rows if row.get(measure) is not None and row.get(COST) is not None),
+        key=lambda row: (row[COST], -row[measure]),
+    )
+    front: list[Row] = []
+    for row in ranked:
+        if not front or row[measure] > front[-1][measure]:
+            front.append(row)
+    return front
+
+
+def best_under(rows: list[Row], measure: str, budget_ms: float) -> Row | None:
+    """The row of the best quality whose p95 is within a budget; the cheapest of equals."""
+    within = [row for row in pareto(rows, measure) if row[COST] <= budget_ms]
+    return within[-1] if within else None
+
+
+def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | None) -> str:
+    """What a sweep found, in words."""
+    failed = [row for row in rows if row["status"] != "ok"]
+    lines = [
+        "# Sweep",
+        "",
+        f"{len(rows)} jobs, {len(failed)} failed. All figures: `sweep.csv`.",
+        "",
+    ]
+    for tier, budget_ms in BUDGETS_MS.items():
+        lines.append(f"- {_verdict(good, measure, key, tier, budget_ms)}")
+    lines += [
+        "",
+        "Latency is from asking to the first sound over all answers. With `answer.beats=2` an escalated",
+        "answer begins with the template, so in a replay escalating costs nothing; over a dataset, where",
+        "an answer is worded whole before any of it sounds, it costs all that the describer takes.",
+        "`answer.beats=1` shows what the describer's own words cost.",
+    ]
+    if measure is not None:
+        lines += ["", f"Pareto front of `{measure}` and p95 (`pareto.png`):", ""]
+        lines += [f"- {_figures(row, measure)}: {name_of(row)}" for row in pareto(good, measure)]
+    lines += [f"- failed: {name_of(row)}" for row in failed]
+    return "\n".join([*lines, ""])
+
+
+def _verdict(
+    good: list[Row], measure: str | None, key: str | None, tier: str, budget_ms: float
+) -> str:
+    budget = f"the {tier} budget of {budget_ms:.0f} ms"
+    if measure is None:
+        return (
+            f"Best under {budget}: unknown; the source has no labels, so no quality was measured."
+        )
+    best = best_under(good, measure, budget_ms)
+    if best is None:
+        return f"Best under {budget}: none; no job's p95 is within it."
+    named = f"{key}={best[key]} ({name_of(best)})" if key in best else name_of(best)
+    return f"Best under {budget}: **{named}**, {_figures(best, measure)}."
+
+
+def _figures(row: Row, measure: str) -> str:
+    share = "–" if row["escalation_rate"] is None else f"{row['escalation_rate']:.0%}"
+    return f"{measure} {row[measure]:.3f}, p95 {row[COST]:.0f} ms, {share} escalated"
+
+
+def name_of(row: Row) -> str:
+    """A job by its overrides."""
+    return f"job {row['job']}: " + ", ".join(f"{k}={row[k]}" for k in _override_names([row]))
+
+
+def swept_key(rows: list[Row]) -> str | None:
+    """The numeric override that differs between jobs; the router's threshold before any other."""
+    swept = [
+        key
+        for key in _override_names(rows)
+        if len({row.get(key) for row in rows}) > 1
+        and all(_number(row.get(key)) is not None for row in rows)
+    ]
+    return "router.threshold" if "router.threshold" in swept else next(iter(swept), None)
+
+
+def groups_of(rows: list[Row], key: str | None) -> dict[str, list[Row]]:
+    """Rows by the overrides other than `key` that differ between them, each group in `key`'s order."""
+    others = [
+        name
+        for name in _override_names(rows)
+        if name != key and len({row.get(name) for row in rows}) > 1
+    ]
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(", ".join(str(row.get(name)) for name in others), []).append(row)
+    if key:
+        for group in found.values():
+            group.sort(key=lambda row: _number(row.get(key)) or 0.0)
+    return found
+
+
+def plot_shares(rows: list[Row], path: Path) -> None:
+    """Share escalated and latency to the first sound over the swept key (or the job's number), one
+    line for each of the other settings."""
+    key = swept_key(rows)
+    good = [row for row in rows if row["status"] == "ok"]
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    share, latency = figure.subplots(2, 1)
+    for name, group in groups_of(good, key).items():
+        places = [_number(row[key]) if key else float(row["job"]) for row in group]
+        _line(share, places, [row["escalation_rate"] for row in group], name)
+        _line(latency, places, [row.get(COST) for row in group], f"{name} p95".strip())
+    share.set(ylabel="share escalated", ylim=(-0.05, 1.05), xlabel=key or "job")
+    for tier, budget_ms in BUDGETS_MS.items():
+        latency.axhline(
+            budget_ms, ls="--", color=TIER_COLOURS[tier], label=f"{tier} budget {budget_ms:.0f} ms"
+        )
+    latency.set(ylabel="asking to first sound, ms", xlabel=key or "job")
+    latency.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path, dpi=120)
+
+
+def plot_pareto(rows: list[Row], measure: str, key: str | None, path: Path) -> None:
+    """Quality against p95, both budgets drawn in, and the front."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    for name, group in groups_of(rows, key).items():
+        _line(axes, [row.get(COST) for row in group], [row.get(measure) for row in group], name)
+    front = pareto(rows, measure)
+    if front:
+        costs, gains = [row[COST] for row in front], [row[measure] for row in front]
+        axes.step(costs, gains, where="post", color="black", lw=1, label="Pareto front")
+    for tier, budget_ms in BUDGETS_MS.items():
+        axes.axvline(
+            budget_ms, ls="--", color=TIER_COLOURS[tier], label=f"{tier} budget {budget_ms:.0f} ms"
+        )
+    axes.set(xlabel="p95 from asking to the first sound, ms", ylabel=measure)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.savefig(path, dpi=120)
+
+
+def _line(axes: Any, xs: list[Any], ys: list[Any], label: str) -> None:
+    """A line through the points of which both numbers are known."""
+    points = [(x, y) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), "o-", ms=4, label=label or None)
+
+
+def _override_names(rows: list[Row]) -> list[str]:
+    """Columns that came from the command line: those before the first figure."""
+    names = list(rows[0])
+    end = names.index("descriptions") if "descriptions" in names else len(names)
+    return names[2:end]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

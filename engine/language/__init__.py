@@ -1,0 +1,1 @@
+"""Templates and vocabularies of a language folder: wording, phrases, commands."""

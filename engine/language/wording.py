@@ -1,0 +1,341 @@
+"""What the wearer hears, in their language: glances, alerts and statuses become sentences.
+
+Decides what is worth saying and how exactly; how it is said is in `templates/LANGUAGE/`, which
+holds every word of that language and nothing of another, so that a sentence cannot mix two
+(`engine.language.pack` reads it). Knows nothing of models, threads or sound.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jinja2 import Template, TemplateError
+
+from engine.core.types import (
+    Decision,
+    Detail,
+    Directions,
+    Glance,
+    Language,
+    Obstacle,
+    SceneClass,
+    Units,
+)
+from engine.language.pack import Direction, Noun, not_whole, sayable
+
+SURE = 0.5  # a scene at least as probable is stated; below, it is hedged
+UNSURE = 0.2  # a scene less probable is not named
+# Kinds of obstacle told, and directions told for one kind: more takes longer to say than it stays true.
+MAX_GROUPS: dict[Detail, int] = {"brief": 2, "normal": 3, "full": 6}
+MAX_PLACES: dict[Detail, int] = {"brief": 1, "normal": 3, "full": 5}
+NEAR_M = 0.25  # nearer than this rounds to nothing, so it is "within reach"
+HALVES_BELOW_M = 3.0  # half a meter matters near by, and is beyond the estimate's accuracy far off
+FAR_M = 20.0  # beyond this a number is neither accurate nor useful
+FIVES_ABOVE = 10  # feet and steps are counted up to here, then told in fives
+METERS_PER_FOOT = 0.3048  # exact, by definition
+
+AlertLength = Literal["full", "short", "shortest"]
+StatusKey = Literal[
+    "starting",
+    "ready",
+    "no_picture",
+    "camera_lost",
+    "camera_back",
+    "camera_dark",
+    "camera_dim",
+    "camera_blurred",
+    "camera_stalled",
+    "camera_clear",
+    "way_clear",
+    "source_ended",
+    "frame_skipped",
+    "glasses_lost",
+    "glasses_back",
+    "glasses_low",
+    "glasses_hot",
+    "obstacles_failed",
+    "obstacles_back",
+    "obstacles_slow",
+    "depth_failed",
+    "scene_failed",
+    "describer_failed",
+    "describer_late",
+    "describer_empty",
+    "describer_language",
+    "reader_loading",
+    "reader_failed",
+    "reader_late",
+    "nothing_said_yet",
+    "wake_failed",
+    "stopped",
+    "nothing_to_repeat",
+    "louder",
+    "quieter",
+    "loudest",
+    "quietest",
+    "find_what",
+    "unknown_thing",
+    "failed",
+    "goodbye",
+]
+
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-ZÁÉÍÓÚÑ¿¡])")
+_PLAIN_WORDS = re.compile(r"[a-z]{2,20}( [a-z]{2,20}){0,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A distance as it is said: `whole` units and perhaps a `half`, or only near or far."""
+
+    reach: Literal["near", "measured", "far"]
+    whole: int
+    half: bool
+    unit: Noun
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How many of a kind are in one direction, and how far the nearest of them is."""
+
+    direction: Direction
+    count: int
+    nearest: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All obstacles of one kind, the place of the nearest first. `elsewhere` are only counted."""
+
+    thing: Noun
+    count: int
+    places: tuple[Place, ...]
+    elsewhere: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """The scene as it is said. `words` is a phrase ("in a kitchen"); unlisted, the bare label."""
+
+    kind: Literal["known", "unlisted", "indoors", "outdoors", "unsure"]
+    words: str
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What there is to say about how an answer came about. `by`: the wearer's mode decided, the
+    router, the wearer who asked for more, the language, or a describer that failed."""
+
+    by: Literal["mode", "router", "more", "language", "failure"]
+    decision: Decision
+    scene: SceneClass | None
+    obstacles: int
+
+
+class Words:
+    """Words glances, alerts and statuses in one language.
+
+    An obstacle label that the language does not list is said as "obstacle": never dropped, and
+    never spelt out, since a stray label can mislead ("none ahead"). A scene label that is not
+    listed is said as it stands where the language is the one that labels are written in (English)
+    and it is made of plain words; otherwise only indoors or outdoors is said.
+    """
+
+    def __init__(
+        self,
+        language: Language = "en",
+        units: Units = "meters",
+        directions: Directions = "sides",
+        step_m: float = 0.7,
+    ) -> None:
+        """Read and compile the language's folder. `step_m` is the length of the wearer's step in
+        meters. Raises MissingPart where the folder is missing or not whole."""
+        self._can = can = sayable(language)
+        self._language = language
+        environment = can.environment
+        try:
+            self._unit = can.units[units]
+            self._obstacle = can.things["obstacle"]
+            self._templates = {
+                name: environment.get_template(f"{name}.j2")
+                for name in ("quick", "alert", "status", "where", "why", "read")
+            }
+            self._say_distance = vars(environment.get_template("grammar.j2").module)["distance"]
+        except (KeyError, TemplateError) as error:
+            raise not_whole(language, error) from error
+        self._units = units
+        self._directions = directions
+        self._step_m = step_m
+
+    def describe(self, glance: Glance, detail: Detail = "normal") -> str:
+        """The quick tier's answer: what is in the way, nearest kind first, then the place.
+
+        `brief` tells two kinds, the nearest place of each, and where it is only when nothing is in
+        the way; `full` tells six kinds and how far away each is in every direction.
+        """
+        groups = self._groups(glance.obstacles, MAX_PLACES[detail])
+        told = groups[: MAX_GROUPS[detail]]
+        rest = sum(group.count for group in groups[MAX_GROUPS[detail] :])
+        place = None if glance.scene is None else self._whereabouts(glance.scene)
+        if detail == "brief" and groups:
+            place = None
+        return self._render("quick", groups=told, rest=rest, place=place, detail=detail)
+
+    def where(self, label: str, found: Sequence[Obstacle], can_be_seen: bool = True) -> str:
+        """Where the nearest of `found`, all of them named by `label`, is, and how many more there
+        are. With none found: whether none is there, or the detector could not see one."""
+        ordered = sorted(found, key=lambda o: o.distance_m)
+        nearest = ordered[0] if ordered else None
+        return self._render(
+            "where",
+            thing=self._noun(label),
+            known=_normal(label) in self._can.things,
+            can_be_seen=can_be_seen,
+            more=max(0, len(ordered) - 1),
+            direction=None if nearest is None else self._direction(nearest),
+            span=None if nearest is None else self._span(nearest.distance_m),
+        )
+
+    def why(self, why: "Why") -> str:
+        """Why the last answer came from where it did, and how sure of the place it was."""
+        place = None if why.scene is None else self._whereabouts(why.scene)
+        percent = 0 if why.scene is None else round(100 * why.scene.probability)
+        return self._render(
+            "why",
+            by=why.by,
+            full=why.decision.tier == "full",
+            score=round(100 * why.decision.score),
+            threshold=round(100 * why.decision.threshold),
+            obstacles=why.obstacles,
+            unsure=why.scene is not None and why.scene.probability < SURE,
+            place=place,
+            percent=percent,
+        )
+
+    def read(self, sure: Sequence[str], unsure: Sequence[str], language: Language | None) -> str:
+        """Text read in a picture, exactly as written; `language` is the one it is in, where that
+        is known. Without any, that there is none."""
+        name = (
+            None if language in (None, self._language) else self._can.languages.get(str(language))
+        )
+        return self._render(
+            "read", sure=[_line(t) for t in sure], unsure=[_line(t) for t in unsure], language=name
+        )
+
+    def alert(self, obstacle: Obstacle, length: AlertLength = "full") -> str:
+        """One obstacle, the deciding word first: "Person ahead, two meters.", "Person ahead." or
+        "Ahead!"."""
+        return self._render(
+            "alert",
+            length=length,
+            thing=self._noun(obstacle.label),
+            direction=self._direction(obstacle),
+            span=self._span(obstacle.distance_m),
+        )
+
+    def status(self, key: StatusKey, count: int = 1) -> str:
+        """What the engine says about itself. `count` is how many pictures were skipped."""
+        return self._render("status", key=key, count=count)
+
+    def label(self, name: str, count: int = 1) -> str:
+        """A detector's label as it is said: "person", "people"; "obstacle" where it is unknown."""
+        noun = self._noun(name)
+        return noun.one if count == 1 else noun.many
+
+    def distance(self, distance_m: float) -> str:
+        """A distance in meters as it is said, in the wearer's units: "one and a half meters"."""
+        return str(self._say_distance(self._span(distance_m)))
+
+    def prompt(self, name: str, glance: Glance) -> str:
+        """What a describer is asked about a glance: `prompts/NAME.j2`, which may use `place` ("in a
+        kitchen", empty where that is unsure) and `seen` (kinds of obstacles, nearest first). Raises
+        MissingPart where there is no such file."""
+        place = None if glance.scene is None else self._whereabouts(glance.scene)
+        groups = self._groups(glance.obstacles, most_places=1)
+        seen = [group.thing.one if group.count == 1 else group.thing.many for group in groups]
+        try:
+            template = self._can.environment.get_template(f"prompts/{name}.j2")
+            known = place is not None and place.kind == "known"
+            return _render(template, place=place.words if known and place else "", seen=seen)
+        except TemplateError as error:
+            raise not_whole(self._language, error) from error
+
+    def _render(self, name: str, **facts: object) -> str:
+        return _render(self._templates[name], **facts)
+
+    def _noun(self, label: str) -> Noun:
+        return self._can.things.get(_normal(label), self._obstacle)
+
+    def _direction(self, obstacle: Obstacle) -> Direction:
+        if self._directions == "sides":
+            return self._can.sides[obstacle.side]
+        # each hour is 30 degrees wide, centred: twelve o'clock is -15 up to 15
+        return self._can.clock[math.floor(obstacle.bearing_deg / 30 + 0.5) % 12]
+
+    def _span(self, distance_m: float) -> Span:
+        if distance_m < NEAR_M:
+            return Span("near", 0, False, self._unit)
+        if distance_m > FAR_M:
+            return Span("far", 0, False, self._unit)
+        if self._units == "meters":
+            per_meter = 2 if distance_m < HALVES_BELOW_M else 1
+            parts = math.floor(distance_m * per_meter + 0.5)
+            return Span("measured", parts // per_meter, parts % per_meter == 1, self._unit)
+        exact = distance_m / (METERS_PER_FOOT if self._units == "feet" else self._step_m)
+        coarse = 5 if exact > FIVES_ABOVE else 1
+        whole = max(1, coarse * math.floor(exact / coarse + 0.5))
+        return Span("measured", whole, False, self._unit)
+
+    def _groups(self, obstacles: Sequence[Obstacle], most_places: int) -> list[Group]:
+        """Obstacles by kind and by direction, the kind of the nearest obstacle first."""
+        kinds: dict[Noun, dict[Direction, list[Obstacle]]] = {}
+        for obstacle in sorted(obstacles, key=lambda o: (o.distance_m, -o.priority, o.track)):
+            kind = kinds.setdefault(self._noun(obstacle.label), {})
+            kind.setdefault(self._direction(obstacle), []).append(obstacle)
+        groups = []
+        for noun, directions in kinds.items():
+            places = tuple(
+                Place(direction, len(those), self._span(those[0].distance_m))
+                for direction, those in directions.items()
+            )
+            count = sum(place.count for place in places)
+            told = places[:most_places]
+            groups.append(Group(noun, count, told, count - sum(place.count for place in told)))
+        return groups
+
+    def _whereabouts(self, scene: SceneClass) -> Whereabouts:
+        name = _normal(scene.label)
+        phrase = self._can.scenes.get(name, "")
+        sure = scene.probability >= SURE
+        if scene.probability < UNSURE:
+            return Whereabouts("unsure", "", False)
+        if phrase:
+            return Whereabouts("known", phrase, sure)
+        # None is a class that names no place
+        if phrase == "" and self._can.labels_are_words and _PLAIN_WORDS.fullmatch(name):
+            return Whereabouts("unlisted", name, sure)
+        if scene.indoor is None:
+            return Whereabouts("unsure", "", False)
+        return Whereabouts("indoors" if scene.indoor else "outdoors", "", sure)
+
+
+def sentences(text: str) -> list[str]:
+    """`text` cut between its sentences, in English or Spanish; joined by blanks it is whole again."""
+    return [part for part in _BETWEEN_SENTENCES.split(" ".join(text.split())) if part]
+
+
+def _render(template: Template, **facts: object) -> str:
+    """Render, with every run of white space made one space: templates may break lines freely."""
+    return " ".join(template.render(facts).split())
+
+
+def _line(text: str) -> str:
+    """A line of a sign as it is put into a sentence: without a full stop of its own."""
+    return " ".join(text.split()).rstrip(" .")
+
+
+def _normal(label: str) -> str:
+    """A label as the vocabulary lists it: lower case, single spaces."""
+    return " ".join(label.replace("_", " ").lower().split())

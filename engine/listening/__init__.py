@@ -1,0 +1,1 @@
+"""Wake word and commands out of sound."""

@@ -1,0 +1,1 @@
+"""A frame in, a glance out: tracking, localisation, the camera model, head pose, camera health."""

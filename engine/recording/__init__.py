@@ -1,0 +1,1 @@
+"""The session log, its summary, and the queue of the view."""

@@ -1,0 +1,170 @@
+"""What every recipe is asked and what it answers: one picture, one prompt, one clock.
+
+`Bench` holds the checkpoint and the question; it loads transformers' model where a recipe wants it.
+"""
+
+import ctypes
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.core.errors import MissingPart, in_one_line
+from experiments.fastvlm.random_weights import PROMPT
+from models import quiet_offline
+from models.devices import choose_dtype, precision_name, synchronise
+from models.fastvlm.checkpoint import generation_config, load_model, load_processor
+from models.fastvlm.greedy import Greedy
+from models.fastvlm.inputs import Prompts, square_pixels
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is given to a recipe: both on the host."""
+
+    pixels: NDArray[np.float32]  # (1, 3, side, side), 0 to 1
+    ids: tuple[int, ...]  # the prompt, in which each image token stands for one feature
+
+    @property
+    def side_px(self) -> int:
+        return int(self.pixels.shape[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Token ids on the host, and when each was there: milliseconds from the question."""
+
+    tokens: tuple[int, ...]
+    encoded_ms: float  # when the picture's features were there
+    known_ms: tuple[float, ...]
+
+    def prefill_ms(self) -> float:
+        """From the features to the first token."""
+        return self.known_ms[0] - self.encoded_ms
+
+    def token_ms(self, count: int) -> float:
+        """Of each token after the first, of `count`; 0 where there is one."""
+        return (self.known_ms[count - 1] - self.known_ms[0]) / max(1, count - 1)
+
+
+class Opened(Protocol):
+    """A recipe that is ready to answer."""
+
+    steady: bool  # each token arrives when it is made, so that a long answer holds the shorter ones
+
+    def aim(self, question: Question) -> None:
+        """Make ready for questions like this one."""
+
+    def answer(self, question: Question, count: int) -> Answer:
+        """Exactly `count` tokens."""
+
+    def note(self) -> str:
+        """What the table should say of it, or an empty string."""
+
+
+@dataclass
+class Bench:
+    """`folder` is a checkpoint's, `limit` the most tokens that will be asked for. Without `ends` every
+    recipe writes as many as it is asked for, whatever they are."""
+
+    folder: Path
+    device: str
+    threads: int | None
+    limit: int
+    prompt: str = PROMPT
+    ends: bool = False
+    _loaded: dict[str, Any] = field(default_factory=dict)
+    _processor: Any = None
+
+    def model(self, precision: str, use: str) -> Any:
+        """transformers' FastVLM on the CPU, to be moved and changed by one kind of `use` only."""
+        from models.fastvlm.torch.cuda_graphs import dtype_of
+
+        key = f"{use} {precision}"
+        if key not in self._loaded:
+            self.forget()
+            dtype = dtype_of(precision)
+            self._loaded[key] = self._read(lambda folder: load_model(folder, dtype))
+        return self._loaded[key]
+
+    @property
+    def processor(self) -> Any:
+        """The checkpoint's."""
+        if self._processor is None:
+            self._processor = self._read(load_processor)
+        return self._processor
+
+    def greedy(self) -> Greedy:
+        """As the checkpoint asks."""
+        asked = Greedy.of(self._read(generation_config))
+        return asked if self.ends else replace(asked, ends=frozenset())
+
+    def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
+        """A picture (height, width, 3), prepared for FastVLM, and the prompt; random blocks
+        where there is none."""
+        patch = int(self.processor.patch_size)
+        if side_px % patch:
+            raise MissingPart(f"--image-size: expected multiples of {patch}, got {side_px}")
+        image = blocks() if picture is None else picture
+        return Question(
+            square_pixels(image, side_px), Prompts(self.processor, side_px).ids(self.prompt)
+        )
+
+    def forget(self) -> None:
+        """Let go of the loaded model and of all memory that nothing uses."""
+        self._loaded.clear()
+        release(self.device)
+
+    def _read(self, load: Callable[[Path], Any]) -> Any:
+        quiet_offline()
+        try:
+            return load(self.folder)
+        except Exception as error:  # safetensors, tokenizers and transformers have their own
+            raise MissingPart(
+                f"--checkpoint {self.folder}: expected FastVLM in Apple's layout or transformers', "
+                f"got {in_one_line(error)}"
+            ) from None
+
+
+def eager_precision(device: str) -> str:
+    """In which the seed's recipe runs: fp16, as the seed had it; on a processor, which emulates that, bf16
+    where it has such instructions, else fp32."""
+    return precision_name(choose_dtype(device, large=True))
+
+
+def blocks(seed: int = 0) -> NDArray[np.uint8]:
+    """A picture (480, 640, 3) with something in every corner, by the seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
+    return np.ascontiguousarray(coarse.repeat(40, axis=0).repeat(40, axis=1))
+
+
+class Stamps:
+    """Milliseconds since it was made, the device having done all that was asked of it."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        synchronise(device)
+        self._begin_s = time.perf_counter()
+
+    def now(self, *, wait: bool = True) -> float:
+        if wait:
+            synchronise(self._device)
+        return (time.perf_counter() - self._begin_s) * 1000
+
+
+def release(device: str) -> None:
+    """Give freed memory back to the device and the system, where they take it."""
+    import torch
+
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # not glibc
+        return

@@ -1,0 +1,203 @@
+"""All that a graphics card can say about FastVLM, in one run of a few minutes.
+
+`python -m experiments.fastvlm.gpu` makes random weights of the true 0.5B architecture (or takes
+--checkpoint), and measures: the latency table at 256, 512 and 1024 px with the seed's recipe and ours (see
+experiments/fastvlm/latency.py); memory at 1024 px of ours opened for that alone; how many tokens agree
+between our precisions and fp32; and the describer beside a detector that looks at 30 frames a second. It
+needs torch for CUDA, transformers, timm and rich, and no network. Its last line is JSON: the latency
+summary with `memory_mb`, `agreement` and `beside`. --device cpu tries it out without a card.
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from engine.core.errors import EngineError
+from engine.core.types import Frame
+from engine.recording.session_log import spread
+from experiments.fastvlm import agreement as fastvlm_agreement
+from experiments.fastvlm import latency as fastvlm_latency
+from experiments.fastvlm.bench import Bench, Opened, Question, blocks
+from experiments.fastvlm.floor import measure_machine, work_of
+from experiments.fastvlm.recipes import Recipe, recipes
+from experiments.fastvlm.rows import Budget, Plan, measure
+from experiments.last_line import last_line
+from models.devices import choose_device, first_in_line
+from models.fastvlm.inputs import own_side_px
+
+BACKENDS = ("seed", "torch", "onnx", "hybrid", "tensorrt", "quick")
+TOKENS = 16
+FRAME_S = 1 / 30
+STAND_IN_PX = 640
+BESIDE_S = 4.0  # alone, and as long beside the describer
+
+
+def ours(device: str) -> list[Recipe]:
+    return recipes(device, ("torch",), compile_static=False)
+
+
+def memory(bench: Bench, side: int, console: Console) -> dict[str, Any]:
+    """MiB of each of ours, opened for one size alone, by recipe; or why there is none."""
+    work = work_of(bench.model("bf16", "counting"), (side,))
+    questions = {side: bench.question(side)}
+    plan = Plan((side,), (bench.limit,), 3, measure_machine(bench.device), work, questions)
+    found: dict[str, Any] = {}
+    for recipe in ours(bench.device):
+        bench.forget()
+        (row,) = measure(bench, recipe, plan, Budget(1.0, 1))
+        found[recipe.name] = row.why or {n: round(mb) for n, mb in row.memory_mb.items()}
+        console.print(f"memory at {side} px, {recipe.name}: {found[recipe.name]}", soft_wrap=True)
+    bench.forget()
+    return found
+
+
+def agreement(folder: Path | None, device: str, console: Console) -> dict[str, Any]:
+    """Share of tokens that agree with fp32 `generate`, by recipe, or why there is none: of the pocket
+    pack's describer where there is no `folder`, as random weights would say little of rounded ones."""
+    bench = fastvlm_agreement.speaking(folder, device, None, TOKENS)
+    side = own_side_px(bench.processor)
+    questions = [bench.question(side, picture) for picture in fastvlm_agreement.pictures(None)]
+    found = fastvlm_agreement.agreements(bench, ours(device), questions, console)
+    console.print(fastvlm_agreement.markdown(found), soft_wrap=True, markup=False)
+    return {row.recipe: row.why or round(row.share, 4) for row in found}
+
+
+def looking(device: str) -> tuple[str, Callable[[], object]]:
+    """(name, one look) of the pocket pack's detector; where Ultralytics is not installed, of a small
+    network of random weights in its place."""
+    with suppress(EngineError, ImportError):
+        from models.detector import open_detector
+
+        detector = open_detector("pocket", device)
+        frame = Frame(blocks(), 0.0, 0)
+        return detector.card.name, lambda: detector.detect(frame)
+    import timm
+    import torch
+
+    net: Any = timm.create_model("fastvit_t8", inference_mode=True).to(device).eval()
+    picture = torch.rand(1, 3, STAND_IN_PX, STAND_IN_PX)
+
+    def look() -> object:
+        with torch.inference_mode(), first_in_line(device):
+            return net(picture.to(device)).argmax().item()
+
+    return f"fastvit_t8 at {STAND_IN_PX} px in a detector's place", look
+
+
+def beside(bench: Bench, side: int, console: Console) -> dict[str, Any]:
+    """Milliseconds of a detector's looks and of answers, each alone and both at once."""
+    name, look = looking(bench.device)
+    question = bench.question(side)
+    half = [recipe for recipe in ours(bench.device) if recipe.precisions[1] in ("fp16", "bf16")]
+    opened = half[-1].open(bench)
+    opened.aim(question)
+    opened.answer(question, TOKENS)
+    look()
+    alone = paced(look, BESIDE_S)
+    answers = answered(opened, question, BESIDE_S / 2)
+    both: list[float] = []
+    watching = threading.Thread(target=lambda: both.extend(paced(look, BESIDE_S)), daemon=True)
+    watching.start()
+    under = answered(opened, question, BESIDE_S)
+    watching.join()
+    found: dict[str, Any] = {"detector": name, "fps": round(1 / FRAME_S)}
+    for what, values in (
+        ("look_alone", alone), ("look_beside", both), ("answer_alone", answers),
+        ("answer_beside", under),
+    ):  # fmt: skip
+        stats = spread(values)
+        found[f"{what}_ms"] = {key: stats[key] for key in ("p50", "p95")}
+    console.print(f"beside a detector: {found}", soft_wrap=True)
+    return found
+
+
+def paced(look: Callable[[], object], seconds: float) -> list[float]:
+    """Milliseconds of looks that begin FRAME_S apart, or as soon as the last is done."""
+    found: list[float] = []
+    end_s = time.perf_counter() + seconds
+    while (begin_s := time.perf_counter()) < end_s:
+        look()
+        took_s = time.perf_counter() - begin_s
+        found.append(1000 * took_s)
+        time.sleep(max(0.0, FRAME_S - took_s))
+    return found
+
+
+def answered(opened: Opened, question: Question, seconds: float) -> list[float]:
+    """Milliseconds of answers, one after the other; at least one."""
+    found: list[float] = []
+    end_s = time.perf_counter() + seconds
+    while not found or time.perf_counter() < end_s:
+        found.append(opened.answer(question, TOKENS).known_ms[-1])
+    return found
+
+
+def guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
+    """What one part found, or its failure in a line: the other parts are worth having."""
+    try:
+        return work()
+    except Exception as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure everything; return what the last line says."""
+    device = choose_device(args.device)
+    sizes = ",".join(str(side) for side in args.image_size)
+    asked: Sequence[str] = [
+        "--device", device, "--image-size", sizes, "--tokens", "4,8,16,32",
+        "--repeats", str(args.repeats), "--minutes", str(args.minutes), "--no-memory",
+        "--backends", ",".join(BACKENDS), "--out", str(args.out),
+        *(["--checkpoint", str(args.checkpoint)] if args.checkpoint else []),
+        *(["--small"] if args.small else []),
+    ]  # fmt: skip
+    wanted = fastvlm_latency.parser().parse_args(asked)
+    found = fastvlm_latency.report(wanted, console)
+    folder = fastvlm_latency.find_checkpoint(wanted, console)
+    side = max(args.image_size)
+    bench = Bench(folder, device, None, TOKENS)
+    found["memory_mb"] = guarded(lambda: memory(bench, side, console))
+    found["agreement"] = guarded(lambda: agreement(args.checkpoint, device, console))
+    found["beside"] = guarded(lambda: beside(bench, side, console))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="experiments.fastvlm.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, help="FastVLM's folder instead of random weights"
+    )
+    parser.add_argument("--small", action="store_true", help="random weights of a few layers")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--image-size", type=fastvlm_latency.numbers, default=(256, 512, 1024))
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--minutes", type=float, default=1.5, help="of the table's repeats")
+    parser.add_argument("--out", type=Path, default=Path("outputs/fastvlm_gpu"))
+    args = parser.parse_args(arguments)
+
+    def measure() -> dict[str, Any]:
+        began_s = time.perf_counter()
+        result = report(args, Console(highlight=False))
+        result["all_minutes"] = round((time.perf_counter() - began_s) / 60, 2)
+        (args.out / "fastvlm_gpu.json").write_text(
+            json.dumps(result, indent=1) + "\n", encoding="utf-8"
+        )
+        return result
+
+    return last_line("fastvlm_gpu", measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

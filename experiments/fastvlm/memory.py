@@ -1,0 +1,59 @@
+"""How much memory one recipe of the latency table holds on a processor, in a process of its own.
+
+`python -m experiments.fastvlm.memory --checkpoint DIR --recipe NAME` opens the recipe, has it answer once
+and prints one line of JSON: `resident_peak`, MiB at most, loading included; `resident`, MiB at the end.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+from engine.core.errors import EngineError
+from experiments.fastvlm.bench import Bench, release
+from experiments.fastvlm.recipes import BACKENDS, recipes
+from models.devices import limit_threads, memory_bytes
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="experiments.fastvlm.memory", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--recipe", required=True)
+    parser.add_argument("--image-size", type=int, default=512)
+    parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args(arguments)
+    limit_threads(args.threads)
+    bench = Bench(args.checkpoint, "cpu", args.threads, args.tokens)
+    named = {recipe.name: recipe for recipe in recipes("cpu", BACKENDS, compile_static=False)}
+    if args.recipe not in named:
+        print(f"--recipe: expected one of {', '.join(named)}, got {args.recipe}", file=sys.stderr)
+        return 2
+    try:
+        question = bench.question(args.image_size)
+        opened = named[args.recipe].open(bench)
+        opened.aim(question)
+        opened.answer(question, args.tokens)
+    except EngineError as error:
+        print(f"fastvlm_memory: {error}", file=sys.stderr)
+        return 2
+    release("cpu")
+    print(
+        json.dumps({"resident_peak": peak_mb(), "resident": memory_bytes("cpu")["resident"] >> 20})
+    )
+    return 0
+
+
+def peak_mb() -> int:
+    """MiB resident at most. Not getrusage's, which begins with what the parent held; 0 where the system
+    does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) >> 10  # from KiB
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

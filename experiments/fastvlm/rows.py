@@ -1,0 +1,228 @@
+"""The rows of FastVLM's latency table: each recipe opened, warmed up and timed at every size and length.
+
+A recipe that cannot be had, or fails, gives rows that say why in one line. Within a time budget repeats
+are dropped, never rows.
+"""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from subprocess import run
+from typing import Any
+
+from engine.core.errors import EngineError, in_one_line
+from engine.recording.session_log import spread
+from experiments.fastvlm.bench import Answer, Bench, Opened, Question, release
+from experiments.fastvlm.floor import Floor, Machine, Work
+from experiments.fastvlm.recipes import Recipe
+
+MEGA = 1 << 20
+WARM_UP_TOKENS = 2  # a prompt read and one step taken
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Of one row's answers, milliseconds, (p50, p95)."""
+
+    encoder: tuple[float, float]
+    prefill: tuple[float, float]
+    token: tuple[float, float]  # each after the first
+    first: tuple[float, float]  # the first, from the question on
+    total: tuple[float, float]
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer], count: int) -> "Times":
+        """Of the first `count` tokens of each."""
+
+        def both(values: list[float]) -> tuple[float, float]:
+            found = spread(values)
+            return found["p50"], found["p95"]
+
+        return cls(
+            both([a.encoded_ms for a in answers]),
+            both([a.prefill_ms() for a in answers]),
+            both([a.token_ms(count) for a in answers]),
+            both([a.known_ms[0] for a in answers]),
+            both([a.known_ms[count - 1] for a in answers]),
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe at one size and length. No `times` where `why` says what is not here."""
+
+    recipe: str
+    backend: str
+    precisions: tuple[str, str]
+    side_px: int
+    tokens: int
+    why: str = ""
+    note: str = ""
+    runs: int = 0
+    times: Times | None = None
+    floor: Floor | None = None
+    start_s: float = 0.0
+    warm_s: float = 0.0
+    memory_mb: dict[str, float] = field(default_factory=dict)
+
+    def p50(self) -> float:
+        """Of the whole; what was not measured is behind all that was."""
+        return float("inf") if self.times is None else self.times.total[0]
+
+    def json(self) -> dict[str, Any]:
+        floor_ms = None if self.floor is None else round(self.floor.total_ms, 3)
+        return asdict(self) | {"floor_total_ms": floor_ms}
+
+
+@dataclass
+class Budget:
+    """Shares what is left of `minutes` among the rows that are still to come."""
+
+    minutes: float
+    rows: int
+    dropped: int = 0  # repeats
+
+    def __post_init__(self) -> None:
+        self._end_s = time.perf_counter() + 60 * self.minutes
+
+    def share_s(self, rows: int) -> float:
+        """For the next `rows` rows; they count as done."""
+        left_s = max(0.0, self._end_s - time.perf_counter())
+        share = left_s * rows / max(rows, self.rows)
+        self.rows -= rows
+        return share
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every recipe is asked."""
+
+    sides: tuple[int, ...]
+    tokens: tuple[int, ...]
+    repeats: int
+    machine: Machine
+    work: Work
+    questions: dict[int, Question]
+
+
+def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: Budget) -> Iterator[Row]:
+    """A row for each size and length. Nothing that a recipe raises gets past here."""
+    opened: Opened | None = None
+    begin_s = time.perf_counter()
+    _forget_peaks(bench.device)
+    why = ""
+    try:
+        opened = recipe.open(bench)
+    except Exception as error:
+        why = _reason(error)
+    open_s = time.perf_counter() - begin_s
+    for side in plan.sides:
+        share_s = budget.share_s(len(plan.tokens))
+        rows: list[Row] = []
+        try:
+            if opened is not None:
+                rows = _at_side(bench, recipe, opened, plan, side, budget, (open_s, share_s))
+        except Exception as error:
+            why = _reason(error)
+            release(bench.device)
+        yield from rows or [
+            Row(recipe.name, recipe.backend, recipe.precisions, side, count, why or "no answer")
+            for count in plan.tokens
+        ]
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, EngineError) else in_one_line(error)
+
+
+def _at_side(
+    bench: Bench,
+    recipe: Recipe,
+    opened: Opened,
+    plan: Plan,
+    side: int,
+    budget: Budget,
+    times_s: tuple[float, float],
+) -> list[Row]:
+    open_s, share_s = times_s
+    question = plan.questions[side]
+    begin_s = time.perf_counter()
+    opened.aim(question)
+    aimed_s = time.perf_counter()
+    for count in (WARM_UP_TOKENS,) if opened.steady else plan.tokens:
+        opened.answer(question, count)  # all that is compiled or captured for it is so then
+    warm_s = time.perf_counter()
+    end_s = begin_s + share_s
+    answers = _answers(opened, question, plan, end_s, budget)
+    memory = _memory(bench.device)
+    asked = len(question.ids)
+    return [
+        Row(
+            recipe.name, recipe.backend, recipe.precisions, side, count, "", opened.note(),
+            len(found), Times.of(found, count),
+            None if recipe.backend == "quick"  # which is another network
+            else plan.work.floor(plan.machine, side, asked, count, recipe.precisions),
+            open_s + aimed_s - begin_s, warm_s - aimed_s, memory,
+        )
+        for count, found in answers.items()
+    ]  # fmt: skip
+
+
+def _answers(
+    opened: Opened, question: Question, plan: Plan, end_s: float, budget: Budget
+) -> dict[int, list[Answer]]:
+    """Answers that hold so many tokens. Where tokens arrive one by one, the longest answers hold all
+    shorter ones."""
+    lengths = (max(plan.tokens),) if opened.steady else plan.tokens
+    found: dict[int, list[Answer]] = {length: [] for length in lengths}
+    for turn in range(plan.repeats):
+        for length in lengths:
+            if turn and time.perf_counter() > end_s:
+                budget.dropped += 1
+                continue
+            answer = opened.answer(question, length)
+            if len(answer.tokens) != length:
+                raise ValueError(f"expected {length} tokens, got {len(answer.tokens)}")
+            found[length].append(answer)
+    return {count: found[max(lengths) if opened.steady else count] for count in plan.tokens}
+
+
+def _forget_peaks(device: str) -> None:
+    import torch
+
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _memory(device: str) -> dict[str, float]:
+    """MiB on a graphics card: at most so far, loading and warming up included, and now. A processor's
+    is measured by `resident`, since one process holds the leavings of every recipe."""
+    import torch
+
+    if device != "cuda":
+        return {}
+    return {
+        "allocated": torch.cuda.memory_allocated() / MEGA,
+        "allocated_peak": torch.cuda.max_memory_allocated() / MEGA,
+        "reserved_peak": torch.cuda.max_memory_reserved() / MEGA,
+    }
+
+
+def resident(bench: Bench, recipe: Recipe, side: int, count: int) -> dict[str, float]:
+    """MiB resident at most in a process of its own that opens `recipe` and answers once; empty where
+    it fails."""
+    command = [
+        sys.executable, "-m", "experiments.fastvlm.memory", "--checkpoint", str(bench.folder),
+        "--recipe", recipe.name, "--image-size", str(side), "--tokens", str(count),
+    ]  # fmt: skip
+    if bench.threads is not None:
+        command += ["--threads", str(bench.threads)]
+    done = run(command, capture_output=True, text=True, check=False)
+    with contextlib.suppress(ValueError, IndexError):
+        found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+        return found
+    return {}

@@ -1,0 +1,1 @@
+"""How long alerts, answers and single stages take."""

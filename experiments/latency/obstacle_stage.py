@@ -1,0 +1,249 @@
+"""What `obstacle_latency` puts around the engine: a camera, a scene whose truth is known, and clocks.
+
+The engine's own loops, detector, tracker, geometry, alerts, log and mixer run as in any session. Only
+what the detector *found* is replaced by the truth of the synthetic scene, after the detector has done
+all its work, so that the number of alerts does not depend on what its weights know.
+"""
+
+import bisect
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine.alerts.policy import Warner
+from engine.core.ports import Clock, Detector, Sink
+from engine.core.types import (
+    Box,
+    Detection,
+    Frame,
+    Image,
+    Intrinsics,
+    Obstacle,
+    Pose,
+    Samples,
+    Truth,
+    Utterance,
+)
+
+QUIET_S = 1.05  # with nothing in view: the last alert fades, and its 0.75 s of silence passes
+SHOWN_S = 0.55  # with a person in view, who is announced in the first frame
+JITTER_S = 0.005  # as cameras have, so that frames do not keep step with the blocks of sound
+PERSON_M, PERSON_HEIGHT_M, PERSON_WIDTH_M = 2.5, 1.7, 0.5
+ROUNDING_S = 1e-4  # the log's times have four decimals
+
+
+class SyntheticCamera:
+    """A live camera: `count` frames, `fps` a second, stamped with the moment of capture.
+
+    That is when the frame was due, not when a thread came for it: a late thread is latency.
+    """
+
+    name = "synthetic"
+    live = True
+
+    def __init__(
+        self, images: Sequence[Image], camera: Intrinsics, fps: float, count: int, clock: Clock
+    ) -> None:
+        self.fps = fps
+        self._images = images
+        self._camera = camera
+        self._clock = clock
+        self._start_s: float | None = None
+        self._offsets_s = np.random.default_rng(0).uniform(0.0, JITTER_S, count)
+        self._seq = 0
+
+    def read(self) -> Frame | None:
+        if self._seq >= len(self._offsets_s):
+            return None
+        if self._start_s is None:
+            self._start_s = self._clock.now()
+        seq = self._seq
+        self._seq += 1
+        due_s = self._start_s + seq / self.fps + float(self._offsets_s[seq])
+        self._clock.sleep(max(0.0, due_s - self._clock.now()))
+        return Frame(self._images[seq % len(self._images)], due_s, seq, self._camera)
+
+    def truth(self, seq: int) -> Truth | None:
+        return None
+
+    def __len__(self) -> int:
+        return len(self._offsets_s)
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One alert's worth of frames: first nothing, then a person dead ahead."""
+
+    quiet: int  # frames
+    shown: int
+    person: Detection
+
+    @classmethod
+    def at(cls, fps: float, camera: Intrinsics) -> "Scene":
+        """The scene as `camera` would see it at `fps`."""
+        width_px = camera.fx * PERSON_WIDTH_M / PERSON_M
+        height_px = camera.fy * PERSON_HEIGHT_M / PERSON_M
+        box = Box(
+            camera.cx - width_px / 2,
+            camera.cy - height_px / 2,
+            camera.cx + width_px / 2,
+            camera.cy + height_px / 2,
+        )
+        return cls(
+            math.ceil(QUIET_S * fps), math.ceil(SHOWN_S * fps), Detection("person", 0.9, box, 1)
+        )
+
+    @property
+    def frames(self) -> int:
+        return self.quiet + self.shown
+
+    def seen(self, seq: int) -> tuple[Detection, ...]:
+        return (self.person,) if seq % self.frames >= self.quiet else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An alert's moments in the watch loop, on the host's clock."""
+
+    alert: int
+    scene: int
+    captured_s: float
+    begun_s: float  # the detector got the frame
+    detected_s: float
+    located_s: float  # the alerts' turn
+
+
+class StagedEyes:
+    """The session's detector: it does all its work, and then the scene's truth is returned.
+
+    At the first frame of a new scene `clear` is called, so that the last alert is past.
+    """
+
+    def __init__(
+        self, inner: Detector, scene: Scene, clock: Clock, clear: Callable[[], None]
+    ) -> None:
+        self.card = inner.card
+        self.labels = inner.labels
+        self._inner = inner
+        self._scene = scene
+        self._clock = clock
+        self._clear = clear
+        self.number = -1  # of the scene under way
+        self.captured_s = self.begun_s = self.detected_s = 0.0
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        self.captured_s, self.begun_s = frame.time_s, self._clock.now()
+        self._inner.detect(frame)
+        self.detected_s = self._clock.now()
+        if frame.seq // self._scene.frames != self.number:
+            self.number = frame.seq // self._scene.frames
+            self._clear()
+        return self._scene.seen(frame.seq)
+
+    def expect(self, frame: Frame) -> None:
+        self._inner.expect(frame)
+
+    def reset(self) -> None:
+        self._inner.reset()
+
+
+class NotingWarner(Warner):
+    """The engine's warner, which notes from which frame each alert came."""
+
+    def watch(self, eyes: StagedEyes, clock: Clock) -> None:
+        self._eyes, self._clock = eyes, clock
+        self.noted: list[Noted] = []
+
+    def warn(
+        self,
+        obstacles: tuple[Obstacle, ...],
+        now_s: float,
+        sees: bool = True,
+        pose: Pose | None = None,
+    ) -> tuple[Utterance, ...]:
+        located_s, eyes = self._clock.now(), self._eyes
+        alerts = super().warn(obstacles, now_s, sees, pose)
+        self.noted += [
+            Noted(a.id, eyes.number, eyes.captured_s, eyes.begun_s, eyes.detected_s, located_s)
+            for a in alerts
+        ]
+        return alerts
+
+
+class ProbeSink:
+    """The session's sink, which notes when it was given each block that is not silent."""
+
+    def __init__(self, inner: Sink, clock: Clock) -> None:
+        self.name = inner.name
+        self.paced = inner.paced
+        self._inner = inner
+        self._clock = clock
+        self.loud_s: list[float] = []
+
+    def write(self, block: Samples) -> None:
+        if block.any():
+            self.loud_s.append(self._clock.now())
+        self._inner.write(block)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """From a frame's capture to the first sample of its alert, in parts, milliseconds."""
+
+    wait_ms: float  # until the detector got the frame
+    detect_ms: float
+    locate_ms: float
+    queue_ms: float  # wording, and until the mixer's next block
+    sink_ms: float  # logging and screen, until the sink was given the block
+
+    @property
+    def total_ms(self) -> float:
+        return self.wait_ms + self.detect_ms + self.locate_ms + self.queue_ms + self.sink_ms
+
+
+def timing(noted: Noted, started_s: float, sunk_s: float) -> Timing:
+    """The parts between the moments of one alert."""
+    moments = (
+        noted.captured_s,
+        noted.begun_s,
+        noted.detected_s,
+        noted.located_s,
+        started_s,
+        sunk_s,
+    )
+    spans = [1000 * (later - earlier) for earlier, later in itertools.pairwise(moments)]
+    return Timing(*spans)
+
+
+def timings(
+    log: Path, start_s: float, noted: Sequence[Noted], loud_s: Sequence[float]
+) -> tuple[list[Timing], int]:
+    """(timings of the alerts that were heard, how many were not).
+
+    `log` is the session's; it counts from `start_s` on the host's clock. An alert's first sample is
+    in the first block that was not silent from the moment at which the log says it started.
+    """
+    began: dict[int, float] = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        if record["type"] == "utterance" and record["started_t"] is not None:
+            began[int(record["id"])] = start_s + float(record["started_t"])
+    found: list[Timing] = []
+    for item in noted:
+        started_s = began.get(item.alert)
+        if started_s is None:
+            continue
+        place = bisect.bisect_left(loud_s, started_s - ROUNDING_S)
+        if place < len(loud_s):
+            found.append(timing(item, started_s, loud_s[place]))
+    return found, len(noted) - len(found)

@@ -1,0 +1,276 @@
+"""How long it takes from a frame's capture to the first sample of its alert, on this machine.
+
+`python -m experiments.latency.obstacles` runs the engine's own live loops behind a synthetic camera, in
+front of a sink that notes when it is given sound: alone, and while a describer writes without pause.
+Before that it compares the engine's throughput with Ultralytics' own predict on the same video with the
+same compiled network. The last line is JSON: `fps` (frames a second that the engine can do on the
+video), `p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample), `engine_cost_ms` (a
+frame's time in the engine over its time in predict), and the parts.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from engine.answering.describer_worker import Scribe
+from engine.app import build
+from engine.app.session import session
+from engine.audio.scheduler import BLOCK_S
+from engine.config import SourceConfig
+from engine.core.clock import MonotonicClock
+from engine.core.errors import InputError
+from engine.core.types import Frame, Intrinsics
+from engine.core.worker import End
+from engine.devices.video.sample import SampleSource
+from experiments.hardware import processor
+from experiments.last_line import last_line
+from experiments.latency.obstacle_stage import (
+    NotingWarner,
+    ProbeSink,
+    Scene,
+    StagedEyes,
+    SyntheticCamera,
+    Timing,
+    timings,
+)
+from experiments.latency.throughput import (
+    configuration,
+    quiet_screen,
+    sample_frames,
+    throughput,
+    write_video,
+)
+from models.describer import open_describer
+
+AIMS_MS = {"p50": 60.0, "p99": 120.0, "engine_cost": 2.0}  # on two cores, with the pocket pack
+GPU_P99_MS = 60.0
+SLOWER = 1.25  # under a describer, at most
+WARM_UPS = 3  # scenes whose alerts are not counted
+PARTS = tuple(field.name for field in fields(Timing))
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a run of the live loops gave."""
+
+    timings: tuple[Timing, ...]
+    unheard: int
+    fps: float
+    seen: int
+    dropped: int
+    descriptions: int
+
+    def percentile(self, share: float) -> float:
+        return float(np.percentile([t.total_ms for t in self.timings], share))
+
+
+@contextmanager
+def describing(args: argparse.Namespace, frame: Frame) -> Iterator[list[float]]:
+    """A describer that writes one description after another in the engine's own thread for it; the
+    list fills with the moments at which each was done."""
+    wall = MonotonicClock()
+    scribe = Scribe(open_describer(args.pack, args.device), wall)
+    stop = threading.Event()
+    done: list[float] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            task = scribe.start(frame)
+            while not isinstance(task.events.get(), End):
+                pass
+            done.append(wall.now())
+
+    thread = threading.Thread(target=ask, name="asking", daemon=True)
+    thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        thread.join(timeout=10.0)
+        scribe.close()
+
+
+def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, describe: bool) -> Live:
+    """Run the live loops over the scenes and time every alert."""
+    config = configuration(args.pack, args.device, SourceConfig(name="sample"))
+    camera = frames[0].intrinsics
+    assert isinstance(camera, Intrinsics)  # the sample's are a pinhole's
+    scene = Scene.at(args.fps, camera)
+    count = (args.alerts + WARM_UPS) * scene.frames
+    with session(config, folder, quiet_screen()) as parts:
+        wall = parts.wall
+        warner = NotingWarner(parts.words, config.speech.rate_wpm, parts.next_id)
+
+        def clear() -> None:
+            parts.locator.reset()
+            warner.reset()
+            parts.audio.stop()
+
+        eyes = StagedEyes(parts.detector, scene, wall, clear)
+        warner.watch(eyes, wall)
+        sink = ProbeSink(parts.sink, wall)
+        images = [frame.image for frame in frames]
+        parts = replace(
+            parts,
+            source=SyntheticCamera(images, camera, args.fps, count, wall),
+            detector=eyes,
+            warner=warner,
+            sink=sink,
+            listen_to_keys=False,
+        )
+        loop = build.build_loop(config, parts, None)
+        descriptions = 0
+        if describe:
+            with describing(args, frames[0]) as done:
+                loop.run()
+                descriptions = len(done)
+        else:
+            loop.run()
+        start_s = wall.now() - parts.trace.elapsed_s()
+        summary = parts.trace.close()
+    counted = [item for item in warner.noted if item.scene >= WARM_UPS]
+    found, unheard = timings(folder / "session.jsonl", start_s, counted, sink.loud_s)
+    if not found:
+        raise InputError(
+            f"--alerts: expected {args.alerts} alerts to be heard, got none; the machine may be far "
+            "too slow for --fps"
+        )
+    totals = summary["frames"]
+    return Live(
+        tuple(found), unheard, summary["obstacle_fps"], totals["seen"], totals["dropped"],
+        descriptions,
+    )  # fmt: skip
+
+
+def show(alone: Live, under: Live, console: Console) -> None:
+    """The parts, alone and under a describer."""
+    table = Table(title="from capture to the first sample of the alert, milliseconds (p50 / p99)")
+    for column in ("part", "alone", "under a describer"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for name in PARTS:
+        cells = []
+        for run in (alone, under):
+            values = [getattr(t, name) for t in run.timings]
+            cells.append(f"{np.percentile(values, 50):.1f} / {np.percentile(values, 99):.1f}")
+        table.add_row(name.removesuffix("_ms"), *cells)
+    table.add_section()
+    cells = [f"{run.percentile(50):.1f} / {run.percentile(99):.1f}" for run in (alone, under)]
+    table.add_row("whole", *cells)
+    console.print(table)
+    for name, run in (("alone", alone), ("under a describer", under)):
+        console.print(
+            f"{name}: {len(run.timings)} alerts, {run.unheard} not heard, {run.fps:g} frames a "
+            f"second, {run.dropped} of {run.seen} dropped"
+            + (f", {run.descriptions} descriptions" if run is under else "")
+        )
+
+
+def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str, Any]:
+    """Measure everything; return what the last line says."""
+    frames = sample_frames(args.frames)
+    video = args.video or write_video(folder / "sample.mp4", frames, 30.0)
+    console.print(f"throughput on {video.name}, {args.repeats} turns after one to warm up ...")
+    rate = throughput(args.pack, args.device, video, args.repeats, folder)
+    engine_ms, alone_ms = median(rate.engine_ms), median(rate.predict_ms)
+    console.print(
+        f"{rate.frames} frames: engine {engine_ms:.2f} ms a frame, predict {alone_ms:.2f} ms; "
+        f"the engine's own cost {rate.cost_ms:.2f} ms (aim {AIMS_MS['engine_cost']:g})"
+    )
+    card = rate.detector
+    console.print(
+        f"detector: {card.name} ({card.pack} pack, {card.backend} {card.precision} on {card.device})"
+    )
+    floor_ms = alone_ms + 1000 * BLOCK_S / 2
+    console.print(
+        f"floor of the latency: {floor_ms:.1f} ms, one predict and on average half a block of sound "
+        f"({500 * BLOCK_S:.0f} ms); a whole block ({1000 * BLOCK_S:.0f} ms) at worst"
+    )
+    scenes_s = (args.alerts + WARM_UPS) * (frames_of(args) / args.fps)
+    console.print(f"{args.alerts} alerts alone, then under a describer, {scenes_s:.0f} s each ...")
+    alone = live(args, frames, folder / "alone", describe=False)
+    under = live(args, frames, folder / "under", describe=True)
+    show(alone, under, console)
+    p50, p99 = alone.percentile(50), alone.percentile(99)
+    ratio = under.percentile(99) / p99
+    console.print(
+        f"p50 {p50:.1f} ms (aim {AIMS_MS['p50']:g}) against its floor of {floor_ms:.1f} ms; p99 "
+        f"{p99:.1f} ms (aim {AIMS_MS['p99']:g}; {GPU_P99_MS:g} on a GPU); under a describer p99 is "
+        f"{ratio:.2f} times that (aim at most {SLOWER:g})"
+    )
+    means = {
+        f"mean_{name}": round(fmean(getattr(t, name) for t in alone.timings), 3) for name in PARTS
+    }
+    return {
+        "fps": round(1000 / engine_ms, 2),
+        "p50_ms": round(p50, 3),
+        "p99_ms": round(p99, 3),
+        "p50_under_describer_ms": round(under.percentile(50), 3),
+        "p99_under_describer_ms": round(under.percentile(99), 3),
+        "engine_cost_ms": round(rate.cost_ms, 3),
+        "predict_fps": round(1000 / alone_ms, 2),
+        "floor_ms": round(floor_ms, 3),
+        **means,
+        "live_fps": alone.fps,
+        "live_fps_under_describer": under.fps,
+        "dropped": [alone.dropped, under.dropped],
+        "alerts": [len(alone.timings), len(under.timings)],
+        "unheard": [alone.unheard, under.unheard],
+        "descriptions": under.descriptions,
+        "detector": asdict(rate.detector),
+    }
+
+
+def frames_of(args: argparse.Namespace) -> int:
+    """Frames of one scene."""
+    camera = SampleSource().intrinsics
+    return Scene.at(args.fps, camera).frames
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="experiments.latency.obstacles",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--alerts", type=int, default=150, help="timed a condition (1.6 s each)")
+    parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
+    parser.add_argument("--repeats", type=int, default=5, help="turns over the video")
+    parser.add_argument("--frames", type=int, default=180, help="of the sample's video")
+    parser.add_argument("--video", type=Path, help="compare on this video instead")
+    args = parser.parse_args(arguments)
+    for name in ("alerts", "repeats", "frames", "fps"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name}: expected at least 1, got {getattr(args, name)}")
+    console = Console(highlight=False)
+    load = os.getloadavg()[0]
+    console.print(
+        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"load {load:.1f}"
+    )
+
+    def measure() -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            result = report(args, console, Path(folder))
+        machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
+        return result | machine | {"pack": args.pack}
+
+    return last_line("obstacle_latency", measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The engine's throughput against Ultralytics' own predict: the same video, in turns, in one process.
+
+Also what `obstacle_latency` shares with it: a session's configuration and the sample as a video.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import av
+from rich.console import Console
+
+from engine.app import build
+from engine.app.console import Screen
+from engine.app.session import session
+from engine.config import Config, ModelsConfig, SourceConfig, SpeechConfig, TriggerConfig, check
+from engine.core.types import Frame, ModelCard
+from engine.devices.video.sample import SampleSource
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Milliseconds a frame over the whole video, one value a repeat."""
+
+    engine_ms: tuple[float, ...]
+    predict_ms: tuple[float, ...]
+    frames: int
+    detector: ModelCard
+
+    @property
+    def cost_ms(self) -> float:
+        pairs = zip(self.engine_ms, self.predict_ms, strict=True)
+        return median(engine - predict for engine, predict in pairs)
+
+
+def configuration(pack: str, device: str, source: SourceConfig) -> Config:
+    """A session that asks for no description and makes no sound."""
+    return check(
+        Config(
+            mode="quick",
+            models=ModelsConfig(pack=pack, device=device),
+            source=source,
+            trigger=TriggerConfig(name="keyboard"),
+            speech=SpeechConfig(sink="silent"),
+        )
+    )
+
+
+def quiet_screen() -> Screen:
+    """The engine's screen, which renders as in a session and shows nothing."""
+    return Screen(Console(quiet=True))
+
+
+def sample_frames(count: int) -> list[Frame]:
+    """The sample's approach in `count` frames."""
+    source = SampleSource(fps=count / 6.0)
+    return [frame for frame in iter(source.read, None) if frame is not None]
+
+
+def write_video(path: Path, frames: Sequence[Frame], fps: float) -> Path:
+    """The frames as an MP4."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=round(fps))
+        stream.width, stream.height, stream.pix_fmt = frames[0].width, frames[0].height, "yuv420p"
+        stream.bit_rate = 4_000_000
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def predict_ms(detector: Any, video: Path) -> float:
+    """Milliseconds a frame of Ultralytics' own predict, on the network that `detector` compiled and
+    with its settings: opened anew it would take other threads."""
+    model = detector._model
+    names = ("imgsz", "conf", "max_det", "device")
+    settings = {name: getattr(model.predictor.args, name) for name in names}
+    begin = time.perf_counter()
+    results = model.predict(str(video), stream=True, verbose=False, **settings)
+    count = sum(1 for _ in results)
+    return 1000 * (time.perf_counter() - begin) / count
+
+
+def throughput(pack: str, device: str, video: Path, repeats: int, folder: Path) -> Throughput:
+    """The batch loop and predict over the whole video in turns; a first turn warms up. Sessions are
+    written to `folder`. Raises SetupError."""
+    engine_ms, alone_ms = [], []
+    config = configuration(
+        pack, device, SourceConfig(name="video", path=str(video), realtime=False)
+    )
+    for turn in range(repeats + 1):
+        with session(config, folder / f"batch{turn}", quiet_screen()) as parts:
+            loop = build.build_loop(config, parts, None)
+            begin = time.perf_counter()
+            loop.run()
+            taken_ms = 1000 * (time.perf_counter() - begin)
+            frames = int(parts.trace.close()["frames"]["processed"])
+            if turn:
+                engine_ms.append(taken_ms / frames)
+            alone = predict_ms(parts.detector, video)
+            if turn:
+                alone_ms.append(alone)
+            card = parts.detector.card
+    return Throughput(tuple(engine_ms), tuple(alone_ms), frames, card)

@@ -1,0 +1,1 @@
+"""How true answers are, and how well the ear hears."""

@@ -1,0 +1,240 @@
+"""What holding the describer's words against the detector changes: invented objects, recall, sides.
+
+`python -m experiments.quality.grounding` (options: --help) describes Flickr8k's `val` pictures, on
+which nothing
+was trained and no threshold chosen, words the quick answer too, and holds every clause against what the
+detector and the scene classifier saw. Needs the labelled sets (`--data`). Ends in one line of JSON.
+
+True is what machine boxes (at the usual certainty) or any of five human captions name. Rates are over
+(picture, kind), kinds being those that the boxes cover, with 95 % bootstraps over pictures:
+    hallucination  of the kinds stated as a fact, the share that is not true
+    recall         of the kinds boxed, the share that is named; `stated` leaves out what is hedged
+    hedges_right   of the kinds hedged, the share that is indeed not true
+    sides          "A dog on the left.", the side drawn at random: the share of sides that are the
+                   largest box's, before and after
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from engine.answering.grounding import Evidence, Grounder
+from engine.core.types import Box, Frame, Glance, Side, Unsupported
+from engine.language.wording import Words
+from engine.perception.camera import pinhole
+from engine.perception.geometry import side_of
+from engine.perception.localize import Locator
+from experiments.hardware import processor
+from experiments.pocket.captions import certain, objects
+from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
+from experiments.pocket.describer_eval import KINDS, VOCABULARY, named, rate
+from models.describer import open_describer
+from models.detector import open_detector
+from models.scenes import open_scenes
+
+HFOV_DEG = 70.0  # the engine's own default
+HEIGHT_PX = 224  # as stored
+SQUASHED_ASPECT = 4 / 3  # of pictures whose shape was lost
+HOWS: tuple[Unsupported, ...] = ("say", "hedge", "drop")
+SIDES: tuple[Side, ...] = ("left", "ahead", "right")
+SIDE_PHRASES = {"left": "on the left", "ahead": "ahead", "right": "on the right"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One picture: what is true of it, what the engine saw, and what was said of it."""
+
+    boxed: frozenset[str]
+    true: frozenset[str]
+    sides: dict[str, Side]  # of the largest box of each kind
+    evidence: Evidence
+    quick: str
+    clauses: tuple[str, ...]
+
+
+def picture(record: Record) -> Frame:
+    """The picture in its true shape."""
+    aspect = record.true_aspect or SQUASHED_ASPECT
+    with Image.open(record.path) as image:
+        size = (round(HEIGHT_PX * aspect), HEIGHT_PX)
+        return Frame(
+            np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC)), 0.0, 0
+        )
+
+
+def sides(record: Record, frame: Frame) -> dict[str, Side]:
+    scale = frame.width / record.width
+    camera = pinhole(frame.width, frame.height, HFOV_DEG)
+    largest: dict[str, Box] = {}
+    for box in certain(record.pseudo_boxes):
+        kind = VOCABULARY.thing(box.label)
+        whole = Box(box.x * scale, box.y, (box.x + box.width) * scale, box.y + box.height)
+        if kind not in largest or whole.area > largest[kind].area:
+            largest[kind] = whole
+    return {kind: side_of(box, camera) for kind, box in largest.items()}
+
+
+def look_at(records: Sequence[Record], pack: str) -> tuple[list[Seen], tuple[str, ...]]:
+    """All of `records` through the engine's models; and the detector's labels."""
+    detector, scenes, describer = open_detector(pack), open_scenes(pack), open_describer(pack)
+    locator, words = Locator(HFOV_DEG), Words("en")
+    found = []
+    for record in tqdm(records, "pictures", mininterval=5):
+        frame = picture(record)
+        detector.reset()
+        locator.reset()
+        obstacles = locator.locate(frame, detector.detect(frame))
+        scene = scenes.classify(frame)
+        boxed = frozenset(VOCABULARY.thing(kind) for kind in objects(record) if kind in KINDS)
+        captioned: set[str] = set().union(*map(named, record.captions))
+        found.append(
+            Seen(
+                boxed,
+                boxed | captioned,
+                sides(record, frame),
+                Evidence(obstacles, scene),
+                words.describe(Glance(frame, obstacles, scene)),
+                tuple(describer.describe(frame)),
+            )
+        )
+    return found, detector.labels
+
+
+def shares(parts: Iterable[float], wholes: Iterable[float], seed: int) -> dict[str, Any]:
+    """As `rate`, with the number of cases; no value where there are none."""
+    whole = np.array(list(wholes), float)
+    if not whole.sum():
+        return {"value": None, "interval95": None, "of": 0}
+    figures = rate(np.array(list(parts), float), whole, seed)
+    return {"value": figures["value"], "interval95": figures["interval95"], "of": int(whole.sum())}
+
+
+def measure(found: Sequence[Seen], grounder: Grounder, quick: bool, seed: int) -> dict[str, Any]:
+    """The figures of the describer's words under one rule; with `quick`, of both beats."""
+    stated: list[set[str]] = []
+    hedged: list[set[str]] = []
+    silent = 0
+    for seen in found:
+        checked = [grounder.check(clause, seen.evidence) for clause in seen.clauses]
+        texts = [item.text for item in checked if item.text]
+        silent += not texts
+        said = named(" ".join(texts))
+        unsure = {noun for item in checked for noun in item.unsupported} & said
+        unsure = set() if grounder.how == "say" else unsure
+        facts = said - unsure
+        if quick:
+            facts |= named(seen.quick)
+        stated.append(facts)
+        hedged.append(unsure - facts)
+    pairs = list(zip(found, stated, hedged, strict=True))
+    return {
+        "hallucination_rate": shares(
+            (len(s - f.true) for f, s, _ in pairs), map(len, stated), seed
+        ),
+        "object_recall": shares(
+            (len((s | h) & f.boxed) for f, s, h in pairs), (len(f.boxed) for f in found), seed
+        ),
+        "object_recall_stated": shares(
+            (len(s & f.boxed) for f, s, _ in pairs), (len(f.boxed) for f in found), seed
+        ),
+        "hedges_right": shares((len(h - f.true) for f, _, h in pairs), map(len, hedged), seed),
+        "silent": silent,
+    }
+
+
+def measure_sides(found: Sequence[Seen], grounder: Grounder, seed: int) -> dict[str, Any]:
+    """Sides drawn at random, and what the check makes of them."""
+    draw = random.Random(seed)
+    before, after, seen_too = [], [], []
+    for seen in found:
+        for kind, side in seen.sides.items():
+            said = draw.choice(SIDES)
+            text = grounder.check(f"A {kind} {SIDE_PHRASES[said]}.", seen.evidence).text
+            sides_said = [m.side for m in VOCABULARY.mentions(text) if m.thing == kind]
+            before.append(said == side)
+            after.append(bool(sides_said) and sides_said[0] == side)
+            seen_too.append(any(grounder.is_a(o.label, kind) for o in seen.evidence.obstacles))
+    ones = [1.0] * len(before)
+    both = [a for a, too in zip(after, seen_too, strict=True) if too]
+    return {
+        "before": shares(map(float, before), ones, seed),
+        "after": shares(map(float, after), ones, seed),
+        "after_where_detected": shares(map(float, both), [1.0] * len(both), seed),
+    }
+
+
+def cell(share: dict[str, Any]) -> str:
+    if share["value"] is None:
+        return "–"
+    low, high = share["interval95"]
+    return f"{share['value']:.3f} ({low:.3f}–{high:.3f})"
+
+
+def table(figures: dict[str, dict[str, Any]]) -> Table:
+    names = ("hallucination_rate", "object_recall", "object_recall_stated", "hedges_right")
+    shown = Table(title="the describer's words, by what becomes of unsupported ones")
+    for column in ("", *names, "silent"):
+        shown.add_column(column, justify="right" if column else "left")
+    for how, row in figures.items():
+        cells = []
+        for name in names:
+            cells.append(cell(row[name]))
+        shown.add_row(how, *cells, str(row["silent"]))
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="experiments.quality.grounding", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
+    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
+    parser.add_argument("--pictures", type=int, default=500, help="drawn from val; 0 is all")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    console = Console(highlight=False)
+    console.print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    records = [
+        r for r in read_set(require_data(args.data), "captions_flickr8k") if r.split == "val"
+    ]
+    if args.pictures:
+        records = random.Random(args.seed).sample(records, min(args.pictures, len(records)))
+    begin_s = time.monotonic()
+    found, labels = look_at(records, args.pack)
+    grounders = {how: Grounder(labels, "en", how) for how in HOWS}
+    figures: dict[str, dict[str, Any]] = {}
+    figures |= {how: measure(found, g, False, args.seed) for how, g in grounders.items()}
+    figures |= {
+        f"both beats, {how}": measure(found, grounders[how], True, args.seed) for how in HOWS
+    }
+    console.print(table(figures))
+    sided = measure_sides(found, grounders["hedge"], args.seed)
+    for name, share in sided.items():
+        console.print(f"sides {name}: {cell(share)} of {share['of']}")
+    print(
+        json.dumps(
+            {
+                "pack": args.pack,
+                "pictures": len(found),
+                "seed": args.seed,
+                "seconds": round(time.monotonic() - begin_s),
+                "answers": figures,
+                "sides": sided,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Where `engine/audio/kemar.npz` comes from: the horizontal plane of slab's KEMAR measurements, as the
+engine reads it.
+
+    python -m experiments.quality.hrtf [FILE]
+
+The engine does not import slab itself: that takes seconds, and without PortAudio, which Linux wheels
+do not ship, it fails. Measured: Gardner and Martin, "HRTF Measurements of a KEMAR Dummy-Head
+Microphone", MIT Media Lab Perceptual Computing Technical Report 280 (1994), 44.1 kHz, free to use
+where its authors are cited.
+"""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.audio.hrtf import FILE, RATE_HZ, STEP_DEG, TAPS
+
+FIRST = 10  # samples of plain flight time before the nearest ear hears anything
+LOWEST_HZ, HIGHEST_HZ = 200.0, 16000.0  # beyond, the loudspeaker of 1994 gives too little to undo
+SMOOTHING = 2 ** (1 / 6)  # a third of an octave
+OVERSAMPLING = 16  # of the search for a delay
+LONGEST_STEP_S = 150e-6  # between directions 5 degrees apart; sound passes a head in 0.7 ms
+
+Array = NDArray[np.float64]
+
+
+def kemar() -> tuple[Array, Array]:
+    """slab's data: directions (n, 2) of azimuth (positive left) and elevation in degrees, and
+    impulse responses (n, 512, 2) of the left and right ear."""
+    try:
+        import sounddevice  # noqa: F401
+    except OSError:  # no PortAudio: slab imports this, but reading data needs none of it
+        sys.modules["sounddevice"] = ModuleType("sounddevice")
+    import slab
+
+    measured = slab.HRTF.kemar()
+    responses = np.stack([source.data for source in measured.data])
+    return measured.sources.vertical_polar[:, :2], responses
+
+
+def minimum_phase(magnitude: Array) -> Array:
+    """The minimum-phase spectrum (..., n // 2 + 1) of a magnitude of that shape, by the folded
+    cepstrum (Oppenheim and Schafer, Discrete-Time Signal Processing)."""
+    cepstrum = np.fft.irfft(np.log(np.maximum(magnitude, 1e-9)))
+    half = cepstrum.shape[-1] // 2
+    cepstrum[..., 1:half] *= 2.0
+    cepstrum[..., half + 1 :] = 0.0
+    spectrum: Array = np.exp(np.fft.rfft(cepstrum))
+    return spectrum
+
+
+def equalised(responses: Array) -> Array:
+    """(n, m, 2) without what all directions share: loudspeaker, microphone and ear canal, which
+    headphones and the wearer's own canals add once more. One filter for both ears and all
+    directions, so that every difference between the ears stays as measured."""
+    size = 4 * responses.shape[1]
+    spectra = np.fft.rfft(responses, size, axis=1)
+    frequencies_hz = np.fft.rfftfreq(size, 1 / RATE_HZ)
+    power = np.mean(np.abs(spectra) ** 2, axis=(0, 2))
+    at_hz = np.clip(frequencies_hz, LOWEST_HZ, HIGHEST_HZ)
+    total = np.concatenate([[0.0], np.cumsum(power)])
+    low, high = (
+        np.searchsorted(frequencies_hz, edge) for edge in (at_hz / SMOOTHING, at_hz * SMOOTHING)
+    )
+    shared = np.sqrt((total[high] - total[low]) / (high - low))
+    inverse = minimum_phase(1.0 / shared)
+    filtered: Array = np.fft.irfft(spectra * inverse[:, np.newaxis], axis=1)
+    return filtered[:, : responses.shape[1]]
+
+
+def delays_s(responses: Array) -> Array:
+    """How much later than straight ahead each response (n, m, 2) comes, seconds (n, 2): summed over
+    the steps between neighbours, each the peak of their cross-correlation."""
+    size = 4 * responses.shape[1]
+    spectra = np.fft.rfft(responses, size, axis=1)
+    likeness = np.fft.irfft(spectra[1:] * spectra[:-1].conj(), size * OVERSAMPLING, axis=1)
+    reach = round(LONGEST_STEP_S * RATE_HZ * OVERSAMPLING)
+    near = np.concatenate([likeness[:, -reach:], likeness[:, : reach + 1]], axis=1)
+    steps = (np.argmax(near, axis=1) - reach) / (OVERSAMPLING * RATE_HZ)
+    delays: Array = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    return delays
+
+
+def table() -> dict[str, NDArray[np.float32]]:
+    """What the file holds: `responses` (37, TAPS, 2), left and right ear, for a source at 0 to 180
+    degrees to the right, and their `delays_s` (37, 2). The left side is its mirror image."""
+    directions, responses = kemar()
+    flat = equalised(responses)
+    level = np.abs(directions[:, 1]) < 0.5
+    azimuths_deg = np.round(-directions[:, 0]).astype(int) % 360
+    rows = [
+        int(np.flatnonzero(level & (azimuths_deg == wanted))[0])
+        for wanted in range(0, 181, STEP_DEG)
+    ]
+    kept = flat[rows, FIRST : FIRST + TAPS]
+    fade = TAPS // 8
+    kept[:, -fade:] *= np.linspace(1.0, 0.0, fade)[:, np.newaxis]
+    return {
+        "responses": kept.astype(np.float32),
+        "delays_s": delays_s(kept).astype(np.float32),
+    }
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
+    np.savez_compressed(path, **table())  # type: ignore[arg-type]
+    print(f"wrote {path}, {path.stat().st_size} bytes")

@@ -1,0 +1,165 @@
+"""Which prompt serves a describer best: every prompt of `templates/en/prompts`, on the same pictures.
+
+`python -m experiments.quality.prompts` (options: --help) asks the pack's describer about
+Flickr8k's `val` pictures
+(`--data`) with each prompt in turn, with the one that the scene chooses (`conf/prompts/walker.yaml`), and
+with the model's own. The pocket describer has learnt a single prompt, so that this shows how little it
+minds the others; for the hub pack (`--pack hub`) the same command compares what they are worth. What
+counts as true is as in `experiments.quality.grounding`. Ends in one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from engine.app.command_line import CONF
+from engine.core.errors import DescriberFailed
+from engine.core.ports import Describer
+from engine.core.types import Glance
+from engine.language.nouns import cider_d
+from engine.language.pack import prompts
+from engine.language.wording import Words
+from engine.perception.localize import Locator
+from experiments.hardware import processor
+from experiments.pocket.captions import objects
+from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
+from experiments.pocket.describer_eval import KINDS, VOCABULARY, named, rate
+from experiments.quality.grounding import HFOV_DEG, cell, picture, shares
+from models.describer import open_describer
+from models.detector import open_detector
+from models.scenes import open_scenes
+
+BY_SCENE = "by scene"
+OWN = "the model's own"
+
+Asks = Callable[[Glance], str | None]
+
+
+def by_scene(words: Words) -> Asks:
+    """The prompt that `conf/prompts/walker.yaml` gives a scene."""
+    lines = (CONF / "prompts" / "walker.yaml").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split(": ", 1) for line in lines if line and not line.startswith("#")]
+    names = {scene: name.strip() for scene, name in pairs}
+
+    def ask(glance: Glance) -> str:
+        scene = "" if glance.scene is None else glance.scene.label
+        return words.prompt(names.get(scene, names["default"]), glance)
+
+    return ask
+
+
+def all_prompts(words: Words) -> dict[str, Asks]:
+    asks: dict[str, Asks] = {OWN: lambda glance: None, BY_SCENE: by_scene(words)}
+    for name in prompts("en"):
+        asks[name] = lambda glance, name=name: words.prompt(name, glance)  # type: ignore[misc]
+    return asks
+
+
+def glances(records: Sequence[Record], pack: str) -> list[Glance]:
+    """What the quick tier sees, which prompts may use."""
+    detector, scenes, locator = open_detector(pack), open_scenes(pack), Locator(HFOV_DEG)
+    found = []
+    for record in records:
+        frame = picture(record)
+        detector.reset()
+        locator.reset()
+        obstacles = locator.locate(frame, detector.detect(frame))
+        found.append(Glance(frame, obstacles, scenes.classify(frame)))
+    return found
+
+
+def measure(
+    records: Sequence[Record], said: Sequence[str], seconds: float, seed: int
+) -> dict[str, Any]:
+    boxed = [{VOCABULARY.thing(kind) for kind in objects(r) if kind in KINDS} for r in records]
+    true = [b | set().union(*map(named, r.captions)) for b, r in zip(boxed, records, strict=True)]
+    names = [named(text) for text in said]
+    pairs = list(zip(names, true, boxed, strict=True))
+    words = [len(text.split()) for text in said]
+    sided = [any(m.side for m in VOCABULARY.mentions(text)) for text in said]
+    ones = np.ones(len(said))
+    cider = rate(np.array(cider_d(said, [r.captions for r in records])), ones, seed)
+    return {
+        "cider_d": {"value": cider["value"], "interval95": cider["interval95"]},
+        "hallucination_rate": shares((len(n - t) for n, t, _ in pairs), map(len, names), seed),
+        "object_recall": shares((len(n & b) for n, _, b in pairs), map(len, boxed), seed),
+        "silent": sum(not text for text in said),
+        "tells_a_side": round(sum(sided) / len(said), 4),
+        "mean_words": round(sum(words) / len(said), 2),
+        "ms_each": round(1000 * seconds / len(said), 1),
+        "example": said[0],
+    }
+
+
+def describe(describer: Describer, glance: Glance, prompt: str | None) -> str:
+    """What it says; nothing where it gives no usable text."""
+    try:
+        return " ".join(describer.describe(glance.frame, None, prompt))
+    except DescriberFailed:
+        return ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="experiments.quality.prompts", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
+    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
+    parser.add_argument("--pictures", type=int, default=150, help="drawn from val")
+    parser.add_argument("--max-new-tokens", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    console = Console(highlight=False)
+    console.print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    records = [
+        r for r in read_set(require_data(args.data), "captions_flickr8k") if r.split == "val"
+    ]
+    records = random.Random(args.seed).sample(records, min(args.pictures, len(records)))
+    seen = glances(records, args.pack)
+    describer = open_describer(args.pack, max_new_tokens=args.max_new_tokens)
+    console.print(f"{describer.card.name}, {describer.card.pack} pack")
+    figures: dict[str, dict[str, Any]] = {}
+    for name, ask in all_prompts(Words("en")).items():
+        begin_s = time.monotonic()
+        said = [describe(describer, g, ask(g)) for g in tqdm(seen, name, mininterval=5)]
+        figures[name] = measure(records, said, time.monotonic() - begin_s, args.seed)
+    columns = ("cider_d", "hallucination_rate", "object_recall")
+    shown = Table(title=f"{len(records)} pictures")
+    for column in ("prompt", *columns, "sides", "silent", "words"):
+        shown.add_column(column, justify="left" if column == "prompt" else "right")
+    for name, row in figures.items():
+        cells = [cell(row[column]) for column in columns]
+        shown.add_row(
+            name,
+            *cells,
+            f"{row['tells_a_side']:.2f}",
+            str(row["silent"]),
+            f"{row['mean_words']:.1f}",
+        )
+    console.print(shown)
+    for name, row in figures.items():
+        console.print(f"{name}: {row['example']}")
+    print(
+        json.dumps(
+            {
+                "model": describer.card.name,
+                "pack": describer.card.pack,
+                "pictures": len(records),
+                "seed": args.seed,
+                "prompts": figures,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

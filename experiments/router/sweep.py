@@ -1,0 +1,82 @@
+"""A thousand thresholds over ten thousand stored answers: how long it takes, and that it grows linearly.
+
+`python -m experiments.router.sweep FILE` (options: --help) reads a recording, repeats its pictures up to
+--records, scores each once and sweeps the thresholds, at a quarter, half and all of them; prints the
+seconds of each part and the best threshold under each budget, and ends in one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from engine.config import QualityConfig
+from engine.core.ports import Router
+from engine.evaluation import stored_outputs as records
+from engine.evaluation.sweep import BUDGETS_MS
+from experiments.hardware import processor
+from experiments.router.curves import Sweep, judged, outcomes, scores, sweep
+from routers import Count, Learned, Random, Rules
+from routers.model import read_model
+
+ROUTERS: dict[str, Callable[[], Router]] = {
+    "learned": lambda: Learned(0.5, read_model()),
+    "rules": lambda: Rules(0.5),
+    "count": lambda: Count(0.5),
+    "random": lambda: Random(0.5),
+}
+
+
+def best(found: Sweep, budget_ms: float) -> dict[str, float] | None:
+    """The threshold of the best quality whose p95 is within a budget, the cheapest of equals."""
+    within = np.flatnonzero(found.p95_ms <= budget_ms)
+    if len(within) == 0:
+        return None
+    order = np.lexsort((found.p95_ms[within], -found.quality[within]))
+    at = within[order[0]]
+    names = ("thresholds", "quality", "share", "p95_ms")
+    return {name: round(float(getattr(found, name)[at]), 4) for name in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="experiments.router.sweep", description=__doc__)
+    parser.add_argument("file", type=Path, help="a recording, by record=FILE")
+    parser.add_argument("--router", choices=tuple(ROUTERS), default="learned")
+    parser.add_argument("--records", type=int, default=10_000)
+    parser.add_argument("--thresholds", type=int, default=1000)
+    args = parser.parse_args()
+    console = Console(highlight=False)
+    console.print(f"{processor()}, {os.cpu_count()} cores")
+    kept = judged(records.read(args.file)[1])
+    many = [kept[index % len(kept)] for index in range(args.records)]
+    router = ROUTERS[args.router]()
+    thresholds = np.linspace(0, 1, args.thresholds)
+    table = Table(
+        "records", "score, s", "sweep, s", title=f"{args.router}, {args.thresholds} thresholds"
+    )
+    seconds: dict[int, float] = {}
+    for count in (args.records // 4, args.records // 2, args.records):
+        begin_s = time.perf_counter()
+        score = scores(router, many[:count])
+        scored_s = time.perf_counter()
+        found = sweep(score, outcomes(many[:count], QualityConfig()), thresholds)
+        end_s = time.perf_counter()
+        table.add_row(str(count), f"{scored_s - begin_s:.2f}", f"{end_s - scored_s:.2f}")
+        seconds[count] = round(end_s - begin_s, 3)
+    console.print(table)
+    chosen = {f"{budget:.0f}": best(found, budget) for budget in BUDGETS_MS.values()}
+    print(
+        json.dumps(
+            {"device": processor(), "router": args.router, "seconds": seconds, "best": chosen}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

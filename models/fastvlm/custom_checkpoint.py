@@ -1,0 +1,39 @@
+"""A checkpoint folder of one's own, in place of a pack's: models.describer.path."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.core.errors import MissingPart
+from models.packs import HUB, PackFiles, find_pack
+
+LARGE_BYTES = 300_000_000  # of weights: from here on, reading them is what takes time
+
+
+def find_checkpoint(pack: str, path: str | None) -> PackFiles:
+    """The describer of a pack, or the checkpoint at `path`. Raises MissingPart where none is."""
+    if path is None:
+        return find_pack("describer", pack)
+    root = Path(path).expanduser()
+    if not (root / "config.json").is_file():
+        raise MissingPart(
+            f"models.describer.path={path}: expected a folder with config.json and *.safetensors, "
+            "got none"
+        )
+    remedy = "set models.describer.path to a whole checkpoint, or to null"
+    return OwnCheckpoint("describer", "own", root, {}, remedy)
+
+
+class OwnCheckpoint(PackFiles):
+    """A pack of one folder, with no manifest to check it against."""
+
+    def forms(self) -> dict[str, str]:
+        return {"torch": "."}
+
+    def open(self, path: str) -> Path:
+        return self.root / path
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the hub's, of which it is taken to be a kin."""
+        size = sum(path.stat().st_size for path in self.root.glob("*.safetensors"))
+        name = self.root.resolve().name
+        return {**HUB["describer"].settings, "name": name, "large": size >= LARGE_BYTES}

@@ -1,0 +1,1 @@
+"""Writes a checkpoint in the forms of the runtimes, and finds them again."""

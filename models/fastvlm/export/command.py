@@ -1,0 +1,218 @@
+"""`python -m models export`: writes a checkpoint's encoder and decoder in the forms of the runtimes.
+
+Which runtimes there are, and what each can write, is the table below. Knows no runtime itself.
+"""
+
+import argparse
+import importlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from engine.core.errors import ConfigError, InputError, MissingPart, in_one_line
+from models import quiet_offline
+from models.fastvlm.export.forms import (
+    PARTS,
+    Form,
+    Part,
+    Runtime,
+    describe,
+    exports_home,
+    find_form,
+    size_bytes,
+    write_form,
+)
+from models.fastvlm.inputs import own_side_px
+from models.packs import find_pack
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A module with `export_encoder(model, precision, side_px, folder)` and `export_decoder(model,
+    precision, folder)`; the precisions that each can write, the one written when none is named, and the
+    encoder's that goes with a decoder's where it has not the same."""
+
+    module: str
+    precisions: Mapping[Part, tuple[str, ...]]
+    usual: Mapping[Part, str]
+    companions: Mapping[str, str]
+
+
+EXPORTERS: dict[Runtime, Exporter] = {
+    "openvino": Exporter(
+        "models.fastvlm.export.openvino",
+        {
+            "encoder": ("fp32", "fp16", "bf16", "int8"),
+            "decoder": ("fp32", "fp16", "bf16", "int8", "int4"),
+        },
+        {"encoder": "bf16", "decoder": "int8"},
+        {"int4": "int8"},
+    ),
+    "onnx": Exporter(
+        "models.fastvlm.export.onnx",
+        {
+            "encoder": ("fp32", "fp16", "int8", "q4f16"),
+            "decoder": ("fp32", "fp16", "int8", "int4", "q4f16"),
+        },
+        {"encoder": "fp32", "decoder": "int8"},
+        {},
+    ),
+}
+
+EXAMPLES = """examples:
+  python -m models export                                    what runs best on a processor
+  python -m models export --image-size 512                   its encoder for pictures of 512 pixels a side
+  python -m models export --part decoder --precision int8,int4
+  python -m models export --runtime onnx --precision fp16    for ONNX Runtime on a graphics card
+  python -m models export --checkpoint my/finetuned-fastvlm  another checkpoint than the packs'
+"""
+
+
+def add_export(commands: Any) -> None:
+    """Hook `export` into the command line's subparsers."""
+    parser = commands.add_parser(
+        "export",
+        help="write the describer in the forms that OpenVINO and other runtimes read",
+        description="Writes a FastVLM's encoder and decoder for other runtimes than torch. Once is "
+        "enough: what is there already is left alone.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--pack", choices=("auto", "pocket", "hub"), default="auto")
+    which.add_argument("--checkpoint", type=Path, metavar="DIR", help="a FastVLM of your own")
+    known = ", ".join(EXPORTERS)
+    parser.add_argument("--runtime", type=_listed, default=["openvino"], help=known)
+    parser.add_argument("--part", type=_listed, default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument(
+        "--precision", type=_listed, default=[], help="of the weights, such as bf16,int8,int4"
+    )
+    parser.add_argument(
+        "--image-size", type=_listed, default=[], help="sides in pixels, such as 512,1024"
+    )
+
+
+def _listed(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def export(asked: argparse.Namespace, console: Console) -> None:
+    """Write what was asked for and is not there. Raises ConfigError for what nobody can write, and
+    MissingPart where the checkpoint or a form failed; the other forms are written all the same."""
+    checkpoint = asked.checkpoint or _of_pack(asked.pack)
+    sides: list[int | None] = [_side(text) for text in asked.image_size] or [None]
+    wanted = list(dict.fromkeys(_wanted(asked.runtime, asked.part, asked.precision, sides)))
+    console.print(f"{checkpoint} to {exports_home(checkpoint)}", soft_wrap=True, highlight=False)
+    processor, model = _loaded(checkpoint)
+    forms = [_fitting(form, processor) for form in wanted]
+    failed = 0
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(forms))
+        for form in forms:
+            progress.update(task, description=form.folder)
+            try:
+                line = _write(checkpoint, form, model)
+            except Exception as error:  # each runtime has its own
+                failed += 1
+                said = str(error) if isinstance(error, MissingPart) else in_one_line(error)
+                line = f"{form.folder}: not made: {said}"
+            progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
+            progress.advance(task)
+    if failed:
+        raise MissingPart(f"{failed} of {len(forms)} forms could not be made, see above")
+
+
+def _of_pack(pack: str) -> Path:
+    files = find_pack("describer", pack)
+    return files.open(files.forms()["torch"])
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(f"--image-size: expected sides in pixels such as 512,1024, got {text}")
+    return int(text)
+
+
+def _wanted(
+    runtimes: Sequence[str],
+    parts: Sequence[str],
+    precisions: Sequence[str],
+    sides: Sequence[int | None],
+) -> Iterator[Form]:
+    """Every form that the words ask for; each word must serve at least one."""
+    _refuse("--runtime", runtimes, EXPORTERS)
+    _refuse("--part", parts, PARTS)
+    chosen = [
+        (runtime, part, exporter)
+        for runtime, exporter in EXPORTERS.items()
+        for part in PARTS
+        if runtime in runtimes and part in parts
+    ]
+    possible = dict.fromkeys(p for _, part, exporter in chosen for p in exporter.precisions[part])
+    _refuse("--precision", precisions, possible)
+    for runtime, part, exporter in chosen:
+        for asked in precisions or [exporter.usual[part]]:
+            precision = exporter.companions.get(asked, asked) if part == "encoder" else asked
+            if precision in exporter.precisions[part]:
+                for side in sides if part == "encoder" else [None]:
+                    yield Form(runtime, part, precision, side)
+
+
+def _refuse(option: str, words: Sequence[str], known: Any) -> None:
+    for word in words:
+        if word not in known:
+            raise ConfigError(f"{option}: expected some of {', '.join(known)}, got {word}")
+
+
+def _loaded(checkpoint: Path) -> tuple[Any, Any]:
+    quiet_offline()
+    import torch
+
+    from models.fastvlm.checkpoint import load_checkpoint
+
+    try:
+        return load_checkpoint(checkpoint, torch.float32)
+    except Exception as error:  # safetensors, tokenizers and transformers each have their own
+        raise InputError(
+            f"{checkpoint}: expected a FastVLM checkpoint in Apple's layout or transformers' own, "
+            f"got {in_one_line(error)}"
+        ) from None
+
+
+def _fitting(form: Form, processor: Any) -> Form:
+    """The form with its side known and a multiple of the checkpoint's patch. Raises ConfigError."""
+    if form.part == "decoder":
+        return form
+    side = form.side_px or own_side_px(processor)
+    if side % processor.patch_size:
+        raise ConfigError(f"--image-size: expected multiples of {processor.patch_size}, got {side}")
+    return Form(form.runtime, form.part, form.precision, side)
+
+
+def _write(checkpoint: Path, form: Form, model: Any) -> str:
+    """Write one form where it is not there whole; returns what was done, in a line."""
+    try:
+        place = find_form(checkpoint, form)
+        return f"{form.folder}: here already, {size_bytes(place) / 1e6:.1f} MB"
+    except MissingPart:
+        began = time.monotonic()
+    try:
+        exporter = importlib.import_module(EXPORTERS[form.runtime].module)
+    except ImportError as error:
+        raise MissingPart(f"{error}; run: pip install -e '.[{form.runtime}]'") from None
+
+    def writer(folder: Path) -> None:
+        if form.side_px is None:
+            exporter.export_decoder(model, form.precision, folder)
+        else:
+            exporter.export_encoder(model, form.precision, form.side_px, folder)
+
+    place = write_form(checkpoint, form, describe(model), writer)
+    took_s = time.monotonic() - began
+    return f"{form.folder}: {size_bytes(place) / 1e6:.1f} MB, in {took_s:.0f} s"

@@ -1,0 +1,1 @@
+"""FastVLM in OpenVINO on a CPU."""

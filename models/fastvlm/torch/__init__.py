@@ -1,0 +1,1 @@
+"""FastVLM in torch: CUDA graphs, Triton kernels, and the reference on a CPU."""

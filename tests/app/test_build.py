@@ -1,0 +1,165 @@
+"""What `build.py` chooses from a configuration, with nothing loaded."""
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.app import build
+from engine.app.build_ear import build_listening, introduce, things
+from engine.config import Config, check
+from engine.core.clock import VirtualClock
+from engine.core.errors import ConfigError, InputError, MissingPart
+from engine.devices.sound import porcupine
+from engine.devices.video.sample import SampleSource
+from engine.language.wording import Words
+from experiments.quality.synthetic_speech import write_wav
+from models.describer import check_image_size
+from models.packs import find_pack, write_manifest
+from tests.fakes import media
+
+
+class Seeing(SampleSource):
+    live = True
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "live", "asks"),
+    [
+        ("sample", False, "once"),
+        ("image", False, "once"),
+        ("folder", False, "every"),
+        ("dataset", False, "every"),
+        ("video", False, "interval"),
+        ("webcam", True, "interval"),
+    ],
+)
+def test_who_asks_depends_on_the_kind_of_source(source: str, live: bool, asks: str) -> None:
+    trigger, keys = build.build_trigger(Config(), source, live)
+    assert (trigger.name, keys) == (asks, False)
+
+
+def test_the_sample_is_asked_about_once_its_obstacles_are_known() -> None:
+    trigger, _ = build.build_trigger(Config(), "sample", live=False)
+    assert [trigger.due(time_s) for time_s in (0.0, 1.9, 2.0)] == [False, False, True]
+
+
+@pytest.mark.parametrize("name", ["photo", "folder", "sample"])
+def test_a_source_is_told_by_its_kind_and_not_by_its_files_name(tmp_path: Path, name: str) -> None:
+    config = Config()
+    config.source.name, config.source.path = "image", str(tmp_path / f"{name}.png")
+    media.save(tmp_path / f"{name}.png", media.quadrants())
+    assert build.source_kind(config) == "image"
+    assert build.build_source(config, "image").read() is not None
+
+
+def test_a_home_of_nobody_is_a_path_like_any_other(tmp_path: Path) -> None:
+    config = Config()
+    config.source.path = "~nobody-of-that-name/photo.jpg"
+    with pytest.raises(InputError, match="~nobody-of-that-name"):
+        build.build_source(config, "image")
+
+
+@pytest.mark.parametrize("side", [64, 100])
+def test_a_picture_size_is_judged_before_any_model_loads(tmp_path: Path, side: int) -> None:
+    folder = tmp_path / "describer"
+    folder.mkdir()
+    (folder / "processor_config.json").write_text('{"patch_size": 32}', encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    files = find_pack("describer", "pocket", pocket=tmp_path)
+    with nullcontext() if side == 64 else pytest.raises(ConfigError, match="multiple of 32, got"):
+        check_image_size(files, side)
+
+
+def wake(tmp_path: Path, **settings: object) -> Config:
+    """trigger=wake on a silent recording."""
+    config = Config()
+    config.trigger.name = "wake"
+    config.trigger.wake.path = str(write_wav(tmp_path / "quiet.wav", np.zeros(1600, np.int16)))
+    for name, value in settings.items():
+        setattr(config.trigger.wake, name, value)
+    return config
+
+
+def test_the_wake_word_is_micro_wake_words_by_default(tmp_path: Path) -> None:
+    config = wake(tmp_path)
+    listening = build_listening(config, SampleSource(), VirtualClock())
+    assert listening is not None
+    assert (listening.wake.name, listening.wake.phrase) == ("microwakeword", "okay nabu")
+    assert "spoken commands" in introduce(config, listening, "wake")
+    config.language = "es"
+    assert "commands by key only" in introduce(config, listening, "wake")
+    assert introduce(config, None, "interval") == "interval"
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"phrase": "hello"}, ConfigError, "without a key, expected one of okay nabu, alexa"),
+        ({"keyword_path": "a.ppn"}, ConfigError, "keyword_path: without a key"),
+        ({"engine": "porcupine"}, MissingPart, "PICOVOICE_ACCESS_KEY, got none"),
+        ({"engine": "microwakeword", "phrase": "computer"}, ConfigError, "got 'computer'"),
+        ({"path": "nowhere.wav"}, InputError, "got nowhere.wav"),
+    ],
+)
+def test_what_cannot_be_heard_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    error: type[Exception],
+    said: str,
+) -> None:
+    monkeypatch.delenv(porcupine.KEY, raising=False)
+    with pytest.raises(error, match=said):
+        build_listening(wake(tmp_path, **settings), SampleSource(), VirtualClock())
+
+
+def test_with_a_key_words_that_only_porcupine_has_go_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(porcupine.KEY, "not-a-key")
+    with pytest.raises(MissingPart, match="expected Porcupine to start"):
+        build_listening(wake(tmp_path, phrase="computer"), SampleSource(), VirtualClock())
+    listening = build_listening(wake(tmp_path, phrase="alexa"), SampleSource(), VirtualClock())
+    assert listening is not None
+    assert listening.wake.name == "microwakeword"
+
+
+def test_auto_listens_at_a_live_camera_where_a_microphone_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)  # none is here
+    assert build_listening(Config(), Seeing(), VirtualClock()) is None
+    trigger, _ = build.build_trigger(Config(), "webcam", live=True, hears=True)
+    assert trigger.name == "wake"
+
+
+def test_a_wake_word_needs_real_time() -> None:
+    config = Config()
+    config.trigger.name, config.source.realtime = "wake", False
+    with pytest.raises(ConfigError, match=r"wake needs source\.realtime=true"):
+        check(config)
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "label"),
+    [
+        ("en", "traffic light", "traffic_light"),
+        ("en", "people", "person"),
+        ("es", "puerta", "door"),
+        ("es", "personas", "person"),
+    ],
+)
+def test_things_are_found_by_the_names_they_are_said_by(
+    language: str, name: str, label: str
+) -> None:
+    words = Words("en") if language == "en" else Words("es")
+    assert things(words, ("person", "door", "traffic_light"))[name] == label

@@ -1,0 +1,109 @@
+"""What may be typed after `python -m engine`: every setting accepted, or refused in one line."""
+
+from collections.abc import Iterator
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from engine.app.command_line import CONF, one_line, read_config, readable
+from engine.config import Config, settings
+from engine.core.errors import EngineError
+
+UMLAUT = "calle ñandú, 3 (1)=[a] 'b'.jpg"
+
+
+@pytest.fixture(autouse=True)
+def composer() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    ConfigStore.instance().store(name="schema", node=Config)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def read(*arguments: str) -> Config:
+    return read_config(compose("config", overrides=readable(arguments)))
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("mode=fast", "mode: expected one of auto, quick, full, got 'fast'"),
+        ("mode=", "mode: expected one of auto, quick, full, got ''"),
+        ("mode==auto", "mode: expected one of auto, quick, full, got '=auto'"),
+        ("mode=быстро", "mode: expected one of auto, quick, full, got 'быстро'"),
+        ("language=fr", "language: expected one of en, es, got 'fr'"),
+        ("language=", "language: expected one of en, es, got ''"),
+        ("step_m=0.1", "step_m: expected 0.3 to 1.5, got 0.1"),
+        ("answer.detail=2", "answer.detail: expected one of normal, brief, full, got '2'"),
+        ("answer.unsupported=x", "answer.unsupported: expected one of hedge, drop, say, got 'x'"),
+        ("answer.prompts.default=x", "answer.prompts.default: expected one of caption,"),
+        ("mode=null", "mode: expected a value, got null"),
+        ("mode=[auto]", "mode: Cannot convert 'list' to string"),
+        ("mode", "mode: expected KEY=VALUE"),
+        ("=", "=: expected KEY=VALUE"),
+        ("~mode", "~mode: expected KEY=VALUE"),
+        ("--mode=quick", "--mode=quick: expected KEY=VALUE without dashes"),
+        ("мода=auto", "мода: expected a configuration key"),
+        ("foo=1", "foo: expected a configuration key"),
+        ("+foo=1", "foo: expected a configuration key"),
+        ("+foo={}", "foo: expected a configuration key"),
+        ("speech.rate_wmp=200", "speech.rate_wmp: expected a configuration key"),
+        ("+speech.rate_wmp=200", "speech.rate_wmp: expected a configuration key"),
+        ("++models.describer.tokens={a:1}", "models.describer.tokens.a: expected a configuration"),
+        ("speech.rate_wpm=451", "speech.rate_wpm: expected 120 to 450, got 451"),
+        ("speech.rate_wpm=190.5", "speech.rate_wpm: expected Integer, got '190.5'"),
+        ("speech.rate_wpm=true", "speech.rate_wpm: expected Integer, got 'True'"),
+        ("router.threshold=nan", "router.threshold: expected 0.0 to 1.0, got nan"),
+        ("router.threshold=inf", "router.threshold: expected 0.0 to 1.0, got inf"),
+        ("router.threshold=0,5", "router.threshold: expected Float, got '0,5'"),
+        ("source.fps=nan", "source.fps: expected 0.1 to 240.0, got nan"),
+        ("source.max_frames=0", "source.max_frames: expected null or at least 1, got 0"),
+        ("source.realtime=maybe", "source.realtime: expected true or false, got 'maybe'"),
+        ("source.path=${oc.env:NO_SUCH_VARIABLE}", "source.path: "),
+        ("models.describer.max_new_tokens=0", "expected 1 to 256, got 0"),
+        ("models.describer=null", "models.describer: expected a value, got null"),
+        ("models=null", "models: expected one of auto, hub, pocket, got 'null'"),
+        ("models=", "models: expected one of auto, hub, pocket, got ''"),
+        ("models=auto,pocket", "models: expected one of auto, hub, pocket, got 'auto,pocket'"),
+        ("source=image", "source.path: source=image needs one"),
+        ("trigger=clap", "trigger: expected one of auto, every"),
+        ("hydra.run.dir=", "hydra.run.dir: expected a folder, got ''"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(argument: str, says: str) -> None:
+    with pytest.raises((EngineError, HydraException, OmegaConfBaseException)) as caught:
+        read(argument)
+    line = one_line(caught.value)
+    assert says in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("path", [UMLAUT, 'a "quote".jpg', "~nobody/x.jpg", "#1.jpg", "{x}.jpg"])
+def test_a_path_means_what_it_says(path: str) -> None:
+    assert read("source=image", f"source.path={path}").source.path == path
+
+
+def test_what_hydra_reads_is_left_as_it_is() -> None:
+    typed = ["mode=auto", "source.path=/a b.jpg", "source.path='a, b.jpg'", "+x=[1,2]", "--help"]
+    assert readable(typed) == typed
+    sweep = ["-m", "router.threshold=0.2,0.4", "hydra.sweep.dir=/a"]
+    assert readable(sweep) == sweep
+
+
+def test_null_and_booleans_still_mean_themselves() -> None:
+    config = read("source.max_frames=null", "obstacles.enabled=false", "record=null")
+    assert config.source.max_frames is None
+    assert config.obstacles.enabled is False
+    assert config.record is None
+
+
+def test_the_help_lists_every_choice_that_is_no_group() -> None:
+    text = OmegaConf.load(CONF / "config.yaml").hydra.help.footer
+    for key, _, item in settings(Config()):
+        if "choices" in item.metadata and not key.endswith((".name", ".pack", ".sink")):
+            assert f"{key}={'|'.join(item.metadata['choices'])}" in text

@@ -1,0 +1,126 @@
+"""Earcons: short, quiet enough, told apart; nearer is louder and faster, urgent sounds different."""
+
+import itertools
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.audio.earcons import FAR_M, earcon, interval_s, level
+from engine.audio.loudness import EARCON_LUFS, EARCON_PEAK, TICK_LUFS, VOICE_LUFS, loudness_lufs
+from engine.core.types import EarconName, Samples
+
+RATE_HZ = 22050
+NAMES: tuple[EarconName, ...] = get_args(EarconName)
+PLACED: tuple[EarconName, ...] = ("obstacle", "urgent")
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from(NAMES),
+    st.floats(-180, 180),
+    st.none() | st.floats(0.05, 100.0),
+    st.sampled_from([8000, 16000, 22050, 48000]),
+)
+def test_an_earcon_is_short_audible_and_never_loud(
+    name: EarconName, azimuth_deg: float, distance_m: float | None, rate_hz: int
+) -> None:
+    sound = earcon(name, azimuth_deg, distance_m, rate_hz)
+    assert sound.shape[1] == 2
+    assert sound.dtype == np.float32
+    assert len(sound) <= 0.25 * rate_hz
+    peak = np.abs(sound).max()
+    assert 10 ** (-36 / 20) < peak <= EARCON_PEAK
+    assert np.abs(sound[[0, -1]]).max() < 0.02 * peak + 1e-6  # no click
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rate_hz", [16000, 22050, 48000])
+def test_each_has_its_loudness_from_wherever_it_comes(name: EarconName, rate_hz: int) -> None:
+    assert TICK_LUFS < EARCON_LUFS <= VOICE_LUFS - 3.0
+    wanted_lufs = TICK_LUFS if name == "tick" else EARCON_LUFS
+    for azimuth_deg in range(-180, 180, 15):
+        assert loudness_lufs(earcon(name, azimuth_deg, 1.0, rate_hz), rate_hz) == pytest.approx(
+            wanted_lufs, abs=0.5
+        )
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_nearer_is_louder_and_its_loudness_falls_as_one_over_the_distance(name: EarconName) -> None:
+    heard = [loudness_lufs(earcon(name, 20.0, d, RATE_HZ), RATE_HZ) for d in (1, 1.5, 2, 3, 4, 5)]
+    assert all(near > far + 1.0 for near, far in itertools.pairwise(heard))
+    assert heard[0] - heard[2] == pytest.approx(6.02, abs=0.1)
+    assert heard[0] - heard[4] == pytest.approx(12.04, abs=0.1)
+
+
+def onsets_s(sound: Samples) -> list[float]:
+    """When pulses begin: the envelope rises past half its peak, after 30 ms at least below it."""
+    envelope = np.abs(sound).max(axis=1)
+    loud = np.flatnonzero(envelope > 0.5 * envelope.max())
+    starts = [loud[0]]
+    starts += [b for a, b in itertools.pairwise(loud) if b - a > 0.012 * RATE_HZ]
+    return [float(start) / RATE_HZ for start in starts]
+
+
+@pytest.mark.parametrize("name", PLACED)
+@pytest.mark.parametrize("azimuth_deg", [-60.0, 0.0, 25.0])
+def test_nearer_pulses_faster(name: EarconName, azimuth_deg: float) -> None:
+    pauses = []
+    for distance_m in (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 20.0):
+        first, second = onsets_s(earcon(name, azimuth_deg, distance_m, RATE_HZ))
+        assert second - first == pytest.approx(interval_s(distance_m), abs=0.002)
+        pauses.append(second - first)
+    assert pauses[0] == pytest.approx(pauses[1])
+    assert all(near < far - 0.02 for near, far in itertools.pairwise(pauses[1:6]))
+    assert pauses[-1] == pytest.approx(pauses[-2])
+    assert len(onsets_s(earcon("listening", 0.0, None, RATE_HZ))) == 1
+
+
+@given(st.floats(0.01, 200), st.floats(0.01, 200))
+def test_nothing_farther_is_louder_or_faster(one_m: float, other_m: float) -> None:
+    near_m, far_m = sorted((one_m, other_m))
+    assert level(near_m) >= level(far_m) >= 0.2
+    assert 0.06 <= interval_s(near_m) <= interval_s(far_m) <= 0.18
+    assert interval_s(None) == interval_s(1.0)
+    assert level(None) == level(1.0) == 1.0
+    assert level(FAR_M) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("azimuth_deg", [10.0, 45.0, 90.0, 135.0])
+def test_the_near_ear_is_louder_and_the_sides_mirror(name: EarconName, azimuth_deg: float) -> None:
+    right_side = earcon(name, azimuth_deg, 2.0, RATE_HZ)
+    left_side = earcon(name, -azimuth_deg, 2.0, RATE_HZ)
+    left, right = np.sqrt(np.mean(np.square(right_side), axis=0))
+    assert right > left > 0
+    assert np.allclose(right_side, left_side[:, ::-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("azimuth_deg", [-45.0, 0.0, 45.0])
+def test_the_timbres_are_distinct(azimuth_deg: float) -> None:
+    def spectrum(name: EarconName) -> np.ndarray:
+        size = np.abs(np.fft.rfft(earcon(name, azimuth_deg, None, RATE_HZ).sum(axis=1), 8192))
+        bands: np.ndarray = np.add.reduceat(size, np.arange(0, len(size), 64))
+        bands /= np.linalg.norm(bands)
+        return bands
+
+    for one, other in itertools.combinations(NAMES, 2):
+        assert spectrum(one) @ spectrum(other) < 0.8
+
+
+def test_urgent_is_brighter() -> None:
+    def centroid_hz(name: EarconName) -> float:
+        power = np.abs(np.fft.rfft(earcon(name, 0.0, 1.0, RATE_HZ)[:, 0], 8192)) ** 2
+        return float(np.average(np.fft.rfftfreq(8192, 1 / RATE_HZ), weights=power))
+
+    assert centroid_hz("urgent") > 1.3 * centroid_hz("obstacle")
+
+
+def test_what_has_been_heard_once_is_not_made_again() -> None:
+    """The same pulse serves every distance, and no caller can spoil it for the next."""
+    first = earcon("urgent", 31.0, 2.0, RATE_HZ)
+    first[:] = 7.0
+    second = earcon("urgent", 31.0, 2.0, RATE_HZ)
+    assert np.abs(second).max() < 1.0

@@ -1,0 +1,87 @@
+"""`source=vrs` through the real command: what was recorded comes out where and when it was."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from engine.devices.video.images import decode_image
+from engine.devices.video.sample import sample_photo
+from tests.fakes import aria
+from tests.fakes.command import ROOT, engine, session
+from tests.fakes.vrs_file import Recording
+
+GOOD = ("speech=wav", "mode=quick", "trigger=once")
+
+
+def test_a_recording_plays_in_order_with_its_side_cameras(tmp_path: Path) -> None:
+    kind = aria.GEN2
+    path = aria.recording(tmp_path / "walk.vrs", kind, [(0.0, 0.0, 1.0)] * 6, sides=True)
+    done = engine(
+        "source=vrs", f"source.path={path}", "source.realtime=false", "source.side_cameras=true",
+        f"hydra.run.dir={tmp_path / 'run'}", *GOOD,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "DEBUG" not in done.stdout
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["frames"] == {"seen": 6, "processed": 6, "dropped": 0}
+    assert summary["streams"]["camera-rgb"] == {"received": 6, "dropped": 0, "latency_ms": None}
+    assert [summary["streams"][label]["received"] for label in kind.sides] == [3, 3]
+    assert summary["errors"] == 0
+    assert "aside" in summary["latency_ms"]["obstacle"]
+    assert summary["obstacle_fps"] == pytest.approx(10.0, abs=0.1)
+
+
+def test_a_street_recorded_by_gen1_is_seen_where_it_is_at_its_own_pace(tmp_path: Path) -> None:
+    """The shipped weights find the two people of the street photo in raw pictures that lie on their
+    side, through the lens of the glasses, at the directions at which the photo has them."""
+    calibration = aria.calibrated(aria.GEN1, 704)
+    raw = aria.photo_ahead(calibration, decode_image(sample_photo()), 70.0)
+    out = Recording(aria.told(calibration))
+    stream = out.camera(214, 1, 704, 704, 10.0)
+    for number in range(12):
+        aria.add_picture(stream, 5.0 + number / 10, raw, number)
+    path = out.write(tmp_path / "street.vrs")
+    done = engine(
+        "source=vrs", f"source.path={path}", f"hydra.run.dir={tmp_path / 'run'}", *GOOD,
+        env={"SCENE_ARIA_POCKET": str(ROOT / "models" / "pocket")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = session(tmp_path / "run")
+    found = {
+        round(record["bearing_deg"])
+        for record in records
+        if record["type"] == "obstacle" and record["label"] == "person"
+    }
+    focal = 1080 / 2 / math.tan(math.radians(35.0))
+    for left, right in ((49, 245), (222, 345)):  # read off the photo by eye
+        there_deg = math.degrees(math.atan2((left + right) / 2 - 405, focal))
+        assert min(abs(bearing - there_deg) for bearing in found) < 4.0
+    frames = records[-1]["frames"]
+    assert frames["seen"] == 12
+    assert frames["processed"] + frames["dropped"] == 12
+    # 11 tenths of a second lie between the first and the last, which must not come early
+    assert (frames["processed"] - 1) / records[-1]["obstacle_fps"] > 0.8
+
+
+@pytest.mark.parametrize("damage", ["zero", "cut"])
+def test_a_bad_recording_ends_in_one_line_before_models_load(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "a.vrs"
+    whole = aria.recording(path, aria.GEN1, [(0.0, 0.0, 1.0)]).read_bytes()
+    path.write_bytes({"zero": b"", "cut": whole[:300]}[damage])
+    done = engine("source=vrs", f"source.path={path}", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert str(path) in done.stderr
+    assert "loading" not in done.stdout.lower()
+
+
+@pytest.mark.parametrize("glasses", ["gen1", "gen2"])
+def test_no_glasses_end_in_one_line_with_the_next_command(tmp_path: Path, glasses: str) -> None:
+    done = engine("source=aria", f"source.glasses={glasses}", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "engine.doctor aria" in done.stderr
+    assert done.stdout == ""

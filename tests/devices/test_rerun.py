@@ -1,0 +1,215 @@
+"""Wired: the Rerun SDK writes a session and gives it back."""
+
+import io
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from engine.core.errors import InputError, MissingPart
+from engine.core.types import (
+    Answered,
+    Beat,
+    Box,
+    Decision,
+    Description,
+    Frame,
+    Glance,
+    Health,
+    Heard,
+    Mark,
+    Request,
+    SceneClass,
+    Utterance,
+)
+from engine.devices.view.rerun_view import (
+    RerunView,
+    above,
+    pictures_at,
+    recording_reader,
+    require_rerun,
+)
+from engine.recording.view_queue import BackgroundView
+from tests.app.test_live import Bench, Camera
+from tests.fakes.glances import make_obstacle
+
+START_S = 100.0  # where the session's timeline stood when it began
+BOX = Box(10, 20, 50, 80)
+
+
+def glance(seq: int, *, seen: bool = True) -> Glance:
+    image = np.full((96, 128, 3), 40 * seq, np.uint8)
+    image.flags.writeable = False
+    things = (
+        make_obstacle("person", 2.0, "right", 30.0, track=7, box=BOX),
+        make_obstacle("bus", 6.0, track=70_000, box=Box(60, 0, 128, 96)),
+    )
+    marks = (Mark("begin", 1.0), Mark("detect", 1.02), Mark("locate", 1.021))
+    return Glance(Frame(image, START_S + seq / 10, seq), things if seen else (), None, marks)
+
+
+ALERT = Utterance(1, "alert", "Person right", 40.0, START_S, azimuth_deg=30.0, earcon="obstacle")
+DESCRIPTION = Description(
+    request=Request(9, "once", START_S),
+    frame_seq=1,
+    mode="auto",
+    tier="quick",
+    decision=Decision("full", 0.7, 0.5, ("crowded",)),
+    scene=SceneClass("street", 0.9, 0.2, False),
+    beats=(Beat("quick", "A street."),),
+    marks=(),
+)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three glances, the last of nothing; an alert heard and one dropped; an answer; a mishap."""
+    path = tmp_path_factory.mktemp("view") / "session.rrd"
+    view = RerunView(path, lambda time_s: time_s - START_S)
+    for seq in range(3):
+        view.show(glance(seq, seen=seq < 2), START_S + seq / 10)
+    view.show(Heard(ALERT, START_S + 0.15, START_S + 1.0), START_S + 0.15)
+    view.show(Heard(replace(ALERT, text=""), None, None, "stale"), START_S + 0.3)
+    view.show(Answered(DESCRIPTION, (("classify", 12.5), ("end_to_end", 210.0))), START_S + 0.4)
+    view.show(Health("camera", "no frame for 2 s", "said so"), START_S + 0.5)
+    view.close()
+    return path
+
+
+def rows(path: Path, entity: str, component: str) -> list[tuple[float, Any]]:
+    """(seconds since the start, values) of a component, static ones left out."""
+    found = []
+    for chunk in (
+        recording_reader()(path).stream().filter(content=entity, is_static=False).to_chunks()
+    ):
+        batch = chunk.to_record_batch()
+        if component in batch.schema.names:
+            times = batch.column("session").to_numpy(zero_copy_only=False)
+            seconds = times.astype("timedelta64[ns]").astype(int) / 1e9
+            found += list(zip(seconds, batch.column(component).to_pylist(), strict=True))
+    return sorted((float(s), value) for s, value in found)
+
+
+def test_every_kind_of_event_has_its_place(recording: Path) -> None:
+    counts: Counter[str] = Counter()
+    for chunk in recording_reader()(recording).stream().to_chunks():
+        counts[str(chunk.entity_path)] += chunk.num_rows
+    assert counts.pop("/__properties") >= 1
+    assert dict(counts) == {
+        "/camera": 3,
+        "/camera/boxes": 3,
+        "/camera/tracks": 3,
+        "/map/obstacles": 3,
+        "/map/sigma": 3,
+        "/map/rings": 1,
+        "/map/corridor": 1,
+        "/map/wearer": 1,
+        r"/tracks/distance_m/person\ 7": 2,
+        r"/tracks/distance_m/bus\ 70000": 2,
+        "/latency/obstacle/detect": 3,
+        "/latency/obstacle/locate": 3,
+        "/heard/alert": 2,
+        "/routes": 1,
+        "/routes/score": 1,
+        "/routes/threshold": 1,
+        "/latency/quick/classify": 1,
+        "/latency/quick/end_to_end": 1,
+        "/health": 1,
+    }
+
+
+def test_boxes_are_where_the_detector_saw_them(recording: Path) -> None:
+    centres = rows(recording, "/camera/boxes", "Boxes2D:centers")
+    halves = rows(recording, "/camera/boxes", "Boxes2D:half_sizes")
+    labels = rows(recording, "/camera/boxes", "Boxes2D:labels")
+    assert [seconds for seconds, _ in centres] == pytest.approx([0.0, 0.1])
+    assert centres[0][1][0] == pytest.approx([(BOX.x1 + BOX.x2) / 2, (BOX.y1 + BOX.y2) / 2])
+    assert halves[0][1][0] == pytest.approx([BOX.width / 2, BOX.height / 2])
+    assert labels[0][1] == ["person 2.0 m", "bus 6.0 m"]
+
+
+def test_the_map_has_right_to_the_right_and_ahead_up(recording: Path) -> None:
+    (person, bus) = rows(recording, "/map/obstacles", "Points2D:positions")[0][1]
+    assert person == pytest.approx([1.0, -(3**0.5)], abs=1e-5)
+    assert bus == pytest.approx([0.0, -6.0], abs=1e-5)
+    assert above(2.0, -90.0) == pytest.approx((-2.0, 0.0), abs=1e-9)
+
+
+def test_what_is_gone_is_cleared(recording: Path) -> None:
+    for entity in ("/camera/boxes", "/map/obstacles", "/map/sigma"):
+        cleared = rows(recording, entity, "Clear:is_recursive")
+        assert [seconds for seconds, _ in cleared] == pytest.approx([0.2])
+
+
+def test_times_and_words_are_those_of_the_session(recording: Path) -> None:
+    said = rows(recording, "/heard/alert", "TextLog:text")
+    assert [seconds for seconds, _ in said] == pytest.approx([0.15, 0.3])
+    assert said[0][1] == ["+30° Person right"]
+    assert said[1][1] == ["+30° (obstacle) [not said: stale]"]
+    ((_, (route,)),) = rows(recording, "/routes", "TextLog:text")
+    for part in ("full, answered by quick", "0.70", "0.50", "crowded", "A street."):
+        assert part in route
+    ((_, total),) = rows(recording, "/latency/quick/end_to_end", "Scalars:scalars")
+    assert total == [210.0]
+
+
+def test_a_moment_has_the_newest_picture_before_it(recording: Path) -> None:
+    found = pictures_at(recording, [0.1, -1.0, 0.05, 99.0])
+    assert found[1] is None
+    for data, seq in ((found[0], 1), (found[2], 0), (found[3], 2)):
+        assert data is not None
+        pixels = np.asarray(Pillow.open(io.BytesIO(data)))
+        assert pixels.shape == (96, 128, 3)
+        assert pixels.mean() == pytest.approx(40 * seq, abs=2)
+
+
+@pytest.mark.parametrize("kind", ["missing", "junk"])
+def test_a_recording_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "session.rrd"
+    if kind == "junk":
+        path.write_bytes(b"not a recording")
+    with pytest.raises(InputError, match=r"session\.rrd: expected a Rerun recording") as no:
+        pictures_at(path, [1.0])
+    assert "\n" not in str(no.value)
+
+
+def test_without_the_sdk_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    with pytest.raises(MissingPart, match=r"view=rerun: .* run: pip install 'rerun-sdk") as refused:
+        require_rerun()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_live_session_is_recorded(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, camera=Camera(20))
+    path = tmp_path / "session.rrd"
+    trace = bench.parts.trace
+    view = BackgroundView(lambda: RerunView(path, trace.since), bench.health.append)
+    bench.parts = replace(bench.parts, view=view)
+    bench.run()
+    view.close()
+    assert not bench.health
+    looked_at = trace.close()["frames"]["processed"]
+    assert len(rows(path, "/camera", "EncodedImage:blob")) == looked_at >= 1
+    ((_, centre), *_) = rows(path, "/camera/boxes", "Boxes2D:centers")
+    assert centre == [[32.0, 25.0]]
+
+
+def test_a_disk_that_is_full_is_a_record_and_not_the_end(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs a device that is always full")
+    bench = Bench(tmp_path, camera=Camera(20))
+    view = BackgroundView(lambda: RerunView(full, bench.parts.trace.since), bench.health.append)
+    bench.parts = replace(bench.parts, view=view)
+    bench.run()
+    view.close()
+    (health,) = bench.health
+    assert health.what == "view"
+    assert "No space left" in health.detail
+    assert bench.descriptions

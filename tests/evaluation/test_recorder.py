@@ -1,0 +1,137 @@
+"""Both tiers on one picture: each stage is timed by the clock, and what fails is kept as a reason."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.answering.grounding import Grounder
+from engine.core.clock import VirtualClock
+from engine.core.errors import DescriberFailed
+from engine.core.ports import Describer
+from engine.core.types import Box, Detection, Frame, ModelCard, Samples, SceneClass, Truth
+from engine.evaluation.recorder import Tiers
+from engine.evaluation.replay import NOT_ENGLISH
+from engine.language.wording import Words
+from engine.perception.localize import Locator
+from routers import Count
+from tests.fakes.glances import make_scene
+
+CARD = ModelCard("fake", "pocket", "cpu", "torch", "fp32")
+
+
+class Fakes:
+    """Every port that a recording needs; each takes its time on one clock."""
+
+    card = CARD
+    labels: tuple[str, ...] = ("person",)
+    name = "fake"
+    live = False
+    fps = 15.0
+    sample_rate_hz = 22_050
+
+    def __init__(self, clauses: list[str | DescriberFailed]) -> None:
+        self.clock = VirtualClock()
+        self.clauses = clauses
+        self.said: list[str] = []
+        self.resets = 0
+
+    def expect(self, frame: Frame) -> None: ...
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        self.clock.sleep(0.020)
+        return (Detection("person", 0.9, Box(100, 100, 200, 400), 1),)
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def classify(self, frame: Frame) -> SceneClass:
+        self.clock.sleep(0.010)
+        return make_scene()
+
+    def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
+        return iter(())
+
+    def describe(
+        self,
+        frame: Frame,
+        on_first_token: Callable[[], None] | None = None,
+        prompt: str | None = None,
+    ) -> Iterator[str]:
+        self.clock.sleep(0.060)
+        if on_first_token is not None:
+            on_first_token()
+        for clause in self.clauses:
+            self.clock.sleep(0.030)
+            if isinstance(clause, DescriberFailed):
+                raise clause
+            yield clause
+
+    def synthesise(self, text: str) -> Samples:
+        self.clock.sleep(0.015)
+        self.said.append(text)
+        return np.zeros(9, np.float32)
+
+    def truth(self, seq: int) -> Truth | None:
+        return Truth(scene="street")
+
+    def read(self) -> Frame | None:
+        return None
+
+    def close(self) -> None: ...
+
+    def __len__(self) -> int:
+        return 0
+
+
+def tiers(fakes: Fakes, describer: Describer | None, related: bool = False) -> Tiers:
+    return Tiers(
+        detector=fakes, scenes=fakes, describer=describer, locator=Locator(), words=Words(),
+        router=Count(0.5), voice=fakes, wall=fakes.clock, related=related,
+        grounder=Grounder(("person",), how="hedge"),
+    )  # fmt: skip
+
+
+FRAME = Frame(np.full((480, 640, 3), 99, np.uint8), 0.0, 7, name="7.jpg")
+
+
+def test_every_stage_is_timed() -> None:
+    fakes = Fakes(["A man on a street.", "He walks."])
+    record = tiers(fakes, fakes).measure(FRAME, fakes)
+    found = {
+        "detect": record.detect_ms, "classify": record.classify_ms,
+        "token": record.full.first_token_ms, "words": record.full.first_words_ms,
+        "all": record.full.all_words_ms, "full speech": record.full.speech_ms,
+        "quick speech": record.quick.speech_ms,
+    }  # fmt: skip
+    expected = {"detect": 20, "classify": 10, "token": 60, "words": 90, "all": 120,
+                "full speech": 15, "quick speech": 15}  # fmt: skip
+    assert found == {name: pytest.approx(value) for name, value in expected.items()}
+    assert record.full.text == "A man on a street. He walks."
+    assert record.quick.text.startswith("Person ")
+    assert (record.seq, record.name, record.truth) == (7, "7.jpg", Truth(scene="street"))
+    assert all(text.endswith(" 7.") for text in fakes.said)  # new to the voice each time
+
+
+@pytest.mark.parametrize(
+    ("clauses", "error"),
+    [([DescriberFailed("it broke")], "it broke"), ([], "said nothing"), (None, NOT_ENGLISH)],
+)
+def test_no_answer_has_its_reason(clauses: list[Any] | None, error: str) -> None:
+    fakes = Fakes(clauses or [])
+    full = tiers(fakes, None if clauses is None else fakes).measure(FRAME, fakes).full
+    assert full.text == ""
+    assert error in full.error
+    assert full.all_words_ms == 0
+
+
+@pytest.mark.parametrize(("related", "resets", "change"), [(False, 2, 1.0), (True, 0, 0.0)])
+def test_pictures_that_have_nothing_to_do_with_each_other_are_forgotten(
+    related: bool, resets: int, change: float
+) -> None:
+    fakes = Fakes(["A man."])
+    both = tiers(fakes, fakes, related)
+    both.measure(FRAME, fakes)
+    assert both.measure(FRAME, fakes).picture.change == change
+    assert fakes.resets == resets

@@ -1,0 +1,125 @@
+"""Stored outputs through any router: told and scored as in a session, the same each time."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.app.console import Screen
+from engine.app.offline import offline
+from engine.config import Config, SourceConfig
+from engine.core.clock import VirtualClock
+from engine.core.errors import InputError
+from engine.core.types import Decision, Glance, Tier
+from engine.evaluation.replay import NOT_ENGLISH, Playback
+from engine.evaluation.stored_outputs import Record
+from engine.recording.session_log import Trace
+from routers import Always, Count
+from tests.fakes.recordings import make_record, save_recording
+
+
+def told(
+    folder: Path, record: Record, tier: Tier, beats: int = 2, mode: str = "auto"
+) -> list[dict[str, Any]]:
+    """The records of a session that plays one stored picture."""
+    wall = VirtualClock()
+    trace = Trace(folder, VirtualClock(), wall)
+    Playback(Always(tier), mode, beats, trace, wall, None).play(record)
+    trace.close()
+    return [json.loads(line) for line in (folder / "session.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("tier", "beats", "mode", "said", "end_to_end_ms"),
+    [
+        ("quick", 2, "auto", ["quick"], 28),
+        ("full", 2, "auto", ["quick", "full"], 28),
+        ("full", 1, "auto", ["full"], 118),
+        ("full", 2, "full", ["full"], 118),
+    ],
+)
+def test_latencies_are_the_recorded_ones(
+    tmp_path: Path, tier: Tier, beats: int, mode: str, said: list[str], end_to_end_ms: float
+) -> None:
+    (answer,) = [
+        r for r in told(tmp_path, make_record(), tier, beats, mode) if r["type"] == "description"
+    ]
+    assert [beat["tier"] for beat in answer["beats"]] == said
+    found = answer["latency_ms"]
+    assert found["end_to_end"] == pytest.approx(end_to_end_ms)
+    assert (found["classify"], found["route"]) == (pytest.approx(10), pytest.approx(2))
+    assert found["describer_total"] == (pytest.approx(95) if tier == "full" else None)
+    first = "template" if "quick" in said else "describer_first_token"
+    parts = ("classify", "route", first, "speech_first_audio")
+    assert sum(found[part] for part in parts) == pytest.approx(end_to_end_ms)
+
+
+@pytest.mark.parametrize(("error", "reported"), [("it broke", 1), (NOT_ENGLISH, 0)])
+def test_where_the_describer_gave_nothing_the_template_answers(
+    tmp_path: Path, error: str, reported: int
+) -> None:
+    record = make_record()
+    found = told(
+        tmp_path, replace(record, full=replace(record.full, text="", error=error)), "full", 1
+    )
+    (answer,) = [r for r in found if r["type"] == "description"]
+    assert answer["tier"] == "quick"
+    assert answer["text"] == record.quick.text
+    assert any(error in reason for reason in answer["route"]["reasons"])
+    assert sum(r["type"] == "health" for r in found) == reported
+
+
+def replayed(folder: Path, path: Path, **changes: Any) -> tuple[list[str], dict[str, Any]]:
+    """(session lines without the summary, summary) of a replay by the engine's own loop."""
+    config = Config(source=SourceConfig(name="recorded", path=str(path), realtime=False))
+    for key, value in changes.items():
+        setattr(config, key, value)
+    with offline(config, folder, Screen(job="test")) as work:
+        work.run()
+        summary = work.finish()
+    return (folder / "session.jsonl").read_text().splitlines()[:-1], summary
+
+
+def test_a_replay_is_the_same_each_time_and_scored(tmp_path: Path) -> None:
+    path = save_recording(
+        tmp_path / "o.jsonl", [make_record(seq, people=seq % 5) for seq in range(12)]
+    )
+    first, summary = replayed(tmp_path / "a", path)
+    second, _ = replayed(tmp_path / "b", path)
+    assert first == second
+    assert summary["descriptions"] == 12
+    assert summary["quality"]["object_recall"] == 1.0
+    assert 0 < summary["quality"]["answer_quality"] <= 1
+    assert summary["latency_ms"]["obstacle"]["detect"]["p50"] == 20.0
+
+
+def test_mode_decides_before_the_router(tmp_path: Path) -> None:
+    path = save_recording(tmp_path / "o.jsonl", [make_record(seq) for seq in range(3)])
+    for mode, rate in (("quick", 0.0), ("full", 1.0)):
+        assert replayed(tmp_path / mode, path, mode=mode)[1]["escalation_rate"] == rate
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("language", "es"), ("units", "feet"), ("directions", "clock")]
+)
+def test_words_of_other_settings_are_refused(tmp_path: Path, key: str, value: str) -> None:
+    path = save_recording(tmp_path / "o.jsonl", [make_record()])
+    with pytest.raises(InputError, match=f"expected {key}="):
+        replayed(tmp_path / "run", path, **{key: value})
+
+
+def test_each_picture_is_asked_once(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    class Counted(Count):
+        def decide(self, glance: Glance) -> Decision:
+            asked.append(glance.frame.seq)
+            return super().decide(glance)
+
+    wall = VirtualClock()
+    playback = Playback(Counted(0.5), "auto", 1, Trace(tmp_path, VirtualClock(), wall), wall, None)
+    for seq in range(5):
+        playback.play(make_record(seq))
+    assert asked == list(range(5))

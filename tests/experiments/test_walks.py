@@ -1,0 +1,62 @@
+"""The scripted walks: whatever stands in the way is heard of in time, with all the noise of a detector."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from engine.perception.camera import Mount
+from experiments.walks.detector import NONE, Noise
+from experiments.walks.figures import figures
+from experiments.walks.measure import Played, play
+from experiments.walks.scenes import drawn, scripted
+
+WALKS = {walk.name: walk for walk in scripted()}
+NOISES = {"clean": NONE, "noisy": Noise()}
+
+
+@cache
+def played(name: str, noise: str, seed: int) -> Played:
+    return play(WALKS[name], Mount(), NOISES[noise], 190, seed)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("name", WALKS)
+def test_no_hazard_is_missed_and_each_is_warned_of_in_time(name: str, noise: str) -> None:
+    for hazard in played(name, noise, 1).hazards:
+        assert hazard.alert is not None
+        started_s = hazard.alert.heard.started_s
+        assert started_s is not None
+        # An earcon comes first; a second and a half is a word and a step.
+        assert hazard.contact_s - started_s >= 1.5
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_where_nothing_is_in_the_way_it_is_nearly_silent(noise: str) -> None:
+    assert played("nothing there", "clean", 1).alerts == []
+    for name in ("people pass beside", "nothing there"):
+        assert len(played(name, noise, 1).alerts) <= 1
+
+
+def test_a_way_that_becomes_free_is_said_to_be() -> None:
+    texts = [a.heard.utterance.text for a in played("held up, then free", "clean", 1).alerts]
+    assert texts[-1] == "Way clear."
+    assert texts.count("Way clear.") == 1
+
+
+def test_without_noise_places_and_times_are_near_the_truth() -> None:
+    """Nods, sway, a pitch and a height that nobody told included."""
+    found = figures([played(name, "clean", 1) for name in WALKS])
+    assert found["hazards_missed"] == 0
+    assert found["side_wrong"] == 0
+    assert (found["distance_error_median"] or 1) < 0.1
+    assert (found["bearing_error_deg_median"] or 9) < 2
+    assert (found["ttc_error_median"] or 1) < 0.15
+
+
+def test_a_walk_is_the_same_each_time_and_drawn_ones_do_not_depend_on_their_number() -> None:
+    walk = replace(drawn(2, 5)[1], duration_s=3.0)
+    assert walk == replace(drawn(9, 5)[1], duration_s=3.0)
+    first, again = (play(walk, Mount(), Noise(), 190, 3) for _ in range(2))
+    assert first.estimates == again.estimates
+    assert first.alerts == again.alerts

@@ -1,0 +1,59 @@
+"""Live glasses that do what a test says: their link, and the host's clock, set by hand."""
+
+from typing import Any
+
+from engine.core.errors import LinkLost
+from engine.devices.aria.live import (
+    Condition,
+    LiveGlasses,
+)
+from engine.devices.aria.receiver import Receiver
+from tests.fakes import aria as made
+from tests.fakes.aria import GEN1
+
+
+class Clock:
+    """The host's, set by hand. Waiting takes its time at once."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.waits: list[float] = []
+
+    def now(self) -> float:
+        return self.now_s
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now_s += seconds
+
+
+class Link:
+    """Glasses that do what a test says; `receiver` is the engine's."""
+
+    name = "glasses"
+    imu = "imu-left"
+
+    def __init__(self, kind: made.Kind = GEN1, fails: int = 0) -> None:
+        self.calibration = made.calibrated(kind)
+        self.fails = fails
+        self.opened = self.closed = 0
+        self.receiver = Receiver(lambda: 0.0)
+        self.found: Condition | None = Condition(80, False, 30.0)
+
+    def open(self, receiver: Receiver) -> Any:
+        self.opened += 1
+        if self.fails:
+            self.fails -= 1
+            raise LinkLost("nobody answers")
+        self.receiver = receiver
+        return self.calibration
+
+    def condition(self) -> Condition | None:
+        return self.found
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def live(link: Link, clock: Clock, side_cameras: bool = False) -> LiveGlasses:
+    return LiveGlasses(link, side_cameras, False, clock.now, clock.wait)

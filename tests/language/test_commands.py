@@ -1,0 +1,99 @@
+"""Unit: keys and words to commands, in both languages."""
+
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.app.build_ear import things
+from engine.core.types import Command, Control, Language, Wish
+from engine.language.commands import KEYS, SHOWN, Grammar, Keys, grammar, plain
+from engine.language.pack import languages
+from engine.language.wording import Words
+
+EN = grammar("en", things(Words("en"), ("person", "door", "traffic_light", "stairs")))
+ES = grammar("es", things(Words("es"), ("person", "door", "traffic_light", "stairs")))
+
+
+@pytest.mark.parametrize(
+    ("spoken", "text", "command"),
+    [
+        (EN, "Describe!", Command("describe")),
+        (EN, "tell me more", Command("more")),
+        (EN, "where is the door", Command("where", "door")),
+        (EN, "Where's the door?", Command("where", "door")),
+        (EN, "find a traffic light", Command("where", "traffic_light")),
+        (EN, "where are you", None),
+        (EN, "where is the", None),
+        (EN, "", None),
+        (ES, "¿Por qué?", Command("why")),
+        (ES, "dime mas", Command("more")),
+        (ES, "dónde está la puerta", Command("where", "door")),
+        (ES, "¿Dónde están las escaleras?", Command("where", "stairs")),
+        (ES, "busca un semáforo", Command("where", "traffic_light")),
+        (ES, "describe the street", None),
+    ],
+)
+def test_words_are_a_command_or_nothing(
+    spoken: Grammar, text: str, command: Command | None
+) -> None:
+    assert spoken.parse(text) == command
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_command_can_be_said_and_no_phrase_says_two(language: Language) -> None:
+    names = {*get_args(Wish), *get_args(Control)} - {"quit", "where"}
+    spoken = grammar(language, {})
+    assert set(spoken.phrases.values()) == names
+    assert len({plain(phrase) for phrase in spoken.phrases}) == len(spoken.phrases)
+    assert spoken.where
+
+
+def test_every_key_is_shown() -> None:
+    for key, name in KEYS.items():
+        if key not in "\n=":
+            assert f"{key} {name.replace('read', 'read text')}" in SHOWN
+    assert set(KEYS.values()) == {*get_args(Wish), *get_args(Control)} - {"where"}
+
+
+@pytest.mark.parametrize(
+    ("presses", "commands"),
+    [
+        ("\n", [Command("describe")]),
+        ("mwtrs+=-q", [Command(KEYS[key]) for key in "mwtrs+=-q"]),
+        ("xyz", []),
+        ("fdoor\nm", [Command("where", "door"), Command("more")]),
+        ("fdoro\x7f\x7for\n", [Command("where", "door")]),
+        ("fdo\x1bm", [Command("more")]),  # Escape gives up
+        ("fspaceship\n", [Command("where", None)]),
+        ("f\n", [Command("where", None)]),
+    ],
+)
+def test_keys(presses: str, commands: list[Command]) -> None:
+    keys = Keys(EN)
+    assert [c for c in map(keys.press, presses) if c is not None] == commands
+    assert not keys.finding
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("where is the door", Command("where", "door")),
+        ("f door", Command("where", "door")),
+        ("f spaceship", Command("where", None)),
+        ("quit", Command("quit")),  # as before, a word's first letter is the key
+        ("zebra", None),
+    ],
+)
+def test_a_line_from_a_pipe(line: str, command: Command | None) -> None:
+    assert Keys(EN).press(line) == command
+
+
+@given(st.text(max_size=40))
+@settings(deadline=None, max_examples=100)
+def test_nothing_that_is_typed_breaks_it(text: str) -> None:
+    keys = Keys(ES)
+    for key in text:
+        keys.press(key)
+    ES.parse(text)

@@ -1,0 +1,47 @@
+"""A file whose checksum is right and whose content is not: refused by name, whatever its library
+raises."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.core.errors import MissingPart
+from models.describer import FastVlmDescriber
+from models.detector import YoloDetector
+from models.packs import PackFiles, find_pack, write_manifest
+from models.scenes import FastVitScenes
+from tests.fakes.tiny import DETECTOR_SIDE, LABELS, SCENE_SETTINGS
+
+JUNK = b"neither weights nor words " * 40
+
+
+@pytest.mark.parametrize(
+    ("tier", "path", "settings", "load"),
+    [
+        ("detector", "detector.pt", {"labels": LABELS, "image_size": DETECTOR_SIDE}, YoloDetector),
+        (
+            "detector",
+            "detector_openvino_model/detector.xml",
+            {"labels": LABELS, "image_size": DETECTOR_SIDE},
+            YoloDetector,
+        ),
+        ("scenes", "scenes.safetensors", SCENE_SETTINGS, FastVitScenes),
+        ("describer", "describer/config.json", {"prompt": "?"}, FastVlmDescriber),
+    ],
+)
+def test_junk_under_a_right_checksum_is_refused_by_name(
+    tmp_path: Path, tier: str, path: str, settings: dict[str, object], load: Callable[..., object]
+) -> None:
+    place = tmp_path / path
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(JUNK)
+    (tmp_path / f"{tier}.json").write_text(json.dumps(settings), encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    files: PackFiles = find_pack(tier, "pocket", pocket=tmp_path)
+    with pytest.raises(MissingPart, match="git checkout models/pocket") as caught:
+        load(files, "cpu")
+    line = str(caught.value)
+    assert path.split("/")[0] in line
+    assert "\n" not in line

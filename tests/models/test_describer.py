@@ -1,0 +1,350 @@
+"""The describer's adapter over a tiny random FastVLM, saved and loaded as a real pack is."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.core.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory, PromptTooLong
+from engine.core.types import Frame
+from models import quiet_offline
+from models.describer import FastVlmDescriber, open_describer
+from models.fastvlm.checkpoint import load_checkpoint
+from models.fastvlm.inputs import square_pixels
+from models.packs import PackFiles, find_pack, write_manifest
+from tests.fakes.tiny import SIDE, save_model, save_processor
+
+quiet_offline()
+SHIPPED = Path(__file__).parents[2] / "models" / "pocket"
+ASKED = "What is ahead?"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pocket")
+    save_model(root / "describer", save_processor(root / "describer"))
+    settings = {"name": "tiny", "prompt": ASKED}
+    (root / "describer.json").write_text(json.dumps(settings), encoding="utf-8")
+    write_manifest(root, "0")
+    return root
+
+
+@pytest.fixture(scope="module")
+def files(root: Path) -> PackFiles:
+    return find_pack("describer", "pocket", pocket=root)
+
+
+@pytest.fixture(scope="module")
+def describer(files: PackFiles) -> FastVlmDescriber:
+    return FastVlmDescriber(files, "cpu")
+
+
+@pytest.fixture
+def frame() -> Frame:
+    image = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    image.flags.writeable = False
+    return Frame(image, 0.0, 0)
+
+
+def speaking(monkeypatch: pytest.MonkeyPatch, describer: Any, text: str, end: bool) -> list[int]:
+    """Make `describer` write `text`, not what its random weights say; returns what it read."""
+    encoded = describer._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    read: list[int] = []
+
+    def tokens(frame: Frame, prompt: str | None) -> Iterator[int]:
+        for token in encoded + [next(iter(describer._ends))] * end:
+            read.append(token)
+            yield token
+
+    monkeypatch.setattr(describer, "tokens", tokens)
+    return read
+
+
+def test_the_card_says_what_serves(describer: FastVlmDescriber) -> None:
+    card = describer.card
+    shown = (card.name, card.pack, card.device, card.backend, card.precision)
+    assert shown == ("tiny", "pocket", "cpu", "torch", "fp32")
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_its_tokens_are_those_of_generate(
+    root: Path, tmp_path: Path, frame: Frame, penalty: float
+) -> None:
+    """With transformers' own inputs, of the same pixels."""
+    wanted = copied(root, tmp_path)
+    path = wanted.root / "describer" / "generation_config.json"
+    rules = json.loads(path.read_text(encoding="utf-8")) | {"repetition_penalty": penalty}
+    path.write_text(json.dumps(rules), encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    describer: Any = FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+    processor, model = load_checkpoint(path.parent, torch.float32)
+    turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ASKED}]}]
+    chat = processor.apply_chat_template(turn, add_generation_prompt=True)
+    inputs = processor(text=chat, images=frame.image, return_tensors="pt")
+    assert tuple(inputs["input_ids"][0].tolist()) == describer._prompts.ids(ASKED)
+    pixels = torch.from_numpy(square_pixels(frame.image, SIDE))
+    assert (inputs["pixel_values"] - pixels).abs().max() <= 2 / 255
+    inputs["pixel_values"] = pixels
+    inputs.pop("token_type_ids", None)
+    written = model.generate(**inputs, do_sample=False, max_new_tokens=17)
+    expected = written[0, inputs["input_ids"].shape[1] :].tolist()
+    assert list(describer.tokens(frame)) == expected
+    assert len(set(expected)) > 2
+
+
+def copied(root: Path, to: Path) -> PackFiles:
+    """The pack again, to be changed."""
+    shutil.copytree(root, to, dirs_exist_ok=True)
+    write_manifest(to, "0")
+    return find_pack("describer", "pocket", pocket=to)
+
+
+def test_the_prompt_and_the_picture_are_seen(describer: FastVlmDescriber, frame: Frame) -> None:
+    def written(of: Frame, prompt: str | None = None) -> list[int]:
+        return list(describer.tokens(of, prompt))
+
+    assert written(frame, "Anything on the left?") != written(frame)
+    dark = Frame(np.zeros((90, 160, 3), np.uint8), 0.0, 0)
+    assert written(dark) != written(frame)
+
+
+def test_a_picture_that_was_looked_at_is_not_encoded_again(
+    describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = list(describer.tokens(frame))
+    encoded: list[Any] = []
+    encoder: Any = describer._encoder
+    encode = encoder.encode
+
+    def counting(pixels: Any) -> Any:
+        encoded.append(pixels)
+        return encode(pixels)
+
+    monkeypatch.setattr(encoder, "encode", counting)
+    next(describer.look(frame))
+    assert list(describer.tokens(frame)) == expected
+    assert len(encoded) == 1
+    assert list(describer.tokens(frame)) == expected  # kept for one description only
+    assert len(encoded) == 2
+    next(describer.look(frame))
+    other = replace(frame, image=np.ascontiguousarray(frame.image[::-1]))
+    assert list(describer.tokens(other)) != expected  # of its own picture
+    assert len(encoded) == 4
+    assert list(describer.tokens(frame)) == expected
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 100])
+def test_what_was_written_ahead_is_not_written_again(
+    describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    expected = list(describer.tokens(frame))
+    asked = list(describer.tokens(frame, "Anything on the left?"))
+    prompts: list[Any] = []
+    decoder: Any = describer._decoder
+    write = decoder.write
+
+    def counting(ids: Any, features: Any, limit: int) -> Any:
+        prompts.append(ids)
+        return write(ids, features, limit)
+
+    monkeypatch.setattr(decoder, "write", counting)
+    done = len(list(islice(describer.look(frame), steps)))
+    assert done == min(steps, 1 + len(expected))
+    assert list(describer.tokens(frame)) == expected
+    assert len(prompts) == 1
+    for _ in islice(describer.look(frame), steps):
+        pass
+    assert list(describer.tokens(frame, "Anything on the left?")) == asked
+    assert len(prompts) == 3
+    assert list(describer.tokens(frame)) == expected
+
+
+def test_what_failed_ahead_is_tried_again(
+    describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = list(describer.tokens(frame))
+    decoder: Any = describer._decoder
+    write = decoder.write
+
+    def failing(ids: Any, features: Any, limit: int) -> Any:
+        yield next(write(ids, features, limit))
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(decoder, "write", failing)
+    with pytest.raises(RuntimeError, match="gone"):
+        list(describer.look(frame))
+    monkeypatch.setattr(decoder, "write", write)
+    assert list(describer.tokens(frame)) == expected
+
+
+def test_clauses_come_whole_and_the_first_token_is_announced_once(
+    monkeypatch: pytest.MonkeyPatch, describer: FastVlmDescriber, frame: Frame
+) -> None:
+    monkeypatch.setattr(describer, "_max_new_tokens", 1000)
+    speaking(monkeypatch, describer, "a man is walking, and a car is parked. on", end=True)
+    moments: list[str] = []
+    said = list(describer.describe(frame, lambda: moments.append("first")))
+    assert said == ["A man is walking.", "And a car is parked.", "On."]
+    assert moments == ["first"]
+
+
+def test_a_sentence_is_never_cut_in_half(
+    monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame
+) -> None:
+    text = "a man is walking on the street"
+    length = len(describer._processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+    speaking(monkeypatch, describer, f"{text} and a car", end=True)
+    monkeypatch.setattr(describer, "_max_new_tokens", length)
+    # the next token begins with a blank, so "street" was whole; with one token less it was not sure
+    assert list(describer.describe(frame)) == ["A man is walking on the street."]
+    monkeypatch.setattr(describer, "_max_new_tokens", 1)
+    with pytest.raises(DescriberFailed, match="no usable text"):
+        list(describer.describe(frame))
+
+
+@pytest.mark.parametrize("limit", range(1, 40))
+def test_any_limit_gives_whole_words(
+    monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame, limit: int
+) -> None:
+    text = "a man is walking on the street and a car is parked near the \u00e9lan."
+    speaking(monkeypatch, describer, text, end=True)
+    monkeypatch.setattr(describer, "_max_new_tokens", limit)
+    try:
+        said = " ".join(describer.describe(frame))
+    except DescriberFailed:
+        return
+    assert said.endswith(".")
+    assert set(said.lower().rstrip(".").split()) <= set(text.rstrip(".").split())
+
+
+def test_closing_stops_the_writing(
+    monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame
+) -> None:
+    monkeypatch.setattr(describer, "_max_new_tokens", 1000)
+    text = "a man is walking. " * 20
+    read = speaking(monkeypatch, describer, text, end=False)
+    said = describer.describe(frame)
+    assert next(said) == "A man is walking."
+    before = len(read)
+    said.close()
+    assert len(read) == before
+    assert before < 60
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (ValueError("bad\nshape"), DescriberFailed, "ValueError: bad"),
+        (MemoryError(), OutOfMemory, "found no memory"),
+        (torch.OutOfMemoryError("CUDA out of memory\ntried 1 GB"), OutOfMemory, "found no memory"),
+        (RuntimeError("std::bad_alloc"), OutOfMemory, "found no memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfMemory, "no memory"),
+    ],
+)
+def test_any_failure_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    describer: Any,
+    frame: Frame,
+    error: Exception,
+    kind: type[Exception],
+    said: str,
+) -> None:
+    def fails(pixels: object) -> None:
+        raise error
+
+    monkeypatch.setattr(describer._encoder, "encode", fails)
+    with pytest.raises(kind, match=said) as caught:
+        list(describer.describe(frame))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_picture_can_be_larger(files: PackFiles, frame: Frame) -> None:
+    larger: Any = FastVlmDescriber(files, "cpu", image_size=96)
+    assert larger._encoder.side_px == 96
+    assert larger._prompts.ids(ASKED).count(larger._processor.image_token_id) == 9
+    assert isinstance(next(larger.tokens(frame)), int)
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        FastVlmDescriber(files, "cpu", image_size=100)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(root: Path, tmp_path: Path) -> None:
+    """As Apple's own layout would be: its names are not transformers' names."""
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(root, tmp_path).root / "describer"
+    weights = load_file(folder / "model.safetensors")
+    renamed = {name.replace("multi_modal_projector", "mm"): t for name, t in weights.items()}
+    save_file(renamed, folder / "model.safetensors", {"format": "pt"})
+    write_manifest(tmp_path, "0")
+    with pytest.raises(MissingPart, match="keys such as"):
+        FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+
+
+def test_a_tokenizer_of_another_model_is_refused(root: Path, tmp_path: Path) -> None:
+    files = copied(root, tmp_path)
+    path = files.root / "describer" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | {"image_token_index": 7}), encoding="utf-8")
+    write_manifest(tmp_path, "0")
+    with pytest.raises(MissingPart, match="tokenizer in which <image> is 2, not 7") as caught:
+        FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_prompt_that_is_too_long_is_said(describer: FastVlmDescriber, frame: Frame) -> None:
+    with pytest.raises(PromptTooLong, match=r"prompt has \d{4} tokens") as caught:
+        list(describer.describe(frame, prompt="on " * 2000))
+    assert "\n" not in str(caught.value)
+    assert list(describer.tokens(frame))
+
+
+def test_a_picture_with_more_tokens_than_the_model_reads_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"image_size=1024: the prompt has 1[0-9]{3} tokens"):
+        FastVlmDescriber(find_pack("describer", "pocket", pocket=SHIPPED), "cpu", image_size=1024)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "where", ["models.describer.load_model", "models.fastvlm.torch.qwen2.Qwen2.read"]
+)
+def test_no_memory_at_the_start_is_said_when_it_is_asked(
+    root: Path, monkeypatch: pytest.MonkeyPatch, frame: Frame, error: Exception, where: str
+) -> None:
+    """Loading or the first run may lack it: the engine starts, and answers from the template."""
+
+    def fails(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fails)
+    monkeypatch.setattr(
+        "models.describer.find_checkpoint",
+        lambda pack, path: find_pack("describer", "pocket", pocket=root),
+    )
+    describer = open_describer(device="cpu")
+    assert (describer.card.name, describer.card.backend) == ("tiny", "none")
+    for _ in range(2):
+        with pytest.raises(OutOfMemory, match="found no memory on the cpu"):
+            describer.describe(frame)
+
+
+def test_a_folder_of_ones_own(root: Path, frame: Frame) -> None:
+    describer: Any = open_describer(device="cpu", path=str(root / "describer"))
+    assert (describer.card.name, describer.card.pack) == ("describer", "own")
+    assert describer.card.takes_prompts
+    assert list(describer.tokens(frame, ASKED))

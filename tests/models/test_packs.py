@@ -1,0 +1,169 @@
+"""What must hold of packs: nothing is opened that is not exactly what the manifest says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.core.errors import MissingPart
+from models import packs
+from models.packs import TIERS, check_packs, choose_form, find_pack, write_manifest
+
+POCKET_FILES = {
+    "detector.pt": b"pickle",
+    "detector.json": b'{"name": "eye", "image_size": 320}',
+    "detector_openvino_model/detector.xml": b"<net/>",
+    "detector_openvino_model/detector.bin": b"weights",
+    "scenes.safetensors": b"tensors",
+    "scenes.json": b'{"labels": []}',
+    "describer/model.safetensors": b"tensors too",
+    "describer/config.json": b"{}",
+    "describer.json": b'{"prompt": "?"}',
+}
+
+
+def lay(root: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    write_manifest(root, "0")
+    return root
+
+
+@pytest.fixture
+def pocket(tmp_path: Path) -> Path:
+    return lay(tmp_path / "pocket", POCKET_FILES)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    return tmp_path / "hub"
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_auto_takes_each_tier_from_the_hub_only_where_it_was_pulled(
+    tier: str, pocket: Path, hub: Path
+) -> None:
+    assert find_pack(tier, "auto", pocket=pocket, hub=hub).pack == "pocket"
+    lay(hub / "scenes", {"model.safetensors": b"hub", "config.json": b"{}"})
+    expected = "hub" if tier == "scenes" else "pocket"
+    assert find_pack(tier, "auto", pocket=pocket, hub=hub).pack == expected
+
+
+def test_a_pull_without_its_manifest_is_not_there(pocket: Path, hub: Path) -> None:
+    lay(hub / "scenes", {"model.safetensors": b"hub"})
+    (hub / "scenes" / "manifest.json").unlink()
+    assert find_pack("scenes", "auto", pocket=pocket, hub=hub).pack == "pocket"
+    with pytest.raises(MissingPart, match="python -m models pull"):
+        find_pack("scenes", "hub", pocket=pocket, hub=hub)
+
+
+def test_each_tier_has_only_its_own_files(pocket: Path) -> None:
+    names = {tier: set(find_pack(tier, "pocket", pocket=pocket).files) for tier in TIERS}
+    assert names["scenes"] == {"scenes.safetensors", "scenes.json"}
+    assert set.union(*names.values()) == set(POCKET_FILES)
+    assert sum(map(len, names.values())) == len(POCKET_FILES)
+
+
+def test_whole_files_are_opened(pocket: Path) -> None:
+    files = find_pack("detector", "pocket", pocket=pocket)
+    assert files.open("detector.pt").read_bytes() == b"pickle"
+    assert files.open("detector_openvino_model").is_dir()
+    assert files.settings() == {"name": "eye", "image_size": 320}
+    assert not files.damage()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "opened", "got"),
+    [
+        ("detector.pt", b"PICKLE", "detector.pt", "sha256"),
+        ("detector.pt", b"longer than that", "detector.pt", "bytes"),
+        ("detector.pt", None, "detector.pt", "nothing there"),
+        ("detector_openvino_model/detector.bin", b"w", "detector_openvino_model", "bytes"),
+        ("detector_openvino_model/another.xml", b"<x/>", "detector_openvino_model", "one more"),
+        ("detector.pt", b"pickle", "detector.onnx", "none"),
+    ],
+)
+def test_a_file_that_differs_is_refused_by_name(
+    pocket: Path, name: str, content: bytes | None, opened: str, got: str
+) -> None:
+    path = pocket / name
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MissingPart, match=got) as caught:
+        find_pack("detector", "pocket", pocket=pocket).open(opened)
+    assert "git checkout models/pocket" in str(caught.value)
+    assert (name if opened != "detector.onnx" else opened) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"files": {"detector.pt": {}}}'])
+def test_a_broken_manifest_is_one_clear_line(pocket: Path, content: str) -> None:
+    (pocket / "manifest.json").write_text(content, encoding="utf-8")
+    with pytest.raises(MissingPart, match="manifest"):
+        find_pack("detector", "pocket", pocket=pocket)
+
+
+def test_settings_that_are_not_json_are_one_clear_line(pocket: Path) -> None:
+    lay(pocket, {"detector.json": b"{"})
+    with pytest.raises(MissingPart, match=r"detector\.json"):
+        find_pack("detector", "pocket", pocket=pocket).settings()
+
+
+@pytest.mark.parametrize(
+    ("tier", "asked", "device", "chosen"),
+    [
+        ("detector", "auto", "cpu", "openvino"),
+        ("detector", "auto", "cuda", "torch"),
+        ("detector", "torch", "cpu", "torch"),
+        ("detector", "openvino", "cuda", None),
+        ("detector", "onnx", "cpu", None),
+        ("scenes", "auto", "cpu", "openvino"),
+        ("scenes", "auto", "cuda", "torch"),
+        ("scenes", "openvino", "cpu", "openvino"),
+        ("describer", "onnx", "cpu", None),
+    ],
+)
+def test_a_backend_is_never_swapped_in_silence(
+    pocket: Path, tier: str, asked: str, device: str, chosen: str | None
+) -> None:
+    files = find_pack(tier, "pocket", pocket=pocket)
+    if chosen is None:
+        with pytest.raises(MissingPart, match=f"models.backend={asked}"):
+            choose_form(files, asked, device)
+    else:
+        assert choose_form(files, asked, device)[0] == chosen
+
+
+def test_openvino_asked_for_and_not_installed(
+    pocket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    files = find_pack("detector", "pocket", pocket=pocket)
+    assert choose_form(files, "auto", "cpu")[0] == "torch"
+    with pytest.raises(MissingPart, match="pip install openvino"):
+        choose_form(files, "openvino", "cpu")
+
+
+def test_damage_is_found_before_anything_loads(
+    pocket: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(tier: str, pack: str) -> packs.PackFiles:
+        return find_pack(tier, pack, pocket=pocket, hub=hub)
+
+    monkeypatch.setattr(packs, "find_pack", find)
+    check_packs("auto")
+    (pocket / "describer" / "model.safetensors").unlink()
+    check_packs("auto", tiers=("detector", "scenes"))
+    with pytest.raises(MissingPart, match=r"describer/model\.safetensors is missing"):
+        check_packs("auto")
+
+
+def test_the_manifest_lists_weights_and_not_itself(pocket: Path) -> None:
+    (pocket / "README.md").write_text("notes", encoding="utf-8")
+    write_manifest(pocket, "7")
+    content = json.loads((pocket / "manifest.json").read_text(encoding="utf-8"))
+    assert content["version"] == "7"
+    assert set(content["files"]) == set(POCKET_FILES)

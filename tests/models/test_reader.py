@@ -1,0 +1,87 @@
+"""Wired: the real reader on rendered signs: exact text, large ones, positions, offline."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.answering.ocr_worker import said
+from engine.core.types import Frame
+from models.reader import RapidReader, open_reader
+from tests.fakes.media import street
+
+
+@pytest.fixture(scope="module")
+def reader() -> RapidReader:
+    return open_reader()
+
+
+@pytest.mark.parametrize(
+    ("texts", "size"),
+    [
+        ([("EXIT 12", 300, 300, 70)], (960, 720)),
+        ([("¿Baño de señoras?", 150, 300, 50)], (960, 720)),
+        ([("Café Ñandú", 300, 200, 60), ("Abierto 9:30", 300, 400, 40)], (960, 720)),
+        ([("Gate 4", 600, 300, 40), ("Platform 2", 120, 300, 40)], (960, 720)),
+        ([("PUSH", 120, 100, 36)], (384, 288)),
+        ([("Farmacia", 700, 500, 110)], (1920, 1080)),
+        ([("Way out", 200, 800, 60), ("Trains", 200, 300, 60)], (720, 1280)),
+    ],
+)
+def test_signs_are_read_exactly_and_in_order(
+    reader: RapidReader, texts: list[tuple[str, int, int, int]], size: tuple[int, int]
+) -> None:
+    frame = street(*texts, size=size)
+    lines = reader.read(frame)
+    expected = [text for text, x, y, _ in sorted(texts, key=lambda t: (t[2], t[1]))]
+    assert list(said(lines).sure) == expected
+    for item in (item for item in lines if item.text in expected):
+        _, x, y, height = next(t for t in texts if t[0] == item.text)
+        assert abs(item.box.x1 - x) < height
+        assert abs((item.box.y1 + item.box.y2) / 2 - (y + height / 2)) < height
+
+
+@pytest.mark.parametrize(
+    ("text", "large"),
+    [
+        (("STOP HERE", 300, 330, 60), True),
+        (("STOP HERE", 400, 350, 12), False),  # far away
+        (("STOP HERE", 20, 40, 60), False),  # in a corner
+    ],
+)
+def test_only_what_is_large_and_near_the_middle_is_read_unasked(
+    reader: RapidReader, text: tuple[str, int, int, int], large: bool
+) -> None:
+    lines = reader.read_large(street(text))
+    assert [item.text for item in lines] == (["STOP HERE"] if large else [])
+
+
+def test_large_text_lies_where_it_is(reader: RapidReader) -> None:
+    frame = street(("EXIT", 400, 330, 80))
+    (large,) = reader.read_large(frame)
+    (whole,) = (line for line in reader.read(frame) if line.text == "EXIT")
+    for side in ("x1", "y1", "x2", "y2"):
+        assert abs(getattr(large.box, side) - getattr(whole.box, side)) < 30
+
+
+@pytest.mark.parametrize("size", [(640, 480), (33, 33), (32, 900)])
+def test_a_picture_without_text_has_none(reader: RapidReader, size: tuple[int, int]) -> None:
+    blank = Frame(np.full((size[1], size[0], 3), 120, np.uint8), 0.0, 0)
+    assert reader.read(blank) == ()
+    assert reader.read_large(blank) == ()
+
+
+def test_the_frame_stays_as_it_is(reader: RapidReader) -> None:
+    frame = street(("EXIT", 400, 330, 80))
+    image = frame.image.copy()
+    image.flags.writeable = False
+    reader.read(Frame(image, 0.0, 0))
+    assert np.array_equal(image, frame.image)
+
+
+def test_the_models_are_in_the_wheel() -> None:
+    import rapidocr
+
+    shipped = {path.name for path in (Path(rapidocr.__file__).parent / "models").glob("*.onnx")}
+    assert any("det" in name for name in shipped)
+    assert any("rec" in name for name in shipped)

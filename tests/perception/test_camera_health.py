@@ -1,0 +1,143 @@
+"""Unit: a camera that is covered, dark, blurred or stalled is noticed, and a good one is not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+from PIL import ImageFilter
+
+from engine.core.types import Frame, Image
+from engine.devices.video.images import decode_image
+from engine.devices.video.sample import sample_photo
+from engine.perception.camera_health import (
+    BAD_S,
+    WELL_S,
+    Lines,
+    Look,
+    Sight,
+    Trouble,
+    lines_of,
+    look_at,
+    trouble_of,
+)
+
+PHOTO = decode_image(sample_photo())
+GOOD = Look(120.0, 50.0, 250.0, 0.15)
+LOOKS: dict[Trouble | None, Look] = {
+    None: GOOD,
+    "covered": Look(3.0, 1.0, 5.0, 1.0),
+    "dark": Look(10.0, 6.0, 30.0, 0.2),
+    "blurred": Look(120.0, 50.0, 250.0, 0.01),
+}
+TINY = np.zeros((2, 2, 3), np.uint8)
+
+
+def judged(image: Image) -> Trouble | None:
+    return trouble_of(look_at(lines_of(image)))
+
+
+def noisy(image: Image, level: float) -> Image:
+    noise = np.random.default_rng(3).normal(0, level, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def blurred(image: Image, share: float) -> Image:
+    """By a Gaussian whose deviation is `share` of the width."""
+    picture = Pillow.fromarray(image)
+    return np.asarray(picture.filter(ImageFilter.GaussianBlur(share * picture.width)))
+
+
+def dimmed(image: Image, factor: float) -> Image:
+    return (image * factor).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "trouble"),
+    [
+        (PHOTO, None),
+        (noisy(PHOTO, 12), None),
+        (dimmed(PHOTO, 0.35), None),  # dusk
+        (blurred(PHOTO, 0.004), None),  # out of focus, but not past use
+        (PHOTO[::3, ::3], None),
+        (np.zeros_like(PHOTO), "covered"),
+        (noisy(np.zeros_like(PHOTO), 6), "covered"),
+        (noisy(np.full_like(PHOTO, 90), 6), "covered"),  # a finger in the sun is bright
+        (dimmed(PHOTO, 0.07), "dark"),
+        (noisy(dimmed(PHOTO, 0.07), 2), "dark"),
+        (blurred(PHOTO, 0.05), "blurred"),
+        (noisy(blurred(PHOTO, 0.05), 4), "blurred"),
+    ],
+)
+def test_pictures_are_judged(image: Image, trouble: Trouble | None) -> None:
+    assert judged(image) == trouble
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 255))
+@settings(deadline=None, max_examples=40)
+def test_a_picture_of_any_size_is_judged(width: int, height: int, level: int) -> None:
+    image = np.full((height, width, 3), level, np.uint8)
+    lines = lines_of(image)
+    assert 1 <= lines.size <= 4 * 48 * 160
+    assert judged(image) == "covered"
+
+
+def watch(
+    sight: Sight, looks: list[tuple[Trouble | None, float]], fps: float = 15.0
+) -> list[tuple[float, Trouble | None]]:
+    """(seconds, trouble) of each change, over looks that each last some seconds."""
+    changes: list[tuple[float, Trouble | None]] = []
+    clock, end_s = 0, 0.0
+    for look, length_s in looks:
+        end_s += length_s
+        while clock / fps < end_s:
+            now.append(LOOKS[look])
+            if sight.changed(Frame(TINY, clock / fps, clock), live=False):
+                changes.append((clock / fps, sight.trouble))
+            clock += 1
+    return changes
+
+
+now: list[Look] = []
+
+
+def given_look(_: Lines) -> Look:
+    return now[-1]
+
+
+@pytest.mark.parametrize("trouble", ["covered", "dark", "blurred"])
+def test_trouble_is_told_once_when_it_lasts_and_once_when_it_ends(trouble: Trouble) -> None:
+    changes = watch(Sight(given_look), [(None, 3.0), (trouble, 20.0), (None, 5.0)])
+    assert [name for _, name in changes] == [trouble, None]
+    assert changes[0][0] == pytest.approx(3.0 + BAD_S, abs=0.1)
+    assert changes[1][0] == pytest.approx(23.0 + WELL_S, abs=0.1)
+
+
+def test_a_turn_of_the_head_is_no_trouble_and_a_flicker_is_no_recovery() -> None:
+    assert watch(Sight(given_look), [(None, 1.0), ("blurred", 1.0)] * 5) == []
+    flicker = [("covered", 2.0), *[(None, 0.3), ("covered", 0.3)] * 10]
+    assert len(watch(Sight(given_look), flicker)) == 1  # type: ignore[arg-type]
+
+
+def test_just_over_the_border_is_not_well_yet() -> None:
+    sight = Sight(given_look)
+    watch(sight, [("covered", 3.0)])
+    now.append(Look(30.0, 2.8, 60.0, 1.0))
+    for seq in range(60):
+        sight.changed(Frame(TINY, 4.0 + seq / 15, seq), live=False)
+    assert sight.trouble == "covered"
+
+
+def test_a_picture_that_stands_still_is_a_stall_of_a_live_camera_only() -> None:
+    live, photo, small = Sight(), Sight(), PHOTO[::5, ::5]
+    for seq in range(60):
+        frame = Frame(small, seq / 15, seq)
+        live.changed(frame, live=True)
+        photo.changed(frame, live=False)
+    assert (live.trouble, live.sees) == ("stalled", False)
+    assert (photo.trouble, photo.sees) == (None, True)
+    for seq in range(60, 90):
+        live.changed(Frame(noisy(small, 1 + seq % 2), seq / 15, seq), live=True)
+    assert live.sees
+    live.reset()
+    assert live.trouble is None

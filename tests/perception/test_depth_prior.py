@@ -1,0 +1,203 @@
+"""Unit: metric depth teaches how tall things are, and nothing that is no depth teaches anything."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engine.core.types import Box, DepthMap, Detection, Fisheye, Frame, ModelCard, Obstacle
+from engine.perception.camera import Mount, pinhole, pixel
+from engine.perception.classes import KINDS, kind_of
+from engine.perception.depth_prior import KEEP_S, Lesson, Memory, along_ground_m
+from engine.perception.depth_worker import PACE_S, InOrder
+from engine.perception.localize import Locator
+
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+IMAGE.flags.writeable = False
+CAMERA = pinhole(640, 480, 70)
+WIDE = Fisheye(240.0, 240.0, 320.0, 240.0, 640, 480, -0.02, 0.004)
+FPS = 10.0
+UNSURE = Mount(pitch_sigma_deg=30.0)  # so that the ground says nothing
+
+
+def seen(away_m: float, tall_m: float, label: str = "person", track: int = 1) -> Detection:
+    """A thing dead ahead, its middle at the lens's own height."""
+    half_px = CAMERA.fy * tall_m / away_m / 2
+    return Detection(
+        label, 0.9, Box(320 - half_px / 3, 240 - half_px, 320 + half_px / 3, 240 + half_px), track
+    )
+
+
+def flat(metres: float, seq: int) -> DepthMap:
+    return DepthMap(seq, np.full((12, 16), metres, np.float32))
+
+
+def walk(
+    tall_m: float, errors: list[float], late: int = 0, label: str = "person"
+) -> list[Obstacle]:
+    """Towards one thing, from 6 m on at 1 m/s; every frame's depth, off by a factor, comes `late` frames
+    later. No errors: no depth."""
+    locator = Locator(70.0, UNSURE, Memory())
+    found: list[Obstacle] = []
+    for seq in range(30):
+        item = seen(6.0 - seq / FPS, tall_m, label)
+        found += locator.locate(Frame(IMAGE, seq / FPS, seq, CAMERA), (item,))
+        if errors and seq >= late:
+            locator.learn(flat((6.0 - (seq - late) / FPS) * errors[seq % len(errors)], seq - late))
+    return found
+
+
+def error_of(last: Obstacle) -> float:
+    return abs(math.log(last.distance_m / (6.0 - 29 / FPS)))
+
+
+@given(
+    st.sampled_from([("person", 1.2), ("person", 1.95), ("pole", 1.2), ("cardboard box", 0.4)]),
+    st.lists(st.floats(0.88, 1.13), min_size=1, max_size=5),
+    st.integers(0, 15),
+)
+@settings(deadline=None, max_examples=15)
+def test_depth_makes_the_distance_better(
+    thing: tuple[str, float], errors: list[float], late: int
+) -> None:
+    label, tall_m = thing
+    without, with_depth = walk(tall_m, [], 0, label)[-1], walk(tall_m, errors, late, label)[-1]
+    assert error_of(with_depth) < error_of(without)
+    assert error_of(with_depth) < 2.5 * with_depth.distance_sigma_m / with_depth.distance_m
+
+
+@given(st.floats(0.5, 12.0), st.floats(1.0, 2.0), st.sampled_from(sorted(KINDS)))
+@settings(deadline=None, max_examples=60)
+def test_a_nearer_depth_never_sounds_farther(metres: float, more: float, label: str) -> None:
+    placed = []
+    for depth_m in (metres, metres * more):
+        locator = Locator(70.0, UNSURE, Memory())
+        item = seen(4.0, kind_of(label).height_m, label)
+        locator.locate(Frame(IMAGE, 0.0, 0, CAMERA), (item,))
+        locator.learn(flat(depth_m, 0))
+        (again,) = locator.locate(Frame(IMAGE, 0.1, 1, CAMERA), (item,))
+        placed.append(again.distance_m)
+    assert placed[0] <= placed[1] + 1e-9
+
+
+@pytest.mark.parametrize("tall_m", [1.2, 1.68, 1.95])
+def test_what_comes_nearer_sounds_nearer_but_for_one_correction(tall_m: float) -> None:
+    distances = [item.distance_m for item in walk(tall_m, [1.0], 5)]
+    assert sum(b > a for a, b in itertools.pairwise(distances)) <= 1
+    assert all(item.ttc_s is None or item.ttc_s > 2.0 for item in walk(tall_m, [1.0], 5)[:20])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -3.0, 0.05]),
+            st.floats(max_value=0.0625, width=32),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+@settings(deadline=None, max_examples=40)
+def test_what_is_no_depth_teaches_nothing(cells: list[float]) -> None:
+    metres = np.resize(np.array(cells, np.float32), (12, 16))
+    locator = Locator(70.0, UNSURE, Memory())
+    plain = Locator(70.0, UNSURE)
+    for seq in range(3):
+        frame = Frame(IMAGE, seq / FPS, seq, CAMERA)
+        assert locator.locate(frame, (seen(4.0, 1.2),)) == plain.locate(frame, (seen(4.0, 1.2),))
+        locator.learn(DepthMap(seq, metres))
+
+
+def test_some_pixels_without_a_depth_do_no_harm() -> None:
+    def learnt(metres: NDArray[np.float32]) -> float:
+        locator = Locator(70.0, UNSURE, Memory())
+        locator.locate(Frame(IMAGE, 0.0, 0, CAMERA), (seen(4.0, 1.2),))
+        locator.learn(DepthMap(0, metres))
+        return locator.locate(Frame(IMAGE, 0.1, 1, CAMERA), (seen(4.0, 1.2),))[0].distance_m
+
+    whole = np.full((48, 64), 4.0, np.float32)
+    holes = whole.copy()
+    holes[::2, ::2] = np.nan
+    assert learnt(holes) == pytest.approx(learnt(whole))
+
+
+@pytest.mark.parametrize(
+    ("why", "item", "others", "seq", "time_s"),
+    [
+        ("cut by the border", seen(1.0, 1.9), (), 0, 0.1),
+        ("hidden", seen(4.0, 1.2), (seen(2.0, 0.9, "chair", 2),), 0, 0.1),
+        ("another frame's", seen(4.0, 1.2), (), 7, 0.1),
+        ("forgotten", seen(4.0, 1.2), (), 0, KEEP_S + 1.0),
+    ],
+)
+def test_only_what_was_whole_in_that_frame_is_learnt_of(
+    why: str, item: Detection, others: tuple[Detection, ...], seq: int, time_s: float
+) -> None:
+    frames = [Frame(IMAGE, 0.0, 0, CAMERA), Frame(IMAGE, time_s, 1, CAMERA)]
+    told, plain = Locator(70.0, UNSURE, Memory()), Locator(70.0, UNSURE)
+    for frame in frames:
+        told.locate(frame, (item, *others))
+        plain.locate(frame, (item, *others))
+    told.learn(flat(2.0, seq))
+    last = Frame(IMAGE, time_s + 0.1, 2, CAMERA)
+    assert told.locate(last, (item,)) == plain.locate(last, (item,)), why
+
+
+@given(st.floats(-2.0, 2.0), st.floats(-1.0, 1.5), st.floats(1.0, 9.0), st.floats(-15.0, 15.0))
+@settings(deadline=None, max_examples=60)
+@pytest.mark.parametrize("camera", [CAMERA, WIDE])
+def test_depth_along_the_axis_becomes_distance_along_the_ground(
+    camera: Fisheye, right_m: float, down_m: float, ahead_m: float, pitch_deg: float
+) -> None:
+    """A point in the world, turned into the camera's axes by hand."""
+    pitch = math.radians(pitch_deg)
+    down = down_m * math.cos(pitch) + ahead_m * math.sin(pitch)
+    axis_m = ahead_m * math.cos(pitch) - down_m * math.sin(pitch)
+    at = pixel(right_m, down, axis_m, camera) if axis_m > 0.1 else None
+    if at is None:
+        return
+    box = Box(at[0] - 1, at[1] - 1, at[0] + 1, at[1] + 1)
+    found = along_ground_m(axis_m, box, camera, pitch_deg)
+    assert found == pytest.approx(math.hypot(right_m, ahead_m), rel=1e-4)
+
+
+def test_depth_is_along_the_cameras_own_axis_wherever_it_looks() -> None:
+    aside = replace(
+        CAMERA, turn=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
+    )  # to the right
+    edge = Box(639.0, 239.0, 641.0, 241.0)
+    assert along_ground_m(3.0, edge, aside, 0.0) == pytest.approx(3.0 / math.cos(math.radians(35)))
+
+
+@given(st.floats(0.05, 20.0), st.sampled_from(sorted(KINDS)))
+def test_a_lesson_is_surer_than_the_kind_and_stays_near_it(height_m: float, label: str) -> None:
+    prior = kind_of(label)
+    told = Lesson(height_m).applied(prior)
+    assert (
+        min(height_m, prior.height_m) * 0.999
+        <= told.height_m
+        <= max(height_m, prior.height_m) * 1.001
+    )
+    assert told.spread <= prior.spread * 2
+    agreed = Lesson(prior.height_m).applied(prior)
+    assert agreed.spread < prior.spread
+    assert replace(agreed, spread=prior.spread, height_m=prior.height_m) == prior
+
+
+def test_a_batch_measures_in_order_at_its_pace() -> None:
+    class Model:
+        card = ModelCard("fake", "test", "cpu", "none", "none")
+
+        def metres(self, frame: Frame) -> NDArray[np.float32]:
+            return np.ones((2, 2), np.float32)
+
+        def stop(self) -> None: ...
+
+    depths = InOrder(Model())
+    given_s = [s / 10 for s in range(12) if depths.after(Frame(IMAGE, s / 10, s)) is not None]
+    assert given_s == pytest.approx([0.0, PACE_S, 2 * PACE_S])

@@ -1,0 +1,313 @@
+"""Unit: tracks become obstacles; approach is timed."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.core.types import Box, Detection, Frame, Intrinsics, Obstacle
+from engine.perception.camera import pinhole
+from engine.perception.classes import KINDS, kind_of
+from engine.perception.localize import FORGET_S, WINDOW_S, Approach, Locator, priority, tempered
+
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+IMAGE.flags.writeable = False
+CAMERA = pinhole(640, 480, 70)
+
+
+def person(distance_m: float, track: int = 1, x_px: float = 320.0) -> Detection:
+    half_px = CAMERA.fy * 1.68 / distance_m / 2
+    box = Box(x_px - half_px / 3, 240 - half_px, x_px + half_px / 3, 240 + half_px)
+    return Detection("person", 0.9, box, track)
+
+
+def walk(start_m: float, speed_m_s: float, length_s: float, fps: float = 15.0) -> list[Obstacle]:
+    """One person approached (or left behind) at constant speed."""
+    locator = Locator(70.0)
+    seen: list[Obstacle] = []
+    for seq in range(round(length_s * fps)):
+        time_s = seq / fps
+        frame = Frame(IMAGE, time_s, seq)
+        seen += locator.locate(frame, (person(start_m - speed_m_s * time_s),))
+    return seen
+
+
+@given(st.floats(5.0, 15.0), st.floats(0.8, 2.5), st.sampled_from([10.0, 15.0, 30.0]))
+@settings(deadline=None, max_examples=40)
+def test_a_constant_approach_is_timed_within_a_fifth(
+    start_m: float, speed_m_s: float, fps: float
+) -> None:
+    last = walk(start_m, speed_m_s, 1.2, fps)[-1]
+    true_s = (start_m - speed_m_s * (round(1.2 * fps) - 1) / fps) / speed_m_s
+    assert last.ttc_s == pytest.approx(true_s, rel=0.2)
+
+
+@given(st.floats(2.0, 10.0), st.floats(0.0, 2.0))
+@settings(deadline=None, max_examples=40)
+def test_what_stands_or_leaves_has_no_time_to_collision(start_m: float, speed_m_s: float) -> None:
+    assert walk(start_m, -speed_m_s, 1.5)[-1].ttc_s is None
+
+
+def test_a_single_look_has_no_time_to_collision() -> None:
+    assert walk(5.0, 1.0, 0.05)[-1].ttc_s is None
+
+
+def test_the_distance_follows_the_walk() -> None:
+    seen = walk(8.0, 1.5, 3.0)
+    assert seen[0].distance_m == pytest.approx(8.0, rel=0.01)
+    assert seen[-1].distance_m == pytest.approx(3.6, rel=0.2)
+    assert all(b.distance_m <= a.distance_m for a, b in itertools.pairwise(seen))
+
+
+def test_a_track_unseen_is_forgotten() -> None:
+    locator = Locator(70.0)
+    locator.locate(Frame(IMAGE, 0.0, 0), (person(2.0),))
+    (back,) = locator.locate(Frame(IMAGE, FORGET_S + 0.1, 1), (person(8.0),))
+    assert back.distance_m == pytest.approx(8.0, rel=0.01)
+
+
+def test_a_person_goes_before_furniture_at_equal_time() -> None:
+    locator = Locator(70.0)
+    chair = Detection("chair", 0.9, Box(300, 200, 340, 240), 2)
+    placed = locator.locate(Frame(IMAGE, 0.0, 0), (chair,))[0]
+    same = locator.locate(Frame(IMAGE, 0.0, 0), (person(placed.distance_m),))[0]
+    assert same.priority > placed.priority
+
+
+@given(st.lists(st.tuples(*[st.floats(-2000, 2000, allow_nan=False)] * 4), max_size=20))
+@settings(deadline=None, max_examples=50)
+def test_any_boxes_are_placed(corners: list[tuple[float, float, float, float]]) -> None:
+    locator = Locator(70.0)
+    for seq in range(3):
+        found = locator.locate(
+            Frame(IMAGE, seq / 10, seq),
+            tuple(Detection("thing", 0.5, Box(*c), i) for i, c in enumerate(corners)),
+        )
+        assert len(found) == len(corners)
+        assert all(0 < o.distance_m <= 200 and o.distance_sigma_m > 0 for o in found)
+
+
+def test_intrinsics_of_the_frame_come_first() -> None:
+    telephoto = pinhole(640, 480, 20)
+    far = Locator(70.0).locate(Frame(IMAGE, 0.0, 0, telephoto), (person(5.0),))[0]
+    assert far.distance_m > 15
+
+
+def thing(
+    distance_m: float, label: str = "person", right_m: float = 0.0, track: int = 1
+) -> Detection:
+    """A thing of its kind's size, at eye level, so that the border cuts it when it is near."""
+    kind = kind_of(label)
+    half_h = CAMERA.fy * kind.height_m / distance_m / 2
+    half_w = CAMERA.fx * kind.width_m / distance_m / 2
+    x = CAMERA.cx + CAMERA.fx * right_m / distance_m
+    return Detection(label, 0.9, Box(x - half_w, 240 - half_h, x + half_w, 240 + half_h), track)
+
+
+def follow(
+    distance_at: Callable[[float], float], until_s: float, fps: float = 15.0, jitter_px: float = 0.0
+) -> list[Obstacle]:
+    """A person in each frame of a walk, the edges wandering by `jitter_px`."""
+    dice, locator = random.Random(7), Locator()
+    found: list[Obstacle] = []
+    for seq in range(int(until_s * fps) + 1):
+        box = thing(distance_at(seq / fps)).box
+        edges = (edge + dice.gauss(0.0, jitter_px) for edge in (box.x1, box.y1, box.x2, box.y2))
+        found += locator.locate(
+            Frame(IMAGE, seq / fps, seq, CAMERA), (Detection("person", 0.9, Box(*edges), 1),)
+        )
+    return found
+
+
+@given(
+    boxes=st.lists(st.tuples(*[st.floats(allow_nan=True)] * 4), min_size=1, max_size=6),
+    label=st.sampled_from([*KINDS, "never heard of"]),
+    tracks=st.lists(st.integers(-2, 3), min_size=6, max_size=6),
+    times=st.lists(st.floats(-10, 10), min_size=3, max_size=3),
+    camera=st.sampled_from([None, CAMERA]),
+)
+@settings(deadline=None)
+def test_any_box_and_track_at_any_time_is_placed(
+    boxes: list[tuple[float, float, float, float]],
+    label: str,
+    tracks: list[int],
+    times: list[float],
+    camera: Intrinsics | None,
+) -> None:
+    locator = Locator()
+    detections = tuple(
+        Detection(label, 0.9, Box(*corners), track)
+        for corners, track in zip(boxes, tracks, strict=False)
+    )
+    for time_s in times:
+        obstacles = locator.locate(Frame(IMAGE, time_s, 0, camera), detections)
+        assert [item.track for item in obstacles] == [item.track for item in detections]
+        for item in obstacles:
+            assert 0 < item.distance_m <= 200
+            assert 0 < item.distance_sigma_m < math.inf
+            assert abs(item.bearing_deg) < 90
+            assert 0 < item.priority <= 100
+            assert item.ttc_s is None or 0 < item.ttc_s < math.inf
+            assert all(map(math.isfinite, (item.box.x1, item.box.y1, item.box.x2, item.box.y2)))
+
+
+@given(distance_m=st.floats(2, 30), right_m=st.floats(-1, 1))
+@settings(deadline=None)
+def test_mirror_swaps_left_and_right(distance_m: float, right_m: float) -> None:
+    one, other = (
+        Locator().locate(Frame(IMAGE, 0.0, 0), (thing(distance_m, "chair", metres),))[0]
+        for metres in (right_m, -right_m)
+    )
+    assert other.bearing_deg == pytest.approx(-one.bearing_deg, abs=1e-6)
+    assert other.distance_m == pytest.approx(one.distance_m)
+    assert one.distance_m == pytest.approx(math.hypot(distance_m, right_m))
+
+
+def test_intrinsics_are_scaled_a_guess_is_vaguer_and_nonsense_is_not_used() -> None:
+    (known,) = Locator(120.0).locate(Frame(IMAGE, 0.0, 0, CAMERA), (thing(5.0),))
+    big = pinhole(1280, 960, 70.0)
+    (scaled,) = Locator(120.0).locate(Frame(IMAGE, 0.0, 0, big), (thing(5.0),))
+    (guessed,) = Locator(70.0).locate(Frame(IMAGE, 0.0, 0), (thing(5.0),))
+    nonsense = Intrinsics(0.0, 0.0, 0.0, 0.0, 640, 480)
+    (broken,) = Locator(70.0).locate(Frame(IMAGE, 0.0, 0, nonsense), (thing(5.0),))
+    assert known.distance_m == pytest.approx(5.0)
+    assert scaled.distance_m == pytest.approx(5.0)
+    assert guessed.distance_m == pytest.approx(5.0)
+    assert guessed.distance_sigma_m > known.distance_sigma_m
+    assert broken == guessed
+
+
+def test_time_to_collision_with_wandering_edges() -> None:
+    found = follow(lambda t: 6.0 - 1.4 * t, 2.0, jitter_px=1.0)
+    for seq, item in list(enumerate(found))[20:]:
+        assert item.ttc_s == pytest.approx(6.0 / 1.4 - seq / 15, rel=0.35)
+
+
+def test_it_needs_three_looks() -> None:
+    early = follow(lambda t: 3.0 - 3.0 * t, 0.2, fps=10)
+    assert [item.ttc_s is None for item in early] == [True, True, False]
+
+
+@pytest.mark.parametrize("jitter_px", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("speed_m_s", [0.0, 0.7, 2.0])
+def test_wandering_edges_are_no_approach(speed_m_s: float, jitter_px: float) -> None:
+    found = follow(lambda t: 3.0 + speed_m_s * t, 6.0, jitter_px=jitter_px)
+    assert all(item.ttc_s is None for item in found)
+
+
+@pytest.mark.parametrize("label", ["person", "door", "pole", "never heard of"])
+def test_contact_is_foreseen_when_the_border_cuts_the_box(label: str) -> None:
+    """From 2 m on: a door soon fills the picture's height, and only its width still grows."""
+    locator = Locator()
+    for seq in range(16):
+        away = thing(2.0 - 1.2 * seq / 15, label)
+        (last,) = locator.locate(Frame(IMAGE, seq / 15, seq, CAMERA), (away,))
+    assert last.ttc_s == pytest.approx(0.8 / 1.2, rel=0.4)
+
+
+def test_smoothing_does_not_lag_behind_an_approach() -> None:
+    found = follow(lambda t: 8.0 - 1.4 * t, 3.0, jitter_px=1.0)
+    errors = [item.distance_m - (8.0 - 1.4 * seq / 15) for seq, item in enumerate(found)][10:]
+    assert abs(sum(errors) / len(errors)) < 0.1
+
+
+def test_smoothing_quiets_a_standing_thing() -> None:
+    found = [item.distance_m for item in follow(lambda _: 5.0, 8.0, jitter_px=3.0)][15:]
+    spread_m = (sum((metres - 5.0) ** 2 for metres in found) / len(found)) ** 0.5
+    single_look_m = 5.0 * 3.0 * 2**0.5 / thing(5.0).box.height
+    assert spread_m < 0.9 * single_look_m
+
+
+def test_a_flickering_label_does_not_mix_sizes() -> None:
+    locator = Locator()
+    for seq in range(10):
+        away = thing(10.0, "car" if seq % 2 else "truck")
+        (found,) = locator.locate(Frame(IMAGE, seq / 15, seq, CAMERA), (away,))
+        assert found.distance_m == pytest.approx(10.0)
+
+
+def test_memory_is_bounded_in_tracks_and_in_time() -> None:
+    locator = Locator()
+    for seq in range(400):
+        locator.locate(Frame(IMAGE, seq / 50, seq), (thing(5.0), thing(9.0, track=seq + 2)))
+    assert len(locator._tracks) <= FORGET_S * 50 + 2
+    assert len(locator._tracks[1].sightings) <= WINDOW_S * 50 + 2
+
+
+@pytest.mark.parametrize("later_s", [FORGET_S + 1.1, -30.0])
+def test_a_pause_or_a_new_start_forgets_the_approach(later_s: float) -> None:
+    locator = Locator()
+    for seq in range(16):
+        locator.locate(Frame(IMAGE, seq / 15, seq), (thing(6.0 - seq / 15),))
+    (found,) = locator.locate(Frame(IMAGE, later_s, 16), (thing(4.0),))
+    assert found.ttc_s is None
+    assert found.distance_m == pytest.approx(4.0)
+
+
+def test_reset_forgets() -> None:
+    locator = Locator()
+    for seq in range(16):
+        (last,) = locator.locate(Frame(IMAGE, seq / 15, seq), (thing(6.0 - seq / 15),))
+    assert last.ttc_s is not None
+    locator.reset()
+    (found,) = locator.locate(Frame(IMAGE, 16 / 15, 16), (thing(4.9),))
+    assert found.ttc_s is None
+
+
+@given(st.floats(0.2, 100), st.floats(0.1, 100), st.booleans(), st.floats(0.1, 1))
+@settings(deadline=None)
+def test_priority_rises_with_nearness_haste_and_the_corridor(
+    near: float, more: float, ahead: bool, hazard: float
+) -> None:
+    assert priority(near, ahead, None, hazard) > priority(near + more, ahead, None, hazard)
+    assert priority(100, ahead, near, hazard) >= priority(100, ahead, near + more, hazard)
+    assert priority(near, ahead, 0.01, hazard) > priority(near, ahead, None, hazard)
+    assert priority(near, True, None, hazard) > priority(near, False, None, hazard)
+    assert 0 < priority(near, ahead, None, hazard) <= 100
+
+
+def test_a_width_seen_while_a_thing_was_whole_places_it_when_it_is_cut() -> None:
+    """A slim person, half as wide as their kind, approached until the border cuts head and feet."""
+    locator = Locator()
+    for seq in range(46):
+        away_m = 4.0 - 3.0 * seq / 45
+        wide = thing(away_m).box
+        middle, half = wide.centre_x, wide.width / 4
+        box = Box(middle - half, wide.y1, middle + half, wide.y2)
+        seen = Detection("person", 0.9, box, 1)
+        (found,) = locator.locate(Frame(IMAGE, seq / 15, seq, CAMERA), (seen,))
+    (stranger,) = Locator().locate(Frame(IMAGE, 3.0, 0, CAMERA), (seen,))
+    assert found.distance_m == pytest.approx(1.0, rel=0.2)
+    assert stranger.distance_m > 1.4  # never seen whole, it is only "at most so far"
+
+
+def test_a_time_to_collision_comes_with_a_fair_sigma() -> None:
+    """Wandering edges: most of the errors lie within two of the stated deviations."""
+    found = follow(lambda t: 5.0 - 1.2 * t, 3.0, jitter_px=1.5)
+    timed = [(seq, item) for seq, item in enumerate(found) if item.ttc_s is not None]
+    assert len(timed) > 20
+    within = 0
+    for seq, item in timed:
+        assert item.ttc_s is not None
+        assert item.ttc_sigma_s is not None
+        within += abs(item.ttc_s - (5.0 / 1.2 - seq / 15)) <= 2 * item.ttc_sigma_s
+    assert within / len(timed) > 0.8
+    assert all(item.ttc_sigma_s is None for item in found if item.ttc_s is None)
+
+
+def test_a_chair_across_the_street_does_not_come_at_ten_metres_a_second() -> None:
+    """Edges that happened to grow: no chair does that, and a bicycle may."""
+    measured = Approach(1.5, 0.6)
+    chair = tempered(measured, 15.0, 0.2, kind_of("chair"))
+    bicycle = tempered(measured, 15.0, 0.2, kind_of("bicycle"))
+    assert bicycle is not None
+    assert bicycle.ttc_s < 3.0
+    assert chair is None or chair.ttc_s > 2 * bicycle.ttc_s
+    near = tempered(Approach(1.5, 0.2), 2.0, 0.2, kind_of("chair"))
+    assert near is not None
+    assert near.ttc_s == pytest.approx(1.5, rel=0.1)  # at walking pace, the measure stands

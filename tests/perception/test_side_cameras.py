@@ -1,0 +1,176 @@
+"""Side cameras: what only they see is added, what two cameras see is one thing."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.core.types import Box, Detection, Frame, ModelCard, Obstacle, Pose
+from engine.devices.aria import lenses as glasses
+from engine.perception.localize import Locator
+from engine.perception.side_cameras import KEEP_S, TRACKS_APART, Around, are_one, beyond
+from tests.fakes import aria
+
+CARD = ModelCard("fake", "", "cpu", "none", "fp32")
+
+
+def obstacle(
+    bearing_deg: float = 0.0,
+    distance_m: float = 3.0,
+    label: str = "person",
+    camera: str = "",
+    score: float = 0.8,
+    track: int = 1,
+    half_deg: float = 4.0,
+) -> Obstacle:
+    return Obstacle(
+        track=track,
+        label=label,
+        score=score,
+        box=Box(10, 10, 40, 90),
+        distance_m=distance_m,
+        distance_sigma_m=0.15 * distance_m,
+        bearing_deg=bearing_deg,
+        side="ahead",
+        ttc_s=None,
+        priority=10.0,
+        edges_deg=(bearing_deg - half_deg, bearing_deg + half_deg),
+        camera=camera,
+    )
+
+
+distances = st.floats(0.5, 20)
+bearings = st.floats(-90, 90)
+
+
+@given(bearings, distances, st.floats(0, 360), st.floats(-0.25, 0.25))
+@settings(deadline=None, max_examples=100)
+def test_one_thing_seen_from_two_places_is_one(
+    bearing_deg: float, distance_m: float, around_deg: float, wrong: float
+) -> None:
+    """Two cameras ten centimetres apart, whose sizes tell distances that differ by a quarter."""
+    x = distance_m * math.sin(math.radians(bearing_deg)) + 0.1 * math.cos(math.radians(around_deg))
+    z = distance_m * math.cos(math.radians(bearing_deg)) + 0.1 * math.sin(math.radians(around_deg))
+    one = obstacle(bearing_deg, distance_m)
+    other = obstacle(
+        math.degrees(math.atan2(x, z)), math.hypot(x, z) * (1 + wrong), camera="left", track=2
+    )
+    assert are_one(one, other)
+    assert are_one(other, one)
+    assert beyond((one,), [other]) == ()
+
+
+@given(
+    st.lists(
+        st.builds(
+            obstacle, bearings, distances, st.sampled_from(["person", "car"]), st.just("left"),
+            st.floats(0.3, 0.9), st.integers(1, 10**6),
+        ),
+        max_size=6,
+    )
+)  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_two_things_of_one_picture_are_never_one_and_none_is_made_up(
+    seen: list[Obstacle],
+) -> None:
+    kept = beyond((), seen)
+    assert Counter(kept) == Counter(seen)
+
+
+@given(st.lists(st.tuples(bearings, distances, st.booleans()), max_size=6), st.randoms())
+@settings(deadline=None, max_examples=60)
+def test_the_order_in_which_cameras_are_looked_at_does_not_matter(
+    things: list[tuple[float, float, bool]], chance: "object"
+) -> None:
+    seen = [
+        obstacle(bearing, metres, camera="left" if left else "right", score=0.9 - i / 20, track=i)
+        for i, (bearing, metres, left) in enumerate(things)
+    ]
+    shuffled = list(seen)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert beyond((), shuffled) == beyond((), seen)
+    again = list(beyond((), seen))
+    assert beyond((), again) == tuple(again)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        obstacle(camera="left", bearing_deg=30.0),
+        obstacle(camera="left", label="car"),
+        obstacle(camera="left", distance_m=14.0),
+    ],
+    ids=["elsewhere", "something else", "far behind"],
+)
+def test_two_things_are_two(other: Obstacle) -> None:
+    assert beyond((obstacle(),), [other]) == (other,)
+
+
+def test_a_thing_that_a_border_cuts_is_still_one() -> None:
+    """The main camera sees the left half of a bus up to 50 degrees, the side camera all of it."""
+    half = replace(obstacle(40.0, 4.0, "bus"), edges_deg=(30.0, 50.0))
+    whole = replace(obstacle(60.0, 4.5, "bus", "right", 0.9), edges_deg=(30.0, 90.0))
+    assert beyond((half,), [whole]) == ()
+
+
+class Eyes:
+    """A detector that finds what it is told to."""
+
+    card = CARD
+    labels: tuple[str, ...] = ("person",)
+
+    def __init__(self, *boxes: Box) -> None:
+        self.boxes = boxes
+        self.resets = 0
+
+    def expect(self, frame: Frame) -> None: ...
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        return tuple(Detection("person", 0.8, box, n) for n, box in enumerate(self.boxes, 1))
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+def side_frame(time_s: float, heading_deg: float, eye: glasses.Eye | None) -> Frame:
+    pose = Pose(0.0, 1.0, heading_deg, 0.0, False)
+    side = None
+    if eye is not None:
+        side = Frame(
+            np.zeros((eye.lens.height, eye.lens.width, 3), np.uint8), time_s, 0, eye.lens, eye.label
+        )
+    return Frame(np.zeros((64, 64, 3), np.uint8), time_s, 0, pose=pose, side=side)
+
+
+def test_a_side_camera_adds_the_right_bearing_and_it_turns_with_the_head() -> None:
+    """Straight up the middle of the left side camera of Gen 1, which looks 37 degrees to the left."""
+    eye = glasses.eye(aria.calibrated(aria.GEN1), aria.GEN1.sides[0])
+    assert eye is not None
+    middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
+    detector = Eyes(middle)
+    around = Around({eye.label: (detector, Locator())})
+    (seen,) = around.look(side_frame(1.0, 0.0, eye), ())
+    assert seen.camera == eye.label
+    assert seen.side == "left"
+    assert seen.track == 1 + TRACKS_APART
+    assert seen.bearing_deg == pytest.approx(-37.5, abs=1.5)
+    # the head turns 20 degrees to the left, towards it, before that camera's turn comes again
+    (turned,) = around.look(side_frame(1.2, -20.0, None), ())
+    assert turned.bearing_deg == pytest.approx(seen.bearing_deg + 20.0)
+    assert around.look(side_frame(1.0 + KEEP_S + 0.1, 0.0, None), ()) == ()
+    around.reset()
+    assert detector.resets == 1
+
+
+def test_what_the_main_camera_sees_too_is_not_added() -> None:
+    eye = glasses.eye(aria.calibrated(aria.GEN2), aria.GEN2.sides[1])
+    assert eye is not None
+    middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
+    around = Around({eye.label: (Eyes(middle), Locator())})
+    (alone,) = around.look(side_frame(1.0, 0.0, eye), ())
+    main = replace(alone, camera="", track=5, distance_m=alone.distance_m * 1.2)
+    assert around.look(side_frame(1.1, 0.0, eye), (main,)) == ()
