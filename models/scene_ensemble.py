@@ -39,7 +39,7 @@ def build_head(classes: int) -> Any:
     )
 
 
-class SecondEye:
+class SceneEnsemble:
     """Class logits by trunk and head; to be used from one thread. `settings` is `second` of the
     pack's scenes.json. Raises MissingPart for files that do not fit."""
 

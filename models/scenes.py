@@ -20,7 +20,7 @@ from models.devices import choose_device, choose_dtype, limit_threads, precision
 from models.imagenet_scenes import scene_columns
 from models.openvino_nets import compile_beside, convert
 from models.packs import PackFiles, choose_form, find_pack
-from models.scene_ensemble import SecondEye
+from models.scene_ensemble import SceneEnsemble
 
 OTHER = "other"
 # what maps normalised pixels (1, 3, size, size) to class logits (classes,)
@@ -84,7 +84,7 @@ class FastVitScenes:
         self._scale = 1 / (np.asarray(settings["std"], np.float32) * 255)
         self._second, self._weight = None, 0.0
         if "second" in settings and not torch_only:
-            self._second = SecondEye(files, settings["second"], len(settings["classes"]))
+            self._second = SceneEnsemble(files, settings["second"], len(settings["classes"]))
             self._weight = float(settings["second"]["weight"])
         if backend == "openvino":
             self._run = _in_openvino(net, self._size)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Glance, Obstacle, Picture, SceneClass
+from engine.core.types import Glance, ImageStatistics, Obstacle, SceneClass
 from engine.perception.classes import kind_of
 from routers import complexity
 
@@ -96,7 +96,7 @@ def _of_obstacles(glance: Glance) -> tuple[float, ...]:
     )
 
 
-def _of_picture(picture: Picture) -> tuple[float, ...]:
+def _of_picture(picture: ImageStatistics) -> tuple[float, ...]:
     return (
         picture.blur,
         picture.exposure,

@@ -1,6 +1,6 @@
 """The walking corridor: what is in it, what is about to be, and whether it has become free.
 
-Pure but for `Way`, which remembers what barred the way. Knows neither words nor urgency.
+Pure but for `Corridor`, which remembers what barred the way. Knows neither words nor urgency.
 """
 
 import math
@@ -26,7 +26,7 @@ def across_m(item: Obstacle) -> float:
     return item.distance_m * math.sin(math.radians(item.bearing_deg))
 
 
-def in_the_way(item: Obstacle, across: Sequence[tuple[float, float]], slack: float) -> bool:
+def in_corridor(item: Obstacle, across: Sequence[tuple[float, float]], slack: float) -> bool:
     """Whether its nearer edge lies within the corridor, or, when it approaches, will at contact.
     `across` is where it was of late, as (time_s, metres to the right)."""
     if item.side == "ahead" and abs(item.bearing_deg) > CORRIDOR_DEG:
@@ -55,7 +55,7 @@ def _edges_m(item: Obstacle) -> tuple[float, float]:
 
 
 @dataclass(slots=True)
-class Way:
+class Corridor:
     """Whether something bars the way for longer than it takes to walk up to it, and whether it is free
     again. Never says so of what it lost sight of at the wearer's feet."""
 

@@ -18,7 +18,7 @@ from enum import IntEnum
 from queue import SimpleQueue
 from typing import Literal, Protocol
 
-from engine.alerts.corridor import Way, across_m, in_the_way
+from engine.alerts.corridor import Corridor, across_m, in_corridor
 from engine.core.types import Heard, Obstacle, Pose, Side, Utterance
 from engine.perception.geometry import CORRIDOR_DEG
 
@@ -85,7 +85,7 @@ class Known:
     across: deque[tuple[float, float, float]] = field(default_factory=deque)
 
 
-class Warner:
+class AlertPolicy:
     """Turns obstacles into alerts; to be used from one thread. Deterministic. After `heartbeat_s`
     with nothing to say it ticks, where that is not None."""
 
@@ -110,7 +110,7 @@ class Warner:
         self._echoes: dict[tuple[str, Side], Known] = {}
         self._quiet_until_s = -math.inf
         self._raised: dict[int, Obstacle] = {}  # by utterance, while it may still be dropped
-        self._way = Way()
+        self._way = Corridor()
         self._heading_deg = self._barred_deg = 0.0
         self._swept_s = -math.inf  # when the head was last seen to turn
         self._ticked_s: float | None = None  # when silence began, or was last broken
@@ -250,7 +250,7 @@ class Warner:
     def _level(self, item: Obstacle, known: Known, slack: float = 1.0) -> Level:
         """How urgent it is; with a `slack` above 1, how urgent it might still be."""
         across = [(s, self._now_across_m(m, deg)) for s, m, deg in known.across]
-        if not in_the_way(item, across, slack):
+        if not in_corridor(item, across, slack):
             return Level.CLEAR
         if item.ttc_s is not None:
             if item.ttc_s <= CRITICAL_S * slack:

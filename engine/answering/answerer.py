@@ -1,19 +1,19 @@
 """A request and a glance in, a spoken answer out: classify, route, word, describe, read, find, explain.
 
 The same code answers live and in a batch. It knows no thread but the describer's and the reader's own
-(`Scribe`, `Reading`), waits for neither beyond the answer's deadline, and looks while it waits whether a
-newer request has come.
+(`DescriberWorker`, `OcrWorker`), waits for neither beyond the answer's deadline, and checks while
+it waits whether a newer request has come.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from engine.answering.describer_worker import Scribe
-from engine.answering.draft import NO_SCENE, Moments, UnderWay, never
+from engine.answering.describer_worker import DescriberWorker
+from engine.answering.draft import NO_SCENE, Draft, Interruptions, never
 from engine.answering.grounding import Evidence, Grounder
-from engine.answering.ocr_worker import Reading, Text
-from engine.answering.speaker import Mouth
+from engine.answering.ocr_worker import OcrWorker, Text
+from engine.answering.speaker import Speaker
 from engine.core.errors import EngineError, ReaderLate, RunError, in_one_line
 from engine.core.ports import Clock, Router, SceneClassifier
 from engine.core.types import (
@@ -30,7 +30,7 @@ from engine.core.types import (
 )
 from engine.core.worker import End, Task
 from engine.language.wording import StatusKey, Words
-from engine.perception.image_statistics import PictureGauge
+from engine.perception.image_statistics import ImageGauge
 
 READ_PATIENCE_S = 3.0  # asked to read, on a busy machine; two idle cores take a tenth of it
 SIGN_PATIENCE_S = 4.0  # the quick answer is being said meanwhile; the reader may still be loading
@@ -52,7 +52,7 @@ class Answerer:
         mode: str,
         scenes: SceneClassifier,
         router: Router,
-        scribe: Scribe | None,
+        scribe: DescriberWorker | None,
         words: Words,
         say: Callable[[Utterance], None],
         report: Callable[[Health], None],
@@ -63,7 +63,7 @@ class Answerer:
         deadline_s: float | None = None,
         detail: Detail = "normal",
         grounder: Grounder | None = None,
-        reading: Reading | None = None,
+        reading: OcrWorker | None = None,
         signs: bool = False,
         prompt: Callable[[Glance], str] | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Answerer:
         self._scribe = scribe
         self._words = words
         self._report = report
-        self._mouth = Mouth(words, say, next_id, timeline)
+        self._mouth = Speaker(words, say, next_id, timeline)
         self._wall = wall
         self._beats = beats
         self._deadline_s = deadline_s
@@ -82,21 +82,21 @@ class Answerer:
         self._reading = reading
         self._signs = signs
         self._prompt = prompt
-        self._last: UnderWay | None = None  # what "why" and "more" are about
-        self._gauge = PictureGauge()
+        self._last: Draft | None = None  # what "why" and "more" are about
+        self._gauge = ImageGauge()
 
     def reset(self) -> None:
         """The next picture has nothing to do with the last."""
         self._gauge.reset()
 
-    def foresee(self, glance: Glance) -> None:
+    def prefetch(self, glance: Glance) -> None:
         """Do what an answer from `glance` begins with, as somebody may be about to ask: classify, and where
         the describer comes first, have it begin."""
         scene = NO_SCENE
         with suppress(Exception):  # the answer will meet it again, and say so
             scene = self._scenes.classify(glance.frame)
         if self._mode == "full" and self._scribe is not None:
-            self._scribe.foresee(glance.frame, self._question(replace(glance, scene=scene)))
+            self._scribe.prefetch(glance.frame, self._question(replace(glance, scene=scene)))
 
     def answer(
         self,
@@ -111,7 +111,7 @@ class Answerer:
         without it, and a health record says why.
         """
         marks = [*request.marks, Mark("capture", self._wall.now())]
-        now = UnderWay(request, glance, Moments(overtaken, alarmed), self._detail, marks)
+        now = Draft(request, glance, Interruptions(overtaken, alarmed), self._detail, marks)
         now.decision = replace(now.decision, reasons=(f"asked: {request.wish}",))
         if request.wish == "where":
             self._tell(now, self._where(request.target, glance))
@@ -128,7 +128,7 @@ class Answerer:
 
     # describe and more
 
-    def _describe(self, now: UnderWay) -> None:
+    def _describe(self, now: Draft) -> None:
         scene = self._classify(now.glance.frame)
         now.marks.append(Mark("classify", self._wall.now()))
         picture = self._gauge.measure(now.glance.frame.image)
@@ -159,7 +159,7 @@ class Answerer:
             self._mouth.excuse("scene_failed")
             return NO_SCENE
 
-    def _route(self, now: UnderWay) -> None:
+    def _route(self, now: Draft) -> None:
         """Who answers. Whoever asks for more gets the next level of detail, and the describer."""
         decision = self.router.decide(now.glance)
         now.by = "router" if self._mode == "auto" else "mode"
@@ -177,7 +177,7 @@ class Answerer:
             self._mouth.excuse("describer_language")
         now.decision = decision
 
-    def _begin(self, now: UnderWay) -> Task[str] | None:
+    def _begin(self, now: Draft) -> Task[str] | None:
         if self._scribe is None:
             return None
         try:
@@ -189,7 +189,7 @@ class Answerer:
     def _question(self, glance: Glance) -> str | None:
         return None if self._prompt is None else self._prompt(glance)
 
-    def _listen(self, now: UnderWay, task: Task[str]) -> None:
+    def _listen(self, now: Draft, task: Task[str]) -> None:
         """Say the describer's clauses as they come, as far as they hold and add something. A second
         beat is given up when something critical is said."""
         assert self._scribe is not None
@@ -230,16 +230,14 @@ class Answerer:
             now.tier = "full"
             now.beats.append(Beat("full", " ".join(spoken)))
 
-    def _ended(
-        self, now: UnderWay, task: Task[str], error: EngineError | None, heard: bool
-    ) -> None:
+    def _ended(self, now: Draft, task: Task[str], error: EngineError | None, heard: bool) -> None:
         if error is not None:
             self._failed(now, str(error), "describer_failed")
         elif heard:
             now.tier = "full"  # also where it had nothing to add
             self._mouth.well("describer_failed", "describer_late")
 
-    def _grounded(self, now: UnderWay, clause: str, told: str) -> str:
+    def _grounded(self, now: Draft, clause: str, told: str) -> str:
         """What of a clause may be said, after what has been `told`."""
         evidence = Evidence(now.glance.obstacles, now.glance.scene, now.texts)
         grounded = self._grounder.check(clause, evidence)
@@ -248,14 +246,14 @@ class Answerer:
             return ""
         return grounded.text
 
-    def _failed(self, now: UnderWay, detail: str, key: StatusKey) -> None:
+    def _failed(self, now: Draft, detail: str, key: StatusKey) -> None:
         now.by = "failure"
         self._report(Health("describer", detail, "answered from the template"))
         self._mouth.excuse(key)
 
     # text
 
-    def _read(self, now: UnderWay) -> None:
+    def _read(self, now: Draft) -> None:
         """The wish to hear what is written."""
         text = self._text(now, large_only=False, patience_s=READ_PATIENCE_S)
         now.marks.append(Mark("read", self._wall.now()))
@@ -264,7 +262,7 @@ class Answerer:
         else:
             self._tell(now, self._words.status(text))
 
-    def _read_signs(self, now: UnderWay) -> None:
+    def _read_signs(self, now: Draft) -> None:
         """Large text near the middle belongs to the quick answer: read while that is being said."""
         if not self._signs or self._reading is None:
             return
@@ -276,7 +274,7 @@ class Answerer:
             before = [now.beats.pop().text] if now.beats[-1].tier == "quick" else []
             now.beats.append(Beat("quick", " ".join([*before, sentence])))
 
-    def _text(self, now: UnderWay, large_only: bool, patience_s: float | None) -> Text | StatusKey:
+    def _text(self, now: Draft, large_only: bool, patience_s: float | None) -> Text | StatusKey:
         """What is written, or which status says why that is not known."""
         reading = self._reading
         if reading is None:
@@ -294,7 +292,7 @@ class Answerer:
             self._report(Health("reader", str(error), "answered without text"))
             return "reader_failed"
 
-    def _until(self, now: UnderWay, patience_s: float | None) -> float | None:
+    def _until(self, now: Draft, patience_s: float | None) -> float | None:
         if self._deadline_s is None or patience_s is None:
             return None
         return now.request.asked_s + patience_s
@@ -315,11 +313,11 @@ class Answerer:
 
     # words to sound
 
-    def _tell(self, now: UnderWay, text: str) -> None:
+    def _tell(self, now: Draft, text: str) -> None:
         now.beats.append(Beat("quick", text))
         now.marks.append(Mark("template", self._wall.now()))
         self._mouth.utter(text, now.request.id)
 
     def utter(self, text: str, answer: int) -> None:
-        """Queue a text as part of the answer with this id; see `Mouth.utter`."""
+        """Queue a text as part of the answer with this id; see `Speaker.utter`."""
         self._mouth.utter(text, answer)

@@ -9,7 +9,7 @@ from engine.core.types import Frame
 from engine.core.worker import Task, Worker
 
 
-class Scribe:
+class DescriberWorker:
     """Runs the describer in a thread of its own. A task's `begun_s` is its first token's time."""
 
     def __init__(self, describer: Describer, wall: Clock) -> None:
@@ -29,7 +29,7 @@ class Scribe:
 
         return self._worker.start(work)
 
-    def foresee(self, frame: Frame, prompt: str | None = None) -> None:
+    def prefetch(self, frame: Frame, prompt: str | None = None) -> None:
         """Begin to describe `frame` already, as somebody may be about to ask; never waits. A failure is met
         again, and told, when the frame is described."""
 

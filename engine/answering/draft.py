@@ -28,7 +28,7 @@ def never() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class Interruptions:
     """What may overtake an answer while it is being given: a newer request or the wearer's stop, and
     something critical, which ends a second beat only."""
 
@@ -37,12 +37,12 @@ class Moments:
 
 
 @dataclass
-class UnderWay:
+class Draft:
     """An answer as it comes about."""
 
     request: Request
     glance: Glance
-    moments: Moments
+    moments: Interruptions
     detail: Detail
     marks: list[Mark]
     beats: list[Beat] = field(default_factory=list)

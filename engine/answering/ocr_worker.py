@@ -36,7 +36,7 @@ class Text:
     language: Language | None
 
 
-class Reading:
+class OcrWorker:
     """Runs the reader in a thread of its own. `load_after_s`: when to load it, if nobody has asked
     for it until then; None is never."""
 

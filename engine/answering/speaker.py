@@ -10,7 +10,7 @@ STATUS_PRIORITY = 10.0  # on the scale of engine.alerts.policy: alerts begin at 
 ANSWER_PRIORITY = 20.0
 
 
-class Mouth:
+class Speaker:
     """Queues what an answer says, by `say`. Belongs to the answering thread, but for `utter`."""
 
     def __init__(

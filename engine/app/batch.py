@@ -17,7 +17,7 @@ from engine.core.errors import EngineError, FrameSkipped, RunError, SourceLost, 
 from engine.core.triggers import Every
 from engine.core.types import Frame, Health, Request
 from engine.evaluation.scoring import Scorer
-from engine.perception.perceive import look, stages_ms
+from engine.perception.perceive import perceive, stages_ms
 
 
 class Batch:
@@ -103,7 +103,7 @@ class Batch:
         advance(parts.audio, parts.sink, self._clock, frame.time_s)
         if not self._related:
             self._forget()
-        glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
+        glance = perceive(parts.detector, parts.locator, frame, parts.wall, parts.around)
         parts.warn(glance, frame.time_s)
         found = (*glance.obstacles, *glance.aside)
         parts.trace.frame(frame.seq, found, stages_ms(glance.marks))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from engine.answering.describer_worker import Scribe
+from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
-from engine.answering.ocr_worker import Reading
+from engine.answering.ocr_worker import OcrWorker
 from engine.app.batch import Batch
 from engine.app.context import Parts
 from engine.app.live import Live
@@ -22,7 +22,7 @@ from engine.core.ports import (
     Clock,
     Counting,
     DepthModel,
-    Depths,
+    DepthWorker,
     Describer,
     Detector,
     LooksAside,
@@ -40,11 +40,11 @@ from engine.devices.input.media_keys import MediaKeys, find_media_keys
 from engine.evaluation.scoring import Scorer
 from engine.language.wording import MAX_GROUPS, Words
 from engine.perception.camera import Mount
-from engine.perception.depth_worker import Beside, InOrder
-from engine.perception.localize import Locator
-from engine.perception.side_cameras import Around
-from engine.recording.session_log import Trace
-from engine.recording.view_queue import BackgroundView, NoView
+from engine.perception.depth_worker import InlineDepth, ThreadedDepth
+from engine.perception.localize import Localizer
+from engine.perception.side_cameras import SideCameras
+from engine.recording.session_log import SessionLog
+from engine.recording.view_queue import NoView, ViewQueue
 
 UNRELATED = ("image", "folder", "dataset")  # sources whose pictures do not follow from one another
 VIEW_PATIENCE_S = 30.0  # a viewer that takes nothing for this long is not coming back
@@ -286,14 +286,14 @@ def build_depth_model(config: Config) -> DepthModel | None:
     return open_depth(config.obstacles.depth, models.device, models.backend, threads)
 
 
-def build_depths(config: Config, models: Models) -> Depths | None:
+def build_depths(config: Config, models: Models) -> DepthWorker | None:
     """Who measures depth: a thread beside the live loops, or the batch itself."""
     if models.depth is None:
         return None
-    return Beside(models.depth) if config.source.realtime else InOrder(models.depth)
+    return ThreadedDepth(models.depth) if config.source.realtime else InlineDepth(models.depth)
 
 
-def build_around(config: Config, source: Source, mount: Mount) -> Around | None:
+def build_around(config: Config, source: Source, mount: Mount) -> SideCameras | None:
     """What looks at the side cameras of `source`, each with a detector of its own, since those track;
     None where none was asked for."""
     if not isinstance(source, LooksAside) or not source.aside:
@@ -301,11 +301,11 @@ def build_around(config: Config, source: Source, mount: Mount) -> Around | None:
     from models.detector import open_detector
 
     pack, device, backend = config.models.pack, config.models.device, config.models.backend
-    return Around(
+    return SideCameras(
         {
             label: (
                 open_detector(pack, device, backend, threads=1),
-                Locator(config.source.hfov_deg, mount),
+                Localizer(config.source.hfov_deg, mount),
             )
             for label in source.aside
         }
@@ -329,15 +329,15 @@ def build_voice(config: Config) -> Voice:
     return Pyttsx3Voice(config.language, config.speech.rate_wpm)
 
 
-def build_scribe(config: Config, models: Models, wall: Clock) -> Scribe | None:
+def build_scribe(config: Config, models: Models, wall: Clock) -> DescriberWorker | None:
     """The describer's thread; None where it does not speak the session's language, so that no answer
     mixes two."""
     if models.describer is None or config.language not in models.describer.card.languages:
         return None
-    return Scribe(models.describer, wall)
+    return DescriberWorker(models.describer, wall)
 
 
-def build_reading(config: Config, wall: Clock) -> Reading:
+def build_reading(config: Config, wall: Clock) -> OcrWorker:
     """The reader's thread, which loads the reader."""
 
     def open_it() -> Reader:
@@ -345,7 +345,7 @@ def build_reading(config: Config, wall: Clock) -> Reading:
 
         return open_reader(threads=1)
 
-    return Reading(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
+    return OcrWorker(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
 
 
 def build_grounder(config: Config, models: Models) -> Grounder:
@@ -368,7 +368,9 @@ def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glan
     return prompt
 
 
-def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -> tuple[View, str]:
+def build_view(
+    config: Config, trace: SessionLog, report: Callable[[Health], None]
+) -> tuple[View, str]:
     """What a sighted helper sees, and how the first screen says it. Raises MissingPart."""
     if config.view == "none":
         return NoView(), ""
@@ -378,7 +380,7 @@ def build_view(config: Config, trace: Trace, report: Callable[[Health], None]) -
     # A batch leaves no picture out and waits for the recording; live, nothing waits.
     patience_s = 0.0 if config.source.realtime else VIEW_PATIENCE_S
     path = trace.folder / FILE
-    view = BackgroundView(lambda: RerunView(path, trace.since), report, patience_s)
+    view = ViewQueue(lambda: RerunView(path, trace.since), report, patience_s)
     return view, f"{FILE}; it stores the camera's pictures, because view=rerun asks for them"
 
 

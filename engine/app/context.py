@@ -4,23 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.alerts.policy import Warner
+from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
 from engine.answering.speaker import STATUS_PRIORITY
 from engine.app.console import Screen
 from engine.audio.scheduler import Audio
 from engine.core.errors import DepthFailed
-from engine.core.ports import Clock, Depths, Detector, Sink, Source, View
+from engine.core.ports import Clock, DepthWorker, Detector, Sink, Source, View
 from engine.core.triggers import Trigger
 from engine.core.types import Frame, Glance, Health, Utterance
 from engine.devices.input.media_keys import MediaKeys
 from engine.language.commands import Grammar, grammar
 from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
-from engine.perception.camera_health import Sight, Trouble
-from engine.perception.localize import Locator
-from engine.perception.side_cameras import Around
-from engine.recording.session_log import Trace
+from engine.perception.camera_health import CameraHealth, Trouble
+from engine.perception.localize import Localizer
+from engine.perception.side_cameras import SideCameras
+from engine.recording.session_log import SessionLog
 from engine.recording.view_queue import NoView
 
 ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
@@ -48,13 +48,13 @@ class Parts:
 
     source: Source
     detector: Detector
-    locator: Locator
-    warner: Warner | None
+    locator: Localizer
+    warner: AlertPolicy | None
     answerer: Answerer
     words: Words
     audio: Audio
     sink: Sink
-    trace: Trace
+    trace: SessionLog
     screen: Screen
     trigger: Trigger
     listen_to_keys: bool
@@ -67,10 +67,10 @@ class Parts:
     grammar: Grammar = field(default_factory=lambda: grammar("en", {}))
     ear: Ear | None = None
     media_keys: MediaKeys | None = None
-    sight: Sight = field(default_factory=Sight)
-    depth: Depths | None = None
+    sight: CameraHealth = field(default_factory=CameraHealth)
+    depth: DepthWorker | None = None
     fed_until_s: float | None = None  # the sink has had sound until then, from before the loops
-    around: Around | None = None
+    around: SideCameras | None = None
 
     def warn(self, glance: Glance, now_s: float) -> None:
         """Say what of a glance is worth it now, and when the camera itself sees too little."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from engine.app.context import ALARM_PRIORITY, Parts
-from engine.app.user_input import Loops, Spoken, Wearer
+from engine.app.user_input import Loops, Spoken, UserInput
 from engine.audio.scheduler import speak
 from engine.core.errors import (
     EngineError,
@@ -26,12 +26,12 @@ from engine.core.slot import Slot
 from engine.core.types import Description, Frame, Glance, Health, Request, Wish
 from engine.evaluation.scoring import Scorer
 from engine.language.wording import StatusKey
-from engine.perception.perceive import look, stages_ms
+from engine.perception.perceive import perceive, stages_ms
 
 STALLED_S = 2.0  # a live camera silent for this long is said to be lost
 EXPECT_S = 1.5  # how long callouts that are not critical make way for an answer asked for
 # A picture no older when the wake phrase is heard is that of its end: a hint comes up to 0.45 s before.
-FORESEEN_S = 0.6
+PREFETCH_FRESH_S = 0.6
 POLL_S = 0.05
 
 
@@ -54,13 +54,13 @@ class Live:
         self._failure: RunError | None = None
         self._seen = 0
         self._source_told = False  # that it is lost, so that it is not said twice
-        self._wearer = Wearer(
+        self._wearer = UserInput(
             parts,
             Loops(self.ask, self._repeat, self._hushed.set, self._stop.set, self._have_hunch),
         )
         self._called = threading.Event()  # the answering thread has something to do
         self._hunch = threading.Event()  # the wearer may be about to ask
-        self._foreseen: Glance | None = None
+        self._prefetched: Glance | None = None
 
     def run(self) -> None:
         parts = self._parts
@@ -197,7 +197,7 @@ class Live:
             if stalled:
                 stalled = False
                 parts.status("camera_back")
-            glance = look(parts.detector, parts.locator, frame, parts.wall, parts.around)
+            glance = perceive(parts.detector, parts.locator, frame, parts.wall, parts.around)
             now_s = parts.timeline.now()
             parts.warn(glance, now_s)
             seen = (*glance.obstacles, *glance.aside)
@@ -220,7 +220,7 @@ class Live:
             self._called.clear()
             request = reader.next(timeout_s=0.0)
             if request is None:
-                self._foresee()
+                self._prefetch()
                 continue
             asked = self._requests.version
             self._hushed.clear()
@@ -252,13 +252,13 @@ class Live:
         self._hunch.set()
         self._called.set()
 
-    def _foresee(self) -> None:
+    def _prefetch(self) -> None:
         """Begin with the picture in hand while the wake phrase is still being said. Its hint may come and
         go: what has been begun is not begun anew while it is still good."""
-        glance, known = self._glances.newest(), self._foreseen
+        glance, known = self._glances.newest(), self._prefetched
         if self._hunch.is_set() and glance is not None and not _holds(known, glance.frame.time_s):
-            self._foreseen = glance
-            self._parts.answerer.foresee(glance)
+            self._prefetched = glance
+            self._parts.answerer.prefetch(glance)
         self._hunch.clear()
 
     def _glance(self, request: Request) -> Glance | None:
@@ -266,7 +266,7 @@ class Live:
         of an old picture."""
         found = self._glances.newer_than(0, STALLED_S)
         glance = self._glances.newest() if found else None
-        foreseen, self._foreseen = self._foreseen, None
+        foreseen, self._prefetched = self._prefetched, None
         if request.heard_s is not None and _holds(foreseen, request.heard_s):
             glance = foreseen
         live = self._parts.source.live
@@ -296,4 +296,4 @@ class Live:
 
 def _holds(foreseen: Glance | None, now_s: float) -> bool:
     """Whether what was foreseen is still good."""
-    return foreseen is not None and now_s - foreseen.frame.time_s <= FORESEEN_S
+    return foreseen is not None and now_s - foreseen.frame.time_s <= PREFETCH_FRESH_S

@@ -20,14 +20,14 @@ from engine.core.errors import FrameSkipped, InputError
 from engine.core.ports import Router, Source, Voice
 from engine.core.types import Directions, Frame, Health, Units
 from engine.evaluation import stored_outputs as records
-from engine.evaluation.quality import Parts, judge_all
-from engine.evaluation.recorder import Tiers
-from engine.evaluation.replay import Playback
+from engine.evaluation.quality import QualityParts, judge_all
+from engine.evaluation.recorder import Recorder
+from engine.evaluation.replay import Replay
 from engine.evaluation.scoring import Scorer
 from engine.evaluation.stored_outputs import Header, Record
 from engine.language.wording import Words
-from engine.perception.localize import Locator
-from engine.recording.session_log import Trace
+from engine.perception.localize import Localizer
+from engine.recording.session_log import SessionLog
 
 
 @contextmanager
@@ -43,12 +43,12 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
     header, found = records.read(path)
     _check_settings(config, header, path)
     wall = VirtualClock()
-    trace = Trace(folder, timeline := VirtualClock(), wall)
+    trace = SessionLog(folder, timeline := VirtualClock(), wall)
     stack.callback(trace.close)
     labelled = any(record.truth is not None for record in found)
     scorer = _scorer(config, header.labels, header.hfov_deg) if labelled else None
     router = build.build_router(config)
-    playback = Playback(router, config.mode, config.answer.beats, trace, wall, scorer)
+    playback = Replay(router, config.mode, config.answer.beats, trace, wall, scorer)
     trace.session(__version__, config.mode, config.language, "recorded", header.models)
     _introduce(config, screen, router, header, folder, f"recorded {path}", "not heard")
     found = found[: config.source.max_frames]
@@ -76,7 +76,7 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     with_describer = replace(config, mode="auto" if language == "en" else "quick")
     build.check_models(with_describer)
     router = build.build_router(config)
-    trace = Trace(folder, timeline := VirtualClock(), virtual := VirtualClock())
+    trace = SessionLog(folder, timeline := VirtualClock(), virtual := VirtualClock())
     stack.callback(trace.close)
     writer = records.Writer(Path(config.record or "").expanduser())
     stack.callback(writer.close)
@@ -99,7 +99,7 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     scorer = None
     if config.source.name == "dataset":
         scorer = _scorer(config, header.labels, header.hfov_deg)
-    playback = Playback(router, config.mode, config.answer.beats, trace, virtual, scorer)
+    playback = Replay(router, config.mode, config.answer.beats, trace, virtual, scorer)
     trace.session(__version__, config.mode, language, config.source.name, models.cards())
     shown = f"{config.source.name} {config.source.path or ''}"
     _introduce(config, screen, router, header, folder, shown, f"not heard; to {writer.path}")
@@ -129,12 +129,12 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
 
 def _tiers(
     config: Config, models: build.Models, words: Words, router: Router, voice: Voice
-) -> Tiers:
-    return Tiers(
+) -> Recorder:
+    return Recorder(
         detector=models.detector,
         scenes=models.scenes,
         describer=models.describer,
-        locator=Locator(config.source.hfov_deg, build.build_mount(config)),
+        locator=Localizer(config.source.hfov_deg, build.build_mount(config)),
         words=words,
         router=router,
         voice=voice,
@@ -145,7 +145,7 @@ def _tiers(
     )
 
 
-def _frames(source: Source, most: int | None, trace: Trace) -> Iterator[Frame]:
+def _frames(source: Source, most: int | None, trace: SessionLog) -> Iterator[Frame]:
     """The source's frames; one that is broken is reported and passed over."""
     seen = 0
     while seen != most:
@@ -169,12 +169,14 @@ def _looked(record: Record) -> dict[str, float]:
     return {"detect": record.detect_ms, "locate": record.locate_ms}
 
 
-def _judged(kept: list[Record], header: Header) -> list[tuple[Parts | None, Parts | None]]:
+def _judged(
+    kept: list[Record], header: Header
+) -> list[tuple[QualityParts | None, QualityParts | None]]:
     """The parts of both tiers' answers, None where a picture has no labels."""
-    found: list[tuple[Parts | None, Parts | None]] = [(None, None)] * len(kept)
+    found: list[tuple[QualityParts | None, QualityParts | None]] = [(None, None)] * len(kept)
     labelled = [(index, item.truth) for index, item in enumerate(kept) if item.truth is not None]
 
-    def parts_of(texts: list[str]) -> list[Parts]:
+    def parts_of(texts: list[str]) -> list[QualityParts]:
         answers = [
             (truth, kept[index].width, kept[index].height, texts[index])
             for index, truth in labelled

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from engine import __version__
-from engine.alerts.policy import Warner
+from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
-from engine.answering.describer_worker import Scribe
-from engine.answering.ocr_worker import Reading
+from engine.answering.describer_worker import DescriberWorker
+from engine.answering.ocr_worker import OcrWorker
 from engine.answering.speaker import STATUS_PRIORITY
 from engine.app import build, build_ear
 from engine.app.console import Screen
@@ -32,21 +32,21 @@ from engine.language.commands import grammar
 from engine.language.wording import Words
 from engine.listening.ear import EchoGuard, Overheard
 from engine.perception.depth_prior import Memory
-from engine.perception.localize import Locator
-from engine.perception.scene_cache import Foresight
-from engine.recording.session_log import Trace
+from engine.perception.localize import Localizer
+from engine.perception.scene_cache import SceneCache
+from engine.recording.session_log import SessionLog
 from engine.recording.view_queue import NoView
 
 
 class Witness:
     """Tells the log, the screen, the view and the warner what has happened."""
 
-    def __init__(self, trace: Trace, screen: Screen, timeline: Clock) -> None:
+    def __init__(self, trace: SessionLog, screen: Screen, timeline: Clock) -> None:
         self._trace = trace
         self._screen = screen
         self._timeline = timeline
         self.view: View = NoView()
-        self.warner: Warner | None = None
+        self.warner: AlertPolicy | None = None
 
     def log(self, health: Health) -> None:
         """What the view itself may report: it is not told of its own trouble."""
@@ -104,7 +104,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         stack.callback(source.close)
         build.check_models(config)
         router = build.build_router(config)
-        trace = Trace(folder, timeline, wall)
+        trace = SessionLog(folder, timeline, wall)
         stack.callback(trace.close)
         witness = Witness(trace, screen, timeline)
         view, viewing = build.build_view(config, trace, witness.log)
@@ -131,7 +131,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             prepare(voice.sample_rate_hz)
             models = build.build_models(config)
         if config.obstacles.enabled:
-            witness.warner = Warner(
+            witness.warner = AlertPolicy(
                 words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s
             )
         audio = Audio(
@@ -141,7 +141,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_heard=witness.heard,
             on_health=witness.report,
         )
-        models.scenes = Foresight(models.scenes)
+        models.scenes = SceneCache(models.scenes)
         mount = build.build_mount(config)
         scribe = build.build_scribe(config, models, wall)
         if scribe is not None:
@@ -155,7 +155,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         parts = Parts(
             source=source,
             detector=models.detector,
-            locator=Locator(config.source.hfov_deg, mount, memory),
+            locator=Localizer(config.source.hfov_deg, mount, memory),
             warner=witness.warner,
             answerer=_answerer(
                 config,
@@ -255,8 +255,8 @@ def _answerer(
     config: Config,
     models: build.Models,
     router: Router,
-    scribe: Scribe | None,
-    reading: Reading,
+    scribe: DescriberWorker | None,
+    reading: OcrWorker,
     words: Words,
     audio: Audio,
     witness: Witness,

@@ -40,10 +40,10 @@ class Loops:
     repeat: Callable[[], None]
     hush: Callable[[], None]  # say no more of the answer under way
     leave: Callable[[], None]
-    foresee: Callable[[], None]  # the wearer may be about to ask
+    prefetch: Callable[[], None]  # the wearer may be about to ask
 
 
-class Wearer:
+class UserInput:
     """Listens to keys and buttons from `open` to `close`, and to the ear while `listen` runs."""
 
     def __init__(self, parts: Parts, loops: Loops) -> None:
@@ -80,7 +80,7 @@ class Wearer:
     # what the ear tells
 
     def stirred(self) -> None:
-        self._loops.foresee()
+        self._loops.prefetch()
 
     def woken(self, asked_s: float, heard_s: float) -> None:
         self._loops.ask("wake", spoken=(asked_s, heard_s))

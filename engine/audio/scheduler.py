@@ -18,7 +18,7 @@ import numpy as np
 from engine.audio.earcons import earcon
 from engine.audio.hrtf import centre, spatialise
 from engine.audio.mixer import Event, Mixer, Playing
-from engine.audio.utterance_queue import Turns, is_critical
+from engine.audio.utterance_queue import UtteranceQueue, is_critical
 from engine.core.errors import SpeechFailed
 from engine.core.ports import Clock, Sink, Voice
 from engine.core.types import Drop, Health, Heard, Kind, Samples, Utterance
@@ -36,7 +36,7 @@ class Audio:
     from any thread; `render`, `rest` and `handed` from the one that owns the sink, which also makes
     all callbacks.
 
-    `Turns` says who is next; what is late when its turn could come is dropped as stale. An
+    `UtteranceQueue` says who is next; what is late when its turn could come is dropped as stale. An
     utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
     has started and is then cut counts as heard. What something critical cuts off, unless that was an
     alert or `yields`, is said again from its beginning, under a number of its own from `next_id`; an answer
@@ -60,7 +60,7 @@ class Audio:
         self.sample_rate_hz = voice.sample_rate_hz
         self.block_samples = round(BLOCK_S * self.sample_rate_hz)
         self._lock = threading.Lock()
-        self._turns = Turns()
+        self._turns = UtteranceQueue()
         self._mixer = Mixer(self.sample_rate_hz, self.block_samples)
         self._reports: list[Callable[[float], None]] = []
         self._gap = 0  # samples until an alert or status may begin
@@ -93,8 +93,8 @@ class Audio:
             return self._alarms
 
     def say(self, utterance: Utterance) -> None:
-        """Queue `utterance`; older alerts about the same thing give way to it (`Turns.add`), and to
-        a critical one all that `yields`."""
+        """Queue `utterance`; older alerts about the same thing give way to it
+        (`UtteranceQueue.add`), and to a critical one all that `yields`."""
         with self._lock:
             self._drop(self._turns.add(utterance), "superseded")
             if is_critical(utterance):

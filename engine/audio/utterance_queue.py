@@ -11,7 +11,7 @@ CRITICAL_PRIORITY = 70.0  # from here on an utterance cuts off what is less than
 SAME_DIRECTION_DEG = 15.0
 
 
-class Turns:
+class UtteranceQueue:
     """Utterances that wait, in the order in which they came.
 
     The next is: a critical one; else the next clause of the answer under way; else the highest

@@ -129,7 +129,7 @@ class DepthModel(Protocol):
         ...
 
 
-class Depths(Protocol):
+class DepthWorker(Protocol):
     """Gives depth to who watches, when there is some."""
 
     def after(self, frame: Frame) -> DepthMap | None:

@@ -195,7 +195,7 @@ class SceneClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageStatistics:
     """What a picture is like, whatever it shows; all in [0, 1].
     `engine.perception.image_statistics` measures it and says how.
 
@@ -237,7 +237,7 @@ class Glance:
     scene: SceneClass | None = None
     marks: tuple[Mark, ...] = ()
     aside: tuple[Obstacle, ...] = ()
-    picture: Picture | None = None
+    picture: ImageStatistics | None = None
 
 
 Wish = Literal["describe", "more", "why", "read", "where"]  # what can be asked of the answerer

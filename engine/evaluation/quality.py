@@ -44,7 +44,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class QualityParts:
     """An answer's counts and its caption similarity (CIDEr-D in [0, 10]), None without captions.
     `judged` is false where a picture has neither boxes nor captions to tell what is invented."""
 
@@ -125,7 +125,7 @@ def judge_all(
     known: Sequence[str],
     language: Language,
     hfov_deg: float,
-) -> list[Parts]:
+) -> list[QualityParts]:
     """The parts of each answer (labels, width, height in pixels, text), over the labels that some
     picture's boxes have and the detector `known`."""
     there = {label for truth, *_ in answers for label, _ in truth.boxes or ()}
@@ -133,7 +133,7 @@ def judge_all(
     judge = Judge(vocabulary, [label for label in known if label in there], hfov_deg)
     captions = captions_of([text for *_, text in answers], [truth for truth, *_ in answers])
     return [
-        Parts(
+        QualityParts(
             judge.count(*answer),
             caption,
             judged=answer[0].boxes is not None or bool(answer[0].captions),
@@ -142,7 +142,7 @@ def judge_all(
     ]
 
 
-def components(parts: Parts, settings: QualityConfig) -> dict[str, float]:
+def components(parts: QualityParts, settings: QualityConfig) -> dict[str, float]:
     """Each part of an answer's quality in [0, 1], those left out that the labels do not allow.
 
     caption   CIDEr-D over `cider_full`
@@ -168,7 +168,7 @@ def components(parts: Parts, settings: QualityConfig) -> dict[str, float]:
     return found
 
 
-def overall(parts: Parts, settings: QualityConfig) -> float:
+def overall(parts: QualityParts, settings: QualityConfig) -> float:
     """The weighted mean, in [0, 1], of the components that there are (weights: `settings`)."""
     found = components(parts, settings)
     weights = {name: getattr(settings, name) for name in found}

@@ -13,12 +13,12 @@ from engine.core.types import Frame, Glance
 from engine.evaluation.replay import NOT_ENGLISH
 from engine.evaluation.stored_outputs import Answer, Record
 from engine.language.wording import Words, sentences
-from engine.perception.image_statistics import PictureGauge
-from engine.perception.localize import Locator
-from engine.perception.perceive import look, stages_ms
+from engine.perception.image_statistics import ImageGauge
+from engine.perception.localize import Localizer
+from engine.perception.perceive import perceive, stages_ms
 
 
-class Tiers:
+class Recorder:
     """Both tiers, measured stage by stage on one picture after another.
 
     A sentence's sound is measured with the picture's number said after it, because a voice keeps what
@@ -31,7 +31,7 @@ class Tiers:
         detector: Detector,
         scenes: SceneClassifier,
         describer: Describer | None,
-        locator: Locator,
+        locator: Localizer,
         words: Words,
         router: Router,
         voice: Voice,
@@ -51,7 +51,7 @@ class Tiers:
         self._related = related  # whether a picture follows from the one before, as in a video
         self._grounder = grounder
         self._prompt = prompt
-        self._gauge = PictureGauge()
+        self._gauge = ImageGauge()
 
     def measure(self, frame: Frame, source: Source) -> Record:
         """What both tiers make of `frame`."""
@@ -59,7 +59,7 @@ class Tiers:
             self._detector.reset()
             self._locator.reset()
             self._gauge.reset()
-        glance = look(self._detector, self._locator, frame, self._wall)
+        glance = perceive(self._detector, self._locator, frame, self._wall)
         stages = stages_ms(glance.marks)
         begin_s = self._wall.now()
         scene = self._scenes.classify(frame)

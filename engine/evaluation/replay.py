@@ -11,12 +11,12 @@ from engine.core.ports import Router
 from engine.core.types import Beat, Decision, Description, Health, Mark, Request, Tier, Utterance
 from engine.evaluation.scoring import Scorer
 from engine.evaluation.stored_outputs import Record
-from engine.recording.session_log import Trace
+from engine.recording.session_log import SessionLog
 
 NOT_ENGLISH = "the describer does not speak this language"
 
 
-class Playback:
+class Replay:
     """Routes records and tells of the answers as a session would have, with the measured latencies.
 
     `wall` is virtual: it moves on by what each record took.
@@ -27,7 +27,7 @@ class Playback:
         router: Router,
         mode: str,
         beats: int,
-        trace: Trace,
+        trace: SessionLog,
         wall: VirtualClock,
         scorer: Scorer | None,
     ) -> None:

@@ -21,15 +21,15 @@ from engine.core.types import (
     Directions,
     Frame,
     Glance,
+    ImageStatistics,
     Language,
     ModelCard,
     Obstacle,
-    Picture,
     SceneClass,
     Truth,
     Units,
 )
-from engine.evaluation.quality import Parts
+from engine.evaluation.quality import QualityParts
 
 VERSION = 1
 
@@ -59,7 +59,7 @@ class Answer:
     first_words_ms: float
     all_words_ms: float
     speech_ms: float
-    parts: Parts | None = None
+    parts: QualityParts | None = None
     error: str = ""
 
 
@@ -75,7 +75,7 @@ class Record:
     height: int
     obstacles: tuple[Obstacle, ...]
     scene: SceneClass
-    picture: Picture
+    picture: ImageStatistics
     detect_ms: float
     locate_ms: float
     classify_ms: float
@@ -125,7 +125,7 @@ class Writer:
     def add(self, record: Record) -> None:
         self._write_record(record)
 
-    def finish(self, parts: Sequence[tuple[Parts | None, Parts | None]]) -> None:
+    def finish(self, parts: Sequence[tuple[QualityParts | None, QualityParts | None]]) -> None:
         """Give every record its answers' parts, which only the whole set tells, end the file and put
         it in its place."""
         judged = self.path.with_name(self.path.name + ".judged")

@@ -1,6 +1,6 @@
 """Whether the camera sees enough for silence to mean "nothing there": covered, dark, blurred, stalled.
 
-`Sight` remembers since when; the rest is pure. A frame costs a few thousand pixels, not all of them.
+`CameraHealth` remembers since when; the rest is pure. A frame costs a few thousand pixels, not all of them.
 Knows nothing of what is in the picture, and says nothing: it only gives names to what is wrong.
 """
 
@@ -103,7 +103,7 @@ def trouble_of(look: Look, slack: float = 1.0) -> Trouble | None:
     return "blurred" if look.sharpness <= BLURRED * slack else None
 
 
-class Sight:
+class CameraHealth:
     """What is wrong with the camera's view, with hysteresis; to be used from one thread.
 
     `judge` tells the look of a picture; it is a parameter so that tests can do without pictures.

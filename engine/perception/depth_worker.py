@@ -17,7 +17,7 @@ LATE_S = 20.0  # a map that takes so long is of no use: its frame is forgotten
 STOP_S = 5.0
 
 
-class InOrder:
+class InlineDepth:
     """Measures in the caller's thread."""
 
     def __init__(self, model: DepthModel) -> None:
@@ -34,7 +34,7 @@ class InOrder:
     def close(self) -> None: ...
 
 
-class Beside:
+class ThreadedDepth:
     """Measures the newest frame in a thread that nobody waits for. `after` is for one thread."""
 
     def __init__(self, model: DepthModel) -> None:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Image, Picture
+from engine.core.types import Image, ImageStatistics
 from engine.perception.camera_health import BLURRED, lines_of, sharpness_of
 
 SHARP = (
@@ -26,7 +26,7 @@ THUMB_ROWS, THUMB_COLUMNS = 6, 8
 Thumb = NDArray[np.float32]  # (THUMB_ROWS, THUMB_COLUMNS) mean grey levels
 
 
-class PictureGauge:
+class ImageGauge:
     """Measures pictures and remembers the last one, for `change`; to be used from one thread."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class PictureGauge:
         """The next picture has nothing to do with the last."""
         self._last = None
 
-    def measure(self, image: Image) -> Picture:
+    def measure(self, image: Image) -> ImageStatistics:
         """Measure (height, width, 3).
 
         blur      0 in a picture full of fine detail, 1 where `engine.perception.camera_health`
@@ -53,7 +53,7 @@ class PictureGauge:
         thumb = _thumb(lines)
         last, self._last = self._last, thumb
         change = 1.0 if last is None else float(np.abs(thumb - last).mean()) / 255
-        return Picture(
+        return ImageStatistics(
             blur=_unit(
                 math.log(SHARP / max(sharpness_of(lines), 1e-9)) / math.log(SHARP / BLURRED)
             ),

@@ -125,7 +125,7 @@ class Track:
             self.sightings.popleft()
 
 
-class Locator:
+class Localizer:
     """Places detections; to be used from one thread. `hfov_deg` is the camera's field of view along
     its longer side, used where a frame brings no intrinsics; `mount` is how the camera is worn;
     `memory` is there where depth will be learnt from."""
@@ -151,7 +151,7 @@ class Locator:
             if track is not None and track.label == look.label:
                 track.learn_height(height_m)
 
-    def locate(self, frame: Frame, detections: tuple[Detection, ...]) -> tuple[Obstacle, ...]:
+    def localize(self, frame: Frame, detections: tuple[Detection, ...]) -> tuple[Obstacle, ...]:
         """Obstacles of `frame`, in the detections' order. Any box is placed, none raises."""
         known = frame.intrinsics is not None and is_usable(frame.intrinsics)
         camera = (

@@ -4,23 +4,23 @@ import itertools
 
 from engine.core.ports import Clock, Detector
 from engine.core.types import Frame, Glance, Mark
-from engine.perception.localize import Locator
-from engine.perception.side_cameras import Around
+from engine.perception.localize import Localizer
+from engine.perception.side_cameras import SideCameras
 
 
-def look(
+def perceive(
     detector: Detector,
-    locator: Locator,
+    locator: Localizer,
     frame: Frame,
     wall: Clock,
-    around: Around | None = None,
+    around: SideCameras | None = None,
 ) -> Glance:
     """Detect, track and place what is in `frame`, nearest concern first, and what the side cameras see
     `around` it. Marks: detect, locate, and aside where there is an `around`."""
     begin = Mark("begin", wall.now())
     detections = detector.detect(frame)
     detected = Mark("detect", wall.now())
-    obstacles = locator.locate(frame, detections)
+    obstacles = locator.localize(frame, detections)
     ordered = tuple(sorted(obstacles, key=lambda item: -item.priority))
     marks = (begin, detected, Mark("locate", wall.now()))
     if around is None:

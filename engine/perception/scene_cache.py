@@ -8,7 +8,7 @@ from engine.core.ports import SceneClassifier
 from engine.core.types import Frame, SceneClass
 
 
-class Foresight:
+class SceneCache:
     """Classifies each frame once. To be used from one thread, as what it wraps is."""
 
     def __init__(self, scenes: SceneClassifier) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from engine.core.ports import Detector
 from engine.core.types import Frame, Obstacle
-from engine.perception.localize import Locator
+from engine.perception.localize import Localizer
 
 KEEP_S = 0.6  # side cameras take turns: two or four of them, at ten frames a second and more
 TRACKS_APART = 1_000_000  # so that no two cameras give one number
@@ -31,11 +31,11 @@ class _Seen:
     obstacles: tuple[Obstacle, ...]
 
 
-class Around:
+class SideCameras:
     """Looks at side frames; to be used from one thread. `eyes` has for each side camera its own detector
     (which tracks) and locator."""
 
-    def __init__(self, eyes: Mapping[str, tuple[Detector, Locator]]) -> None:
+    def __init__(self, eyes: Mapping[str, tuple[Detector, Localizer]]) -> None:
         self._eyes = dict(eyes)
         self._seen: dict[str, _Seen] = {}
 
@@ -62,7 +62,7 @@ class Around:
     def _take(self, frame: Frame, side: Frame, heading_deg: float) -> None:
         detector, locator = self._eyes[side.name]
         number = 1 + list(self._eyes).index(side.name)
-        placed = locator.locate(replace(side, pose=frame.pose), detector.detect(side))
+        placed = locator.localize(replace(side, pose=frame.pose), detector.detect(side))
         self._seen[side.name] = _Seen(
             frame.time_s,
             heading_deg,

@@ -101,7 +101,7 @@ def spread(values_ms: list[float]) -> dict[str, float]:
 EARLIER = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
 
 
-class Trace:
+class SessionLog:
     """Writes a session. Safe to call from any thread.
 
     A full disk must not end the walk: the first failed write is reported through `on_full`, the

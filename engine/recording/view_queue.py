@@ -25,7 +25,7 @@ class NoView:
         """Nothing to close."""
 
 
-class BackgroundView:
+class ViewQueue:
     """Hands events to a viewer in a thread of its own, which also opens and closes it. It begins with
     the first event, so that what it has to report never comes before the session's own record.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.alerts.policy import Warner
+from engine.alerts.policy import AlertPolicy
 from engine.core.ports import Clock, Detector, Sink
 from engine.core.types import (
     Box,
@@ -154,7 +154,7 @@ class StagedEyes:
         self._inner.reset()
 
 
-class NotingWarner(Warner):
+class NotingAlertPolicy(AlertPolicy):
     """The engine's warner, which notes from which frame each alert came."""
 
     def watch(self, eyes: StagedEyes, clock: Clock) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from engine.answering.describer_worker import Scribe
+from engine.answering.describer_worker import DescriberWorker
 from engine.app import build
 from engine.app.session import session
 from engine.audio.scheduler import BLOCK_S
@@ -38,7 +38,7 @@ from engine.devices.video.sample import SampleSource
 from experiments.hardware import processor
 from experiments.last_line import last_line
 from experiments.latency.obstacle_stage import (
-    NotingWarner,
+    NotingAlertPolicy,
     ProbeSink,
     Scene,
     StagedEyes,
@@ -82,7 +82,7 @@ def describing(args: argparse.Namespace, frame: Frame) -> Iterator[list[float]]:
     """A describer that writes one description after another in the engine's own thread for it; the
     list fills with the moments at which each was done."""
     wall = MonotonicClock()
-    scribe = Scribe(open_describer(args.pack, args.device), wall)
+    scribe = DescriberWorker(open_describer(args.pack, args.device), wall)
     stop = threading.Event()
     done: list[float] = []
 
@@ -112,7 +112,7 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
     count = (args.alerts + WARM_UPS) * scene.frames
     with session(config, folder, quiet_screen()) as parts:
         wall = parts.wall
-        warner = NotingWarner(parts.words, config.speech.rate_wpm, parts.next_id)
+        warner = NotingAlertPolicy(parts.words, config.speech.rate_wpm, parts.next_id)
 
         def clear() -> None:
             parts.locator.reset()

@@ -22,7 +22,7 @@ from engine.core.types import Frame, Glance
 from engine.devices.sound.voice import Pyttsx3Voice
 from engine.devices.video.sample import SampleSource
 from engine.language.wording import Words
-from engine.perception.localize import Locator
+from engine.perception.localize import Localizer
 from engine.recording.session_log import peak_memory_mb, spread
 from experiments.hardware import processor
 from models.describer import open_describer
@@ -69,7 +69,7 @@ def measure(pack: str, repeats: int, console: Console) -> dict[str, list[float]]
     console.print(
         f"describer: {describer.card.name}, {describer.card.pack}, {describer.card.backend}"
     )
-    locator, router, words = Locator(), Rules(0.5), Words("en", "meters", "sides")
+    locator, router, words = Localizer(), Rules(0.5), Words("en", "meters", "sides")
     voice = Pyttsx3Voice("en", 190)
     found: dict[str, list[float]] = {}
 
@@ -82,9 +82,9 @@ def measure(pack: str, repeats: int, console: Console) -> dict[str, list[float]]
             found.clear()
         keep("detect", timed_ms(lambda f=frame: detector.detect(f)))  # type: ignore[misc]
         detections = detector.detect(frame)
-        keep("locate", timed_ms(lambda f=frame, d=detections: locator.locate(f, d)))  # type: ignore[misc]
+        keep("locate", timed_ms(lambda f=frame, d=detections: locator.localize(f, d)))  # type: ignore[misc]
         keep("classify", timed_ms(lambda f=frame: scenes.classify(f)))  # type: ignore[misc]
-        obstacles = locator.locate(frame, detections)
+        obstacles = locator.localize(frame, detections)
         glance = Glance(frame, obstacles, scenes.classify(frame))
         keep("route", timed_ms(lambda g=glance: router.decide(g)))  # type: ignore[misc]
         keep("template", timed_ms(lambda g=glance: words.describe(g)))  # type: ignore[misc]

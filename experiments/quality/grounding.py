@@ -36,7 +36,7 @@ from engine.core.types import Box, Frame, Glance, Side, Unsupported
 from engine.language.wording import Words
 from engine.perception.camera import pinhole
 from engine.perception.geometry import side_of
-from engine.perception.localize import Locator
+from engine.perception.localize import Localizer
 from experiments.hardware import processor
 from experiments.pocket.captions import certain, objects
 from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
@@ -90,13 +90,13 @@ def sides(record: Record, frame: Frame) -> dict[str, Side]:
 def look_at(records: Sequence[Record], pack: str) -> tuple[list[Seen], tuple[str, ...]]:
     """All of `records` through the engine's models; and the detector's labels."""
     detector, scenes, describer = open_detector(pack), open_scenes(pack), open_describer(pack)
-    locator, words = Locator(HFOV_DEG), Words("en")
+    locator, words = Localizer(HFOV_DEG), Words("en")
     found = []
     for record in tqdm(records, "pictures", mininterval=5):
         frame = picture(record)
         detector.reset()
         locator.reset()
-        obstacles = locator.locate(frame, detector.detect(frame))
+        obstacles = locator.localize(frame, detector.detect(frame))
         scene = scenes.classify(frame)
         boxed = frozenset(VOCABULARY.thing(kind) for kind in objects(record) if kind in KINDS)
         captioned: set[str] = set().union(*map(named, record.captions))

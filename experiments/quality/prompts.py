@@ -30,7 +30,7 @@ from engine.core.types import Glance
 from engine.language.nouns import cider_d
 from engine.language.pack import prompts
 from engine.language.wording import Words
-from engine.perception.localize import Locator
+from engine.perception.localize import Localizer
 from experiments.hardware import processor
 from experiments.pocket.captions import objects
 from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
@@ -68,13 +68,13 @@ def all_prompts(words: Words) -> dict[str, Asks]:
 
 def glances(records: Sequence[Record], pack: str) -> list[Glance]:
     """What the quick tier sees, which prompts may use."""
-    detector, scenes, locator = open_detector(pack), open_scenes(pack), Locator(HFOV_DEG)
+    detector, scenes, locator = open_detector(pack), open_scenes(pack), Localizer(HFOV_DEG)
     found = []
     for record in records:
         frame = picture(record)
         detector.reset()
         locator.reset()
-        obstacles = locator.locate(frame, detector.detect(frame))
+        obstacles = locator.localize(frame, detector.detect(frame))
         found.append(Glance(frame, obstacles, scenes.classify(frame)))
     return found
 

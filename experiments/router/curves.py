@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.config import QualityConfig
 from engine.core.ports import Router
-from engine.evaluation.quality import Parts, components, overall
+from engine.evaluation.quality import QualityParts, components, overall
 from engine.evaluation.stored_outputs import Record
 
 Numbers = NDArray[np.float64]
@@ -205,7 +205,7 @@ def calibration_error(probability: Numbers, happened: NDArray[np.bool_], bins: i
     )
 
 
-def _parts(parts: Parts | None) -> Parts:
+def _parts(parts: QualityParts | None) -> QualityParts:
     if parts is None:
         raise ValueError("expected a record whose answers were judged, got one without labels")
     return parts

@@ -1,7 +1,7 @@
 """How well obstacles are placed and warned of on walks whose truth is known.
 
 `python -m experiments.walks` plays the scripted walks and `--walks` drawn ones (`--seed`) through the
-Locator, the Warner and the scheduler of sound. The engine is told nothing of the camera's height or
+Localizer, the AlertPolicy and the scheduler of sound. The engine is told nothing of the camera's height or
 pitch, except in the rows that say so; depth is simulated. Ends in one line of JSON. The same on every
 machine.
 """

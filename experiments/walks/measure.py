@@ -1,4 +1,4 @@
-"""A walk through Locator, Warner and Audio themselves, in virtual time, and what came of it.
+"""A walk through Localizer, AlertPolicy and Audio themselves, in virtual time, and what came of it.
 
 Nothing is timed here: the pipeline and the voice take a fixed time each, so that figures are the same
 on every machine.
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.alerts.corridor import HALF_CORRIDOR_M
-from engine.alerts.policy import Warner
+from engine.alerts.policy import AlertPolicy
 from engine.audio.scheduler import Audio, advance, drain
 from engine.core.clock import VirtualClock
 from engine.core.types import Frame, Heard, Obstacle, Samples, Utterance
 from engine.language.wording import Words
 from engine.perception.camera import Mount
 from engine.perception.depth_prior import Memory
-from engine.perception.localize import Locator
+from engine.perception.localize import Localizer
 from experiments.walks.depth import Deep, DepthNoise
 from experiments.walks.detector import Eye, Noise
 from experiments.walks.world import Thing, Walk
@@ -121,8 +121,8 @@ def play(
     clock, heard = VirtualClock(), list[Heard]()
     words = Words("en", "meters", "sides")
     next_id = itertools.count(1).__next__
-    warner = Warner(words, rate_wpm, next_id)
-    locator = Locator(70.0, mount, None if depth is None else Memory())
+    warner = AlertPolicy(words, rate_wpm, next_id)
+    locator = Localizer(70.0, mount, None if depth is None else Memory())
     deep = None if depth is None else Deep(walk, depth, FPS, f"depth/{seed}/{walk.name}")
 
     def on_heard(fate: Heard) -> None:
@@ -143,7 +143,7 @@ def play(
     seen_s: dict[Thing, list[float]] = {}
     for seq in range(round(walk.duration_s * FPS)):
         time_s = seq / FPS
-        obstacles = locator.locate(Frame(image, time_s, seq, walk.told), eye.detect(time_s))
+        obstacles = locator.localize(Frame(image, time_s, seq, walk.told), eye.detect(time_s))
         measured = None if deep is None else deep.after(seq)
         if measured is not None:
             locator.learn(measured)

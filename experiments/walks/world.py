@@ -1,7 +1,7 @@
 """A walk whose truth is known: where everything is at any time, and the boxes a camera would see.
 
 Ground is level; x is metres right and z metres ahead of where the wearer set off, walking along z.
-Things are upright rectangles that face the camera. Knows nothing of Locator or Warner.
+Things are upright rectangles that face the camera. knows nothing of Localizer or AlertPolicy.
 """
 
 import math

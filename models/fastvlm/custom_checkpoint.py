@@ -20,10 +20,10 @@ def find_checkpoint(pack: str, path: str | None) -> PackFiles:
             "got none"
         )
     remedy = "set models.describer.path to a whole checkpoint, or to null"
-    return OwnCheckpoint("describer", "own", root, {}, remedy)
+    return CustomCheckpoint("describer", "own", root, {}, remedy)
 
 
-class OwnCheckpoint(PackFiles):
+class CustomCheckpoint(PackFiles):
     """A pack of one folder, with no manifest to check it against."""
 
     def forms(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.alerts.policy import NEAR_M, NOTICE_M, AlertWords, Length, Warner
+from engine.alerts.policy import NEAR_M, NOTICE_M, AlertPolicy, AlertWords, Length
 from engine.core.types import Box, Obstacle, Side, Utterance
 from engine.language.wording import Words
 from engine.perception.classes import KINDS, kind_of
@@ -35,8 +35,8 @@ class FakeWords:
         return key.replace("_", " ")
 
 
-def make_warner(rate_wpm: int = 190) -> Warner:
-    return Warner(FakeWords(), rate_wpm, itertools.count(1).__next__)
+def make_warner(rate_wpm: int = 190) -> AlertPolicy:
+    return AlertPolicy(FakeWords(), rate_wpm, itertools.count(1).__next__)
 
 
 def obstacle(
@@ -63,7 +63,7 @@ def at(right_m: float, ahead_m: float, ttc_s: float | None = None, **others: obj
 
 
 def play(
-    warner: Warner,
+    warner: AlertPolicy,
     scene: Callable[[float], tuple[Obstacle, ...]],
     until_s: float,
     start_s: float = 0.0,
@@ -87,7 +87,7 @@ def approach(start_m: float, speed_m_s: float, **others: object) -> Callable[...
 
 def test_real_words_fit() -> None:
     words: AlertWords = Words("en", "meters", "sides")
-    (alert,) = Warner(words, 190, lambda: 7).warn((obstacle(distance_m=2.0),), 0.0)
+    (alert,) = AlertPolicy(words, 190, lambda: 7).warn((obstacle(distance_m=2.0),), 0.0)
     assert (alert.text, alert.id) == ("Person ahead, two meters.", 7)
 
 

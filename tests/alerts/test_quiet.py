@@ -113,10 +113,10 @@ def test_a_second_person_is_not_silenced_by_what_was_said_of_the_first() -> None
 
 
 def ticks(heartbeat_s: float | None, scene: Scene, sees: bool = True) -> list[float]:
-    from engine.alerts.policy import Warner
+    from engine.alerts.policy import AlertPolicy
 
     ids = iter(range(10_000))
-    warner = Warner(FakeWords(), 190, ids.__next__, heartbeat_s)
+    warner = AlertPolicy(FakeWords(), 190, ids.__next__, heartbeat_s)
     heard = [u for i in range(600) for u in warner.warn(scene(i / 10), i / 10, sees)]
     return [u.queued_s for u in heard if u.earcon == "tick"]
 

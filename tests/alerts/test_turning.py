@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.alerts.policy import SETTLE_S, SWEEP_DEG_S, Warner
+from engine.alerts.policy import SETTLE_S, SWEEP_DEG_S, AlertPolicy
 from engine.core.types import Box, Detection, Frame, Obstacle, Pose, Side, Utterance
 from engine.perception.camera import pinhole
 from engine.perception.classes import kind_of
-from engine.perception.localize import Approach, Locator, tempered
+from engine.perception.localize import Approach, Localizer, tempered
 from tests.fakes.glances import make_obstacle
 
 FPS = 15
@@ -49,7 +49,7 @@ def play(
     heading: Heading, place: Place, until_s: float, ttc_s: float | None = None, imu: bool = True
 ) -> list[tuple[float, Utterance]]:
     """Every alert with its moment. Without an `imu` the warner is told of no pose."""
-    warner = Warner(FakeWords(), 190, itertools.count(1).__next__)
+    warner = AlertPolicy(FakeWords(), 190, itertools.count(1).__next__)
     heard = []
     for index in range(int(until_s * FPS)):
         now_s = index / FPS
@@ -153,7 +153,7 @@ def test_the_ground_is_met_at_the_pitch_that_was_felt(pitch_deg: float) -> None:
         "guessed": None,
     }.items():
         frame = Frame(BLANK, 1.0, 0, camera, pose=pose)
-        (found[told],) = Locator().locate(frame, (Detection("person", 0.9, box, 1),))
+        (found[told],) = Localizer().localize(frame, (Detection("person", 0.9, box, 1),))
     assert found["felt"].distance_m == pytest.approx(4.0, rel=0.12)
     assert found["felt"].distance_sigma_m < found["guessed"].distance_sigma_m
 

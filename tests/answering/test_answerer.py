@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from engine.answering.answerer import Answerer
-from engine.answering.describer_worker import Scribe
+from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
-from engine.answering.ocr_worker import Reading
+from engine.answering.ocr_worker import OcrWorker
 from engine.core.errors import DescriberFailed, OutOfMemory, PromptTooLong, ReaderFailed
 from engine.core.types import (
     Box,
@@ -153,8 +153,8 @@ class Desk:
         self.said: list[Utterance] = []
         self.health: list[Health] = []
         self.eyes = eyes or Eyes()
-        self.scribe = Scribe(pen, self.clock) if pen else None
-        self.reading = Reading(lambda: self.eyes, self.clock)
+        self.scribe = DescriberWorker(pen, self.clock) if pen else None
+        self.reading = OcrWorker(lambda: self.eyes, self.clock)
         self._ids = itertools.count(1).__next__
         self.words = Words(language)
         self.answerer = Answerer(
@@ -206,7 +206,7 @@ QUICK = "Person ahead, three meters. Bus left, eight meters. You are on a street
 def test_where_the_describer_comes_first_it_looks_before_it_is_asked() -> None:
     pen = Pen("A man is waiting.")
     desk = Desk(pen, mode="full", beats=1)
-    desk.answerer.foresee(STREET)
+    desk.answerer.prefetch(STREET)
     frame, prompt = pen.looked.get()
     assert frame is STREET.frame
     assert desk.ask().beats[0].text == "A man is waiting."
@@ -226,7 +226,7 @@ def test_a_look_ends_when_the_answer_is_wanted() -> None:
 
     pen = Slow("A man is waiting.")
     desk = Desk(pen, mode="full", beats=1)
-    desk.answerer.foresee(STREET)
+    desk.answerer.prefetch(STREET)
     pen.looked.get()
     assert desk.ask().beats[0].text == "A man is waiting."
     desk.close()
@@ -237,7 +237,7 @@ def test_a_look_ends_when_the_answer_is_wanted() -> None:
 def test_where_a_template_comes_first_it_does_not(mode: str) -> None:
     pen = Pen("A man is waiting.")
     desk = Desk(pen, mode=mode, tier="quick")
-    desk.answerer.foresee(STREET)
+    desk.answerer.prefetch(STREET)
     desk.ask()
     desk.close()
     assert pen.looked.empty()
@@ -245,7 +245,7 @@ def test_where_a_template_comes_first_it_does_not(mode: str) -> None:
 
 def test_a_look_that_fails_is_told_once_by_the_answer() -> None:
     desk = Desk(Pen(error=OutOfMemory("no memory")), mode="full", beats=1, eyes=Eyes(fails=True))
-    desk.answerer.foresee(STREET)
+    desk.answerer.prefetch(STREET)
     assert not desk.health
     desk.ask()
     assert [health.what for health in desk.health] == ["scenes", "describer"]
@@ -255,11 +255,11 @@ def test_a_look_that_fails_is_told_once_by_the_answer() -> None:
 def test_a_look_that_hangs_leaves_the_template() -> None:
     pen = Pen("Late.", hangs=True)
     desk = Desk(pen, mode="full", beats=1)
-    desk.answerer.foresee(STREET)
+    desk.answerer.prefetch(STREET)
     pen.looked.get()  # it hangs now
     desk.clock.rush = 0.3
     assert [beat.tier for beat in desk.ask().beats] == ["quick"]
-    desk.answerer.foresee(STREET)  # raises nothing
+    desk.answerer.prefetch(STREET)  # raises nothing
     pen.let_go.set()
     desk.close()
 
@@ -571,10 +571,10 @@ def test_a_reader_that_is_being_loaded_is_waited_for_at_the_end_and_not_loaded_f
         let_go.wait()
         return Eyes()
 
-    unneeded = Reading(slowly, clock, load_after_s=6.0)
+    unneeded = OcrWorker(slowly, clock, load_after_s=6.0)
     unneeded.close()
     assert not opened.is_set()
-    needed = Reading(slowly, clock, load_after_s=0.0)
+    needed = OcrWorker(slowly, clock, load_after_s=0.0)
     assert opened.wait(10.0)
     closing = threading.Thread(target=needed.close)
     closing.start()

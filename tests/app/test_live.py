@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.alerts.policy import Warner
+from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
-from engine.answering.describer_worker import Scribe
+from engine.answering.describer_worker import DescriberWorker
 from engine.app.batch import Batch
 from engine.app.console import Screen
 from engine.app.context import Parts
@@ -37,8 +37,8 @@ from engine.core.types import (
 )
 from engine.evaluation.scoring import Scorer
 from engine.language.wording import Words, sentences
-from engine.perception.localize import Locator
-from engine.recording.session_log import Trace
+from engine.perception.localize import Localizer
+from engine.recording.session_log import SessionLog
 from routers import Always, Rules
 from tests.fakes.stage import TapeSink, ToneVoice
 
@@ -146,7 +146,7 @@ class Bench:
         self.heard: list[Heard] = []
         self.health: list[Health] = []
         self.descriptions: list[Description] = []
-        trace = Trace(folder, clock, clock)
+        trace = SessionLog(folder, clock, clock)
         numbers = iter(range(1, 10_000))
         audio = Audio(
             ToneVoice(0.2),
@@ -157,10 +157,10 @@ class Bench:
         )
         words = Words("en", "meters", "sides")
         looking = eyes or Eyes()
-        self.scribe = Scribe(pen, clock) if pen else None
+        self.scribe = DescriberWorker(pen, clock) if pen else None
         bench = self
 
-        class Kept(Trace):
+        class Kept(SessionLog):
             def description(self, description: Description) -> None:
                 bench.descriptions.append(description)
                 super().description(description)
@@ -169,8 +169,8 @@ class Bench:
         self.parts = Parts(
             source=camera or Camera(),
             detector=looking,
-            locator=Locator(70.0),
-            warner=Warner(words, 190, numbers.__next__),
+            locator=Localizer(70.0),
+            warner=AlertPolicy(words, 190, numbers.__next__),
             answerer=Answerer(
                 mode=mode,
                 scenes=looking,
@@ -394,21 +394,21 @@ def test_a_hint_that_comes_and_goes_begins_once_with_one_picture(tmp_path: Path)
     begun: list[float] = []
 
     class Early(Answerer):
-        def foresee(self, glance: Glance) -> None:
+        def prefetch(self, glance: Glance) -> None:
             begun.append(glance.frame.time_s)
 
     bench.parts.answerer.__class__ = Early
     live = Live(bench.parts)
     for time_s in (1.0, 1.2, 1.4, 1.7):
         live._glances.put(Glance(Frame(IMAGE, time_s, 0), ()))
-        live._foresee()  # without a hint nothing is begun
+        live._prefetch()  # without a hint nothing is begun
         live._have_hunch()
-        live._foresee()
+        live._prefetch()
     assert begun == [1.0, 1.7]
     request = Request(1, "wake", 1.8, "describe", None, 1.9)
     glance = live._glance(request)
     assert glance is not None
     assert glance.frame.time_s == 1.7
     live._have_hunch()
-    live._foresee()  # the next question is another
+    live._prefetch()  # the next question is another
     assert begun == [1.0, 1.7, 1.7]

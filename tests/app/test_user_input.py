@@ -11,14 +11,14 @@ import pytest
 
 from engine.app.context import Parts
 from engine.app.live import Live
-from engine.app.user_input import Loops, Wearer
+from engine.app.user_input import Loops, UserInput
 from engine.core.clock import MonotonicClock
 from engine.core.errors import SourceLost
 from engine.core.triggers import OnDemand
 from engine.core.types import Command, Detection, Frame, Health, Pcm, Request, SceneClass, Sound
 from engine.language.commands import grammar
 from engine.listening.ear import Ear, EchoGuard
-from engine.perception.scene_cache import Foresight
+from engine.perception.scene_cache import SceneCache
 from engine.recording.session_log import latencies
 from tests.app.test_live import Bench, Camera, Eyes
 from tests.fakes.stage import RATE_HZ
@@ -90,7 +90,7 @@ def test_a_wake_is_answered_from_the_picture_in_hand(tmp_path: Path) -> None:
             room.gate.release(2)
             return super().classify(frame)
 
-    scenes = Foresight(Counting())
+    scenes = SceneCache(Counting())
 
     class Both(Eyes):
         def detect(self, frame: Frame) -> tuple[Detection, ...]:
@@ -147,7 +147,7 @@ class Asked:
             asked_s, heard_s = spoken or (0.0, None)
             self.requests.append(Request(1, trigger, asked_s, wish, target, heard_s))
 
-        self.wearer = Wearer(
+        self.wearer = UserInput(
             parts, Loops(ask, note("repeat"), note("hush"), note("leave"), note("foresee"))
         )
 

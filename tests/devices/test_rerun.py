@@ -34,7 +34,7 @@ from engine.devices.view.rerun_view import (
     recording_reader,
     require_rerun,
 )
-from engine.recording.view_queue import BackgroundView
+from engine.recording.view_queue import ViewQueue
 from tests.app.test_live import Bench, Camera
 from tests.fakes.glances import make_obstacle
 
@@ -189,7 +189,7 @@ def test_a_live_session_is_recorded(tmp_path: Path) -> None:
     bench = Bench(tmp_path, camera=Camera(20))
     path = tmp_path / "session.rrd"
     trace = bench.parts.trace
-    view = BackgroundView(lambda: RerunView(path, trace.since), bench.health.append)
+    view = ViewQueue(lambda: RerunView(path, trace.since), bench.health.append)
     bench.parts = replace(bench.parts, view=view)
     bench.run()
     view.close()
@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_is_a_record_and_not_the_end(tmp_path: Path) -> None
     if not full.exists():
         pytest.skip("needs a device that is always full")
     bench = Bench(tmp_path, camera=Camera(20))
-    view = BackgroundView(lambda: RerunView(full, bench.parts.trace.since), bench.health.append)
+    view = ViewQueue(lambda: RerunView(full, bench.parts.trace.since), bench.health.append)
     bench.parts = replace(bench.parts, view=view)
     bench.run()
     view.close()

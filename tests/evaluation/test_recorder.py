@@ -11,10 +11,10 @@ from engine.core.clock import VirtualClock
 from engine.core.errors import DescriberFailed
 from engine.core.ports import Describer
 from engine.core.types import Box, Detection, Frame, ModelCard, Samples, SceneClass, Truth
-from engine.evaluation.recorder import Tiers
+from engine.evaluation.recorder import Recorder
 from engine.evaluation.replay import NOT_ENGLISH
 from engine.language.wording import Words
-from engine.perception.localize import Locator
+from engine.perception.localize import Localizer
 from routers import Count
 from tests.fakes.glances import make_scene
 
@@ -85,9 +85,9 @@ class Fakes:
         return 0
 
 
-def tiers(fakes: Fakes, describer: Describer | None, related: bool = False) -> Tiers:
-    return Tiers(
-        detector=fakes, scenes=fakes, describer=describer, locator=Locator(), words=Words(),
+def tiers(fakes: Fakes, describer: Describer | None, related: bool = False) -> Recorder:
+    return Recorder(
+        detector=fakes, scenes=fakes, describer=describer, locator=Localizer(), words=Words(),
         router=Count(0.5), voice=fakes, wall=fakes.clock, related=related,
         grounder=Grounder(("person",), how="hedge"),
     )  # fmt: skip

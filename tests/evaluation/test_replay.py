@@ -13,9 +13,9 @@ from engine.config import Config, SourceConfig
 from engine.core.clock import VirtualClock
 from engine.core.errors import InputError
 from engine.core.types import Decision, Glance, Tier
-from engine.evaluation.replay import NOT_ENGLISH, Playback
+from engine.evaluation.replay import NOT_ENGLISH, Replay
 from engine.evaluation.stored_outputs import Record
-from engine.recording.session_log import Trace
+from engine.recording.session_log import SessionLog
 from routers import Always, Count
 from tests.fakes.recordings import make_record, save_recording
 
@@ -25,8 +25,8 @@ def told(
 ) -> list[dict[str, Any]]:
     """The records of a session that plays one stored picture."""
     wall = VirtualClock()
-    trace = Trace(folder, VirtualClock(), wall)
-    Playback(Always(tier), mode, beats, trace, wall, None).play(record)
+    trace = SessionLog(folder, VirtualClock(), wall)
+    Replay(Always(tier), mode, beats, trace, wall, None).play(record)
     trace.close()
     return [json.loads(line) for line in (folder / "session.jsonl").read_text().splitlines()]
 
@@ -119,7 +119,9 @@ def test_each_picture_is_asked_once(tmp_path: Path) -> None:
             return super().decide(glance)
 
     wall = VirtualClock()
-    playback = Playback(Counted(0.5), "auto", 1, Trace(tmp_path, VirtualClock(), wall), wall, None)
+    playback = Replay(
+        Counted(0.5), "auto", 1, SessionLog(tmp_path, VirtualClock(), wall), wall, None
+    )
     for seq in range(5):
         playback.play(make_record(seq))
     assert asked == list(range(5))

@@ -9,13 +9,13 @@ import pytest
 from engine.core.clock import VirtualClock
 from engine.core.types import Detection, Frame, Heard, Intrinsics, ModelCard, Samples, Utterance
 from engine.language.wording import Words
-from engine.perception.localize import Locator
-from engine.recording.session_log import Trace
+from engine.perception.localize import Localizer
+from engine.recording.session_log import SessionLog
 from experiments.latency.obstacle_stage import (
     JITTER_S,
     PERSON_M,
     Noted,
-    NotingWarner,
+    NotingAlertPolicy,
     ProbeSink,
     Scene,
     StagedEyes,
@@ -83,7 +83,7 @@ def test_the_camera_stamps_when_a_frame_was_due_and_not_when_it_was_fetched() ->
 
 def test_the_person_of_a_scene_is_dead_ahead_and_as_far_as_said() -> None:
     scene = Scene.at(FPS, CAMERA)
-    (person,) = Locator().locate(frame(0), (scene.person,))
+    (person,) = Localizer().localize(frame(0), (scene.person,))
     assert person.side == "ahead"
     assert person.bearing_deg == pytest.approx(0.0)
     assert person.distance_m == pytest.approx(PERSON_M, rel=0.05)
@@ -97,8 +97,8 @@ def test_every_scene_is_announced_once_and_noted(first_seen: int) -> None:
     clock, cleared = VirtualClock(), []
     scene = Scene.at(FPS, CAMERA)
     numbers = itertools.count(1)
-    warner = NotingWarner(Words("en", "meters", "sides"), 190, numbers.__next__)
-    locator = Locator()
+    warner = NotingAlertPolicy(Words("en", "meters", "sides"), 190, numbers.__next__)
+    locator = Localizer()
 
     def clear() -> None:
         cleared.append(clock.now())
@@ -111,7 +111,7 @@ def test_every_scene_is_announced_once_and_noted(first_seen: int) -> None:
         if seq % scene.frames < first_seen:
             continue
         clock.move_to(seq / FPS)
-        obstacles = locator.locate(frame(seq), eyes.detect(frame(seq)))
+        obstacles = locator.localize(frame(seq), eyes.detect(frame(seq)))
         clock.sleep(0.001)
         warner.warn(obstacles, clock.now())
     assert len(cleared) == 3
@@ -137,7 +137,7 @@ def test_the_whole_is_the_sum_of_its_parts() -> None:
 def test_an_alert_is_timed_by_the_block_that_began_it(tmp_path: Path) -> None:
     """From the real log: one alert heard, one dropped, one never logged."""
     clock = VirtualClock(50.0)
-    trace = Trace(tmp_path, clock, clock)
+    trace = SessionLog(tmp_path, clock, clock)
     said = Utterance(7, "alert", "Person ahead", 40.0, 50.0)
     trace.heard(Heard(said, 50.1, 50.9))
     trace.heard(Heard(Utterance(8, "alert", "Car left", 40.0, 50.0), None, None, "stale"))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.config import QualityConfig
 from engine.core.types import Decision, Glance
-from engine.evaluation.quality import Counts, Parts, components, overall
+from engine.evaluation.quality import Counts, QualityParts, components, overall
 from experiments.router.curves import (
     Outcomes,
     auroc,
@@ -122,7 +122,7 @@ def test_quality_is_the_weighted_mean_of_the_parts_that_there_are() -> None:
     assert components(make_parts(recalled=0, hazards_named=0, invented=1), weights) == {
         "caption": 0.2, "objects": 0.0, "truthful": 0.0, "hazards": 0.0, "brief": 1.0,
     }  # fmt: skip
-    nothing = Parts(Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0), judged=False)
+    nothing = QualityParts(Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0), judged=False)
     assert components(nothing, weights) == {"brief": 0.0}
     assert overall(nothing, QualityConfig(brief=0.0)) == 0.0
 
@@ -139,6 +139,6 @@ def test_quality_is_bounded(
     counts = Counts(
         labelled, recalled, recalled + invented, invented, invented, recalled, 0, hazards, 0, words
     )
-    parts = Parts(counts, caption)
+    parts = QualityParts(counts, caption)
     assert all(0 <= value <= 1 for value in components(parts, QualityConfig()).values())
     assert 0 <= overall(parts, QualityConfig()) <= 1

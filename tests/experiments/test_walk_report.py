@@ -26,7 +26,7 @@ from engine.core.types import (
     Utterance,
 )
 from engine.devices.view.rerun_view import FILE, RerunView
-from engine.recording.session_log import Trace
+from engine.recording.session_log import SessionLog
 from experiments.walks.report import main
 from tests.fakes.glances import make_obstacle
 
@@ -38,7 +38,7 @@ def write_session(folder: Path, *, pictures: bool = False, close: bool = True) -
     """A person comes from 6 m to 2 m in two seconds, and is announced once in time, once too late;
     one answer; the camera stalls."""
     clock = VirtualClock()
-    trace = Trace(folder, clock, clock)
+    trace = SessionLog(folder, clock, clock)
     card = ModelCard("tiny", "pocket", "cpu", "torch", "fp32")
     trace.session("0.1.0", "auto", "en", "sample", {"detector": card})
     view = RerunView(folder / FILE, trace.since) if pictures else None
@@ -189,7 +189,7 @@ def test_alerts_have_pictures_only_where_the_session_kept_them(
 
 def test_a_walk_on_which_nothing_happened(tmp_path: Path) -> None:
     clock = VirtualClock()
-    trace = Trace(tmp_path, clock, clock)
+    trace = SessionLog(tmp_path, clock, clock)
     trace.session("0.1.0", "auto", "en", "sample", {})
     trace.close()
     _, page = report(tmp_path)

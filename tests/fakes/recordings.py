@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from engine.core.types import Box, ModelCard, Picture, Truth
+from engine.core.types import Box, ImageStatistics, ModelCard, Truth
 from engine.evaluation import stored_outputs as records
-from engine.evaluation.quality import Counts, Parts
+from engine.evaluation.quality import Counts, QualityParts
 from engine.evaluation.stored_outputs import Answer, Header, Record
 from tests.fakes.glances import make_obstacle, make_scene
 
-PICTURE = Picture(blur=0.3, exposure=0.5, contrast=0.2, edges=0.1, strokes=0.0)
+PICTURE = ImageStatistics(blur=0.3, exposure=0.5, contrast=0.2, edges=0.1, strokes=0.0)
 CARD = ModelCard("tiny", "pocket", "cpu", "torch", "fp32")
 HEADER = Header(
     records.VERSION, "dataset made-up", "en", "meters", "sides", 70.0, ("person", "car"),
@@ -20,13 +20,13 @@ PERSON = Box(100.0, 100.0, 200.0, 400.0)
 
 def make_parts(
     recalled: int = 1, hazards_named: int = 1, caption: float | None = 0.2, invented: int = 0
-) -> Parts:
+) -> QualityParts:
     """Of a picture with one person, near."""
     counts = Counts(
         labelled=1, recalled=recalled, named=recalled + invented, unlabelled=invented,
         invented=invented, sided=0, sided_right=0, hazards=1, hazards_named=hazards_named, words=8,
     )  # fmt: skip
-    return Parts(counts, caption)
+    return QualityParts(counts, caption)
 
 
 def make_record(seq: int = 0, people: int = 1, **changes: object) -> Record:

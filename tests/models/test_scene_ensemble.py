@@ -14,7 +14,7 @@ from engine.core.types import Frame
 from engine.devices.video.sample import sample_photo
 from models import quiet_offline
 from models.packs import PackFiles, find_pack, write_manifest
-from models.scene_ensemble import SecondEye, build_head
+from models.scene_ensemble import SceneEnsemble, build_head
 from models.scenes import FastVitScenes
 from tests.fakes.command import ROOT
 
@@ -39,7 +39,7 @@ def test_what_is_cut_out_of_the_detector_is_the_trunk_of_its_weights(files: Pack
     state = torch.load(SHIPPED / "detector.pt", map_location="cpu", weights_only=False)
     trunk: Any = torch.nn.Sequential(*state["model"].float().eval().model[0].m)
     settings = files.settings()
-    eye = SecondEye(files, settings["second"], len(settings["classes"]))
+    eye = SceneEnsemble(files, settings["second"], len(settings["classes"]))
     head = build_head(len(settings["classes"])).eval()
     head.load_state_dict(load_file(SHIPPED / settings["second"]["weights"]))
     square = np.asarray(Image.fromarray(photo().image).resize((eye.size, eye.size)))

@@ -13,9 +13,9 @@ from engine.devices.video.sample import sample_photo
 from engine.perception.camera_health import (
     BAD_S,
     WELL_S,
+    CameraHealth,
     Lines,
     Look,
-    Sight,
     Trouble,
     lines_of,
     look_at,
@@ -83,7 +83,7 @@ def test_a_picture_of_any_size_is_judged(width: int, height: int, level: int) ->
 
 
 def watch(
-    sight: Sight, looks: list[tuple[Trouble | None, float]], fps: float = 15.0
+    sight: CameraHealth, looks: list[tuple[Trouble | None, float]], fps: float = 15.0
 ) -> list[tuple[float, Trouble | None]]:
     """(seconds, trouble) of each change, over looks that each last some seconds."""
     changes: list[tuple[float, Trouble | None]] = []
@@ -107,20 +107,20 @@ def given_look(_: Lines) -> Look:
 
 @pytest.mark.parametrize("trouble", ["covered", "dark", "blurred"])
 def test_trouble_is_told_once_when_it_lasts_and_once_when_it_ends(trouble: Trouble) -> None:
-    changes = watch(Sight(given_look), [(None, 3.0), (trouble, 20.0), (None, 5.0)])
+    changes = watch(CameraHealth(given_look), [(None, 3.0), (trouble, 20.0), (None, 5.0)])
     assert [name for _, name in changes] == [trouble, None]
     assert changes[0][0] == pytest.approx(3.0 + BAD_S, abs=0.1)
     assert changes[1][0] == pytest.approx(23.0 + WELL_S, abs=0.1)
 
 
 def test_a_turn_of_the_head_is_no_trouble_and_a_flicker_is_no_recovery() -> None:
-    assert watch(Sight(given_look), [(None, 1.0), ("blurred", 1.0)] * 5) == []
+    assert watch(CameraHealth(given_look), [(None, 1.0), ("blurred", 1.0)] * 5) == []
     flicker = [("covered", 2.0), *[(None, 0.3), ("covered", 0.3)] * 10]
-    assert len(watch(Sight(given_look), flicker)) == 1  # type: ignore[arg-type]
+    assert len(watch(CameraHealth(given_look), flicker)) == 1  # type: ignore[arg-type]
 
 
 def test_just_over_the_border_is_not_well_yet() -> None:
-    sight = Sight(given_look)
+    sight = CameraHealth(given_look)
     watch(sight, [("covered", 3.0)])
     now.append(Look(30.0, 2.8, 60.0, 1.0))
     for seq in range(60):
@@ -129,7 +129,7 @@ def test_just_over_the_border_is_not_well_yet() -> None:
 
 
 def test_a_picture_that_stands_still_is_a_stall_of_a_live_camera_only() -> None:
-    live, photo, small = Sight(), Sight(), PHOTO[::5, ::5]
+    live, photo, small = CameraHealth(), CameraHealth(), PHOTO[::5, ::5]
     for seq in range(60):
         frame = Frame(small, seq / 15, seq)
         live.changed(frame, live=True)

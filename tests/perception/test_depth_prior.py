@@ -14,8 +14,8 @@ from engine.core.types import Box, DepthMap, Detection, Fisheye, Frame, ModelCar
 from engine.perception.camera import Mount, pinhole, pixel
 from engine.perception.classes import KINDS, kind_of
 from engine.perception.depth_prior import KEEP_S, Lesson, Memory, along_ground_m
-from engine.perception.depth_worker import PACE_S, InOrder
-from engine.perception.localize import Locator
+from engine.perception.depth_worker import PACE_S, InlineDepth
+from engine.perception.localize import Localizer
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 IMAGE.flags.writeable = False
@@ -42,11 +42,11 @@ def walk(
 ) -> list[Obstacle]:
     """Towards one thing, from 6 m on at 1 m/s; every frame's depth, off by a factor, comes `late` frames
     later. No errors: no depth."""
-    locator = Locator(70.0, UNSURE, Memory())
+    locator = Localizer(70.0, UNSURE, Memory())
     found: list[Obstacle] = []
     for seq in range(30):
         item = seen(6.0 - seq / FPS, tall_m, label)
-        found += locator.locate(Frame(IMAGE, seq / FPS, seq, CAMERA), (item,))
+        found += locator.localize(Frame(IMAGE, seq / FPS, seq, CAMERA), (item,))
         if errors and seq >= late:
             locator.learn(flat((6.0 - (seq - late) / FPS) * errors[seq % len(errors)], seq - late))
     return found
@@ -76,11 +76,11 @@ def test_depth_makes_the_distance_better(
 def test_a_nearer_depth_never_sounds_farther(metres: float, more: float, label: str) -> None:
     placed = []
     for depth_m in (metres, metres * more):
-        locator = Locator(70.0, UNSURE, Memory())
+        locator = Localizer(70.0, UNSURE, Memory())
         item = seen(4.0, kind_of(label).height_m, label)
-        locator.locate(Frame(IMAGE, 0.0, 0, CAMERA), (item,))
+        locator.localize(Frame(IMAGE, 0.0, 0, CAMERA), (item,))
         locator.learn(flat(depth_m, 0))
-        (again,) = locator.locate(Frame(IMAGE, 0.1, 1, CAMERA), (item,))
+        (again,) = locator.localize(Frame(IMAGE, 0.1, 1, CAMERA), (item,))
         placed.append(again.distance_m)
     assert placed[0] <= placed[1] + 1e-9
 
@@ -105,20 +105,22 @@ def test_what_comes_nearer_sounds_nearer_but_for_one_correction(tall_m: float) -
 @settings(deadline=None, max_examples=40)
 def test_what_is_no_depth_teaches_nothing(cells: list[float]) -> None:
     metres = np.resize(np.array(cells, np.float32), (12, 16))
-    locator = Locator(70.0, UNSURE, Memory())
-    plain = Locator(70.0, UNSURE)
+    locator = Localizer(70.0, UNSURE, Memory())
+    plain = Localizer(70.0, UNSURE)
     for seq in range(3):
         frame = Frame(IMAGE, seq / FPS, seq, CAMERA)
-        assert locator.locate(frame, (seen(4.0, 1.2),)) == plain.locate(frame, (seen(4.0, 1.2),))
+        assert locator.localize(frame, (seen(4.0, 1.2),)) == plain.localize(
+            frame, (seen(4.0, 1.2),)
+        )
         locator.learn(DepthMap(seq, metres))
 
 
 def test_some_pixels_without_a_depth_do_no_harm() -> None:
     def learnt(metres: NDArray[np.float32]) -> float:
-        locator = Locator(70.0, UNSURE, Memory())
-        locator.locate(Frame(IMAGE, 0.0, 0, CAMERA), (seen(4.0, 1.2),))
+        locator = Localizer(70.0, UNSURE, Memory())
+        locator.localize(Frame(IMAGE, 0.0, 0, CAMERA), (seen(4.0, 1.2),))
         locator.learn(DepthMap(0, metres))
-        return locator.locate(Frame(IMAGE, 0.1, 1, CAMERA), (seen(4.0, 1.2),))[0].distance_m
+        return locator.localize(Frame(IMAGE, 0.1, 1, CAMERA), (seen(4.0, 1.2),))[0].distance_m
 
     whole = np.full((48, 64), 4.0, np.float32)
     holes = whole.copy()
@@ -139,13 +141,13 @@ def test_only_what_was_whole_in_that_frame_is_learnt_of(
     why: str, item: Detection, others: tuple[Detection, ...], seq: int, time_s: float
 ) -> None:
     frames = [Frame(IMAGE, 0.0, 0, CAMERA), Frame(IMAGE, time_s, 1, CAMERA)]
-    told, plain = Locator(70.0, UNSURE, Memory()), Locator(70.0, UNSURE)
+    told, plain = Localizer(70.0, UNSURE, Memory()), Localizer(70.0, UNSURE)
     for frame in frames:
-        told.locate(frame, (item, *others))
-        plain.locate(frame, (item, *others))
+        told.localize(frame, (item, *others))
+        plain.localize(frame, (item, *others))
     told.learn(flat(2.0, seq))
     last = Frame(IMAGE, time_s + 0.1, 2, CAMERA)
-    assert told.locate(last, (item,)) == plain.locate(last, (item,)), why
+    assert told.localize(last, (item,)) == plain.localize(last, (item,)), why
 
 
 @given(st.floats(-2.0, 2.0), st.floats(-1.0, 1.5), st.floats(1.0, 9.0), st.floats(-15.0, 15.0))
@@ -198,6 +200,6 @@ def test_a_batch_measures_in_order_at_its_pace() -> None:
 
         def stop(self) -> None: ...
 
-    depths = InOrder(Model())
+    depths = InlineDepth(Model())
     given_s = [s / 10 for s in range(12) if depths.after(Frame(IMAGE, s / 10, s)) is not None]
     assert given_s == pytest.approx([0.0, PACE_S, 2 * PACE_S])

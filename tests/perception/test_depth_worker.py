@@ -15,8 +15,8 @@ from engine.config import Config
 from engine.core.errors import ConfigError, DepthFailed, MissingPart
 from engine.core.types import DepthMap, Frame
 from engine.perception.depth_prior import Memory
-from engine.perception.depth_worker import LATE_S, PACE_S, Beside
-from engine.perception.localize import Locator
+from engine.perception.depth_worker import LATE_S, PACE_S, ThreadedDepth
+from engine.perception.localize import Localizer
 from models.packs import HUB, write_manifest
 from tests.app.test_live import CARD, IMAGE, Bench, Camera
 
@@ -175,7 +175,7 @@ class Deep:
     def stop(self) -> None: ...
 
 
-class Noting(Locator):
+class Noting(Localizer):
     """Counts what it learns from."""
 
     learnt = 0
@@ -190,7 +190,7 @@ def test_obstacles_are_watched_whatever_depth_does(tmp_path: Path, how: str, err
     bench = Bench(tmp_path, camera=Camera(40))
     deep = Deep(how)
     parts = bench.parts
-    parts.depth = depth = Beside(deep)
+    parts.depth = depth = ThreadedDepth(deep)
     parts.locator = locator = Noting(70.0, memory=Memory())
     # a covered camera measures nothing, and the fake one is black
     parts.sight.changed = lambda frame, live: False  # type: ignore[method-assign]
@@ -211,7 +211,7 @@ def test_obstacles_are_watched_whatever_depth_does(tmp_path: Path, how: str, err
 
 def test_a_map_is_given_once_and_waiting_for_it_is_not() -> None:
     deep = Deep("hangs")
-    depths = Beside(deep)
+    depths = ThreadedDepth(deep)
     assert depths.after(Frame(IMAGE, 0.0, 0)) is None
     assert depths.after(Frame(IMAGE, 0.1, 1)) is None
     deep.let_go.set()
@@ -227,7 +227,7 @@ def test_a_map_is_given_once_and_waiting_for_it_is_not() -> None:
 
 def test_a_hanging_model_is_given_up_and_a_pause_of_the_camera_is_none() -> None:
     deep = Deep("hangs")
-    depths = Beside(deep)
+    depths = ThreadedDepth(deep)
     depths.after(Frame(IMAGE, 0.0, 0))
     with pytest.raises(DepthFailed, match="no depth for"):
         depths.after(Frame(IMAGE, LATE_S + 1.0, 1))

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.core.types import Image, Picture
-from engine.perception.image_statistics import PictureGauge
+from engine.core.types import Image, ImageStatistics
+from engine.perception.image_statistics import ImageGauge
 
 NAMES = ("blur", "exposure", "contrast", "edges", "strokes", "change")
 
 
-def measure(image: Image) -> Picture:
-    return PictureGauge().measure(image)
+def measure(image: Image) -> ImageStatistics:
+    return ImageGauge().measure(image)
 
 
 def noise(seed: int = 0, height: int = 240, width: int = 320) -> Image:
@@ -40,7 +40,7 @@ def smoothed(image: Image, pixels: int) -> Image:
 )
 @settings(max_examples=40, deadline=None)
 def test_any_picture_is_measured_within_bounds(image: Image) -> None:
-    gauge = PictureGauge()
+    gauge = ImageGauge()
     for picture in (gauge.measure(image), gauge.measure(image[::-1])):
         for name in NAMES:
             assert 0.0 <= getattr(picture, name) <= 1.0, name
@@ -78,7 +78,7 @@ def test_strokes_are_many_in_print_and_few_in_steps() -> None:
 
 
 def test_change_is_against_the_last_picture() -> None:
-    gauge = PictureGauge()
+    gauge = ImageGauge()
     first, other = noise(1), noise(2)
     assert gauge.measure(first).change == 1.0  # nothing to compare with
     assert gauge.measure(first).change == 0.0

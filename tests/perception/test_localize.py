@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.core.types import Box, Detection, Frame, Intrinsics, Obstacle
 from engine.perception.camera import pinhole
 from engine.perception.classes import KINDS, kind_of
-from engine.perception.localize import FORGET_S, WINDOW_S, Approach, Locator, priority, tempered
+from engine.perception.localize import FORGET_S, WINDOW_S, Approach, Localizer, priority, tempered
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 IMAGE.flags.writeable = False
@@ -28,12 +28,12 @@ def person(distance_m: float, track: int = 1, x_px: float = 320.0) -> Detection:
 
 def walk(start_m: float, speed_m_s: float, length_s: float, fps: float = 15.0) -> list[Obstacle]:
     """One person approached (or left behind) at constant speed."""
-    locator = Locator(70.0)
+    locator = Localizer(70.0)
     seen: list[Obstacle] = []
     for seq in range(round(length_s * fps)):
         time_s = seq / fps
         frame = Frame(IMAGE, time_s, seq)
-        seen += locator.locate(frame, (person(start_m - speed_m_s * time_s),))
+        seen += locator.localize(frame, (person(start_m - speed_m_s * time_s),))
     return seen
 
 
@@ -65,26 +65,26 @@ def test_the_distance_follows_the_walk() -> None:
 
 
 def test_a_track_unseen_is_forgotten() -> None:
-    locator = Locator(70.0)
-    locator.locate(Frame(IMAGE, 0.0, 0), (person(2.0),))
-    (back,) = locator.locate(Frame(IMAGE, FORGET_S + 0.1, 1), (person(8.0),))
+    locator = Localizer(70.0)
+    locator.localize(Frame(IMAGE, 0.0, 0), (person(2.0),))
+    (back,) = locator.localize(Frame(IMAGE, FORGET_S + 0.1, 1), (person(8.0),))
     assert back.distance_m == pytest.approx(8.0, rel=0.01)
 
 
 def test_a_person_goes_before_furniture_at_equal_time() -> None:
-    locator = Locator(70.0)
+    locator = Localizer(70.0)
     chair = Detection("chair", 0.9, Box(300, 200, 340, 240), 2)
-    placed = locator.locate(Frame(IMAGE, 0.0, 0), (chair,))[0]
-    same = locator.locate(Frame(IMAGE, 0.0, 0), (person(placed.distance_m),))[0]
+    placed = locator.localize(Frame(IMAGE, 0.0, 0), (chair,))[0]
+    same = locator.localize(Frame(IMAGE, 0.0, 0), (person(placed.distance_m),))[0]
     assert same.priority > placed.priority
 
 
 @given(st.lists(st.tuples(*[st.floats(-2000, 2000, allow_nan=False)] * 4), max_size=20))
 @settings(deadline=None, max_examples=50)
 def test_any_boxes_are_placed(corners: list[tuple[float, float, float, float]]) -> None:
-    locator = Locator(70.0)
+    locator = Localizer(70.0)
     for seq in range(3):
-        found = locator.locate(
+        found = locator.localize(
             Frame(IMAGE, seq / 10, seq),
             tuple(Detection("thing", 0.5, Box(*c), i) for i, c in enumerate(corners)),
         )
@@ -94,7 +94,7 @@ def test_any_boxes_are_placed(corners: list[tuple[float, float, float, float]]) 
 
 def test_intrinsics_of_the_frame_come_first() -> None:
     telephoto = pinhole(640, 480, 20)
-    far = Locator(70.0).locate(Frame(IMAGE, 0.0, 0, telephoto), (person(5.0),))[0]
+    far = Localizer(70.0).localize(Frame(IMAGE, 0.0, 0, telephoto), (person(5.0),))[0]
     assert far.distance_m > 15
 
 
@@ -113,12 +113,12 @@ def follow(
     distance_at: Callable[[float], float], until_s: float, fps: float = 15.0, jitter_px: float = 0.0
 ) -> list[Obstacle]:
     """A person in each frame of a walk, the edges wandering by `jitter_px`."""
-    dice, locator = random.Random(7), Locator()
+    dice, locator = random.Random(7), Localizer()
     found: list[Obstacle] = []
     for seq in range(int(until_s * fps) + 1):
         box = thing(distance_at(seq / fps)).box
         edges = (edge + dice.gauss(0.0, jitter_px) for edge in (box.x1, box.y1, box.x2, box.y2))
-        found += locator.locate(
+        found += locator.localize(
             Frame(IMAGE, seq / fps, seq, CAMERA), (Detection("person", 0.9, Box(*edges), 1),)
         )
     return found
@@ -139,13 +139,13 @@ def test_any_box_and_track_at_any_time_is_placed(
     times: list[float],
     camera: Intrinsics | None,
 ) -> None:
-    locator = Locator()
+    locator = Localizer()
     detections = tuple(
         Detection(label, 0.9, Box(*corners), track)
         for corners, track in zip(boxes, tracks, strict=False)
     )
     for time_s in times:
-        obstacles = locator.locate(Frame(IMAGE, time_s, 0, camera), detections)
+        obstacles = locator.localize(Frame(IMAGE, time_s, 0, camera), detections)
         assert [item.track for item in obstacles] == [item.track for item in detections]
         for item in obstacles:
             assert 0 < item.distance_m <= 200
@@ -160,7 +160,7 @@ def test_any_box_and_track_at_any_time_is_placed(
 @settings(deadline=None)
 def test_mirror_swaps_left_and_right(distance_m: float, right_m: float) -> None:
     one, other = (
-        Locator().locate(Frame(IMAGE, 0.0, 0), (thing(distance_m, "chair", metres),))[0]
+        Localizer().localize(Frame(IMAGE, 0.0, 0), (thing(distance_m, "chair", metres),))[0]
         for metres in (right_m, -right_m)
     )
     assert other.bearing_deg == pytest.approx(-one.bearing_deg, abs=1e-6)
@@ -169,12 +169,12 @@ def test_mirror_swaps_left_and_right(distance_m: float, right_m: float) -> None:
 
 
 def test_intrinsics_are_scaled_a_guess_is_vaguer_and_nonsense_is_not_used() -> None:
-    (known,) = Locator(120.0).locate(Frame(IMAGE, 0.0, 0, CAMERA), (thing(5.0),))
+    (known,) = Localizer(120.0).localize(Frame(IMAGE, 0.0, 0, CAMERA), (thing(5.0),))
     big = pinhole(1280, 960, 70.0)
-    (scaled,) = Locator(120.0).locate(Frame(IMAGE, 0.0, 0, big), (thing(5.0),))
-    (guessed,) = Locator(70.0).locate(Frame(IMAGE, 0.0, 0), (thing(5.0),))
+    (scaled,) = Localizer(120.0).localize(Frame(IMAGE, 0.0, 0, big), (thing(5.0),))
+    (guessed,) = Localizer(70.0).localize(Frame(IMAGE, 0.0, 0), (thing(5.0),))
     nonsense = Intrinsics(0.0, 0.0, 0.0, 0.0, 640, 480)
-    (broken,) = Locator(70.0).locate(Frame(IMAGE, 0.0, 0, nonsense), (thing(5.0),))
+    (broken,) = Localizer(70.0).localize(Frame(IMAGE, 0.0, 0, nonsense), (thing(5.0),))
     assert known.distance_m == pytest.approx(5.0)
     assert scaled.distance_m == pytest.approx(5.0)
     assert guessed.distance_m == pytest.approx(5.0)
@@ -203,10 +203,10 @@ def test_wandering_edges_are_no_approach(speed_m_s: float, jitter_px: float) -> 
 @pytest.mark.parametrize("label", ["person", "door", "pole", "never heard of"])
 def test_contact_is_foreseen_when_the_border_cuts_the_box(label: str) -> None:
     """From 2 m on: a door soon fills the picture's height, and only its width still grows."""
-    locator = Locator()
+    locator = Localizer()
     for seq in range(16):
         away = thing(2.0 - 1.2 * seq / 15, label)
-        (last,) = locator.locate(Frame(IMAGE, seq / 15, seq, CAMERA), (away,))
+        (last,) = locator.localize(Frame(IMAGE, seq / 15, seq, CAMERA), (away,))
     assert last.ttc_s == pytest.approx(0.8 / 1.2, rel=0.4)
 
 
@@ -224,38 +224,38 @@ def test_smoothing_quiets_a_standing_thing() -> None:
 
 
 def test_a_flickering_label_does_not_mix_sizes() -> None:
-    locator = Locator()
+    locator = Localizer()
     for seq in range(10):
         away = thing(10.0, "car" if seq % 2 else "truck")
-        (found,) = locator.locate(Frame(IMAGE, seq / 15, seq, CAMERA), (away,))
+        (found,) = locator.localize(Frame(IMAGE, seq / 15, seq, CAMERA), (away,))
         assert found.distance_m == pytest.approx(10.0)
 
 
 def test_memory_is_bounded_in_tracks_and_in_time() -> None:
-    locator = Locator()
+    locator = Localizer()
     for seq in range(400):
-        locator.locate(Frame(IMAGE, seq / 50, seq), (thing(5.0), thing(9.0, track=seq + 2)))
+        locator.localize(Frame(IMAGE, seq / 50, seq), (thing(5.0), thing(9.0, track=seq + 2)))
     assert len(locator._tracks) <= FORGET_S * 50 + 2
     assert len(locator._tracks[1].sightings) <= WINDOW_S * 50 + 2
 
 
 @pytest.mark.parametrize("later_s", [FORGET_S + 1.1, -30.0])
 def test_a_pause_or_a_new_start_forgets_the_approach(later_s: float) -> None:
-    locator = Locator()
+    locator = Localizer()
     for seq in range(16):
-        locator.locate(Frame(IMAGE, seq / 15, seq), (thing(6.0 - seq / 15),))
-    (found,) = locator.locate(Frame(IMAGE, later_s, 16), (thing(4.0),))
+        locator.localize(Frame(IMAGE, seq / 15, seq), (thing(6.0 - seq / 15),))
+    (found,) = locator.localize(Frame(IMAGE, later_s, 16), (thing(4.0),))
     assert found.ttc_s is None
     assert found.distance_m == pytest.approx(4.0)
 
 
 def test_reset_forgets() -> None:
-    locator = Locator()
+    locator = Localizer()
     for seq in range(16):
-        (last,) = locator.locate(Frame(IMAGE, seq / 15, seq), (thing(6.0 - seq / 15),))
+        (last,) = locator.localize(Frame(IMAGE, seq / 15, seq), (thing(6.0 - seq / 15),))
     assert last.ttc_s is not None
     locator.reset()
-    (found,) = locator.locate(Frame(IMAGE, 16 / 15, 16), (thing(4.9),))
+    (found,) = locator.localize(Frame(IMAGE, 16 / 15, 16), (thing(4.9),))
     assert found.ttc_s is None
 
 
@@ -273,15 +273,15 @@ def test_priority_rises_with_nearness_haste_and_the_corridor(
 
 def test_a_width_seen_while_a_thing_was_whole_places_it_when_it_is_cut() -> None:
     """A slim person, half as wide as their kind, approached until the border cuts head and feet."""
-    locator = Locator()
+    locator = Localizer()
     for seq in range(46):
         away_m = 4.0 - 3.0 * seq / 45
         wide = thing(away_m).box
         middle, half = wide.centre_x, wide.width / 4
         box = Box(middle - half, wide.y1, middle + half, wide.y2)
         seen = Detection("person", 0.9, box, 1)
-        (found,) = locator.locate(Frame(IMAGE, seq / 15, seq, CAMERA), (seen,))
-    (stranger,) = Locator().locate(Frame(IMAGE, 3.0, 0, CAMERA), (seen,))
+        (found,) = locator.localize(Frame(IMAGE, seq / 15, seq, CAMERA), (seen,))
+    (stranger,) = Localizer().localize(Frame(IMAGE, 3.0, 0, CAMERA), (seen,))
     assert found.distance_m == pytest.approx(1.0, rel=0.2)
     assert stranger.distance_m > 1.4  # never seen whole, it is only "at most so far"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from engine.core.types import Box, Detection, Frame, ModelCard, Obstacle, Pose
 from engine.devices.aria import lenses as glasses
-from engine.perception.localize import Locator
-from engine.perception.side_cameras import KEEP_S, TRACKS_APART, Around, are_one, beyond
+from engine.perception.localize import Localizer
+from engine.perception.side_cameras import KEEP_S, TRACKS_APART, SideCameras, are_one, beyond
 from tests.fakes import aria
 
 CARD = ModelCard("fake", "", "cpu", "none", "fp32")
@@ -152,7 +152,7 @@ def test_a_side_camera_adds_the_right_bearing_and_it_turns_with_the_head() -> No
     assert eye is not None
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
     detector = Eyes(middle)
-    around = Around({eye.label: (detector, Locator())})
+    around = SideCameras({eye.label: (detector, Localizer())})
     (seen,) = around.look(side_frame(1.0, 0.0, eye), ())
     assert seen.camera == eye.label
     assert seen.side == "left"
@@ -170,7 +170,7 @@ def test_what_the_main_camera_sees_too_is_not_added() -> None:
     eye = glasses.eye(aria.calibrated(aria.GEN2), aria.GEN2.sides[1])
     assert eye is not None
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
-    around = Around({eye.label: (Eyes(middle), Locator())})
+    around = SideCameras({eye.label: (Eyes(middle), Localizer())})
     (alone,) = around.look(side_frame(1.0, 0.0, eye), ())
     main = replace(alone, camera="", track=5, distance_m=alone.distance_m * 1.2)
     assert around.look(side_frame(1.1, 0.0, eye), (main,)) == ()

@@ -20,7 +20,7 @@ from engine.core.types import (
     Tier,
     Utterance,
 )
-from engine.recording.session_log import STAGES, Trace, latencies, spread
+from engine.recording.session_log import STAGES, SessionLog, latencies, spread
 
 QUICK = ("asked", "capture", "classify", "route", "template")
 FULL = ("asked", "capture", "classify", "route", "describer_first_token", "describer_total")
@@ -94,7 +94,7 @@ def test_a_description_waits_for_its_first_sound(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], spoken_first: bool
 ) -> None:
     timeline, wall = clocks
-    trace = Trace(tmp_path, timeline, wall)
+    trace = SessionLog(tmp_path, timeline, wall)
     wall.move_to(5.25)
     if spoken_first:
         trace.started(answer(1, 7), 0.0)
@@ -114,7 +114,7 @@ def test_a_description_waits_for_its_first_sound(
 def test_an_answer_that_was_never_heard_is_still_logged(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
-    trace = Trace(tmp_path, *clocks)
+    trace = SessionLog(tmp_path, *clocks)
     trace.description(description("quick", 7, QUICK))
     trace.heard(Heard(answer(1, 7), None, None, "superseded"))
     trace.close()
@@ -125,7 +125,7 @@ def test_an_answer_that_was_never_heard_is_still_logged(
 def test_a_cut_answer_and_what_resumes_it_are_two_records(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
-    trace = Trace(tmp_path, *clocks)
+    trace = SessionLog(tmp_path, *clocks)
     trace.heard(Heard(answer(1, 7), 1.0, 1.5, cut="interrupted"))
     trace.heard(Heard(replace(answer(9, 7), resumes=1), 3.0, 4.0))
     summary = trace.close()
@@ -142,7 +142,7 @@ def test_the_summary_is_the_last_line_and_the_file(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
     timeline, wall = clocks
-    trace = Trace(tmp_path, timeline, wall)
+    trace = SessionLog(tmp_path, timeline, wall)
     for seq in range(5):
         timeline.move_to(seq * 0.1)
         trace.seen(seq + 2)
@@ -167,7 +167,7 @@ def test_what_an_earlier_session_left_is_not_taken_for_this_one(
 ) -> None:
     for name in ("summary.json", "audio.wav", "session.jsonl", "notes.txt"):
         (tmp_path / name).write_text("of yesterday")
-    Trace(tmp_path, *clocks)
+    SessionLog(tmp_path, *clocks)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "session.jsonl"]
     assert (tmp_path / "session.jsonl").read_text() == ""
 
@@ -175,7 +175,7 @@ def test_what_an_earlier_session_left_is_not_taken_for_this_one(
 def test_a_summary_that_cannot_be_written_whole_is_not_left_in_part(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trace = Trace(tmp_path, *clocks)
+    trace = SessionLog(tmp_path, *clocks)
     told: list[str] = []
     trace.on_full = told.append
 
@@ -197,7 +197,7 @@ def test_a_full_disk_loses_the_log_but_not_the_session(
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("needs a device that is always full")
-    trace = Trace(tmp_path, *clocks)
+    trace = SessionLog(tmp_path, *clocks)
     trace.path.unlink()
     said: list[str] = []
     trace.on_full = said.append
@@ -214,7 +214,7 @@ def test_a_folder_that_cannot_be_made_is_refused_in_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"hydra\.run\.dir: expected a folder") as refused:
-        Trace(tmp_path / "file" / "session", *clocks)
+        SessionLog(tmp_path / "file" / "session", *clocks)
     assert "\n" not in str(refused.value)
 
 

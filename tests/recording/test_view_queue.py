@@ -8,7 +8,7 @@ import pytest
 
 from engine.core.ports import View
 from engine.core.types import Frame, Glance, Health, Shown
-from engine.recording.view_queue import EVENTS, GLANCES, BackgroundView, NoView
+from engine.recording.view_queue import EVENTS, GLANCES, NoView, ViewQueue
 
 PICTURE = Glance(Frame(np.zeros((4, 4, 3), np.uint8), 0.0, 0), ())
 WORDS = Health("frame", "broken", "skipped it")
@@ -45,7 +45,7 @@ class Case:
     def __init__(self, notes: Notes, **options: float) -> None:
         self.health: list[Health] = []
         self.notes = notes
-        self.view = BackgroundView(lambda: notes, self.health.append, **options)
+        self.view = ViewQueue(lambda: notes, self.health.append, **options)
 
     def hold(self) -> None:
         """Let the viewer take one event and hang on it."""
@@ -111,7 +111,7 @@ def test_a_viewer_that_fails_is_reported_once_and_left_alone(how: str) -> None:
     health: list[Health] = []
     opens: Callable[[], View] = refuse if how == "open" else lambda: notes
     # patience that a test would never sit out: what has failed must not be waited for
-    view = BackgroundView(opens, health.append, patience_s=600.0)
+    view = ViewQueue(opens, health.append, patience_s=600.0)
     for _ in range(2 * EVENTS):
         view.show(PICTURE, 0.0)
     view.close()
@@ -131,7 +131,7 @@ def test_nothing_is_opened_before_there_is_something_to_show() -> None:
         raise OSError("no such folder")
 
     health: list[Health] = []
-    view = BackgroundView(refuse, health.append)
+    view = ViewQueue(refuse, health.append)
     assert not opened
     view.close()
     assert not opened

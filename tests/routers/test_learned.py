@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.errors import MissingPart
-from engine.core.types import Box, Decision, Glance, Obstacle, Picture, SceneClass
+from engine.core.types import Box, Decision, Glance, ImageStatistics, Obstacle, SceneClass
 from routers import Budget, Conformal, Count, Learned
 from routers.budget import share_of
 from routers.conformal import allowed_losses, calibrated, unnamed_hazards
@@ -22,7 +22,7 @@ from tests.fakes.recordings import PICTURE
 
 quick_settings = settings(max_examples=100, deadline=None)
 shares = st.floats(0.0, 1.0)
-pictures = st.builds(Picture, shares, shares, shares, shares, shares, shares)
+pictures = st.builds(ImageStatistics, shares, shares, shares, shares, shares, shares)
 scenes = st.builds(
     lambda top, entropy, indoor: SceneClass(
         "street", top[0], entropy, indoor, tuple(("street", share) for share in top)
@@ -42,7 +42,7 @@ obstacles = st.builds(
 
 
 def glance(
-    *items: Obstacle, scene: SceneClass | None = None, picture: Picture | None = PICTURE
+    *items: Obstacle, scene: SceneClass | None = None, picture: ImageStatistics | None = PICTURE
 ) -> Glance:
     return replace(make_glance(*items, scene=scene or make_scene()), picture=picture)
 

@@ -18,7 +18,7 @@ BLOCK = 256
 ROWS = 8
 
 
-class Fours:
+class Int4Weights:
     """W (rows, columns), an even number of columns, in `codes` (rows, columns / 2) uint8 and `scales`
     (rows, columns / group)."""
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from models.fastvlm.torch.int4_weights import Fours
+    from models.fastvlm.torch.int4_weights import Int4Weights
 
-    Weight: TypeAlias = Tensor | Fours
+    Weight: TypeAlias = Tensor | Int4Weights
 
 
 class Qwen2:
@@ -161,11 +161,11 @@ def _weight(parameters: list[Any], four_bits: bool) -> Weight:
     whole = joined(parameters)
     if not four_bits:
         return cast(Tensor, whole)
-    from models.fastvlm.torch.int4_weights import Fours  # needs Triton
+    from models.fastvlm.torch.int4_weights import Int4Weights  # needs Triton
 
     for parameter in parameters:
         parameter.data = whole.new_empty(0)
-    return Fours(whole)
+    return Int4Weights(whole)
 
 
 def _whole(weight: Weight) -> Tensor:

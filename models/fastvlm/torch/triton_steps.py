@@ -11,7 +11,7 @@ import triton
 from torch import Tensor
 
 from models.fastvlm.torch import triton_kernels as kernels
-from models.fastvlm.torch.int4_weights import Fours
+from models.fastvlm.torch.int4_weights import Int4Weights
 from models.fastvlm.torch.qwen2 import Qwen2
 from models.fastvlm.torch.steps import State
 
@@ -113,8 +113,8 @@ def _columns(count: int) -> int:
 
 def _weights(weight: Any) -> tuple[Tensor, Tensor]:
     """What the kernels take: the weight twice where there are no scales."""
-    return (weight.codes, weight.scales) if isinstance(weight, Fours) else (weight, weight)
+    return (weight.codes, weight.scales) if isinstance(weight, Int4Weights) else (weight, weight)
 
 
 def _group(weight: Any) -> int:
-    return weight.group if isinstance(weight, Fours) else 0
+    return weight.group if isinstance(weight, Int4Weights) else 0
