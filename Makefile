@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test check bench clean
+.PHONY: help setup run test test-fast coverage check wheel bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv and install everything
 
@@ -24,14 +24,27 @@ run: $(STAMP) ## everyday use on the best source present; with no camera, the sa
 test: $(STAMP) ## every test
 	$(BIN)/python -m pytest
 
-check: $(STAMP) ## ruff and mypy, as CI runs them
+test-fast: $(STAMP) ## the inner loop: tests that load no network and start no process
+	$(BIN)/python -m pytest -m "not weights and not command"
+
+coverage: $(STAMP) ## every test, and which lines none of them runs
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+check: $(STAMP) ## ruff, mypy, the direction of imports, links and commands of every README
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/docs
+
+wheel: $(STAMP) ## build the wheel, install it into an empty environment, describe the sample there
+	.ci/wheel $(BIN)/uv
 
 bench: $(STAMP) ## latency of the tiers on this machine
 	$(BIN)/python -m experiments.latency.stages
 
 clean: ## remove the environment and what runs have written
-	rm -rf $(VENV) outputs multirun .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist outputs multirun .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.app.command_line import one_line, read_config, readable
+from engine.app.command_line import CONF, one_line, read_config, readable
 from engine.config import Config
 from engine.core.errors import EngineError, InputError, RunError, SetupError, in_one_line
 from engine.evaluation.sweep import Failure, all_answers, failures, keep_failure
@@ -66,7 +66,7 @@ def keep_traceback(error: Exception, folder: Path) -> Path:
     return path
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")  # type: ignore[untyped-decorator]
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")  # type: ignore[untyped-decorator]
 def job(node: DictConfig) -> Any:
     """One Hydra job; returns what sweepers optimise: p95 of the latency to the first sound in ms, to be
     minimised, or, for two directions, (answer quality, that p95). A job that failed is the worst.
