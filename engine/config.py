@@ -27,6 +27,7 @@ class DescriberConfig:
     max_new_tokens: int = number(16, 1, 256)
     image_size: int | None = None  # pixels a side; null is the model's own
     path: str | None = None  # a FastVLM checkpoint's folder in place of the pack's
+    runtime: str = choice("auto", "torch", "openvino", "onnx", "tensorrt")
     precision: str = choice(
         "auto", "fp32", "fp16", "bf16", "int8", "int4", "q4f16"
     )  # of weights; int4 is the decoder's alone

@@ -31,7 +31,7 @@ from models.fastvlm.checkpoint import generation_config, load_model, load_proces
 from models.fastvlm.custom_checkpoint import find_checkpoint
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.inputs import Prompts, own_side_px, square_pixels
-from models.fastvlm.selection import Wish, open_parts
+from models.fastvlm.selection import DescriberOptions, open_parts
 from models.packs import PackFiles, choose_form
 
 NO_MEMORY = re.compile(r"(can't|failed to) allocate|bad.?alloc|out of memory|ALLOC_FAILED", re.I)
@@ -47,7 +47,7 @@ def open_describer(
     image_size: int | None = None,
     language: Language = "en",
     path: str | None = None,
-    wish: Wish | None = None,
+    options: DescriberOptions | None = None,
 ) -> Describer:
     """The describer of a pack, or of the checkpoint at `path`, warm; see FastVlmDescriber.
 
@@ -64,7 +64,7 @@ def open_describer(
             max_new_tokens=max_new_tokens,
             image_size=image_size,
             language=language,
-            wish=wish,
+            options=options,
         )
     except OutOfMemory as error:
         return NoMemoryDescriber(_card(files, device, "none", "none"), str(error))
@@ -105,7 +105,7 @@ class FastVlmDescriber:
     """Describes frames; to be used from one thread.
 
     `image_size` is the side in pixels of the square that the encoder sees (None: the checkpoint's
-    own); `language` is the one whose sentences it is to yield; `wish` chooses the runtimes. Raises
+    own); `language` is the one whose sentences it is to yield; `options` chooses the runtimes. Raises
     MissingPart, ConfigError and OutOfMemory.
     """
 
@@ -119,11 +119,13 @@ class FastVlmDescriber:
         max_new_tokens: int = 16,
         image_size: int | None = None,
         language: Language = "en",
-        wish: Wish | None = None,
+        options: DescriberOptions | None = None,
     ) -> None:
         quiet_offline()
-        wish = replace(wish or Wish(), backend=backend)
-        self._device = wish.device(device)
+        options = options or DescriberOptions()
+        if options.runtime == "auto":
+            options = replace(options, runtime=backend)
+        self._device = options.device(device)
         folder = files.open(choose_form(files, backend, self._device)[1])
         limit_threads(threads)
         settings = files.settings()
@@ -141,7 +143,7 @@ class FastVlmDescriber:
             halves = open_parts(
                 folder,
                 self._device,
-                wish,
+                options,
                 lambda dtype: load_model(folder, dtype),
                 greedy,
                 side_px=side_px,

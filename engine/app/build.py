@@ -260,7 +260,7 @@ def build_describer(config: Config) -> Describer:
     """The describer, or where it finds no memory what says so when asked. Raises MissingPart and
     ConfigError."""
     from models.describer import open_describer
-    from models.fastvlm.selection import Wish
+    from models.fastvlm.selection import DescriberOptions
 
     models, asked = config.models, config.models.describer
     return open_describer(
@@ -271,7 +271,9 @@ def build_describer(config: Config) -> Describer:
         image_size=asked.image_size,
         language=config.language,
         path=asked.path,
-        wish=Wish(asked.precision, asked.encoder, asked.decoder, asked.provider),
+        options=DescriberOptions(
+            asked.runtime, asked.precision, asked.encoder, asked.decoder, asked.provider
+        ),
     )
 
 

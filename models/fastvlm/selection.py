@@ -29,22 +29,51 @@ PREFERRED: dict[tuple[str, str], tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The settings models.describer.*, each `auto` or a name, and models.backend."""
+class DescriberOptions:
+    """The runtime and precision that the settings ask for; every field is `auto` or a name.
 
-    precision: str = "auto"
+    `encoder`, `decoder` and `provider` are the deprecated settings of one half and of ONNX Runtime:
+    they go in the next version.
+    """
+
+    runtime: str = "auto"  # models.describer.runtime, else models.backend
+    precision: str = "auto"  # of the weights
     encoder: str = "auto"
     decoder: str = "auto"
     provider: str = "auto"
-    backend: str = "auto"
 
-    def device(self, of_the_others: str) -> str:
-        """Where the describer runs: `provider`, else models.device. Raises MissingPart."""
+    @property
+    def uses_tensorrt(self) -> bool:
+        return "tensorrt" in (self.runtime, self.provider)
+
+    def runtime_of(self, part: Part) -> str:
+        """`auto`, `torch`, `openvino` or `onnx`. Raises ConfigError for TensorRT beside another."""
+        asked = self.encoder if part == "encoder" else self.decoder
+        if asked == "auto":
+            asked = self.runtime
+        if not self.uses_tensorrt:
+            return asked
+        if asked not in ("auto", "onnx", "tensorrt"):
+            raise ConfigError(
+                "models.describer.provider: tensorrt is ONNX Runtime's, expected onnx for the "
+                f"{part}, got {asked}"
+            )
+        return "onnx"
+
+    def device(self, models_device: str) -> str:
+        """The device that the describer runs on: models.device unless these options name another.
+
+        ONNX Runtime has CUDA libraries of its own and names the missing one, so torch is not asked
+        for it. Raises MissingPart for a device that is not here.
+        """
+        if self.uses_tensorrt:
+            return "cuda"
         if self.provider == "auto":
-            return choose_device(of_the_others)
-        if self.provider == "cpu":
-            return "cpu"
-        if self.provider == "cuda" and "onnx" not in (self.encoder, self.decoder):
+            return choose_device(models_device)
+        if self.provider == "cuda" and "onnx" not in (
+            self.runtime_of("encoder"),
+            self.runtime_of("decoder"),
+        ):
             try:
                 return choose_device("cuda")
             except MissingPart:
@@ -52,7 +81,7 @@ class Wish:
                     "models.describer.provider=cuda: torch sees no graphics card: it needs NVIDIA's "
                     "driver (libcuda) and a torch built for CUDA; use cpu or auto"
                 ) from None
-        return "cuda"  # ONNX Runtime has libraries of its own, and says which are missing
+        return self.provider
 
 
 @dataclass(frozen=True)
@@ -78,32 +107,31 @@ class Halves:
 
 
 def choose(
-    part: Part, checkpoint: Path, device: str, wish: Wish, side_px: int, large: bool
+    part: Part, checkpoint: Path, device: str, options: DescriberOptions, side_px: int, large: bool
 ) -> Choice:
     """What is to serve `part`. `auto` on a processor is OpenVINO where it is installed and has been
     exported for, else torch. Raises MissingPart, or ConfigError for what never goes together."""
-    # which no encoder has: the decoder's wish
-    small = part == "encoder" and wish.precision == "int4"
+    # No encoder has int4: it is asked of the decoder alone.
+    small = part == "encoder" and options.precision == "int4"
     if small:
-        wish = replace(wish, precision="auto")
+        options = replace(options, precision="auto")
     side = side_px if part == "encoder" else None
     there = [form for form in forms(checkpoint) if form.part == part and form.side_px == side]
-    runtime = _runtime(part, device, wish, there)
+    runtime = _runtime(part, device, options, there)
     if runtime == "torch":
-        precision = wish.precision
+        precision = options.precision
         if precision == "auto":
             precision = precision_name(choose_dtype(device, large))
         return Choice("torch", precision, device)
     if runtime == "openvino" and device != "cpu":
         raise ConfigError(
-            f"models.describer.{part}: openvino runs on cpu, not {device}; add "
-            "models.describer.provider=cpu"
+            f"models.describer.runtime: openvino runs on cpu, not {device}; add models.device=cpu"
         )
     provider = "cpu"
     if runtime == "onnx" and device != "cpu":
-        provider = "tensorrt" if wish.provider == "tensorrt" else "cuda"
+        provider = "tensorrt" if options.uses_tensorrt else "cuda"
     kind = runtime if provider == "cpu" else f"{runtime} on a card"
-    order = PREFERRED[kind, part] if wish.precision == "auto" else (wish.precision,)
+    order = PREFERRED[kind, part] if options.precision == "auto" else (options.precision,)
     if small and runtime == "openvino":  # who wants the quickest decoder wants such an encoder too
         order = ("int8", *order)
     have = [form.precision for form in there if form.runtime == runtime]
@@ -111,25 +139,16 @@ def choose(
     return Choice(cast(Any, runtime), precision, provider)
 
 
-def _runtime(part: Part, device: str, wish: Wish, there: list[Form]) -> str:
-    asked = wish.encoder if part == "encoder" else wish.decoder
-    if asked == "auto" and wish.backend != "auto":
-        asked = wish.backend
-    if wish.provider == "tensorrt":
-        if asked not in ("auto", "onnx"):
-            raise ConfigError(
-                f"models.describer.provider: tensorrt is ONNX Runtime's, expected onnx for the {part}, "
-                f"got {asked}"
-            )
-        return "onnx"
+def _runtime(part: Part, device: str, options: DescriberOptions, there: list[Form]) -> str:
+    asked = options.runtime_of(part)
     if asked != "auto":
         return asked
-    fits = [form for form in there if wish.precision in ("auto", form.precision)]
+    fits = [form for form in there if options.precision in ("auto", form.precision)]
     if device == "cpu" and any(form.runtime == "openvino" for form in fits) and _has("openvino"):
         return "openvino"
-    if wish.precision in ("auto", *TORCH) or (wish.precision == "int4" and device == "cuda"):
+    if options.precision in ("auto", *TORCH) or (options.precision == "int4" and device == "cuda"):
         return "torch"
-    return "openvino" if device == "cpu" and wish.precision != "q4f16" else "onnx"
+    return "openvino" if device == "cpu" and options.precision != "q4f16" else "onnx"
 
 
 def _has(library: str) -> bool:
@@ -139,7 +158,7 @@ def _has(library: str) -> bool:
 def open_parts(
     checkpoint: Path,
     device: str,
-    wish: Wish,
+    options: DescriberOptions,
     load: Callable[[Any], Any],
     greedy: Greedy,
     *,
@@ -152,7 +171,7 @@ def open_parts(
     once: not at all where neither half is torch's. Raises MissingPart and ConfigError, and what the
     runtimes raise."""
     encoder, decoder = (
-        choose(part, checkpoint, device, wish, side_px, large) for part in ("encoder", "decoder")
+        choose(part, checkpoint, device, options, side_px, large) for part in ("encoder", "decoder")
     )
     for part, choice in (("encoder", encoder), ("decoder", decoder)):
         if choice.runtime == "onnx":

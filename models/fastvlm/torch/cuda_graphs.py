@@ -24,8 +24,7 @@ def dtype_of(precision: str) -> torch.dtype:
     if precision not in PRECISIONS:
         raise MissingPart(
             f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}, and {FOUR_BITS} "
-            "on a graphics card; use one of those, or models.describer.encoder and decoder openvino or "
-            "onnx"
+            "on a graphics card; use one of those, or models.describer.runtime=openvino or onnx"
         )
     return PRECISIONS[precision]
 

@@ -124,7 +124,7 @@ class TorchDecoder(Part):
         if precision == FOUR_BITS and not with_kernels:
             raise MissingPart(
                 f"models.describer.precision={FOUR_BITS}: in torch it needs Triton and a graphics card of "
-                "compute capability 8.0 or more; on a processor use models.describer.decoder=openvino "
+                "compute capability 8.0 or more; on a processor use models.describer.runtime=openvino "
                 "or onnx"
             )
         language = model.model.language_model
