@@ -105,7 +105,7 @@ class Batch:
             self._forget()
         glance = perceive(parts.detector, parts.locator, frame, parts.wall, parts.around)
         parts.warn(glance, frame.time_s)
-        found = (*glance.obstacles, *glance.aside)
+        found = (*glance.obstacles, *glance.side_obstacles)
         parts.trace.frame(frame.seq, found, stages_ms(glance.marks))
         parts.view.show(glance, frame.time_s)
         parts.deepen(frame)

@@ -77,7 +77,7 @@ class Parts:
         if self.sight.changed(glance.frame, self.source.live):
             self._tell_sight()
         if self.warner is not None:
-            seen = (*glance.obstacles, *glance.aside)
+            seen = (*glance.obstacles, *glance.side_obstacles)
             for utterance in self.warner.warn(seen, now_s, self.sight.sees, glance.frame.pose):
                 self.audio.say(utterance)
 

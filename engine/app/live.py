@@ -200,7 +200,7 @@ class Live:
             glance = perceive(parts.detector, parts.locator, frame, parts.wall, parts.around)
             now_s = parts.timeline.now()
             parts.warn(glance, now_s)
-            seen = (*glance.obstacles, *glance.aside)
+            seen = (*glance.obstacles, *glance.side_obstacles)
             parts.trace.frame(frame.seq, seen, stages_ms(glance.marks))
             self._glances.put(glance)
             parts.view.show(glance, frame.time_s)

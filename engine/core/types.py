@@ -229,14 +229,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A frame with all that the quick tier saw in it. `scene` and `picture` are None until somebody
-    asks. `aside` is what only the side cameras see: not in the frame's picture."""
+    """A frame with everything that the quick tier found in it. `scene` and `picture` are None until a
+    request needs them. `side_obstacles` are seen by the side cameras only, not in the frame's image."""
 
     frame: Frame
     obstacles: tuple[Obstacle, ...]
     scene: SceneClass | None = None
     marks: tuple[Mark, ...] = ()
-    aside: tuple[Obstacle, ...] = ()
+    side_obstacles: tuple[Obstacle, ...] = ()
     picture: ImageStatistics | None = None
 
 
