@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 from engine.core.ports import Clock
+from engine.core.priority import Priority
 from engine.core.types import Utterance
 from engine.language.wording import StatusKey, Words, sentences
-
-STATUS_PRIORITY = 10.0  # on the scale of engine.alerts.policy: alerts begin at 30
-ANSWER_PRIORITY = 20.0
 
 
 class Speaker:
@@ -36,7 +34,7 @@ class Speaker:
                     id=self._next_id(),
                     kind="answer",
                     text=sentence,
-                    priority=ANSWER_PRIORITY,
+                    priority=Priority.ANSWER,
                     queued_s=self._timeline.now(),
                     answer=answer,
                     yields=yields,
@@ -53,7 +51,7 @@ class Speaker:
                 id=self._next_id(),
                 kind="status",
                 text=self._words.status(key),
-                priority=STATUS_PRIORITY,
+                priority=Priority.STATUS,
                 queued_s=self._timeline.now(),
             )
         )

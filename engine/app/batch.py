@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine.app.context import ALARM_PRIORITY, Parts
+from engine.app.context import Parts
 from engine.audio.scheduler import advance, drain
 from engine.core.clock import VirtualClock
 from engine.core.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
+from engine.core.priority import Priority
 from engine.core.triggers import Every
 from engine.core.types import Frame, Health, Request
 from engine.evaluation.scoring import Scorer
@@ -40,13 +41,13 @@ class Batch:
             self._frames()
         except SourceLost as error:
             parts.report(Health("camera", str(error), "said so and stopped"))
-            parts.status("camera_lost", ALARM_PRIORITY)
+            parts.status("camera_lost", Priority.ALARM)
             raise
         except EngineError:
             raise
         except Exception as error:
             parts.report(Health("engine", in_one_line(error), "said so and stopped"))
-            parts.status("failed", ALARM_PRIORITY)
+            parts.status("failed", Priority.ALARM)
             raise RunError(in_one_line(error)) from error
         finally:
             parts.screen.stop_progress()

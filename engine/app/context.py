@@ -6,11 +6,11 @@ from typing import Any
 
 from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
-from engine.answering.speaker import STATUS_PRIORITY
 from engine.app.console import Screen
 from engine.audio.scheduler import Audio
 from engine.core.errors import DepthFailed
 from engine.core.ports import Clock, DepthWorker, Detector, Sink, Source, View
+from engine.core.priority import Priority
 from engine.core.triggers import Trigger
 from engine.core.types import Frame, Glance, Health, Utterance
 from engine.devices.input.media_keys import MediaKeys
@@ -22,8 +22,6 @@ from engine.perception.localize import Localizer
 from engine.perception.side_cameras import SideCameras
 from engine.recording.session_log import SessionLog
 from engine.recording.view_queue import NoView
-
-ALARM_PRIORITY = 80.0  # losing the camera cuts an answer off: silence must mean "nothing there"
 
 TROUBLES: dict[Trouble, StatusKey] = {
     "covered": "camera_dark",
@@ -102,9 +100,9 @@ class Parts:
             self.status("camera_clear")
         else:
             self.report(Health("camera", f"the picture is {trouble}", "said so"))
-            self.status(TROUBLES[trouble], ALARM_PRIORITY)
+            self.status(TROUBLES[trouble], Priority.ALARM)
 
-    def status(self, key: StatusKey, priority: float = STATUS_PRIORITY) -> None:
+    def status(self, key: StatusKey, priority: float = Priority.STATUS) -> None:
         """Say a fixed sentence."""
         self.audio.say(
             Utterance(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from engine.app.context import ALARM_PRIORITY, Parts
+from engine.app.context import Parts
 from engine.app.user_input import Loops, Spoken, UserInput
 from engine.audio.scheduler import speak
 from engine.core.errors import (
@@ -22,6 +22,7 @@ from engine.core.errors import (
     SourceSays,
     in_one_line,
 )
+from engine.core.priority import Priority
 from engine.core.slot import Slot
 from engine.core.types import Description, Frame, Glance, Health, Request, Wish
 from engine.evaluation.scoring import Scorer
@@ -132,7 +133,7 @@ class Live:
         self._parts.report(Health(what, detail, "said so and stopped"))
         if what != "speak":
             key: StatusKey = "camera_lost" if isinstance(error, SourceLost) else "failed"
-            self._parts.status(key, ALARM_PRIORITY)
+            self._parts.status(key, Priority.ALARM)
 
     # camera
 
@@ -165,7 +166,7 @@ class Live:
                 continue
             except SourceSays as said:
                 self._parts.report(Health("glasses", said.detail, said.action))
-                self._parts.status(said.word, ALARM_PRIORITY)
+                self._parts.status(said.word, Priority.ALARM)
                 self._source_told = said.word == "glasses_lost"
                 continue
             if frame is None or source.live:
@@ -192,7 +193,7 @@ class Live:
                 if parts.source.live and not stalled and not self._source_told:
                     stalled = True
                     parts.report(Health("camera", f"no frame for {STALLED_S:g} s", "said so"))
-                    parts.status("camera_lost", ALARM_PRIORITY)
+                    parts.status("camera_lost", Priority.ALARM)
                 continue
             if stalled:
                 stalled = False
@@ -274,7 +275,7 @@ class Live:
             live and self._parts.timeline.now() - glance.frame.time_s > STALLED_S
         ):
             self._parts.report(Health("answer", "no fresh picture to describe", "said so"))
-            self._parts.status("camera_lost", ALARM_PRIORITY)
+            self._parts.status("camera_lost", Priority.ALARM)
             return None
         return glance
 

@@ -17,7 +17,6 @@ from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.ocr_worker import OcrWorker
-from engine.answering.speaker import STATUS_PRIORITY
 from engine.app import build, build_ear
 from engine.app.console import Screen
 from engine.app.context import Parts, Work
@@ -27,6 +26,7 @@ from engine.audio.scheduler import Audio, speak
 from engine.config import Config, check
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.ports import Clock, Router, Sink, View, Voice
+from engine.core.priority import Priority
 from engine.core.types import Detail, Directions, Health, Heard, ModelCard, Units, Utterance
 from engine.language.commands import grammar
 from engine.language.wording import Words
@@ -124,7 +124,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         next_id = itertools.count(1).__next__
         screen.loading()
         starting = Utterance(
-            next_id(), "status", words.status("starting"), STATUS_PRIORITY, timeline.now()
+            next_id(), "status", words.status("starting"), Priority.STATUS, timeline.now()
         )
         trace.start()
         with _said_meanwhile(starting, config, voice, sink, timeline, witness) as meanwhile:

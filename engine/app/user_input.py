@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
-from engine.app.context import ALARM_PRIORITY, Parts
+from engine.app.context import Parts
 from engine.core.errors import RunError
+from engine.core.priority import Priority
 from engine.core.types import Command, Wish
 from engine.devices.input.keyboard import Keyboard
 from engine.language.commands import Keys
@@ -73,7 +74,7 @@ class UserInput:
             ear.run(stop, self)
         except RunError as error:
             self._parts.report(lost(error))
-            self._parts.status("wake_failed", ALARM_PRIORITY)
+            self._parts.status("wake_failed", Priority.ALARM)
         finally:
             self._parts.trace.hearing(ear.hearing)
 

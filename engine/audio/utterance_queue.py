@@ -5,9 +5,9 @@ Pure and without a clock or a lock; `engine.audio.scheduler` asks it once per bl
 
 from collections.abc import Callable, Iterable
 
+from engine.core.priority import Priority
 from engine.core.types import Utterance
 
-CRITICAL_PRIORITY = 70.0  # from here on an utterance cuts off what is less than critical
 SAME_DIRECTION_DEG = 15.0
 
 
@@ -80,7 +80,7 @@ class UtteranceQueue:
 
 def is_critical(utterance: Utterance) -> bool:
     """Whether `utterance` may cut off what is being said."""
-    return utterance.priority >= CRITICAL_PRIORITY
+    return utterance.priority >= Priority.CRITICAL
 
 
 def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:

@@ -12,7 +12,7 @@ from engine.audio.hrtf import LENGTH_S
 from engine.audio.loudness import CEILING
 from engine.audio.mixer import FADE_S
 from engine.audio.scheduler import BLOCK_S, GAP_S, Audio, drain
-from engine.audio.utterance_queue import CRITICAL_PRIORITY
+from engine.core.priority import Priority
 from engine.core.types import Samples, Utterance
 from tests.fakes.stage import AGAIN, LEVEL, RATE_HZ, Stage, ToneVoice, alert, clause
 
@@ -88,7 +88,7 @@ def test_whatever_is_said_every_rule_holds(script: list[tuple[float, Utterance |
         assert before.ended_s <= after.started_s  # type: ignore[operator]  # never two voices
         first, second = before.utterance, after.utterance
         waits = first.kind == "alert" and second.kind != "answer"
-        if waits and second.priority < CRITICAL_PRIORITY:
+        if waits and second.priority < Priority.CRITICAL:
             assert after.started_s - before.ended_s >= GAP_S - 1e-6  # type: ignore[operator]
     for answer in (1, 2):
         order = [
@@ -175,7 +175,7 @@ def test_clauses_and_statuses_follow_at_once_and_what_comes_after_an_alert_after
 
 
 @pytest.mark.parametrize(
-    ("priority", "first_cut"), [(CRITICAL_PRIORITY, True), (CRITICAL_PRIORITY - 1, False)]
+    ("priority", "first_cut"), [(Priority.CRITICAL, True), (Priority.CRITICAL - 1, False)]
 )
 def test_only_a_critical_alert_cuts_an_answer(priority: float, first_cut: bool) -> None:
     stage = Stage()
