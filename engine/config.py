@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+from engine.core.budgets import FULL_MS, QUICK_MS
 from engine.core.errors import ConfigError
 from engine.language.pack import languages, prompts
 
@@ -100,8 +101,8 @@ class RouterConfig:
     scorer: str = choice("learned", "rules", "count")  # budget: whose score it thresholds
     share: float = number(0.35, 0.0, 1.0)  # budget: of answers that are escalated
     average_ms: float | None = None  # budget: instead, the average latency; null: by the share
-    quick_ms: float = number(420.0, 1.0, 60_000.0)  # what each tier takes, for average_ms
-    full_ms: float = number(752.0, 1.0, 60_000.0)
+    quick_ms: float = number(QUICK_MS, 1.0, 60_000.0)  # what each tier takes, for average_ms
+    full_ms: float = number(FULL_MS, 1.0, 60_000.0)
     step: float = number(0.05, 0.001, 1.0)  # budget: how far one answer moves the threshold
 
 

@@ -14,10 +14,10 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.core.budgets import ANSWER_MS
 from engine.core.types import Description, Health, ModelCard, Utterance
 from engine.language.commands import SHOWN
 
-BUDGET_MS = {"quick": 420.0, "full": 752.0}  # from asking to the first sound, the seed's RTX 2060
 MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}
 
 
@@ -184,11 +184,11 @@ def _latency_table(tiers: dict[str, Any], shown: list[str]) -> Table:
         table.add_row(stage, *(_cell(tiers[tier].get(stage)) for tier in shown))
     table.add_section()
     table.add_row("end_to_end", *(_cell(tiers[tier].get("end_to_end")) for tier in shown))
-    table.add_row("budget", *(f"{BUDGET_MS[tier]:.0f}" for tier in shown))
+    table.add_row("budget", *(f"{ANSWER_MS[tier]:.0f}" for tier in shown))
     verdicts = []
     for tier in shown:
         total = tiers[tier].get("end_to_end")
-        met = total is not None and total["p95"] <= BUDGET_MS[tier]
+        met = total is not None and total["p95"] <= ANSWER_MS[tier]
         verdicts.append(
             "not heard" if total is None else "[green]met[/]" if met else "[red]missed[/]"
         )

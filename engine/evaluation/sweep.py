@@ -14,9 +14,9 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from engine.core.budgets import ANSWER_MS
 from engine.recording.session_log import spread
 
-BUDGETS_MS = {"quick": 420.0, "full": 752.0}
 FAILURE = "failure.json"
 
 
@@ -99,7 +99,7 @@ def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
         row[key] = summary.get(key)
     row["frames"] = summary["frames"]["processed"]
     row |= {what: summary["utterances"][what] for what in ("spoken", "dropped")}
-    for tier in BUDGETS_MS:
+    for tier in ANSWER_MS:
         total = summary["latency_ms"].get(tier, {}).get("end_to_end", {})
         for figure in ("mean", "p50", "p95"):
             row[f"{tier}_{figure}_ms"] = total.get(figure)

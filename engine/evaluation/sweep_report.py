@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from engine.evaluation.sweep import BUDGETS_MS
+from engine.core.budgets import ANSWER_MS
 
 Row = dict[str, Any]
 MEASURES = (
@@ -63,7 +63,7 @@ def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | Non
         f"{len(rows)} jobs, {len(failed)} failed. All figures: `sweep.csv`.",
         "",
     ]
-    for tier, budget_ms in BUDGETS_MS.items():
+    for tier, budget_ms in ANSWER_MS.items():
         lines.append(f"- {_verdict(good, measure, key, tier, budget_ms)}")
     lines += [
         "",
@@ -143,7 +143,7 @@ def plot_shares(rows: list[Row], path: Path) -> None:
         _line(share, places, [row["escalation_rate"] for row in group], name)
         _line(latency, places, [row.get(COST) for row in group], f"{name} p95".strip())
     share.set(ylabel="share escalated", ylim=(-0.05, 1.05), xlabel=key or "job")
-    for tier, budget_ms in BUDGETS_MS.items():
+    for tier, budget_ms in ANSWER_MS.items():
         latency.axhline(
             budget_ms, ls="--", color=TIER_COLOURS[tier], label=f"{tier} budget {budget_ms:.0f} ms"
         )
@@ -162,7 +162,7 @@ def plot_pareto(rows: list[Row], measure: str, key: str | None, path: Path) -> N
     if front:
         costs, gains = [row[COST] for row in front], [row[measure] for row in front]
         axes.step(costs, gains, where="post", color="black", lw=1, label="Pareto front")
-    for tier, budget_ms in BUDGETS_MS.items():
+    for tier, budget_ms in ANSWER_MS.items():
         axes.axvline(
             budget_ms, ls="--", color=TIER_COLOURS[tier], label=f"{tier} budget {budget_ms:.0f} ms"
         )

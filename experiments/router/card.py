@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from engine.config import QualityConfig
+from engine.core.budgets import FULL_MS, QUICK_MS
 from engine.evaluation import stored_outputs as records
 from experiments.hardware import processor
 from experiments.router.curves import MARGIN
@@ -26,8 +27,6 @@ from experiments.router.figures import (
     BOOTSTRAPS,
     CALLS,
     CONFIDENCE,
-    FULL_MS,
-    QUICK_MS,
     RISK,
     ROUTERS,
     SHARES,

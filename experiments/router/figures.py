@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import QualityConfig
+from engine.core.budgets import FULL_MS, QUICK_MS
 from engine.core.ports import Router
 from engine.evaluation import stored_outputs as records
 from engine.evaluation.stored_outputs import Record
@@ -39,7 +40,6 @@ CALLS = (0.2, 0.5, 0.8)
 BOOTSTRAPS = 1000
 RISK, CONFIDENCE = 0.1, 0.9
 BUDGET_SHARE = 0.35
-QUICK_MS, FULL_MS = 420.0, 752.0
 
 
 @dataclass(frozen=True)

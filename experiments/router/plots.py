@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from engine.core.budgets import FULL_MS, QUICK_MS
 from experiments.router.curves import MARGIN, sweep
-from experiments.router.figures import FULL_MS, QUICK_MS, SetFigures
+from experiments.router.figures import SetFigures
 
 COLOURS = {
     "learned": "tab:blue",

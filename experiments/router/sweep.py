@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.config import QualityConfig
+from engine.core.budgets import ANSWER_MS
 from engine.core.ports import Router
 from engine.evaluation import stored_outputs as records
-from engine.evaluation.sweep import BUDGETS_MS
 from experiments.hardware import processor
 from experiments.router.curves import Sweep, judged, outcomes, scores, sweep
 from routers import Count, Learned, Random, Rules
@@ -70,7 +70,7 @@ def main() -> None:
         table.add_row(str(count), f"{scored_s - begin_s:.2f}", f"{end_s - scored_s:.2f}")
         seconds[count] = round(end_s - begin_s, 3)
     console.print(table)
-    chosen = {f"{budget:.0f}": best(found, budget) for budget in BUDGETS_MS.values()}
+    chosen = {f"{budget:.0f}": best(found, budget) for budget in ANSWER_MS.values()}
     print(
         json.dumps(
             {"device": processor(), "router": args.router, "seconds": seconds, "best": chosen}

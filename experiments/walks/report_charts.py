@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from engine.alerts.policy import NEAR_M, NOTICE_M
-from engine.app.console import BUDGET_MS
+from engine.core.budgets import ANSWER_MS
 from experiments.walks.report_data import Said, Stage, Track, Walk
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
@@ -37,7 +37,7 @@ def lane(said: Said) -> str:
 
 def budget(stage: Stage) -> float | None:
     """Milliseconds that a stage may take, where that was promised."""
-    return BUDGET_MS.get(stage.tier) if stage.name == "end_to_end" else None
+    return ANSWER_MS.get(stage.tier) if stage.name == "end_to_end" else None
 
 
 def short(value_ms: float) -> str:
