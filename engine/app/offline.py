@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import cast
 
 from engine import __version__
-from engine.app import build
+from engine.app.builders.answering import build_grounder, build_prompt, build_router
+from engine.app.builders.audio import build_voice
+from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
+from engine.app.builders.perception import build_mount
+from engine.app.builders.sources import build_source, related, source_kind
 from engine.app.console import Screen
 from engine.app.context import Work
 from engine.config import Config
@@ -47,7 +51,7 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
     stack.callback(trace.close)
     labelled = any(record.truth is not None for record in found)
     scorer = _scorer(config, header.labels, header.hfov_deg) if labelled else None
-    router = build.build_router(config)
+    router = build_router(config)
     playback = Replay(router, config.mode, config.answer.beats, trace, wall, scorer)
     trace.session(__version__, config.mode, config.language, "recorded", header.models)
     _introduce(config, screen, router, header, folder, f"recorded {path}", "not heard")
@@ -71,20 +75,20 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     words = Words(
         language, cast(Units, config.units), cast(Directions, config.directions), config.step_m
     )
-    source = build.build_source(config, build.source_kind(config))
+    source = build_source(config, source_kind(config))
     stack.callback(source.close)
     with_describer = replace(config, mode="auto" if language == "en" else "quick")
-    build.check_models(with_describer)
-    router = build.build_router(config)
+    check_models(with_describer)
+    router = build_router(config)
     trace = SessionLog(folder, timeline := VirtualClock(), virtual := VirtualClock())
     stack.callback(trace.close)
     writer = records.Writer(Path(config.record or "").expanduser())
     stack.callback(writer.close)
-    voice = build.build_voice(config)
+    voice = build_voice(config)
     stack.callback(voice.close)
     screen.loading()
     voice.synthesise(words.status("ready"))  # its first sentence costs a second
-    models = build.build_models(with_describer)
+    models = build_models(with_describer)
     tiers = _tiers(config, models, words, router, voice)
     header = Header(
         records.VERSION,
@@ -123,25 +127,23 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
 
     return Work(
         run,
-        lambda: trace.close(scorer.quality() if scorer else None, build.peak_gpu_memory_mb()),
+        lambda: trace.close(scorer.quality() if scorer else None, peak_gpu_memory_mb()),
     )
 
 
-def _tiers(
-    config: Config, models: build.Models, words: Words, router: Router, voice: Voice
-) -> Recorder:
+def _tiers(config: Config, models: Models, words: Words, router: Router, voice: Voice) -> Recorder:
     return Recorder(
         detector=models.detector,
         scenes=models.scenes,
         describer=models.describer,
-        locator=Localizer(config.source.hfov_deg, build.build_mount(config)),
+        locator=Localizer(config.source.hfov_deg, build_mount(config)),
         words=words,
         router=router,
         voice=voice,
         wall=MonotonicClock(),
-        related=config.source.name not in build.UNRELATED,
-        grounder=build.build_grounder(config, models),
-        prompt=build.build_prompt(config, models, words),
+        related=related(config),
+        grounder=build_grounder(config, models),
+        prompt=build_prompt(config, models, words),
     )
 
 

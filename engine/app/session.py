@@ -1,7 +1,7 @@
 """One session, from its settings to the parts that the loops run, and closed again whole.
 
 Order matters. Whatever can be refused is refused first (sources, sinks, packs), then models load, so
-that bad input never waits for weights. Chooses nothing: `engine.app.build` does.
+that bad input never waits for weights. Chooses nothing: the builders do.
 """
 
 import itertools
@@ -17,7 +17,12 @@ from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.ocr_worker import OcrWorker
-from engine.app import build, build_ear
+from engine.app.builders import answering, inputs, perception, recording
+from engine.app.builders import audio as audio_builder
+from engine.app.builders.answering import build_scorer
+from engine.app.builders.loops import build_loop
+from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
+from engine.app.builders.sources import build_source, resolve_source, source_kind, stream_counts
 from engine.app.console import Screen
 from engine.app.context import Parts, Work
 from engine.app.offline import offline
@@ -71,20 +76,20 @@ class Witness:
 @contextmanager
 def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
     """What the settings ask for, opened: a session that is heard, a recording, or a replay."""
-    config = check(build.resolved(config))
+    config = check(resolve_source(config))
     if config.record is not None or config.source.name == "recorded":
         with offline(config, folder, screen) as opened:
             yield opened
         return
     with session(config, folder, screen) as parts:
-        scorer = build.build_scorer(config, parts)
-        loop = build.build_loop(config, parts, scorer)
+        scorer = build_scorer(config, parts.detector.labels)
+        loop = build_loop(config, parts, scorer)
 
         def finish() -> dict[str, Any]:
             parts.view.close()  # what it could not show is still a record of the session
             quality = scorer.quality() if scorer else None
-            counts = build.stream_counts(parts.source)
-            return parts.trace.close(quality, build.peak_gpu_memory_mb(), counts)
+            counts = stream_counts(parts.source)
+            return parts.trace.close(quality, peak_gpu_memory_mb(), counts)
 
         yield Work(loop.run, finish)
 
@@ -99,27 +104,27 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         wall = MonotonicClock()
         timeline: Clock = wall if config.source.realtime else VirtualClock()
         words = _words(config)
-        kind = build.source_kind(config)
-        source = build.build_source(config, kind)
+        kind = source_kind(config)
+        source = build_source(config, kind)
         stack.callback(source.close)
-        build.check_models(config)
-        router = build.build_router(config)
+        check_models(config)
+        router = answering.build_router(config)
         trace = SessionLog(folder, timeline, wall)
         stack.callback(trace.close)
         witness = Witness(trace, screen, timeline)
-        view, viewing = build.build_view(config, trace, witness.log)
+        view, viewing = recording.build_view(config, trace, witness.log)
         stack.callback(view.close)
         witness.view = view
         trace.on_answered = lambda answered: view.show(answered, timeline.now())
-        voice = build.build_voice(config)
+        voice = audio_builder.build_voice(config)
         stack.callback(voice.close)
-        sink, speech = build.build_sink(config, folder, voice.sample_rate_hz)
+        sink, speech = audio_builder.build_sink(config, folder, voice.sample_rate_hz)
         stack.callback(sink.close)
-        listening = build_ear.build_listening(config, source, wall)
+        listening = inputs.build_listening(config, source, wall)
         if listening is not None:
             stack.callback(listening.close)
-        trigger, keys = build.build_trigger(config, kind, source.live, listening is not None)
-        media_keys = build.build_media_keys(config, witness.report)
+        trigger, keys = inputs.build_trigger(config, kind, source.live, listening is not None)
+        media_keys = inputs.build_media_keys(config, witness.report)
 
         next_id = itertools.count(1).__next__
         screen.loading()
@@ -129,7 +134,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         trace.start()
         with _said_meanwhile(starting, config, voice, sink, timeline, witness) as meanwhile:
             prepare(voice.sample_rate_hz)
-            models = build.build_models(config)
+            models = build_models(config)
         if config.obstacles.enabled:
             witness.warner = AlertPolicy(
                 words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s
@@ -142,13 +147,13 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             on_health=witness.report,
         )
         models.scenes = SceneCache(models.scenes)
-        mount = build.build_mount(config)
-        scribe = build.build_scribe(config, models, wall)
+        mount = perception.build_mount(config)
+        scribe = answering.build_describer_worker(config, models, wall)
         if scribe is not None:
             stack.callback(scribe.close)
-        reading = build.build_reading(config, wall)
+        reading = answering.build_ocr_worker(config, wall)
         stack.callback(reading.close)
-        depth = build.build_depths(config, models)
+        depth = perception.build_depth_worker(config, models)
         if depth is not None:
             stack.callback(depth.close)
         memory = None if depth is None else Memory()
@@ -184,16 +189,18 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             report=witness.report,
             view=view,
             fed_until_s=meanwhile.fed_until_s,
-            around=build.build_around(config, source, mount),
-            grammar=grammar(config.language, build_ear.things(words, models.detector.labels)),
+            around=perception.build_side_cameras(config, source, mount),
+            grammar=grammar(config.language, inputs.label_names(words, models.detector.labels)),
             media_keys=media_keys,
             depth=depth,
         )
         if listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)
             parts.sink = Overheard(sink, guard, wall)
-            parts.ear = build_ear.build_ear(config, parts, listening, guard)
-        asks = build_ear.introduce(config, listening, trigger.name)
+            parts.ear = inputs.build_ear(
+                config, listening, guard, parts.grammar, parts.wall, parts.report
+            )
+        asks = inputs.describe_asking(config, listening, trigger.name)
         _introduce(config, parts, models.cards(), kind, speech, asks, viewing)
         for fate in meanwhile.fates:
             witness.heard(fate)
@@ -253,7 +260,7 @@ def _said_meanwhile(
 
 def _answerer(
     config: Config,
-    models: build.Models,
+    models: Models,
     router: Router,
     scribe: DescriberWorker | None,
     reading: OcrWorker,
@@ -278,10 +285,10 @@ def _answerer(
         beats=config.answer.beats,
         deadline_s=config.answer.deadline_s if config.source.realtime else None,
         detail=cast(Detail, config.answer.detail),
-        grounder=build.build_grounder(config, models),
+        grounder=answering.build_grounder(config, models),
         reading=reading,
         signs=config.answer.signs,
-        prompt=build.build_prompt(config, models, words),
+        prompt=answering.build_prompt(config, models, words),
     )
 
 

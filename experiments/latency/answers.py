@@ -32,7 +32,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from engine.app import build
+from engine.app.builders.loops import build_loop
 from engine.app.session import session
 from engine.config import DescriberConfig, SourceConfig, TriggerConfig, WakeConfig
 from engine.core.budgets import ANSWER_MS
@@ -146,7 +146,7 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
         images = [frame.image for frame in frames]
         source = SyntheticCamera(images, camera, args.fps, length, clock)
         parts = replace(parts, source=source, sink=sink, listen_to_keys=False)
-        build.build_loop(config, parts, None).run()
+        build_loop(config, parts, None).run()
         parts.trace.close()
         if ear.hearing.wakes != len(wake.fired_s):
             raise InputError(f"mode={mode}: expected every wake to be taken, got {ear.hearing}")

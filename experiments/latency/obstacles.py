@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.answering.describer_worker import DescriberWorker
-from engine.app import build
+from engine.app.builders.loops import build_loop
 from engine.app.session import session
 from engine.audio.scheduler import BLOCK_S
 from engine.config import SourceConfig
@@ -131,7 +131,7 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
             sink=sink,
             listen_to_keys=False,
         )
-        loop = build.build_loop(config, parts, None)
+        loop = build_loop(config, parts, None)
         descriptions = 0
         if describe:
             with describing(args, frames[0]) as done:

@@ -13,7 +13,7 @@ from typing import Any
 import av
 from rich.console import Console
 
-from engine.app import build
+from engine.app.builders.loops import build_loop
 from engine.app.console import Screen
 from engine.app.session import session
 from engine.config import Config, ModelsConfig, SourceConfig, SpeechConfig, TriggerConfig, check
@@ -93,7 +93,7 @@ def throughput(pack: str, device: str, video: Path, repeats: int, folder: Path) 
     )
     for turn in range(repeats + 1):
         with session(config, folder / f"batch{turn}", quiet_screen()) as parts:
-            loop = build.build_loop(config, parts, None)
+            loop = build_loop(config, parts, None)
             begin = time.perf_counter()
             loop.run()
             taken_ms = 1000 * (time.perf_counter() - begin)

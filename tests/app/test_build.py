@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.app import build
-from engine.app.build_ear import build_listening, introduce, things
+from engine.app.builders.inputs import (
+    build_listening,
+    build_trigger,
+    describe_asking,
+    label_names,
+)
+from engine.app.builders.sources import build_source, source_kind
 from engine.config import Config, check
 from engine.core.clock import VirtualClock
 from engine.core.errors import ConfigError, InputError, MissingPart
@@ -42,12 +47,12 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_who_asks_depends_on_the_kind_of_source(source: str, live: bool, asks: str) -> None:
-    trigger, keys = build.build_trigger(Config(), source, live)
+    trigger, keys = build_trigger(Config(), source, live)
     assert (trigger.name, keys) == (asks, False)
 
 
 def test_the_sample_is_asked_about_once_its_obstacles_are_known() -> None:
-    trigger, _ = build.build_trigger(Config(), "sample", live=False)
+    trigger, _ = build_trigger(Config(), "sample", live=False)
     assert [trigger.due(time_s) for time_s in (0.0, 1.9, 2.0)] == [False, False, True]
 
 
@@ -56,15 +61,15 @@ def test_a_source_is_told_by_its_kind_and_not_by_its_files_name(tmp_path: Path, 
     config = Config()
     config.source.name, config.source.path = "image", str(tmp_path / f"{name}.png")
     media.save(tmp_path / f"{name}.png", media.quadrants())
-    assert build.source_kind(config) == "image"
-    assert build.build_source(config, "image").read() is not None
+    assert source_kind(config) == "image"
+    assert build_source(config, "image").read() is not None
 
 
 def test_a_home_of_nobody_is_a_path_like_any_other(tmp_path: Path) -> None:
     config = Config()
     config.source.path = "~nobody-of-that-name/photo.jpg"
     with pytest.raises(InputError, match="~nobody-of-that-name"):
-        build.build_source(config, "image")
+        build_source(config, "image")
 
 
 @pytest.mark.parametrize("side", [64, 100])
@@ -93,10 +98,10 @@ def test_the_wake_word_is_micro_wake_words_by_default(tmp_path: Path) -> None:
     listening = build_listening(config, SampleSource(), VirtualClock())
     assert listening is not None
     assert (listening.wake.name, listening.wake.phrase) == ("microwakeword", "okay nabu")
-    assert "spoken commands" in introduce(config, listening, "wake")
+    assert "spoken commands" in describe_asking(config, listening, "wake")
     config.language = "es"
-    assert "commands by key only" in introduce(config, listening, "wake")
-    assert introduce(config, None, "interval") == "interval"
+    assert "commands by key only" in describe_asking(config, listening, "wake")
+    assert describe_asking(config, None, "interval") == "interval"
     listening.close()
 
 
@@ -138,7 +143,7 @@ def test_auto_listens_at_a_live_camera_where_a_microphone_is(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)  # none is here
     assert build_listening(Config(), Seeing(), VirtualClock()) is None
-    trigger, _ = build.build_trigger(Config(), "webcam", live=True, hears=True)
+    trigger, _ = build_trigger(Config(), "webcam", live=True, hears=True)
     assert trigger.name == "wake"
 
 
@@ -162,4 +167,4 @@ def test_things_are_found_by_the_names_they_are_said_by(
     language: str, name: str, label: str
 ) -> None:
     words = Words("en") if language == "en" else Words("es")
-    assert things(words, ("person", "door", "traffic_light"))[name] == label
+    assert label_names(words, ("person", "door", "traffic_light"))[name] == label

@@ -272,7 +272,7 @@ def test_the_core_needs_none_of_these_libraries() -> None:
     names = ("pymicro_wakeword", "pvporcupine", "pocketsphinx", "evdev", "sounddevice", "av")
     script = (
         f"import sys\nfor n in {names}: sys.modules[n] = None\n"
-        "import engine.app.user_input, engine.app.build"
+        "import engine.app.user_input, engine.app.builders.loops"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], env=os.environ, capture_output=True, text=True, check=False

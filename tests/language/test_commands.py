@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.app.build_ear import things
+from engine.app.builders.inputs import label_names
 from engine.core.types import Command, Control, Language, Wish
 from engine.language.commands import KEYS, SHOWN, Grammar, Keys, grammar, plain
 from engine.language.pack import languages
 from engine.language.wording import Words
 
-EN = grammar("en", things(Words("en"), ("person", "door", "traffic_light", "stairs")))
-ES = grammar("es", things(Words("es"), ("person", "door", "traffic_light", "stairs")))
+EN = grammar("en", label_names(Words("en"), ("person", "door", "traffic_light", "stairs")))
+ES = grammar("es", label_names(Words("es"), ("person", "door", "traffic_light", "stairs")))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.app import build
+from engine.app.builders.models import Models, build_depth_model, check_models
 from engine.config import Config
 from engine.core.errors import ConfigError, DepthFailed, MissingPart
 from engine.core.types import DepthMap, Frame
@@ -82,11 +82,11 @@ def test_depth_is_what_transformers_own_classes_say(
     from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
     monkeypatch.setenv("SCENE_ARIA_HOME", str(checkpoint))
-    build.check_models(config())
-    ours = build.build_depth_model(config())
+    check_models(config())
+    ours = build_depth_model(config())
     assert ours is not None
     assert (ours.card.name, ours.card.pack) == (HUB["depth-indoor"].name, "hub")
-    assert build.Models(Any, Any, None, ours).depth is ours  # type: ignore[arg-type]
+    assert Models(Any, Any, None, ours).depth is ours  # type: ignore[arg-type]
     metres = ours.metres(picture)
 
     folder = str(checkpoint / "hub" / "depth-indoor")
@@ -132,7 +132,7 @@ def test_what_does_not_measure_metres_is_refused(
     write_manifest(folder, "changed")
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
     with pytest.raises(MissingPart, match=f"{said}.*python -m models pull depth-indoor"):
-        build.build_depth_model(config())
+        build_depth_model(config())
 
 
 def test_depth_that_was_not_pulled_is_refused_before_anything_loads(
@@ -142,7 +142,7 @@ def test_depth_that_was_not_pulled_is_refused_before_anything_loads(
     with pytest.raises(
         MissingPart, match=r"obstacles\.depth=outdoor: .*run: python -m models pull depth-outdoor"
     ):
-        build.check_models(config("outdoor"))
+        check_models(config("outdoor"))
 
 
 def test_pictures_that_do_not_follow_from_one_another_are_refused() -> None:
@@ -151,7 +151,7 @@ def test_pictures_that_do_not_follow_from_one_another_are_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"obstacles\.depth: expected off with source=folder, got indoor"
     ):
-        build.check_models(asked)
+        check_models(asked)
 
 
 class Deep:

@@ -1,21 +1,63 @@
-"""What `engine.app.build` chooses for the ear: sound, wake engine, recogniser, buttons."""
+"""Builds what lets the wearer ask: trigger, media keys, wake word, spoken commands."""
 
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.app.context import Parts
 from engine.config import Config, WakeConfig
 from engine.core.errors import ConfigError, MissingPart
 from engine.core.ports import AudioSource, Clock, Hears, Recogniser, Source, WakeEngine
+from engine.core.triggers import Every, Interval, Once, OnDemand, Trigger
+from engine.core.types import Health
+from engine.devices.input.media_keys import MediaKeys, find_media_keys
 from engine.language.commands import Grammar
 from engine.language.wording import Words
 from engine.listening.ear import Ear, EchoGuard
 
+# By then the sample's obstacles have been announced.
+SAMPLE_ASKS_AT_S = 2.0
+
+
+def build_trigger(
+    config: Config, kind: str, live: bool, hears: bool = False
+) -> tuple[Trigger, bool]:
+    """The trigger for a source of this kind, and whether the keyboard asks too. `hears`: whether
+    there is a wake word."""
+    settings = config.trigger
+    name = settings.name
+    at_s = settings.at_s
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if name == "auto":
+        if hears:
+            name = "wake"
+        elif live:
+            name = "keyboard" if terminal else "interval"
+        else:
+            names = {"sample": "once", "image": "once", "folder": "every", "dataset": "every"}
+            name = names.get(kind, "interval")
+            if kind == "sample" and at_s == 0.0:
+                at_s = SAMPLE_ASKS_AT_S
+    triggers: dict[str, Callable[[], Trigger]] = {
+        "once": lambda: Once(at_s),
+        "interval": lambda: Interval(settings.interval_s),
+        "every": Every,
+        "keyboard": lambda: OnDemand("keyboard"),
+        "wake": lambda: OnDemand("wake"),
+    }
+    return triggers[name](), name == "keyboard" or (terminal and config.source.realtime)
+
+
+def build_media_keys(config: Config, report: Callable[[Health], None]) -> MediaKeys | None:
+    """A headset's buttons, if `trigger.media_keys` is set. Raises MissingPart."""
+    return MediaKeys(find_media_keys(), report) if config.trigger.media_keys else None
+
 
 @dataclass(frozen=True)
 class Listening:
-    """What can be refused before any model loads: the sound is open, and the wake engine loaded."""
+    """What the ear needs and what can be refused before a model loads: the opened sound and the
+    loaded wake engine."""
 
     source: AudioSource
     wake: WakeEngine
@@ -26,10 +68,12 @@ class Listening:
 
 
 def build_listening(config: Config, source: Source, clock: Clock) -> Listening | None:
-    """The sound and the wake engine for trigger=wake; with trigger=auto at a live camera (or a
-    recording to hear) too, where a microphone is; None where nothing is to be heard. Glasses are heard
-    by their own microphone. Raises
-    InputError, MissingPart and ConfigError."""
+    """The sound and the wake engine, or None if nothing listens.
+
+    They are built for trigger=wake. They are also built for trigger=auto with a live camera or a
+    recording to hear, if there is a microphone. Glasses are heard by their own microphones. Raises
+    InputError, MissingPart and ConfigError.
+    """
     settings = config.trigger.wake
     auto = config.trigger.name == "auto" and config.source.realtime
     if config.trigger.name != "wake" and not (auto and (source.live or settings.path)):
@@ -39,20 +83,20 @@ def build_listening(config: Config, source: Source, clock: Clock) -> Listening |
 
         require_pocketsphinx()
     try:
-        sound = _sound(settings, source, clock)
+        sound = _build_audio_source(settings, source, clock)
     except MissingPart:
         if auto:
             return None
         raise
     try:
-        return Listening(sound, _wake_engine(settings))
+        return Listening(sound, _build_wake_engine(settings))
     except Exception:
         sound.close()
         raise
 
 
-def _sound(settings: WakeConfig, source: Source, clock: Clock) -> AudioSource:
-    """A file that was named, else the glasses' own microphones, else this machine's."""
+def _build_audio_source(settings: WakeConfig, source: Source, clock: Clock) -> AudioSource:
+    """The configured file, else the glasses' own microphones, else this machine's."""
     if settings.path is not None:
         from engine.devices.sound.recording import Recording, read_pcm
 
@@ -67,8 +111,8 @@ def _sound(settings: WakeConfig, source: Source, clock: Clock) -> AudioSource:
     return Microphone(clock)
 
 
-def _wake_engine(settings: WakeConfig) -> WakeEngine:
-    """`auto` is microWakeWord, and Porcupine for what only that can hear."""
+def _build_wake_engine(settings: WakeConfig) -> WakeEngine:
+    """`auto` is microWakeWord, or Porcupine for phrases that only Porcupine knows."""
     from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
     from engine.devices.sound.porcupine import KEY, Porcupine
 
@@ -95,8 +139,8 @@ def _wake_engine(settings: WakeConfig) -> WakeEngine:
     return MicroWakeWord(phrase or "okay nabu", settings.sensitivity)
 
 
-def things(words: Words, labels: tuple[str, ...]) -> dict[str, str]:
-    """Every name under which the detector's things can be asked for, with its label."""
+def label_names(words: Words, labels: tuple[str, ...]) -> dict[str, str]:
+    """Every name by which the wearer can ask for a label of the detector: name → label."""
     names = {label.replace("_", " "): label for label in labels}
     for label in labels:
         for count in (1, 2):
@@ -107,7 +151,8 @@ def things(words: Words, labels: tuple[str, ...]) -> dict[str, str]:
 
 
 def build_recogniser(config: Config, grammar: Grammar) -> Recogniser | None:
-    """None where no model for the language ships in a package: keys only."""
+    """The recogniser of spoken commands; None if no package ships a model of the language, so that
+    commands are given by key only."""
     if config.language != "en" or not config.trigger.wake.command_s:
         return None
     from engine.devices.sound.recogniser import PocketSphinx
@@ -115,26 +160,33 @@ def build_recogniser(config: Config, grammar: Grammar) -> Recogniser | None:
     return PocketSphinx(grammar)
 
 
-def build_ear(config: Config, parts: Parts, listening: Listening, guard: EchoGuard) -> Ear:
-    """The ear over what has been opened, with the commands that the detector's things allow."""
+def build_ear(
+    config: Config,
+    listening: Listening,
+    guard: EchoGuard,
+    grammar: Grammar,
+    wall: Clock,
+    report: Callable[[Health], None],
+) -> Ear:
+    """The ear over the opened sound, with the commands of `grammar`."""
     settings = config.trigger.wake
     return Ear(
         listening.source,
         listening.wake,
         guard,
-        build_recogniser(config, parts.grammar),
-        parts.grammar,
-        parts.wall,
-        parts.report,
+        build_recogniser(config, grammar),
+        grammar,
+        wall,
+        report,
         refractory_s=settings.refractory_s,
         command_s=settings.command_s,
     )
 
 
-def introduce(config: Config, listening: Listening | None, asks: str) -> str:
-    """What the first screen says of how to ask."""
+def describe_asking(config: Config, listening: Listening | None, trigger: str) -> str:
+    """How the first screen tells the wearer to ask."""
     if listening is None:
-        return asks
+        return trigger
     commands = "spoken commands"
     if not config.trigger.wake.command_s:
         commands = "no spoken commands"

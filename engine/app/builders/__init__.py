@@ -1,0 +1,1 @@
+"""Turns settings into objects: one builder for each subsystem. Only these modules choose a class."""

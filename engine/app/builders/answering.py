@@ -1,0 +1,101 @@
+"""Builds what answers requests: router, describer and text workers, grounding, prompts."""
+
+from collections.abc import Callable
+from typing import cast
+
+from engine.answering.describer_worker import DescriberWorker
+from engine.answering.grounding import Grounder
+from engine.answering.ocr_worker import OcrWorker
+from engine.app.builders.models import Models
+from engine.config import Config
+from engine.core.ports import Clock, Reader, Router
+from engine.core.types import Detail, Glance, Unsupported
+from engine.evaluation.scoring import Scorer
+from engine.language.wording import MAX_GROUPS, Words
+
+# By then the first alerts have been given, and often the first answer.
+READER_LOADS_AFTER_S = 6.0
+
+
+def build_router(config: Config) -> Router:
+    """`quick` and `full` always answer from one tier; `auto` asks the configured router. Raises
+    MissingPart for a router that has not been trained."""
+    from routers import Always
+
+    if config.mode == "quick":
+        return Always("quick", config.router.threshold)
+    if config.mode == "full":
+        return Always("full", config.router.threshold)
+    return _build_router(config, config.router.name)
+
+
+def _build_router(config: Config, name: str) -> Router:
+    from routers import Budget, Conformal, Count, Learned, Random, Rules
+    from routers.budget import share_of
+    from routers.model import read_model
+
+    settings = config.router
+    if name == "budget":
+        share = settings.share
+        if settings.average_ms is not None:
+            share = share_of(settings.average_ms, settings.quick_ms, settings.full_ms)
+        scorer = _build_router(config, settings.scorer)
+        return Budget(scorer, share, settings.threshold, settings.step)
+    if name == "learned":
+        return Learned(settings.threshold, read_model())
+    if name == "conformal":
+        return Conformal(
+            read_model(),
+            settings.risk,
+            settings.confidence,
+            MAX_GROUPS[cast(Detail, config.answer.detail)],
+        )
+    if name == "random":
+        return Random(settings.threshold, settings.seed)
+    return (Count if name == "count" else Rules)(settings.threshold)
+
+
+def build_describer_worker(config: Config, models: Models, wall: Clock) -> DescriberWorker | None:
+    """The describer's thread; None if it does not speak the session's language, so that no answer
+    mixes two languages."""
+    if models.describer is None or config.language not in models.describer.card.languages:
+        return None
+    return DescriberWorker(models.describer, wall)
+
+
+def build_ocr_worker(config: Config, wall: Clock) -> OcrWorker:
+    """The text reader's thread, which also loads the reader."""
+
+    def open_it() -> Reader:
+        from models.reader import open_reader
+
+        return open_reader(threads=1)
+
+    return OcrWorker(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
+
+
+def build_grounder(config: Config, models: Models) -> Grounder:
+    return Grounder(
+        models.detector.labels, config.language, cast(Unsupported, config.answer.unsupported)
+    )
+
+
+def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:
+    """The describer's prompt for a glance, chosen by its scene; None for a describer that was trained
+    for one prompt. Raises MissingPart for a prompt without a file."""
+    if models.describer is None or not models.describer.card.takes_prompts:
+        return None
+    names = config.answer.prompts
+
+    def prompt(glance: Glance) -> str:
+        scene = "" if glance.scene is None else glance.scene.label
+        return words.prompt(names.get(scene, names.get("default", "hazards")), glance)
+
+    return prompt
+
+
+def build_scorer(config: Config, labels: tuple[str, ...]) -> Scorer | None:
+    """Scores a dataset against its labels; None for any other source. `labels` are the detector's."""
+    if config.source.name != "dataset":
+        return None
+    return Scorer(labels, config.language, config.source.hfov_deg, config.quality)

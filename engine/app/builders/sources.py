@@ -1,0 +1,102 @@
+"""Builds the source of frames. Chooses the kind where `source=auto`; loads no model."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from engine.config import Config, SourceConfig
+from engine.core.ports import Counting, Source
+from engine.core.types import StreamCount
+
+# Sources whose frames do not follow from one another.
+UNRELATED = ("image", "folder", "dataset")
+
+
+def resolve_source(config: Config) -> Config:
+    """Replace `source=auto` with a path by the source that reads the path: a recording (.jsonl), a
+    dataset (a folder with a manifest), a folder, an image, else a video."""
+    if config.source.name != "auto" or not config.source.path:
+        return config
+    from engine.devices.video.dataset import MANIFEST
+    from engine.devices.video.images import SUFFIXES
+
+    path = Path(os.path.expanduser(config.source.path))
+    if path.is_dir():
+        name = "dataset" if (path / MANIFEST).is_file() else "folder"
+    elif path.suffix.lower() == ".jsonl":
+        name = "recorded"
+    else:
+        name = "image" if path.suffix.lower() in SUFFIXES else "video"
+    realtime = config.source.realtime and name in ("image", "video")
+    return replace(config, source=replace(config.source, name=name, realtime=realtime))
+
+
+def source_kind(config: Config) -> str:
+    """The name of the source that runs. `auto` is the webcam if one can be opened, else the sample."""
+    if config.source.name != "auto":
+        return config.source.name
+    from engine.devices.video.webcam import webcam_present
+
+    return "webcam" if webcam_present(config.source.index) else "sample"
+
+
+def related(config: Config) -> bool:
+    """Whether each frame follows from the one before, as in a video."""
+    return config.source.name not in UNRELATED
+
+
+def build_source(config: Config, kind: str) -> Source:
+    """Open the source of this kind. Raises InputError or MissingPart."""
+    settings = config.source
+    path = Path(os.path.expanduser(settings.path or "."))  # an unknown ~user stays as it is
+    if kind == "sample":
+        from engine.devices.video.sample import SampleSource
+
+        return SampleSource(fps=settings.fps)
+    if kind == "webcam":
+        from engine.devices.video.webcam import WebcamSource
+
+        return WebcamSource(settings.index)
+    if kind == "video":
+        from engine.devices.video.video import VideoSource
+
+        return VideoSource(path)
+    if kind == "aria":
+        return _build_glasses(settings)
+    if kind == "vrs":
+        from engine.devices.aria.vrs import VrsSource
+
+        return VrsSource(path, settings.side_cameras, settings.undistort)
+    if kind == "dataset":
+        from engine.devices.video.dataset import DatasetSource
+
+        return DatasetSource(path, settings.split, settings.fps)
+    from engine.devices.video.images import FolderSource, ImageSource
+
+    return (FolderSource if kind == "folder" else ImageSource)(path, settings.fps)
+
+
+def _build_glasses(settings: SourceConfig) -> Source:
+    """Live glasses. `glasses=auto` is the generation that is plugged in, else Gen 1."""
+    from engine.devices.aria.live import Link, LiveGlasses
+    from engine.devices.aria.usb import plugged_in
+
+    generation = settings.glasses
+    if generation == "auto":
+        generation = plugged_in() or "gen1"
+    link: Link
+    if generation == "gen2":
+        from engine.devices.aria.gen2 import Gen2Link
+
+        link = Gen2Link(settings.profile, settings.address, settings.side_cameras)
+    else:
+        from engine.devices.aria.gen1 import Gen1Link
+
+        link = Gen1Link(settings.profile, settings.address, settings.side_cameras)
+    return LiveGlasses(link, settings.side_cameras, settings.undistort, time.monotonic, time.sleep)
+
+
+def stream_counts(source: Source) -> tuple[StreamCount, ...]:
+    """What the streams of a source with several sensors received and lost; empty for other sources."""
+    return source.counts() if isinstance(source, Counting) else ()
