@@ -15,7 +15,7 @@ import re
 from collections.abc import Generator, Iterator
 from functools import lru_cache
 
-from engine.core.types import Language
+from engine.core.preferences import Language
 from engine.language.pack import understood
 
 # a mark, then blank: so "3.5", "10:30" and "1,000" are no boundaries

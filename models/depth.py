@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.camera import Frame
 from engine.core.errors import DepthFailed, MissingPart, in_one_line
-from engine.core.types import Frame, ModelCard
+from engine.core.report import ModelCard
 from models import quiet_offline
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
 from models.packs import PackFiles, choose_form, find_pack

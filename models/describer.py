@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.core.camera import Frame
 from engine.core.errors import (
     ConfigError,
     DescriberFailed,
@@ -23,7 +24,8 @@ from engine.core.errors import (
     PromptTooLong,
 )
 from engine.core.ports import Describer
-from engine.core.types import Frame, Language, ModelCard
+from engine.core.preferences import Language
+from engine.core.report import ModelCard
 from models import quiet_offline
 from models.clauses import clauses
 from models.devices import limit_threads

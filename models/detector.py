@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.core.camera import Frame, Image
 from engine.core.errors import MissingPart, in_one_line
-from engine.core.types import Box, Detection, Frame, Image, ModelCard
+from engine.core.glance import Box, Detection
+from engine.core.report import ModelCard
 from models import quiet_offline
 from models.devices import choose_device, first_in_line, has_bf16, limit_threads
 from models.packs import PackFiles, choose_form, find_pack

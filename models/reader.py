@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.camera import Frame
 from engine.core.errors import MissingPart, OutOfMemory, ReaderFailed, in_one_line
-from engine.core.types import Box, Frame, ModelCard, TextLine
+from engine.core.glance import Box, TextLine
+from engine.core.report import ModelCard
 from models import quiet_offline
 
 SIDE = 960  # pixels; a longer side is scaled down to it, and lines are read in that

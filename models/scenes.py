@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.camera import Frame
 from engine.core.errors import MissingPart, in_one_line
-from engine.core.types import Frame, ModelCard, SceneClass
+from engine.core.glance import SceneClass
+from engine.core.report import ModelCard
 from models import quiet_offline
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
 from models.imagenet_scenes import scene_columns

@@ -1,6 +1,7 @@
 """The wearer has chosen the tier: `mode=quick` and `mode=full`. Looks at nothing."""
 
-from engine.core.types import Decision, Glance, Tier
+from engine.core.answer import Decision, Tier
+from engine.core.glance import Glance
 
 
 class Always:

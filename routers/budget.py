@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from engine.core.answer import Decision, Tier
+from engine.core.glance import Glance
 from engine.core.ports import Router
-from engine.core.types import Decision, Glance, Tier
 
 
 class Budget:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.core.types import Glance, Obstacle
+from engine.core.glance import Glance, Obstacle
 
 MANY_OBSTACLES = 6  # as many or more count as 1
 MANY_KINDS = 4

@@ -7,7 +7,8 @@ left is a scene that the template answers although the full answer is better by 
 import math
 from collections.abc import Sequence
 
-from engine.core.types import Decision, Glance
+from engine.core.answer import Decision
+from engine.core.glance import Glance
 from engine.language.wording import MAX_GROUPS
 from engine.perception.classes import HURTS, kind_of
 from routers.learned import judged

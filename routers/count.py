@@ -1,6 +1,7 @@
 """The simplest baseline that looks: the more obstacles, the likelier it escalates."""
 
-from engine.core.types import Decision, Glance
+from engine.core.answer import Decision
+from engine.core.glance import Glance
 from routers.complexity import MANY_OBSTACLES
 from routers.threshold import decide
 

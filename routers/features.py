@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Glance, ImageStatistics, Obstacle, SceneClass
+from engine.core.glance import Glance, ImageStatistics, Obstacle, SceneClass
 from engine.perception.classes import kind_of
 from routers import complexity
 

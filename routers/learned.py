@@ -1,6 +1,7 @@
 """Escalates where the full answer is expected to be better, by a model of stored answers."""
 
-from engine.core.types import Decision, Glance
+from engine.core.answer import Decision
+from engine.core.glance import Glance
 from routers.features import FEATURES, features
 from routers.model import Model
 from routers.threshold import decide

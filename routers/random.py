@@ -2,7 +2,8 @@
 
 from hashlib import blake2b
 
-from engine.core.types import Decision, Glance
+from engine.core.answer import Decision
+from engine.core.glance import Glance
 from routers.threshold import decide
 
 

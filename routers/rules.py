@@ -1,6 +1,7 @@
 """Escalates complex pictures: a documented sum of what the quick tier saw, against a threshold."""
 
-from engine.core.types import Decision, Glance
+from engine.core.answer import Decision
+from engine.core.glance import Glance
 from routers.complexity import features
 from routers.threshold import decide
 

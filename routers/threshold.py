@@ -1,6 +1,6 @@
 """The rule of every router that scores: a score at or above the threshold goes to the full tier."""
 
-from engine.core.types import Decision
+from engine.core.answer import Decision
 
 
 def decide(score: float, threshold: float, reasons: tuple[str, ...]) -> Decision:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from engine.core.types import Obstacle
+from engine.core.glance import Obstacle
 from engine.perception.classes import kind_of
 from engine.perception.geometry import CORRIDOR_DEG, fit_line
 

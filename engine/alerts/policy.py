@@ -19,7 +19,9 @@ from queue import SimpleQueue
 from typing import Literal, Protocol
 
 from engine.alerts.corridor import Corridor, across_m, in_corridor
-from engine.core.types import Heard, Obstacle, Pose, Side, Utterance
+from engine.core.camera import Pose
+from engine.core.glance import Obstacle, Side
+from engine.core.utterance import Heard, Utterance
 from engine.perception.geometry import CORRIDOR_DEG
 
 Length = Literal["full", "short", "shortest"]

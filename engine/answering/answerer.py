@@ -14,20 +14,14 @@ from engine.answering.draft import NO_SCENE, Draft, Interruptions, never
 from engine.answering.grounding import Evidence, Grounder
 from engine.answering.ocr_worker import OcrWorker, Text
 from engine.answering.speaker import Speaker
+from engine.core.answer import Beat, Description, Request
+from engine.core.camera import Frame
 from engine.core.errors import EngineError, ReaderLate, RunError, in_one_line
+from engine.core.glance import Glance, Mark, SceneClass
 from engine.core.ports import Clock, Router, SceneClassifier
-from engine.core.types import (
-    Beat,
-    Description,
-    Detail,
-    Frame,
-    Glance,
-    Health,
-    Mark,
-    Request,
-    SceneClass,
-    Utterance,
-)
+from engine.core.preferences import Detail
+from engine.core.report import Health
+from engine.core.utterance import Utterance
 from engine.core.worker import End, Task
 from engine.language.wording import StatusKey, Words
 from engine.perception.image_statistics import ImageGauge

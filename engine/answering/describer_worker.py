@@ -3,9 +3,9 @@
 from collections.abc import Generator
 from contextlib import suppress
 
+from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed
 from engine.core.ports import Clock, Describer
-from engine.core.types import Frame
 from engine.core.worker import Task, Worker
 
 

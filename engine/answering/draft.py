@@ -7,17 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from engine.core.types import (
-    Beat,
-    Decision,
-    Description,
-    Detail,
-    Glance,
-    Mark,
-    Request,
-    SceneClass,
-    Tier,
-)
+from engine.core.answer import Beat, Decision, Description, Request, Tier
+from engine.core.glance import Glance, Mark, SceneClass
+from engine.core.preferences import Detail
 from engine.language.wording import Why
 
 NO_SCENE = SceneClass("", 0.0, 1.0, indoor=False)  # of an answer that needed no scene

@@ -15,7 +15,8 @@ claim.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.core.types import Language, Obstacle, SceneClass, Unsupported
+from engine.core.glance import Obstacle, SceneClass
+from engine.core.preferences import Language, Unsupported
 from engine.language.nouns import Mention
 from engine.language.pack import capital
 from engine.language.phrases import Reading, grammar, words

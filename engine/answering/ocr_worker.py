@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
+from engine.core.camera import Frame
 from engine.core.errors import ReaderFailed, ReaderLate
+from engine.core.glance import TextLine
 from engine.core.ports import Clock, Reader
-from engine.core.types import Frame, Language, TextLine
+from engine.core.preferences import Language
 from engine.core.worker import POLL_S, End, Task, Worker
 from engine.language.pack import languages, understood
 

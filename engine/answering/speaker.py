@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from engine.core.ports import Clock
 from engine.core.priority import Priority
-from engine.core.types import Utterance
+from engine.core.utterance import Utterance
 from engine.language.wording import StatusKey, Words, sentences
 
 

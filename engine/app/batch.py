@@ -12,11 +12,13 @@ from dataclasses import replace
 
 from engine.app.context import Parts
 from engine.audio.scheduler import advance, drain
+from engine.core.answer import Request
+from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
 from engine.core.priority import Priority
+from engine.core.report import Health
 from engine.core.triggers import Every
-from engine.core.types import Frame, Health, Request
 from engine.evaluation.scoring import Scorer
 from engine.perception.perceive import perceive, stages_ms
 

@@ -14,8 +14,10 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.core.answer import Description
 from engine.core.budgets import ANSWER_MS
-from engine.core.types import Description, Health, ModelCard, Utterance
+from engine.core.report import Health, ModelCard
+from engine.core.utterance import Utterance
 from engine.language.commands import SHOWN
 
 MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}

@@ -8,11 +8,14 @@ from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
 from engine.app.console import Screen
 from engine.audio.scheduler import Audio
+from engine.core.camera import Frame
 from engine.core.errors import DepthFailed
+from engine.core.glance import Glance
 from engine.core.ports import Clock, DepthWorker, Detector, Sink, Source, View
 from engine.core.priority import Priority
+from engine.core.report import Health
 from engine.core.triggers import Trigger
-from engine.core.types import Frame, Glance, Health, Utterance
+from engine.core.utterance import Utterance
 from engine.devices.input.media_keys import MediaKeys
 from engine.language.commands import Grammar, grammar
 from engine.language.wording import StatusKey, Words

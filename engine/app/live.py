@@ -14,6 +14,8 @@ from functools import partial
 from engine.app.context import Parts
 from engine.app.user_input import Loops, Spoken, UserInput
 from engine.audio.scheduler import speak
+from engine.core.answer import Description, Request, Wish
+from engine.core.camera import Frame
 from engine.core.errors import (
     EngineError,
     FrameSkipped,
@@ -22,9 +24,10 @@ from engine.core.errors import (
     SourceSays,
     in_one_line,
 )
+from engine.core.glance import Glance
 from engine.core.priority import Priority
+from engine.core.report import Health
 from engine.core.slot import Slot
-from engine.core.types import Description, Frame, Glance, Health, Request, Wish
 from engine.evaluation.scoring import Scorer
 from engine.language.wording import StatusKey
 from engine.perception.perceive import perceive, stages_ms

@@ -19,10 +19,12 @@ from engine.app.builders.sources import build_source, related, source_kind
 from engine.app.console import Screen
 from engine.app.context import Work
 from engine.config import Config
+from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.errors import FrameSkipped, InputError
 from engine.core.ports import Router, Source, Voice
-from engine.core.types import Directions, Frame, Health, Units
+from engine.core.preferences import Directions, Units
+from engine.core.report import Health
 from engine.evaluation import stored_outputs as records
 from engine.evaluation.quality import QualityParts, judge_all
 from engine.evaluation.recorder import Recorder

@@ -31,8 +31,10 @@ from engine.audio.scheduler import Audio, speak
 from engine.config import Config, check
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.ports import Clock, Router, Sink, View, Voice
+from engine.core.preferences import Detail, Directions, Units
 from engine.core.priority import Priority
-from engine.core.types import Detail, Directions, Health, Heard, ModelCard, Units, Utterance
+from engine.core.report import Health, ModelCard
+from engine.core.utterance import Heard, Utterance
 from engine.language.commands import grammar
 from engine.language.wording import Words
 from engine.listening.ear import EchoGuard, Overheard

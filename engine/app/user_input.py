@@ -10,9 +10,9 @@ from functools import partial
 from typing import Literal, Protocol
 
 from engine.app.context import Parts
+from engine.core.answer import Command, Wish
 from engine.core.errors import RunError
 from engine.core.priority import Priority
-from engine.core.types import Command, Wish
 from engine.devices.input.keyboard import Keyboard
 from engine.language.commands import Keys
 from engine.language.wording import StatusKey

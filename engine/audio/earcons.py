@@ -10,7 +10,8 @@ import numpy as np
 
 from engine.audio.hrtf import spatialise
 from engine.audio.loudness import EARCON_LUFS, EARCON_PEAK, TICK_LUFS, brought_to
-from engine.core.types import EarconName, Samples
+from engine.core.sound import Samples
+from engine.core.utterance import EarconName
 
 NEAR_M = 1.0  # at this distance and nearer: loudest and fastest
 QUIETEST = 0.2  # -14 dB, reached at 5 m: farther sounds stay audible

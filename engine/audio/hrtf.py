@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Samples
+from engine.core.sound import Samples
 
 FILE = Path(__file__).with_name("kemar.npz")
 RATE_HZ = 44100  # of the measurement

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Samples
+from engine.core.sound import Samples
 
 CEILING = 0.89  # -1 dBFS, the most that R128 allows; nothing that reaches a sink passes it
 VOICE_LUFS, VOICE_PEAK = -23.0, CEILING  # R128's programme level; espeak-ng's peaks allow no more

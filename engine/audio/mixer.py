@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from engine.audio.loudness import CEILING
-from engine.core.types import Cut, Samples, Utterance
+from engine.core.sound import Samples
+from engine.core.utterance import Cut, Utterance
 
 FADE_S = 0.01  # of what is cut
 DUCKED = 0.25  # what is left of an earcon under words, as in Soundscape

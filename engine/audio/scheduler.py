@@ -21,7 +21,9 @@ from engine.audio.mixer import Event, Mixer, Playing
 from engine.audio.utterance_queue import UtteranceQueue, is_critical
 from engine.core.errors import SpeechFailed
 from engine.core.ports import Clock, Sink, Voice
-from engine.core.types import Drop, Health, Heard, Kind, Samples, Utterance
+from engine.core.report import Health
+from engine.core.sound import Samples
+from engine.core.utterance import Drop, Heard, Kind, Utterance
 
 BLOCK_S = 0.02
 GAP_S = 0.75  # of silence after an alert, as in Soundscape between callouts

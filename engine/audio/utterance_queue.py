@@ -6,7 +6,7 @@ Pure and without a clock or a lock; `engine.audio.scheduler` asks it once per bl
 from collections.abc import Callable, Iterable
 
 from engine.core.priority import Priority
-from engine.core.types import Utterance
+from engine.core.utterance import Utterance
 
 SAME_DIRECTION_DEG = 15.0
 

@@ -10,22 +10,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import (
-    Decision,
-    DepthMap,
-    Detection,
-    Frame,
-    Glance,
-    ModelCard,
-    Pcm,
-    Samples,
-    SceneClass,
-    Shown,
-    Sound,
-    StreamCount,
-    TextLine,
-    Truth,
-)
+from engine.core.answer import Decision
+from engine.core.camera import Frame
+from engine.core.glance import DepthMap, Detection, Glance, SceneClass, TextLine, Truth
+from engine.core.report import ModelCard, Shown, StreamCount
+from engine.core.sound import Pcm, Samples, Sound
 
 
 class Source(Protocol):

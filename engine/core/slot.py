@@ -62,9 +62,9 @@ class Slot(Generic[T]):
                 return None
             return self._version, self._value
 
-    def reader(self) -> "Reader[T]":
+    def reader(self) -> "SlotReader[T]":
         """A consumer with its own position; a value that is in the slot already is new to it."""
-        return Reader(self)
+        return SlotReader(self)
 
     def close(self) -> None:
         """No more values: wake all waiters. May be called again."""
@@ -73,7 +73,7 @@ class Slot(Generic[T]):
             self._changed.notify_all()
 
 
-class Reader(Generic[T]):
+class SlotReader(Generic[T]):
     """One thread's way through a slot. `dropped` counts the values that were overwritten before
     this reader came back for them; a newest value that still waits to be read is not among them."""
 

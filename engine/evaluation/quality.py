@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.config import QualityConfig
-from engine.core.types import Box, Language, Truth
+from engine.core.glance import Box, Truth
+from engine.core.preferences import Language
 from engine.language.nouns import Mention, Vocabulary, cider_d
 from engine.perception.camera import pinhole
 from engine.perception.classes import HURTS, kind_of

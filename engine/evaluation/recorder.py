@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.answering.grounding import Evidence, Grounder
+from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed
+from engine.core.glance import Glance
 from engine.core.ports import Clock, Describer, Detector, Router, SceneClassifier, Source, Voice
-from engine.core.types import Frame, Glance
 from engine.evaluation.replay import NOT_ENGLISH
 from engine.evaluation.stored_outputs import Answer, Record
 from engine.language.wording import Words, sentences

@@ -6,9 +6,12 @@ A recording's own session and its replay by the same settings go through here, s
 import itertools
 from dataclasses import replace
 
+from engine.core.answer import Beat, Decision, Description, Request, Tier
 from engine.core.clock import VirtualClock
+from engine.core.glance import Mark
 from engine.core.ports import Router
-from engine.core.types import Beat, Decision, Description, Health, Mark, Request, Tier, Utterance
+from engine.core.report import Health
+from engine.core.utterance import Utterance
 from engine.evaluation.scoring import Scorer
 from engine.evaluation.stored_outputs import Record
 from engine.recording.session_log import SessionLog

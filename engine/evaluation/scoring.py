@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.config import QualityConfig
+from engine.core.answer import Description
 from engine.core.errors import MissingPart
-from engine.core.types import Box, Description, Glance, Language, Obstacle, Truth
+from engine.core.glance import Box, Glance, Obstacle, Truth
+from engine.core.preferences import Language
 from engine.evaluation.quality import Judge, captions_of, judge_all, overall
 from engine.language.nouns import Vocabulary
 

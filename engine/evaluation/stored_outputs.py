@@ -16,19 +16,11 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from engine.core.camera import Frame
 from engine.core.errors import InputError, RunError
-from engine.core.types import (
-    Directions,
-    Frame,
-    Glance,
-    ImageStatistics,
-    Language,
-    ModelCard,
-    Obstacle,
-    SceneClass,
-    Truth,
-    Units,
-)
+from engine.core.glance import Glance, ImageStatistics, Obstacle, SceneClass, Truth
+from engine.core.preferences import Directions, Language, Units
+from engine.core.report import ModelCard
 from engine.evaluation.quality import QualityParts
 
 VERSION = 1

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from engine.core.types import Command, Control, Language, Wish
+from engine.core.answer import Command, Control, Wish
+from engine.core.preferences import Language
 from engine.language.pack import TEMPLATES, not_whole
 
 KEYS: dict[str, Wish | Control] = {

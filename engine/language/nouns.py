@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.core.types import Language, Side
+from engine.core.glance import Side
+from engine.core.preferences import Language
 from engine.language.pack import Understood, sayable, understood
 
 LONGEST_GRAM = 4

@@ -14,7 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from engine.core.errors import MissingPart
-from engine.core.types import Language, Side
+from engine.core.glance import Side
+from engine.core.preferences import Language
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from engine.core.types import Language
+from engine.core.preferences import Language
 from engine.language.nouns import TOKEN, Mention, Vocabulary
 from engine.language.pack import Sayable, Understood, sayable, understood
 

@@ -13,16 +13,9 @@ from typing import Literal
 
 from jinja2 import Template, TemplateError
 
-from engine.core.types import (
-    Decision,
-    Detail,
-    Directions,
-    Glance,
-    Language,
-    Obstacle,
-    SceneClass,
-    Units,
-)
+from engine.core.answer import Decision
+from engine.core.glance import Glance, Obstacle, SceneClass
+from engine.core.preferences import Detail, Directions, Language, Units
 from engine.language.pack import Direction, Noun, not_whole, sayable
 
 SURE = 0.5  # a scene at least as probable is stated; below, it is hedged

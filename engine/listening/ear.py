@@ -16,9 +16,11 @@ from typing import Protocol
 
 import numpy as np
 
+from engine.core.answer import Command
 from engine.core.errors import RunError
 from engine.core.ports import AudioSource, Clock, Recogniser, Sink, WakeEngine
-from engine.core.types import HEARING_HZ, Command, Health, Hearing, Pcm, Samples, Sound
+from engine.core.report import Health, Hearing
+from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
 from engine.language.commands import Grammar
 
 LATE_S = 0.25  # a block dealt with so long after it was taken is a late tick

@@ -7,7 +7,7 @@ drop and need not know which. Knows nothing of boxes, kinds or time. Axes: x rig
 import math
 from dataclasses import dataclass, replace
 
-from engine.core.types import Axis, Camera, Fisheye, Intrinsics
+from engine.core.camera import Axis, Camera, Fisheye, Intrinsics
 
 NEWTON_STEPS = 12  # the polynomial is nearly a line: 4 do for every lens that was tried
 LEAST = 1e-9

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Frame, Image
+from engine.core.camera import Frame, Image
 
 Trouble = Literal["covered", "dark", "blurred", "stalled"]
 Lines = NDArray[np.float32]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.core.types import Box, Camera, DepthMap, Detection, Frame
+from engine.core.camera import Camera, Frame
+from engine.core.glance import Box, DepthMap, Detection
 from engine.perception.camera import direction, off_axis
 from engine.perception.classes import Kind
 from engine.perception.geometry import cut_sides, extent

@@ -6,10 +6,11 @@ Neither knows what depth is good for. What a depth model raises becomes one Dept
 import math
 import threading
 
+from engine.core.camera import Frame
 from engine.core.errors import DepthFailed, in_one_line
+from engine.core.glance import DepthMap
 from engine.core.ports import DepthModel
 from engine.core.slot import Slot
-from engine.core.types import DepthMap, Frame
 from engine.core.worker import make_way
 
 PACE_S = 0.5  # maps in quicker succession err alike and teach nothing new

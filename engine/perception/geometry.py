@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.core.types import Box, Camera, Side
+from engine.core.camera import Camera
+from engine.core.glance import Box, Side
 from engine.perception.camera import Mount, direction
 from engine.perception.classes import Kind
 

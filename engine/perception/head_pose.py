@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Pose
+from engine.core.camera import Pose
 
 Vector = NDArray[np.float64]
 

@@ -9,7 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Image, ImageStatistics
+from engine.core.camera import Image
+from engine.core.glance import ImageStatistics
 from engine.perception.camera_health import BLURRED, lines_of, sharpness_of
 
 SHARP = (

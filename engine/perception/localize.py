@@ -8,7 +8,8 @@ import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from engine.core.types import Box, Camera, DepthMap, Detection, Frame, Obstacle
+from engine.core.camera import Camera, Frame
+from engine.core.glance import Box, DepthMap, Detection, Obstacle
 from engine.perception.camera import Mount, is_usable, pinhole, resized
 from engine.perception.classes import UNKNOWN, Kind, kind_of
 from engine.perception.depth_prior import Lesson, Memory

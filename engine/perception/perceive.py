@@ -2,8 +2,9 @@
 
 import itertools
 
+from engine.core.camera import Frame
+from engine.core.glance import Glance, Mark
 from engine.core.ports import Clock, Detector
-from engine.core.types import Frame, Glance, Mark
 from engine.perception.localize import Localizer
 from engine.perception.side_cameras import SideCameras
 

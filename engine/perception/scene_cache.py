@@ -4,8 +4,9 @@ While a wake phrase is being said, the picture in hand is classified already; th
 done. Must not know: who foresees, or why.
 """
 
+from engine.core.camera import Frame
+from engine.core.glance import SceneClass
 from engine.core.ports import SceneClassifier
-from engine.core.types import Frame, SceneClass
 
 
 class SceneCache:

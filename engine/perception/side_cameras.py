@@ -8,8 +8,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from engine.core.camera import Frame
+from engine.core.glance import Obstacle
 from engine.core.ports import Detector
-from engine.core.types import Frame, Obstacle
 from engine.perception.localize import Localizer
 
 KEEP_S = 0.6  # side cameras take turns: two or four of them, at ten frames a second and more

@@ -16,20 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from engine.core.answer import Description
 from engine.core.errors import InputError
+from engine.core.glance import Mark, Obstacle
 from engine.core.ports import Clock
-from engine.core.types import (
-    Answered,
-    Description,
-    Health,
-    Heard,
-    Hearing,
-    Mark,
-    ModelCard,
-    Obstacle,
-    StreamCount,
-    Utterance,
-)
+from engine.core.report import Answered, Health, Hearing, ModelCard, StreamCount
+from engine.core.utterance import Heard, Utterance
 
 # In the order in which they happen. Each lasts from the mark before it (see `latencies`).
 STAGES = (

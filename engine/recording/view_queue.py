@@ -7,8 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from engine.core.glance import Glance
 from engine.core.ports import View
-from engine.core.types import Glance, Health, Shown
+from engine.core.report import Health, Shown
 
 GLANCES = 8  # waiting events from which on glances are left out; each holds a whole picture
 EVENTS = 256  # and from which on all are

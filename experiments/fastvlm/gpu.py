@@ -20,8 +20,8 @@ from typing import Any
 
 from rich.console import Console
 
+from engine.core.camera import Frame
 from engine.core.errors import EngineError
-from engine.core.types import Frame
 from engine.recording.session_log import spread
 from experiments.fastvlm import agreement as fastvlm_agreement
 from experiments.fastvlm import latency as fastvlm_latency

@@ -86,7 +86,8 @@ class Quick:
         """It has a size of its own."""
 
     def answer(self, question: Question, count: int) -> Answer:
-        from engine.core.types import Frame, Glance
+        from engine.core.camera import Frame
+        from engine.core.glance import Glance
 
         frame = Frame(blocks(), 0.0, 0)
         stamps = Stamps(self._bench.device)

@@ -36,9 +36,10 @@ from engine.app.builders.loops import build_loop
 from engine.app.session import session
 from engine.config import DescriberConfig, SourceConfig, TriggerConfig, WakeConfig
 from engine.core.budgets import ANSWER_MS
+from engine.core.camera import Frame, Intrinsics
 from engine.core.errors import InputError
 from engine.core.ports import Clock, WakeEngine
-from engine.core.types import Frame, Intrinsics, Pcm
+from engine.core.sound import Pcm
 from engine.devices.sound.recording import Recording
 from experiments.hardware import processor
 from experiments.last_line import last_line

@@ -16,19 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from engine.alerts.policy import AlertPolicy
+from engine.core.camera import Frame, Image, Intrinsics, Pose
+from engine.core.glance import Box, Detection, Obstacle, Truth
 from engine.core.ports import Clock, Detector, Sink
-from engine.core.types import (
-    Box,
-    Detection,
-    Frame,
-    Image,
-    Intrinsics,
-    Obstacle,
-    Pose,
-    Samples,
-    Truth,
-    Utterance,
-)
+from engine.core.sound import Samples
+from engine.core.utterance import Utterance
 
 QUIET_S = 1.05  # with nothing in view: the last alert fades, and its 0.75 s of silence passes
 SHOWN_S = 0.55  # with a person in view, who is announced in the first frame

@@ -30,9 +30,9 @@ from engine.app.builders.loops import build_loop
 from engine.app.session import session
 from engine.audio.scheduler import BLOCK_S
 from engine.config import SourceConfig
+from engine.core.camera import Frame, Intrinsics
 from engine.core.clock import MonotonicClock
 from engine.core.errors import InputError
-from engine.core.types import Frame, Intrinsics
 from engine.core.worker import End
 from engine.devices.video.sample import SampleSource
 from experiments.hardware import processor

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.core.budgets import READ_MS
-from engine.core.types import Frame
+from engine.core.camera import Frame
 from engine.devices.video.sample import sample_photo
 from engine.recording.session_log import peak_memory_mb, spread
 from experiments.hardware import processor

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from engine.core.camera import Frame
+from engine.core.glance import Glance
 from engine.core.ports import Describer
-from engine.core.types import Frame, Glance
 from engine.devices.sound.voice import Pyttsx3Voice
 from engine.devices.video.sample import SampleSource
 from engine.language.wording import Words

@@ -17,7 +17,8 @@ from engine.app.builders.loops import build_loop
 from engine.app.console import Screen
 from engine.app.session import session
 from engine.config import Config, ModelsConfig, SourceConfig, SpeechConfig, TriggerConfig, check
-from engine.core.types import Frame, ModelCard
+from engine.core.camera import Frame
+from engine.core.report import ModelCard
 from engine.devices.video.sample import SampleSource
 
 

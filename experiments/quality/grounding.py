@@ -32,7 +32,9 @@ from rich.table import Table
 from tqdm import tqdm
 
 from engine.answering.grounding import Evidence, Grounder
-from engine.core.types import Box, Frame, Glance, Side, Unsupported
+from engine.core.camera import Frame
+from engine.core.glance import Box, Glance, Side
+from engine.core.preferences import Unsupported
 from engine.language.wording import Words
 from engine.perception.camera import pinhole
 from engine.perception.geometry import side_of

@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from engine.app.command_line import CONF
 from engine.core.errors import DescriberFailed
+from engine.core.glance import Glance
 from engine.core.ports import Describer
-from engine.core.types import Glance
 from engine.language.nouns import cider_d
 from engine.language.pack import prompts
 from engine.language.wording import Words

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.core.errors import SpeechFailed
-from engine.core.types import HEARING_HZ, Pcm, Samples
+from engine.core.sound import HEARING_HZ, Pcm, Samples
 from engine.devices.sound.resampling import Resampler
 from engine.devices.sound.voice import ATTEMPTS, SAMPLE_RATE_HZ, SHORTEST_S, espeak, trim
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.core.ports import WakeEngine
-from engine.core.types import HEARING_HZ, Pcm, Samples, Sound
+from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
 from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 from engine.devices.sound.recogniser import PocketSphinx
 from engine.language.commands import grammar

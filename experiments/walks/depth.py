@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import DepthMap
+from engine.core.glance import DepthMap
 from experiments.walks.world import Thing, Walk
 
 CELL_PX = 8

@@ -4,7 +4,7 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from engine.core.types import Box, Detection
+from engine.core.glance import Box, Detection
 from experiments.walks.world import Thing, Walk
 
 LEAST_PX = 12.0  # shorter boxes are not found

@@ -12,8 +12,11 @@ import numpy as np
 from engine.alerts.corridor import HALF_CORRIDOR_M
 from engine.alerts.policy import AlertPolicy
 from engine.audio.scheduler import Audio, advance, drain
+from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
-from engine.core.types import Frame, Heard, Obstacle, Samples, Utterance
+from engine.core.glance import Obstacle
+from engine.core.sound import Samples
+from engine.core.utterance import Heard, Utterance
 from engine.language.wording import Words
 from engine.perception.camera import Mount
 from engine.perception.depth_prior import Memory

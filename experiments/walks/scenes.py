@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import replace
 
-from engine.core.types import Camera, Fisheye
+from engine.core.camera import Camera, Fisheye
 from engine.perception.camera import pinhole
 from engine.perception.classes import kind_of
 from experiments.walks.world import Thing, Walk

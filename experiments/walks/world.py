@@ -7,7 +7,8 @@ Things are upright rectangles that face the camera. knows nothing of Localizer o
 import math
 from dataclasses import dataclass
 
-from engine.core.types import Box, Camera
+from engine.core.camera import Camera
+from engine.core.glance import Box
 from engine.perception.camera import pixel
 
 STRIDE_HZ = 1.9  # steps a second at walking pace

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.alerts.policy import NEAR_M, NOTICE_M, AlertPolicy, AlertWords, Length
-from engine.core.types import Box, Obstacle, Side, Utterance
+from engine.core.glance import Box, Obstacle, Side
+from engine.core.utterance import Utterance
 from engine.language.wording import Words
 from engine.perception.classes import KINDS, kind_of
 from engine.perception.localize import priority

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.core.types import Drop, Heard, Obstacle, Utterance
+from engine.core.glance import Obstacle
+from engine.core.utterance import Drop, Heard, Utterance
 from tests.alerts.test_policy import FakeWords, approach, at, make_warner, obstacle, play
 
 CLEAR = "way clear"

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.alerts.policy import SETTLE_S, SWEEP_DEG_S, AlertPolicy
-from engine.core.types import Box, Detection, Frame, Obstacle, Pose, Side, Utterance
+from engine.core.camera import Frame, Pose
+from engine.core.glance import Box, Detection, Obstacle, Side
+from engine.core.utterance import Utterance
 from engine.perception.camera import pinhole
 from engine.perception.classes import kind_of
 from engine.perception.localize import Approach, Localizer, tempered

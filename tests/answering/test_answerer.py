@@ -14,23 +14,13 @@ from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
 from engine.answering.ocr_worker import OcrWorker
+from engine.core.answer import Decision, Description, Request, Tier, Wish
+from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed, OutOfMemory, PromptTooLong, ReaderFailed
-from engine.core.types import (
-    Box,
-    Decision,
-    Description,
-    Detail,
-    Frame,
-    Glance,
-    Health,
-    ModelCard,
-    Request,
-    SceneClass,
-    TextLine,
-    Tier,
-    Utterance,
-    Wish,
-)
+from engine.core.glance import Box, Glance, SceneClass, TextLine
+from engine.core.preferences import Detail
+from engine.core.report import Health, ModelCard
+from engine.core.utterance import Utterance
 from engine.language.wording import Words
 from tests.fakes.glances import make_glance, make_obstacle, make_scene
 

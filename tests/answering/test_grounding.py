@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.answering.grounding import Evidence, Grounder
-from engine.core.types import SceneClass, Unsupported
+from engine.core.glance import SceneClass
+from engine.core.preferences import Unsupported
 from tests.fakes.glances import make_obstacle, make_scene
 
 LABELS = (

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.answering.ocr_worker import MOST_LINES, guess_language, in_order, said
-from engine.core.types import Box, TextLine
+from engine.core.glance import Box, TextLine
 
 
 def line(text: str, x: float, y: float, width: float = 100, height: float = 20) -> TextLine:

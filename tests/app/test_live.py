@@ -19,22 +19,14 @@ from engine.app.console import Screen
 from engine.app.context import Parts
 from engine.app.live import Live
 from engine.audio.scheduler import Audio
+from engine.core.answer import Description, Request
+from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.errors import DescriberFailed, RunError, SourceLost, SourceSays, SourceWord
+from engine.core.glance import Box, Detection, Glance, SceneClass, Truth
+from engine.core.report import Health, ModelCard
 from engine.core.triggers import Once
-from engine.core.types import (
-    Box,
-    Description,
-    Detection,
-    Frame,
-    Glance,
-    Health,
-    Heard,
-    ModelCard,
-    Request,
-    SceneClass,
-    Truth,
-)
+from engine.core.utterance import Heard
 from engine.evaluation.scoring import Scorer
 from engine.language.wording import Words, sentences
 from engine.perception.localize import Localizer

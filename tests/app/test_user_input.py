@@ -12,10 +12,14 @@ import pytest
 from engine.app.context import Parts
 from engine.app.live import Live
 from engine.app.user_input import Loops, UserInput
+from engine.core.answer import Command, Request
+from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock
 from engine.core.errors import SourceLost
+from engine.core.glance import Detection, SceneClass
+from engine.core.report import Health
+from engine.core.sound import Pcm, Sound
 from engine.core.triggers import OnDemand
-from engine.core.types import Command, Detection, Frame, Health, Pcm, Request, SceneClass, Sound
 from engine.language.commands import grammar
 from engine.listening.ear import Ear, EchoGuard
 from engine.perception.scene_cache import SceneCache

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from engine.audio.earcons import FAR_M, earcon, interval_s, level
 from engine.audio.loudness import EARCON_LUFS, EARCON_PEAK, TICK_LUFS, VOICE_LUFS, loudness_lufs
-from engine.core.types import EarconName, Samples
+from engine.core.sound import Samples
+from engine.core.utterance import EarconName
 
 RATE_HZ = 22050
 NAMES: tuple[EarconName, ...] = get_args(EarconName)

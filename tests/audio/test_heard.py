@@ -11,7 +11,8 @@ from engine.audio.earcons import earcon
 from engine.audio.loudness import CEILING, EARCON_LUFS, VOICE_LUFS, loudness_lufs
 from engine.audio.scheduler import Audio, drain
 from engine.core.clock import VirtualClock
-from engine.core.types import Samples, Utterance
+from engine.core.sound import Samples
+from engine.core.utterance import Utterance
 from engine.devices.sound.voice import Pyttsx3Voice
 from engine.devices.sound.wav import WavSink
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from engine.audio.earcons import earcon
 from engine.audio.hrtf import FILE, STEP_DEG, TAPS, _measured, centre, spatialise
-from engine.core.types import EarconName, Samples
+from engine.core.sound import Samples
+from engine.core.utterance import EarconName
 
 RATE_HZ = 22050
 HEAD_RADIUS_M = 0.0875

@@ -13,7 +13,7 @@ from engine.audio.loudness import CEILING
 from engine.audio.mixer import Mixer, Playing
 from engine.audio.scheduler import BLOCK_S, speak
 from engine.core.errors import SpeechFailed
-from engine.core.types import Samples
+from engine.core.sound import Samples
 from tests.fakes.stage import BLOCK, RATE_HZ, Stage, TapeSink, ToneVoice, alert, clause, ping
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from engine.audio.mixer import FADE_S
 from engine.audio.scheduler import AS_GOOD_AS_SAID_S, BLOCK_S, GAP_S
-from engine.core.types import Cut, Samples, Utterance
+from engine.core.sound import Samples
+from engine.core.utterance import Cut, Utterance
 from tests.fakes.stage import AGAIN, RATE_HZ, Stage, ToneVoice, alert, clause
 
 TEN = "a b c d e f g h i j"  # one second

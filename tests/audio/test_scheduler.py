@@ -13,7 +13,8 @@ from engine.audio.loudness import CEILING
 from engine.audio.mixer import FADE_S
 from engine.audio.scheduler import BLOCK_S, GAP_S, Audio, drain
 from engine.core.priority import Priority
-from engine.core.types import Samples, Utterance
+from engine.core.sound import Samples
+from engine.core.utterance import Utterance
 from tests.fakes.stage import AGAIN, LEVEL, RATE_HZ, Stage, ToneVoice, alert, clause
 
 utterances = st.builds(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.types import Box
+from engine.core.glance import Box
 from engine.language.nouns import Vocabulary
 from tests.fakes.command import ROOT, describe, one
 

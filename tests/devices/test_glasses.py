@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.camera import Frame
 from engine.core.errors import InputError, SourceLost, SourceSays
-from engine.core.types import Frame
 from engine.devices.aria.live import (
     AGAIN_S,
     ATTEMPTS,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from engine.core.answer import Command
 from engine.core.errors import MissingPart
-from engine.core.types import Command, Health
+from engine.core.report import Health
 from engine.devices.input.media_keys import BUTTONS, MediaKeys, find_media_keys
 
 evdev = pytest.importorskip("evdev", reason="a Linux library")

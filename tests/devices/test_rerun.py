@@ -11,22 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from engine.core.answer import Beat, Decision, Description, Request
+from engine.core.camera import Frame
 from engine.core.errors import InputError, MissingPart
-from engine.core.types import (
-    Answered,
-    Beat,
-    Box,
-    Decision,
-    Description,
-    Frame,
-    Glance,
-    Health,
-    Heard,
-    Mark,
-    Request,
-    SceneClass,
-    Utterance,
-)
+from engine.core.glance import Box, Glance, Mark, SceneClass
+from engine.core.report import Answered, Health
+from engine.core.utterance import Heard, Utterance
 from engine.devices.view.rerun_view import (
     RerunView,
     above,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine.core.errors import FrameSkipped, InputError, MissingPart
-from engine.core.types import Box, Truth
+from engine.core.glance import Box, Truth
 from engine.devices.video import sample
 from engine.devices.video.dataset import DatasetSource
 from engine.devices.video.images import FolderSource, ImageSource

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.camera import Frame
 from engine.core.errors import InputError, SourceLost
-from engine.core.types import Frame
 from engine.devices.video.video import VideoSource
 from tests.fakes.media import RED, break_packet, even, shade, shorten, turn_video, write_video
 

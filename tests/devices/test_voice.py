@@ -8,7 +8,7 @@ import pytest
 
 from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, loudness_lufs
 from engine.core.errors import SpeechFailed
-from engine.core.types import Language
+from engine.core.preferences import Language
 from engine.devices.sound import voice as module
 from engine.devices.sound.voice import SAMPLE_RATE_HZ, Pyttsx3Voice
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.camera import Fisheye, Frame
 from engine.core.errors import FrameSkipped, InputError, MissingPart, SourceLost
-from engine.core.types import Fisheye, Frame
 from engine.devices.aria import lenses as glasses
 from engine.devices.aria.vrs import VrsSource
 from engine.perception.camera import direction, pixel, ray

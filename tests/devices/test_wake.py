@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.core.answer import Command
 from engine.core.clock import VirtualClock
 from engine.core.errors import InputError, MissingPart, RunError
 from engine.core.ports import WakeEngine
-from engine.core.types import HEARING_HZ, Command, Pcm, Sound
+from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound import porcupine
 from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 from engine.devices.sound.recogniser import PocketSphinx

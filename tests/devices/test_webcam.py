@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.core.camera import Frame, Image
 from engine.core.errors import InputError, SourceLost
-from engine.core.types import Frame, Image
 from engine.devices.video import webcam
 from engine.devices.video.webcam import REOPENINGS, WebcamSource, webcam_present
 from tests.fakes.media import quadrants

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from engine.answering.grounding import Grounder
+from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import DescriberFailed
+from engine.core.glance import Box, Detection, SceneClass, Truth
 from engine.core.ports import Describer
-from engine.core.types import Box, Detection, Frame, ModelCard, Samples, SceneClass, Truth
+from engine.core.report import ModelCard
+from engine.core.sound import Samples
 from engine.evaluation.recorder import Recorder
 from engine.evaluation.replay import NOT_ENGLISH
 from engine.language.wording import Words

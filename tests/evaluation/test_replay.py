@@ -10,9 +10,10 @@ import pytest
 from engine.app.console import Screen
 from engine.app.offline import offline
 from engine.config import Config, SourceConfig
+from engine.core.answer import Decision, Tier
 from engine.core.clock import VirtualClock
 from engine.core.errors import InputError
-from engine.core.types import Decision, Glance, Tier
+from engine.core.glance import Glance
 from engine.evaluation.replay import NOT_ENGLISH, Replay
 from engine.evaluation.stored_outputs import Record
 from engine.recording.session_log import SessionLog

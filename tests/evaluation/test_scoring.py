@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.answer import Beat, Decision, Description, Request, Tier
 from engine.core.errors import MissingPart
-from engine.core.types import Beat, Box, Decision, Description, Request, Side, Tier, Truth
+from engine.core.glance import Box, Side, Truth
 from engine.evaluation.scoring import Scorer
 from engine.language.nouns import Mention, Vocabulary, cider_d
 from engine.language.pack import TEMPLATES

@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.core.camera import Frame, Intrinsics
 from engine.core.clock import VirtualClock
-from engine.core.types import Detection, Frame, Heard, Intrinsics, ModelCard, Samples, Utterance
+from engine.core.glance import Detection
+from engine.core.report import ModelCard
+from engine.core.sound import Samples
+from engine.core.utterance import Heard, Utterance
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
 from engine.recording.session_log import SessionLog

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config import QualityConfig
-from engine.core.types import Decision, Glance
+from engine.core.answer import Decision
+from engine.core.glance import Glance
 from engine.evaluation.quality import Counts, QualityParts, components, overall
 from experiments.router.curves import (
     Outcomes,

@@ -9,22 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.core.answer import Beat, Decision, Description, Request
+from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
-from engine.core.types import (
-    Beat,
-    Box,
-    Decision,
-    Description,
-    Frame,
-    Glance,
-    Health,
-    Heard,
-    Mark,
-    ModelCard,
-    Request,
-    SceneClass,
-    Utterance,
-)
+from engine.core.glance import Box, Glance, Mark, SceneClass
+from engine.core.report import Health, ModelCard
+from engine.core.utterance import Heard, Utterance
 from engine.devices.view.rerun_view import FILE, RerunView
 from engine.recording.session_log import SessionLog
 from experiments.walks.report import main

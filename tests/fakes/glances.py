@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from engine.core.types import Box, Frame, Glance, Obstacle, SceneClass, Side
+from engine.core.camera import Frame
+from engine.core.glance import Box, Glance, Obstacle, SceneClass, Side
 
 
 def make_obstacle(

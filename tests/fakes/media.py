@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from engine.core.types import Frame, Image
+from engine.core.camera import Frame, Image
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 SIGN, INK = (20, 80, 40), (255, 255, 255)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from engine.core.types import Box, ImageStatistics, ModelCard, Truth
+from engine.core.glance import Box, ImageStatistics, Truth
+from engine.core.report import ModelCard
 from engine.evaluation import stored_outputs as records
 from engine.evaluation.quality import Counts, QualityParts
 from engine.evaluation.stored_outputs import Answer, Header, Record

@@ -9,7 +9,9 @@ import numpy as np
 from engine.audio.scheduler import BLOCK_S, Audio, advance, drain
 from engine.core.clock import VirtualClock
 from engine.core.errors import SpeechFailed
-from engine.core.types import Health, Heard, Samples, Utterance
+from engine.core.report import Health
+from engine.core.sound import Samples
+from engine.core.utterance import Heard, Utterance
 
 RATE_HZ = 8000
 BLOCK = round(RATE_HZ * BLOCK_S)

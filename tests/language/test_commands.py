@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.app.builders.inputs import label_names
-from engine.core.types import Command, Control, Language, Wish
+from engine.core.answer import Command, Control, Wish
+from engine.core.preferences import Language
 from engine.language.commands import KEYS, SHOWN, Grammar, Keys, grammar, plain
 from engine.language.pack import languages
 from engine.language.wording import Words

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.errors import MissingPart
-from engine.core.types import Side
+from engine.core.glance import Side
 from engine.language import pack as languages
 from engine.language.wording import StatusKey, Words
 from tests.fakes.glances import make_glance, make_obstacle, make_scene

@@ -6,7 +6,9 @@ from typing import get_args
 
 import pytest
 
-from engine.core.types import Decision, Detail, Side
+from engine.core.answer import Decision
+from engine.core.glance import Side
+from engine.core.preferences import Detail
 from engine.language.pack import TEMPLATES, languages, prompts, understood
 from engine.language.wording import Why, Words
 from tests.fakes.glances import make_glance, make_obstacle, make_scene

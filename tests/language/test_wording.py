@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.types import Glance, Obstacle, SceneClass
+from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.language.pack import TEMPLATES
 from engine.language.wording import AlertLength, Words, sentences
 from tests.fakes.glances import make_glance, make_obstacle, make_scene

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.answer import Command
 from engine.core.clock import VirtualClock
 from engine.core.errors import SourceLost, SpeechFailed
-from engine.core.types import HEARING_HZ, Command, Health, Pcm, Samples, Sound
+from engine.core.report import Health
+from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
 from engine.language.commands import grammar
 from engine.listening.ear import LATE_S, STEP_S, Ear, EchoGuard, Framer, Overheard
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory, PromptTooLong
-from engine.core.types import Frame
 from models import quiet_offline
 from models.describer import FastVlmDescriber, open_describer
 from models.fastvlm.checkpoint import load_checkpoint

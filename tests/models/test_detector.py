@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.core.camera import Frame
 from engine.core.errors import MissingPart
-from engine.core.types import Box, Frame
+from engine.core.glance import Box
 from models import quiet_offline
 from models.detector import YoloDetector, to_detections, without_parts
 from models.packs import PackFiles, find_pack, write_manifest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.answering.ocr_worker import said
-from engine.core.types import Frame
+from engine.core.camera import Frame
 from models.reader import RapidReader, open_reader
 from tests.fakes.media import street
 

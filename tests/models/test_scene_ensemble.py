@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from engine.core.camera import Frame
 from engine.core.errors import MissingPart
-from engine.core.types import Frame
 from engine.devices.video.sample import sample_photo
 from models import quiet_offline
 from models.packs import PackFiles, find_pack, write_manifest

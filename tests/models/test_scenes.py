@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models.scenes
+from engine.core.camera import Frame
 from engine.core.errors import MissingPart
-from engine.core.types import Frame
 from models import quiet_offline
 from models.packs import PackFiles, find_pack, write_manifest
 from models.scenes import FastVitScenes, hub_head, pocket_head, scene_of

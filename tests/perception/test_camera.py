@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from engine.core.types import Camera, Fisheye, Intrinsics
+from engine.core.camera import Camera, Fisheye, Intrinsics
 from engine.perception.camera import direction, is_usable, pinhole, pixel, ray, resized
 
 FISHEYES = (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
-from engine.core.types import Frame, Image
+from engine.core.camera import Frame, Image
 from engine.devices.video.images import decode_image
 from engine.devices.video.sample import sample_photo
 from engine.perception.camera_health import (

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.core.types import Box, DepthMap, Detection, Fisheye, Frame, ModelCard, Obstacle
+from engine.core.camera import Fisheye, Frame
+from engine.core.glance import Box, DepthMap, Detection, Obstacle
+from engine.core.report import ModelCard
 from engine.perception.camera import Mount, pinhole, pixel
 from engine.perception.classes import KINDS, kind_of
 from engine.perception.depth_prior import KEEP_S, Lesson, Memory, along_ground_m

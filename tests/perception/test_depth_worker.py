@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from engine.app.builders.models import Models, build_depth_model, check_models
 from engine.config import Config
+from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DepthFailed, MissingPart
-from engine.core.types import DepthMap, Frame
+from engine.core.glance import DepthMap
 from engine.perception.depth_prior import Memory
 from engine.perception.depth_worker import LATE_S, PACE_S, ThreadedDepth
 from engine.perception.localize import Localizer

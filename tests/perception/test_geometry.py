@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.types import Box, Camera, Intrinsics
+from engine.core.camera import Camera, Intrinsics
+from engine.core.glance import Box
 from engine.perception.camera import direction, pinhole, resized
 from engine.perception.classes import KINDS, UNKNOWN, kind_of
 from engine.perception.geometry import clipped, cut_sides, distance, fit_line, side_of

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.core.types import Image, ImageStatistics
+from engine.core.camera import Image
+from engine.core.glance import ImageStatistics
 from engine.perception.image_statistics import ImageGauge
 
 NAMES = ("blur", "exposure", "contrast", "edges", "strokes", "change")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.types import Box, Detection, Frame, Intrinsics, Obstacle
+from engine.core.camera import Frame, Intrinsics
+from engine.core.glance import Box, Detection, Obstacle
 from engine.perception.camera import pinhole
 from engine.perception.classes import KINDS, kind_of
 from engine.perception.localize import FORGET_S, WINDOW_S, Approach, Localizer, priority, tempered

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core.types import Box, Detection, Frame, ModelCard, Obstacle, Pose
+from engine.core.camera import Frame, Pose
+from engine.core.glance import Box, Detection, Obstacle
+from engine.core.report import ModelCard
 from engine.devices.aria import lenses as glasses
 from engine.perception.localize import Localizer
 from engine.perception.side_cameras import KEEP_S, TRACKS_APART, SideCameras, are_one, beyond

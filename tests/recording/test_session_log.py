@@ -6,20 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.answer import Beat, Decision, Description, Request, Tier
 from engine.core.clock import VirtualClock
 from engine.core.errors import InputError
-from engine.core.types import (
-    Beat,
-    Decision,
-    Description,
-    Health,
-    Heard,
-    Mark,
-    Request,
-    SceneClass,
-    Tier,
-    Utterance,
-)
+from engine.core.glance import Mark, SceneClass
+from engine.core.report import Health
+from engine.core.utterance import Heard, Utterance
 from engine.recording.session_log import STAGES, SessionLog, latencies, spread
 
 QUICK = ("asked", "capture", "classify", "route", "template")

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from engine.core.camera import Frame
+from engine.core.glance import Glance
 from engine.core.ports import View
-from engine.core.types import Frame, Glance, Health, Shown
+from engine.core.report import Health, Shown
 from engine.recording.view_queue import EVENTS, GLANCES, NoView, ViewQueue
 
 PICTURE = Glance(Frame(np.zeros((4, 4, 3), np.uint8), 0.0, 0), ())

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.answer import Decision
 from engine.core.errors import MissingPart
-from engine.core.types import Box, Decision, Glance, ImageStatistics, Obstacle, SceneClass
+from engine.core.glance import Box, Glance, ImageStatistics, Obstacle, SceneClass
 from routers import Budget, Conformal, Count, Learned
 from routers.budget import share_of
 from routers.conformal import allowed_losses, calibrated, unnamed_hazards

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.glance import Box, Glance, Obstacle
 from engine.core.ports import Router
-from engine.core.types import Box, Glance, Obstacle
 from routers import Always, Random, Rules
 from routers.complexity import WEIGHTS, Complexity, features
 from tests.fakes.glances import make_glance, make_obstacle, make_scene

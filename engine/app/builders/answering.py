@@ -8,8 +8,9 @@ from engine.answering.grounding import Grounder
 from engine.answering.ocr_worker import OcrWorker
 from engine.app.builders.models import Models
 from engine.config import Config
+from engine.core.glance import Glance
 from engine.core.ports import Clock, Reader, Router
-from engine.core.types import Detail, Glance, Unsupported
+from engine.core.preferences import Detail, Unsupported
 from engine.evaluation.scoring import Scorer
 from engine.language.wording import MAX_GROUPS, Words
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from engine.config import Config, WakeConfig
 from engine.core.errors import ConfigError, MissingPart
 from engine.core.ports import AudioSource, Clock, Hears, Recogniser, Source, WakeEngine
+from engine.core.report import Health
 from engine.core.triggers import Every, Interval, Once, OnDemand, Trigger
-from engine.core.types import Health
 from engine.devices.input.media_keys import MediaKeys, find_media_keys
 from engine.language.commands import Grammar
 from engine.language.wording import Words

@@ -9,7 +9,7 @@ from engine.app.builders.sources import related
 from engine.config import Config
 from engine.core.errors import ConfigError
 from engine.core.ports import DepthModel, Describer, Detector, SceneClassifier
-from engine.core.types import ModelCard
+from engine.core.report import ModelCard
 
 
 @dataclass

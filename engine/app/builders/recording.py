@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from engine.config import Config
 from engine.core.ports import View
-from engine.core.types import Health
+from engine.core.report import Health
 from engine.recording.session_log import SessionLog
 from engine.recording.view_queue import NoView, ViewQueue
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.config import Config, SourceConfig
 from engine.core.ports import Counting, Source
-from engine.core.types import StreamCount
+from engine.core.report import StreamCount
 
 # Sources whose frames do not follow from one another.
 UNRELATED = ("image", "folder", "dataset")

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.camera import Fisheye, Frame, Image, Intrinsics, Pose, Turn
 from engine.core.errors import InputError, MissingPart
-from engine.core.types import Fisheye, Frame, Image, Intrinsics, Pose, Turn
 from engine.devices.video.images import frozen
 from engine.perception.camera import LEAST, ray
 from engine.perception.head_pose import Motion

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from engine.core.camera import Frame
 from engine.core.errors import InputError, LinkLost, SourceLost, SourceSays
-from engine.core.types import Frame, StreamCount, Truth
+from engine.core.glance import Truth
+from engine.core.report import StreamCount
 from engine.devices.aria import lenses as glasses
 from engine.devices.aria.lenses import RGB, Eye, Undistorted
 from engine.devices.aria.receiver import Receiver, Taken

@@ -1,7 +1,7 @@
 """The glasses' own microphone as what the ear listens to, live or recorded. Knows no SDK and no wakes."""
 
 from engine.core.ports import Blocks, Clock
-from engine.core.types import Sound
+from engine.core.sound import Sound
 
 POLL_S = 0.01
 

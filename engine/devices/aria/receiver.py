@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import Pose, StreamCount
+from engine.core.camera import Pose
+from engine.core.report import StreamCount
 from engine.devices.aria.streams import MicrophoneBlocks, Tally, TimeMap
 from engine.perception.head_pose import Head, Motion
 

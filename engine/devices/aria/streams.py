@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.types import HEARING_HZ, StreamCount
+from engine.core.report import StreamCount
+from engine.core.sound import HEARING_HZ
 from engine.devices.sound.resampling import Resampler
 
 SETTLE_S = 1.0  # the least delay of so long a time is taken to be none

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.camera import Frame
 from engine.core.errors import FrameSkipped, InputError, SourceLost
+from engine.core.glance import Truth
 from engine.core.ports import Blocks
-from engine.core.types import Frame, StreamCount, Truth
+from engine.core.report import StreamCount
 from engine.devices.aria import lenses as glasses
 from engine.devices.aria.lenses import RGB, Eye, Undistorted
 from engine.devices.aria.streams import MicrophoneBlocks, Tally

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from engine.core.answer import Command, Control, Wish
 from engine.core.errors import MissingPart
-from engine.core.types import Command, Control, Health, Wish
+from engine.core.report import Health
 
 # evdev's names. A Bluetooth headset's one button comes as play or pause by turns. The volume buttons
 # are left to the system, which already has its own use for them.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.core.errors import MissingPart, SpeechFailed, words_of
-from engine.core.types import Samples
+from engine.core.sound import Samples
 
 LATENCY_S = 0.06  # enough to synthesise a sentence meanwhile, short enough that a stop is a stop
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.core.errors import MissingPart, SourceLost, words_of
 from engine.core.ports import Clock
-from engine.core.types import HEARING_HZ, Pcm, Sound
+from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound.resampling import Resampler
 
 BLOCK_S = 0.01

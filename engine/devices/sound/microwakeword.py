@@ -6,7 +6,7 @@ Knows nothing of what a wake is for.
 from typing import Any
 
 from engine.core.errors import MissingPart
-from engine.core.types import Pcm
+from engine.core.sound import Pcm
 
 # Medians from the phrase's end to the moment at which the model is sure, over the phrases that
 # `python -m experiments.quality.wake_words` speaks: from the 5th to the 95th percentile are some 200 ms.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.core.errors import InputError, MissingPart, RunError, words_of
-from engine.core.types import HEARING_HZ, Pcm
+from engine.core.sound import HEARING_HZ, Pcm
 
 KEY = "PICOVOICE_ACCESS_KEY"
 # Nobody here has a key, so this is not measured: two of its frames, as a guess to begin with.

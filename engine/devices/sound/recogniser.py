@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
-from engine.core.types import HEARING_HZ, Pcm
+from engine.core.sound import HEARING_HZ, Pcm
 from engine.language.commands import Grammar
 
 # Mean over the 10 ms frames of the difference in log likelihood per frame (in PocketSphinx's units)

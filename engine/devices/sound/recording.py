@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.core.errors import InputError
 from engine.core.ports import Clock
-from engine.core.types import HEARING_HZ, Pcm, Sound
+from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound.resampling import Resampler
 
 BLOCK_SAMPLES = 160  # 10 ms, as the microphone gives them

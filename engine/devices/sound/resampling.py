@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.types import HEARING_HZ, Pcm
+from engine.core.sound import HEARING_HZ, Pcm
 
 
 class Resampler:

@@ -21,7 +21,8 @@ import numpy as np
 
 from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, brought_to
 from engine.core.errors import MissingPart, SpeechFailed
-from engine.core.types import Language, Samples
+from engine.core.preferences import Language
+from engine.core.sound import Samples
 from engine.language.pack import sayable
 
 SAMPLE_RATE_HZ = 22050  # what pyttsx3's espeak driver writes

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.core.errors import InputError, SpeechFailed
-from engine.core.types import Samples
+from engine.core.sound import Samples
 
 LARGEST_BYTES = 2**32 - 2**20  # a WAV header counts bytes in 32 bits: 13 hours at 22,050 Hz
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from engine.core.camera import Image
 from engine.core.errors import InputError
-from engine.core.types import Box, Image, Truth
+from engine.core.glance import Box, Truth
 from engine.devices.video.images import Pictures, check_file, check_folder, decode_image, one_line
 
 MANIFEST = "manifest.jsonl"

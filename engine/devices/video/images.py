@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
+from engine.core.camera import Frame, Image
 from engine.core.errors import FrameSkipped, InputError, words_of
-from engine.core.types import Frame, Image, Truth
+from engine.core.glance import Truth
 
 # Named, because by its content alone Pillow would also hand a file to Ghostscript and the like.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
+from engine.core.camera import Frame, Intrinsics
 from engine.core.errors import MissingPart
-from engine.core.types import Frame, Intrinsics, Truth
+from engine.core.glance import Truth
 from engine.devices.video.images import decode_image, frozen
 
 # 640 on the longer side, as detectors take it, in the photo's 3:4. At the nearest the window is

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.core.camera import Frame
 from engine.core.errors import InputError, MissingPart, SourceLost
-from engine.core.types import Frame, Truth
+from engine.core.glance import Truth
 from engine.devices.video.images import check_file, check_size, frozen, one_line
 
 if TYPE_CHECKING:

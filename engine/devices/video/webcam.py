@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from engine.core.camera import Frame, Image
 from engine.core.errors import InputError, MissingPart, SetupError, SourceLost
-from engine.core.types import Frame, Image, Truth
+from engine.core.glance import Truth
 from engine.devices.video.images import MIN_SIDE_PX, frozen
 
 if TYPE_CHECKING:

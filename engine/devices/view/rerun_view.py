@@ -12,7 +12,9 @@ from typing import Any
 
 from engine.alerts.corridor import HALF_CORRIDOR_M
 from engine.core.errors import InputError, MissingPart
-from engine.core.types import Answered, Glance, Health, Heard, Obstacle, Shown
+from engine.core.glance import Glance, Obstacle
+from engine.core.report import Answered, Health, Shown
+from engine.core.utterance import Heard
 from engine.perception.perceive import stages_ms
 
 FILE = "session.rrd"

@@ -1,0 +1,100 @@
+"""What a source delivers: frames, with the camera model and the head pose that belong to them.
+
+Frozen data. Times are seconds of the host's monotonic clock, or of a batch's virtual clock.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # (height, width, 3), RGB, upright, read-only
+
+Axis = tuple[float, float, float]
+Turn = tuple[Axis, Axis, Axis]  # the rows of a rotation matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Intrinsics:
+    """Pinhole camera: focal lengths and principal point in pixels of a width x height image.
+
+    `turn` rotates directions from the camera's axes to the head's axes (x right, y down, z ahead).
+    None means that the camera looks straight ahead.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    turn: Turn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fisheye:
+    """Wide-angle camera: focal lengths and principal point in pixels of a width x height image.
+
+    A ray at angle a from the axis is projected f · (a + k1 a³ + k2 a⁵ + k3 a⁷ + k4 a⁹ + k5 a¹¹ +
+    k6 a¹³) from the principal point (Kannala and Brandt 2006). Up to k4 this is OpenCV's fisheye
+    model, up to k6 the radial part of Aria's. `turn` as in `Intrinsics`.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    k1: float = 0.0
+    k2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
+    k5: float = 0.0
+    k6: float = 0.0
+    turn: Turn | None = None
+
+
+Camera = Intrinsics | Fisheye
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Orientation and movement of the wearer's head, from an inertial sensor.
+
+    `pitch_deg` is positive upwards, `pitch_sigma_deg` is its standard deviation. `heading_deg` is
+    the rotation to the right since an arbitrary moment, `turning_deg_s` its rate.
+    """
+
+    pitch_deg: float
+    pitch_sigma_deg: float
+    heading_deg: float
+    turning_deg_s: float
+    walking: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One image with its capture time.
+
+    `seq` counts the frames that the source produced, including dropped ones. `name` is the file of
+    the image, or the name of the side camera, where there is one. `pose` is the head pose at the
+    capture time, where the source measures it. `side` is the newest image of a side camera that no
+    earlier frame carried.
+    """
+
+    image: Image
+    time_s: float
+    seq: int
+    intrinsics: Camera | None = None
+    name: str = ""
+    pose: Pose | None = None
+    side: "Frame | None" = None
+
+    @property
+    def width(self) -> int:
+        return int(self.image.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.image.shape[0])

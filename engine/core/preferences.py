@@ -1,0 +1,9 @@
+"""What the wearer can choose about wording, as the values that a setting may take."""
+
+from typing import Literal
+
+Language = str  # the code of a folder of `templates/`, for example "en"
+Units = Literal["meters", "feet", "steps"]
+Directions = Literal["sides", "clock"]
+Detail = Literal["brief", "normal", "full"]
+Unsupported = Literal["hedge", "drop", "say"]  # what happens to a claim that no evidence supports
