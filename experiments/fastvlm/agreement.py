@@ -25,11 +25,10 @@ from rich.progress import Progress
 
 from engine.core.errors import EngineError, InputError, MissingPart, in_one_line
 from engine.devices.video.sample import sample_photo
+from experiments.common import add_device, command_parser, device_name, last_line
 from experiments.fastvlm.bench import Bench, Question, blocks
 from experiments.fastvlm.latency import export_missing, names
 from experiments.fastvlm.recipes import Recipe, recipes
-from experiments.hardware import device_name
-from experiments.last_line import last_line
 from models import quiet_offline
 from models.devices import choose_device, limit_threads
 from models.fastvlm.inputs import own_side_px
@@ -205,20 +204,18 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="experiments.fastvlm.agreement",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.fastvlm.agreement", __doc__)
     parser.add_argument("--checkpoint", type=Path, help="FastVLM's folder instead of the pocket's")
     parser.add_argument("--pictures", type=Path, help="a folder of pictures")
     parser.add_argument("--image-size", type=int, help="pixels a side (default: the checkpoint's)")
     parser.add_argument("--tokens", type=int, default=16, help="of an answer, at most")
     parser.add_argument("--backends", type=names, default=BACKENDS, help=",".join(BACKENDS))
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser, ("auto", "cpu", "cuda"))
     parser.add_argument("--threads", type=int)
     args = parser.parse_args(arguments)
-    return last_line("fastvlm_agreement", lambda: report(args, Console(highlight=False)))
+    return last_line(
+        "experiments.fastvlm.agreement", lambda: report(args, Console(highlight=False))
+    )
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ from rich.console import Console
 from engine.core.camera import Frame
 from engine.core.errors import EngineError
 from engine.recording.session_log import spread
+from experiments.common import add_device, add_repeats, command_parser, last_line
 from experiments.fastvlm import agreement as fastvlm_agreement
 from experiments.fastvlm import latency as fastvlm_latency
 from experiments.fastvlm.bench import Bench, Opened, Question, blocks
 from experiments.fastvlm.floor import measure_machine, work_of
 from experiments.fastvlm.recipes import Recipe, recipes
 from experiments.fastvlm.rows import Budget, Plan, measure
-from experiments.last_line import last_line
 from models.devices import choose_device, first_in_line
 from models.fastvlm.inputs import own_side_px
 
@@ -171,18 +171,14 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="experiments.fastvlm.gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.fastvlm.gpu", __doc__)
     parser.add_argument(
         "--checkpoint", type=Path, help="FastVLM's folder instead of random weights"
     )
     parser.add_argument("--small", action="store_true", help="random weights of a few layers")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    add_device(parser, ("cuda", "cpu"))
     parser.add_argument("--image-size", type=fastvlm_latency.numbers, default=(256, 512, 1024))
-    parser.add_argument("--repeats", type=int, default=10)
+    add_repeats(parser, 10)
     parser.add_argument("--minutes", type=float, default=1.5, help="of the table's repeats")
     parser.add_argument("--out", type=Path, default=Path("outputs/fastvlm_gpu"))
     args = parser.parse_args(arguments)
@@ -196,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return result
 
-    return last_line("fastvlm_gpu", measure)
+    return last_line("experiments.fastvlm.gpu", measure)
 
 
 if __name__ == "__main__":

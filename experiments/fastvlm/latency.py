@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.core.errors import InputError
+from experiments.common import add_device, add_repeats, command_parser, device_name, last_line
 from experiments.fastvlm.bench import Bench, eager_precision
 from experiments.fastvlm.floor import Machine, measure_machine, work_of
 from experiments.fastvlm.plot import plot
@@ -44,8 +45,6 @@ from experiments.fastvlm.recipes import (
 )
 from experiments.fastvlm.rows import Budget, Plan, Row, measure, resident
 from experiments.fastvlm.table import find, markdown, nearest, of
-from experiments.hardware import device_name
-from experiments.last_line import last_line
 from models import cache_home, quiet_offline
 from models.devices import choose_device, limit_threads
 from models.fastvlm.export.forms import Form
@@ -248,18 +247,14 @@ def names(text: str) -> tuple[str, ...]:
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    made = argparse.ArgumentParser(
-        prog="experiments.fastvlm.latency",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = command_parser("experiments.fastvlm.latency", __doc__)
     made.add_argument("--checkpoint", type=Path, help="FastVLM's folder instead of random weights")
     made.add_argument("--small", action="store_true", help="random weights of a few layers")
     made.add_argument("--image-size", type=numbers, default=(256, 512, 1024))
     made.add_argument("--tokens", type=numbers, default=(4, 8, 16, 32))
-    made.add_argument("--repeats", type=int, default=10, help="of each row, at most")
+    add_repeats(made, 10, "of each row, at most")
     made.add_argument("--backends", type=names, default=BACKENDS, help=",".join(BACKENDS))
-    made.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(made, ("auto", "cpu", "cuda"))
     made.add_argument("--threads", type=int, help="of the processor (default: each runtime's own)")
     made.add_argument("--minutes", type=float, default=8.0, help="after which repeats are dropped")
     made.add_argument(
@@ -274,11 +269,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser()
-    args = options.parse_args(arguments)
-    if args.repeats < 1:
-        options.error(f"--repeats: expected at least 1, got {args.repeats}")
-    return last_line("fastvlm_latency", lambda: report(args, Console(highlight=False)))
+    args = parser().parse_args(arguments)
+    return last_line("experiments.fastvlm.latency", lambda: report(args, Console(highlight=False)))
 
 
 if __name__ == "__main__":

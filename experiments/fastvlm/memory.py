@@ -6,43 +6,41 @@ and prints one line of JSON: `resident_peak`, MiB at most, loading included; `re
 
 import argparse
 import contextlib
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from engine.core.errors import EngineError
+from engine.core.errors import InputError
+from experiments.common import command_parser, last_line
 from experiments.fastvlm.bench import Bench, release
 from experiments.fastvlm.recipes import BACKENDS, recipes
 from models.devices import limit_threads, memory_bytes
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="experiments.fastvlm.memory", description=__doc__)
+    parser = command_parser("experiments.fastvlm.memory", __doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--image-size", type=int, default=512)
     parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--threads", type=int)
     args = parser.parse_args(arguments)
+    return last_line("experiments.fastvlm.memory", lambda: measure(args))
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Open the recipe and answer once; MiB. Raises EngineError."""
     limit_threads(args.threads)
     bench = Bench(args.checkpoint, "cpu", args.threads, args.tokens)
     named = {recipe.name: recipe for recipe in recipes("cpu", BACKENDS, compile_static=False)}
     if args.recipe not in named:
-        print(f"--recipe: expected one of {', '.join(named)}, got {args.recipe}", file=sys.stderr)
-        return 2
-    try:
-        question = bench.question(args.image_size)
-        opened = named[args.recipe].open(bench)
-        opened.aim(question)
-        opened.answer(question, args.tokens)
-    except EngineError as error:
-        print(f"fastvlm_memory: {error}", file=sys.stderr)
-        return 2
+        raise InputError(f"--recipe: expected one of {', '.join(named)}, got {args.recipe}")
+    question = bench.question(args.image_size)
+    opened = named[args.recipe].open(bench)
+    opened.aim(question)
+    opened.answer(question, args.tokens)
     release("cpu")
-    print(
-        json.dumps({"resident_peak": peak_mb(), "resident": memory_bytes("cpu")["resident"] >> 20})
-    )
-    return 0
+    return {"resident_peak": peak_mb(), "resident": memory_bytes("cpu")["resident"] >> 20}
 
 
 def peak_mb() -> int:

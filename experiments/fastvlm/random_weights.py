@@ -9,7 +9,6 @@ tokens as it is asked for. The tokenizer knows the benchmark's and the engine's 
 word, so that a prompt is as long as Qwen2's own tokenizer makes it.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.language.pack import TEMPLATES
+from experiments.common import add_seed, command_parser
 from models import quiet_offline
 from models.fastvlm.checkpoint import (
     APPLE,
@@ -239,20 +239,19 @@ def is_random(folder: Path) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="experiments.fastvlm.random_weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.fastvlm.random_weights", __doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder to write (1.5 GB)")
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
     parser.add_argument("--small", action="store_true", help="a few layers, for a trial")
     args = parser.parse_args(arguments)
     console = Console(highlight=False)
     try:
         write_weights(args.out, SMALL if args.small else TRUE, args.seed, console)
     except OSError as error:
-        print(f"fastvlm_weights: --out {args.out}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"experiments.fastvlm.random_weights: --out {args.out}: {error.strerror or error}",
+            file=sys.stderr,
+        )
         return 2
     size = (args.out / "model.safetensors").stat().st_size
     console.print(f"{args.out}: {size / 1e6:.0f} MB of random weights", soft_wrap=True)

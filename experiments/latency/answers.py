@@ -18,8 +18,6 @@ commas, so that the first clause is all that is written: `--tokens 8` is a usual
 import argparse
 import bisect
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +28,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from engine.app.builders.loops import build_loop
 from engine.app.session import session
@@ -41,8 +38,16 @@ from engine.core.errors import InputError
 from engine.core.ports import Clock, WakeEngine
 from engine.core.sound import Pcm
 from engine.devices.sound.recording import Recording
-from experiments.hardware import processor
-from experiments.last_line import last_line
+from experiments.common import (
+    add_device,
+    add_pack,
+    at_least_one,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+)
 from experiments.latency.obstacle_stage import ProbeSink, SyntheticCamera
 from experiments.latency.throughput import configuration, quiet_screen, sample_frames
 from experiments.quality.synthetic_speech import in_a_row, pause, say, with_noise, write_wav
@@ -191,11 +196,8 @@ def matched(
 
 def show(runs: dict[str, Run], console: Console) -> None:
     """The stages of every mode, and the totals against what was aimed at."""
-    table = Table(
-        title="from the end of the wake phrase to the answer's first sample, ms (p50 / p95)"
-    )
-    for column in ("stage", *runs):
-        table.add_column(column, justify="left" if column == "stage" else "right")
+    title = "from the end of the wake phrase to the answer's first sample, ms (p50 / p95)"
+    table = table_of(title, "stage", *runs)
     table.add_row("wake", *(_cell([a.wake_delay_ms for a in r.answers]) for r in runs.values()))
     for stage in STAGES:
         table.add_row(stage, *(_cell(r.stage(stage)) for r in runs.values()))
@@ -268,28 +270,22 @@ def _ahead(answer: Answer) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="experiments.latency.answers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
+    parser = command_parser("experiments.latency.answers", __doc__)
+    add_pack(parser)
+    add_device(parser)
     parser.add_argument("--checkpoint", metavar="DIR", help="a FastVLM to describe with instead")
     parser.add_argument("--image-size", type=int, help="pixels a side that it sees")
     parser.add_argument("--precision", default="auto", help="of its weights: int8, int4, ...")
     parser.add_argument("--tokens", type=int, default=16, help="that it writes at most")
     parser.add_argument("--deadline", type=float, default=1.5, help="seconds it may take")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument(
         "--modes", nargs="+", choices=("quick", "full", "auto"), default=["quick", "full", "auto"]
     )
-    parser.add_argument("--questions", type=int, default=14, help="timed a mode")
+    parser.add_argument("--questions", type=at_least_one, default=14, help="timed a mode")
     parser.add_argument("--warm-ups", type=int, default=2, help="before those, not timed")
     parser.add_argument("--gap", type=float, default=3.5, help="seconds between two questions")
     parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
     args = parser.parse_args(arguments)
-    if args.questions < 1:
-        parser.error(f"--questions: expected at least 1, got {args.questions}")
     if args.warm_ups < 0:
         parser.error(f"--warm-ups: expected at least 0, got {args.warm_ups}")
     if args.gap < 1.0:
@@ -297,20 +293,16 @@ def main(arguments: list[str] | None = None) -> int:
     if args.fps < 1:
         parser.error(f"--fps: expected at least 1, got {args.fps}")
     console = Console(highlight=False)
-    load = os.getloadavg()[0]
-    console.print(
-        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load {load:.1f}; floor: 20 ms, a block of sound, at worst"
-    )
+    console.print(f"{hardware_line()}; floor: at worst 20 ms, one block of sound")
+    card = hardware()
 
     def measure() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             result = report(args, console, Path(folder))
-        machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
         asked = {key: vars(args)[key] for key in ("pack", "checkpoint", "precision")}
-        return result | machine | asked
+        return result | card | asked
 
-    return last_line("answer_latency", measure)
+    return last_line("experiments.latency.answers", measure)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ frame's time in the engine over its time in predict), and the parts.
 """
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 import threading
@@ -23,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from engine.answering.describer_worker import DescriberWorker
 from engine.app.builders.loops import build_loop
@@ -35,8 +32,17 @@ from engine.core.clock import MonotonicClock
 from engine.core.errors import InputError
 from engine.core.worker import End
 from engine.devices.video.sample import SampleSource
-from experiments.hardware import processor
-from experiments.last_line import last_line
+from experiments.common import (
+    add_device,
+    add_pack,
+    add_repeats,
+    at_least_one,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+)
 from experiments.latency.obstacle_stage import (
     NotingAlertPolicy,
     ProbeSink,
@@ -157,9 +163,8 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
 
 def show(alone: Live, under: Live, console: Console) -> None:
     """The parts, alone and under a describer."""
-    table = Table(title="from capture to the first sample of the alert, milliseconds (p50 / p99)")
-    for column in ("part", "alone", "under a describer"):
-        table.add_column(column, justify="left" if column == "part" else "right")
+    title = "from capture to the first sample of the alert, milliseconds (p50 / p99)"
+    table = table_of(title, "part", "alone", "under a describer")
     for name in PARTS:
         cells = []
         for run in (alone, under):
@@ -240,36 +245,28 @@ def frames_of(args: argparse.Namespace) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="experiments.latency.obstacles",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser("experiments.latency.obstacles", __doc__)
+    add_pack(parser)
+    add_device(parser)
+    parser.add_argument(
+        "--alerts", type=at_least_one, default=150, help="timed in each condition (1.6 s each)"
     )
-    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    parser.add_argument("--alerts", type=int, default=150, help="timed a condition (1.6 s each)")
     parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
-    parser.add_argument("--repeats", type=int, default=5, help="turns over the video")
-    parser.add_argument("--frames", type=int, default=180, help="of the sample's video")
+    add_repeats(parser, 5, "passes over the video")
+    parser.add_argument("--frames", type=at_least_one, default=180, help="of the sample's video")
     parser.add_argument("--video", type=Path, help="compare on this video instead")
     args = parser.parse_args(arguments)
-    for name in ("alerts", "repeats", "frames", "fps"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name}: expected at least 1, got {getattr(args, name)}")
+    if args.fps < 1:
+        parser.error(f"--fps: expected at least 1, got {args.fps}")
     console = Console(highlight=False)
-    load = os.getloadavg()[0]
-    console.print(
-        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load {load:.1f}"
-    )
+    console.print(hardware_line())
+    card = hardware()
 
     def measure() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            result = report(args, console, Path(folder))
-        machine = {"device": processor(), "cores": os.cpu_count(), "load": round(load, 2)}
-        return result | machine | {"pack": args.pack}
+            return report(args, console, Path(folder)) | card | {"pack": args.pack}
 
-    return last_line("obstacle_latency", measure)
+    return last_line("experiments.latency.obstacles", measure)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,7 @@ quick answer while that is being said. Processor time is told too: on a machine 
 other things it is the fairer figure.
 """
 
-import argparse
-import json
-import os
-import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +19,20 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
-from rich.table import Table
 
 from engine.core.budgets import READ_MS
 from engine.core.camera import Frame
 from engine.devices.video.sample import sample_photo
 from engine.recording.session_log import peak_memory_mb, spread
-from experiments.hardware import processor
+from experiments.common import (
+    add_repeats,
+    at_least_one,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+)
 from models.reader import RapidReader, open_reader
 
 SIZE = (960, 720)
@@ -86,25 +90,17 @@ def measure(reader: RapidReader, frame: Frame, repeats: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.latency.reading", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    busy = os.getloadavg()[0]
-    console.print(
-        f"{processor()}, {os.cpu_count()} cores, load {busy:.1f}, Python {platform.python_version()}"
-    )
+def report(repeats: int, threads: int, console: Console) -> dict[str, Any]:
+    """Measure and print everything; return what the last line says."""
+    card = hardware()
     before_mb = peak_memory_mb()
     begin, begin_cpu = time.perf_counter(), time.process_time()
-    reader = open_reader(args.threads)
+    reader = open_reader(threads)
     load_s, load_cpu_s = time.perf_counter() - begin, time.process_time() - begin_cpu
     frames = {name: rendered(texts) for name, texts in SIGNS.items()} | {"street photo": street()}
-    found = {name: measure(reader, frame, args.repeats) for name, frame in frames.items()}
-    table = Table(title=f"milliseconds, {args.repeats} repeats")
-    for column in ("picture", "lines", "read p50", "p95", "processor", "glimpse p50", "processor"):
-        table.add_column(column, justify="left" if column == "picture" else "right")
+    found = {name: measure(reader, frame, repeats) for name, frame in frames.items()}
+    columns = ("picture", "lines", "read p50", "p95", "processor", "glimpse p50", "processor")
+    table = table_of(f"milliseconds, {repeats} repeats", *columns)
     for name, row in found.items():
         cells = [row["read"][k] for k in ("p50_ms", "p95_ms", "cpu_ms")]
         cells += [row["glimpse"][k] for k in ("p50_ms", "cpu_ms")]
@@ -113,23 +109,28 @@ def main() -> None:
     worst = max(row["read"]["p50_ms"] for row in found.values())
     met = "within" if worst <= READ_MS else "over"
     console.print(f"slowest p50 {worst:.0f} ms: {met} the budget of {READ_MS:.0f} ms")
-    print(
-        json.dumps(
-            {
-                "device": processor(),
-                "cores": os.cpu_count(),
-                "load_average": round(busy, 2),
-                "side_px": max(SIZE),
-                "budget_ms": READ_MS,
-                "slowest_p50_ms": worst,
-                "load_s": round(load_s, 2),
-                "load_cpu_s": round(load_cpu_s, 2),
-                "memory_mb": round(peak_memory_mb() - before_mb, 1),
-                "pictures": found,
-            }
-        )
+    return card | {
+        "side_px": max(SIZE),
+        "budget_ms": READ_MS,
+        "slowest_p50_ms": worst,
+        "load_s": round(load_s, 2),
+        "load_cpu_s": round(load_cpu_s, 2),
+        "memory_mb": round(peak_memory_mb() - before_mb, 1),
+        "pictures": found,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.latency.reading", __doc__)
+    add_repeats(parser, 15)
+    parser.add_argument("--threads", type=at_least_one, default=2)
+    args = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    console.print(hardware_line())
+    return last_line(
+        "experiments.latency.reading", lambda: report(args.repeats, args.threads, console)
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

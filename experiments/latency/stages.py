@@ -5,27 +5,32 @@ over repeats of the sample's frames with the pack in use, and ends in one line o
 includes pre- and post-processing; adapters synchronise their device before they return.
 """
 
-import argparse
-import json
-import os
-import platform
+import sys
 import time
-from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from engine.core.camera import Frame
 from engine.core.glance import Glance
 from engine.core.ports import Describer
 from engine.devices.sound.voice import Pyttsx3Voice
-from engine.devices.video.sample import SampleSource
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
 from engine.recording.session_log import peak_memory_mb, spread
-from experiments.hardware import processor
+from experiments.common import (
+    add_pack,
+    add_repeats,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+    timed_ms,
+)
+from experiments.latency.throughput import sample_frames
 from models.describer import open_describer
 from models.detector import open_detector
 from models.scenes import open_scenes
@@ -34,21 +39,6 @@ from routers import Rules
 WARM_UPS = 5
 # What the pocket pack is built to stay within on two cores, milliseconds
 AIMS_MS = {"detect": 20.0, "classify": 15.0, "describe_first_token": 60.0, "describe_all": 150.0}
-
-
-def sample_frames(count: int) -> list[Frame]:
-    """Frames spread evenly over the sample's approach."""
-    source = SampleSource(fps=count / 6.0)
-    frames = []
-    while (frame := source.read()) is not None:
-        frames.append(frame)
-    return frames
-
-
-def timed_ms(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return (time.perf_counter() - begin) * 1000
 
 
 def describe(describer: Describer, frame: Frame) -> tuple[float, float]:
@@ -99,17 +89,12 @@ def measure(pack: str, repeats: int, console: Console) -> dict[str, list[float]]
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.latency.stages", description=__doc__)
-    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
-    parser.add_argument("--repeats", type=int, default=40)
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    console.print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    found = measure(args.pack, args.repeats, console)
-    table = Table(title=f"milliseconds over {args.repeats} frames of the sample")
-    for column in ("stage", "p50", "p95", "aim on two cores"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
+def report(pack: str, repeats: int, console: Console) -> dict[str, Any]:
+    """Measure and print every stage; return what the last line says."""
+    card = hardware()
+    found = measure(pack, repeats, console)
+    title = f"milliseconds over {repeats} frames of the sample"
+    table = table_of(title, "stage", "p50", "p95", "aim on two cores")
     for stage, values in found.items():
         stats = spread(values)
         aim = f"{AIMS_MS[stage]:.0f}" if stage in AIMS_MS else ""
@@ -117,20 +102,24 @@ def main() -> None:
     console.print(table)
     medians = {f"{stage}_ms": round(median(values), 3) for stage, values in found.items()}
     quick = sum(medians[f"{s}_ms"] for s in ("classify", "route", "template", "synthesise"))
-    print(
-        json.dumps(
-            {
-                "device": processor(),
-                "cores": os.cpu_count(),
-                "pack": args.pack,
-                "repeats": args.repeats,
-                **medians,
-                "quick_ask_to_words_ms": round(quick, 3),
-                "peak_memory_mb": peak_memory_mb(),
-            }
-        )
-    )
+    return card | {
+        "pack": pack,
+        "repeats": repeats,
+        **medians,
+        "quick_ask_to_words_ms": round(quick, 3),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.latency.stages", __doc__)
+    add_pack(parser)
+    add_repeats(parser, 40, "frames that are timed")
+    args = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    console.print(hardware_line())
+    return last_line("experiments.latency.stages", lambda: report(args.pack, args.repeats, console))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

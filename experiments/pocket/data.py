@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-DEFAULT_DATA = Path("../shared/data")
+from experiments.common import add_data, add_device, add_seed
 
 SETS = (
     "boxes_coco",
@@ -137,10 +137,10 @@ def chosen_device(asked: str) -> str:
 
 def add_common_arguments(parser: argparse.ArgumentParser, work: Path, minutes: float) -> None:
     """Adds the options that every pocket trainer has."""
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
+    add_data(parser)
     parser.add_argument("--work", type=Path, default=work, help="checkpoints and caches")
     parser.add_argument("--out", type=Path, default=Path("models/pocket"), help="weights go here")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_seed(parser)
+    add_device(parser, ("auto", "cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--minutes", type=float, default=minutes, help="training time in all")

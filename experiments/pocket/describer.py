@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from experiments.common import command_parser
 from experiments.pocket import describer_eval
 from experiments.pocket.captions import sentences
 from experiments.pocket.data import (
@@ -278,7 +279,7 @@ def export(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Command line: train, export, evaluate."""
-    parser = argparse.ArgumentParser(prog="experiments.pocket.describer", description=__doc__)
+    parser = command_parser("experiments.pocket.describer", __doc__)
     parser.add_argument("action", choices=("train", "evaluate", "export"))
     add_common_arguments(parser, Path("work/describer_lite"), minutes=35)
     parser.add_argument("--batch", type=int, default=16, help="pictures a step; 64 on a large GPU")

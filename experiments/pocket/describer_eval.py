@@ -15,28 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from engine.language.nouns import Vocabulary, cider_d
+from engine.language.nouns import cider_d
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record, read_sets
 from experiments.pocket.describer_model import library, load_model, load_padded
+from experiments.pocket.mentions import KINDS, VOCABULARY, named, rate
 
 MAX_NEW_TOKENS = 16
 EXAMPLES = 20
-BOOTSTRAPS = 1000
-
-# Kinds that the boxes of the evaluated pictures cover: COCO's, as the machine labels name them.
-KINDS = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bench",
-    "bird", "cat", "dog", "horse", "sheep", "cow", "backpack", "umbrella", "handbag", "frisbee",
-    "skis", "snowboard", "sports ball", "skateboard", "surfboard", "bottle", "cup", "chair",
-    "couch", "potted plant", "bed", "dining table", "toilet", "tv", "oven", "sink", "refrigerator",
-)  # fmt: skip
-VOCABULARY = Vocabulary(KINDS)
-
-
-def named(text: str) -> set[str]:
-    """Objects that a sentence names."""
-    return {mention.thing for mention in VOCABULARY.mentions(text)}
 
 
 def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
@@ -59,18 +45,6 @@ def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -
         answers = ids[:, inputs["input_ids"].shape[1] :]
         said += [text.strip() for text in processor.batch_decode(answers, skip_special_tokens=True)]
     return said
-
-
-def rate(parts: NDArray[np.float64], wholes: NDArray[np.float64], seed: int) -> dict[str, Any]:
-    """Sum of `parts` over sum of `wholes`, with a bootstrap 95 % interval over pictures."""
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(parts), size=(BOOTSTRAPS, len(parts)))
-    ratios = parts[draws].sum(1) / np.maximum(wholes[draws].sum(1), 1e-9)
-    return {
-        "value": round(float(parts.sum() / max(wholes.sum(), 1e-9)), 4),
-        "interval95": [round(float(v), 4) for v in np.percentile(ratios, [2.5, 97.5])],
-        "n": len(parts),
-    }
 
 
 def measure(records: Sequence[Record], said: Sequence[str], seed: int) -> dict[str, Any]:

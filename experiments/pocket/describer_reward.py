@@ -16,8 +16,8 @@ from torch import Tensor
 from engine.language.nouns import CiderD
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record
-from experiments.pocket.describer_eval import KINDS, VOCABULARY, named
 from experiments.pocket.describer_model import embedded
+from experiments.pocket.mentions import KINDS, VOCABULARY, named
 
 DRAWS = 5  # sentences of each picture
 END = " endofsentence"  # counted as a word, or endings such as "with a" would pay

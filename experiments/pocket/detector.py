@@ -37,7 +37,8 @@ from torch import nn
 from ultralytics import YOLO
 from ultralytics.utils import SETTINGS
 
-from experiments.pocket.data import DEFAULT_DATA, require_data
+from experiments.common import add_data, add_seed, command_parser
+from experiments.pocket.data import require_data
 from experiments.pocket.detector_data import IMAGE_SIZE, SLOW_SIZE
 from experiments.pocket.detector_eval import evaluate_model
 from experiments.pocket.detector_labels import LABELS, read_samples
@@ -170,9 +171,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.pocket.detector", description="the pocket detector"
-    )
+    parser = command_parser("experiments.pocket.detector", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, summary in (
         ("train", "train, or go on with --resume"),
@@ -180,10 +179,10 @@ def parse_arguments() -> argparse.Namespace:
         ("evaluate", "choose thresholds, write detector.json"),
     ):
         command = commands.add_parser(name, help=summary)
-        command.add_argument("--data", type=Path, default=DEFAULT_DATA, help="labelled sets")
+        add_data(command)
         command.add_argument("--work", type=Path, default=DEFAULT_WORK, help="checkpoints")
         command.add_argument("--out", type=Path, default=DEFAULT_OUT, help="weights go here")
-        command.add_argument("--seed", type=int, default=0)
+        add_seed(command)
         command.add_argument("--threads", type=int, default=1, help="CPU threads")
         command.add_argument("--device", default="auto", help="auto, cpu or a GPU's number")
         command.add_argument("--epochs", type=int, default=24, help="of 4,096 drawn pictures")

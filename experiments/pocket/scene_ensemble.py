@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from experiments.common import command_parser
 from experiments.pocket.data import add_common_arguments, chosen_device, require_data
 from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import compiled, lite0
@@ -130,7 +131,7 @@ def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Te
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="experiments.pocket.scene_ensemble", description=__doc__)
+    parser = command_parser("experiments.pocket.scene_ensemble", __doc__)
     add_common_arguments(parser, Path("work/scenes"), minutes=0)
     parser.add_argument("--heads", type=int, default=3, help="write the mean of so many")
     args = parser.parse_args()

@@ -22,6 +22,7 @@ from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from experiments.common import command_parser
 from experiments.pocket import scene_ensemble as second_eye
 from experiments.pocket import scene_report
 from experiments.pocket.data import add_common_arguments, chosen_device, require_data
@@ -276,7 +277,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Command line: train, export, refit, evaluate, in this order."""
-    parser = argparse.ArgumentParser(prog="experiments.pocket.scenes", description=__doc__)
+    parser = command_parser("experiments.pocket.scenes", __doc__)
     parser.add_argument("action", choices=("train", "export", "refit", "evaluate"))
     add_common_arguments(parser, Path("work/scenes"), minutes=55)
     parser.add_argument("--batch", type=int, default=32, help="pictures a step; 256 on a large GPU")

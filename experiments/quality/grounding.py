@@ -15,14 +15,11 @@ True is what machine boxes (at the usual certainty) or any of five human caption
 """
 
 import argparse
-import json
-import os
-import platform
 import random
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,10 +36,19 @@ from engine.language.wording import Words
 from engine.perception.camera import pinhole
 from engine.perception.geometry import side_of
 from engine.perception.localize import Localizer
-from experiments.hardware import processor
+from experiments.common import (
+    add_data,
+    add_pack,
+    add_seed,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+)
 from experiments.pocket.captions import certain, objects
-from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
-from experiments.pocket.describer_eval import KINDS, VOCABULARY, named, rate
+from experiments.pocket.data import Record, read_set, require_data
+from experiments.pocket.mentions import KINDS, VOCABULARY, named, rate
 from models.describer import open_describer
 from models.detector import open_detector
 from models.scenes import open_scenes
@@ -187,26 +193,16 @@ def cell(share: dict[str, Any]) -> str:
 
 def table(figures: dict[str, dict[str, Any]]) -> Table:
     names = ("hallucination_rate", "object_recall", "object_recall_stated", "hedges_right")
-    shown = Table(title="the describer's words, by what becomes of unsupported ones")
-    for column in ("", *names, "silent"):
-        shown.add_column(column, justify="right" if column else "left")
+    title = "the describer's words, by what happens to unsupported nouns"
+    shown = table_of(title, "", *names, "silent")
     for how, row in figures.items():
-        cells = []
-        for name in names:
-            cells.append(cell(row[name]))
-        shown.add_row(how, *cells, str(row["silent"]))
+        shown.add_row(how, *(cell(row[name]) for name in names), str(row["silent"]))
     return shown
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.quality.grounding", description=__doc__)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
-    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
-    parser.add_argument("--pictures", type=int, default=500, help="drawn from val; 0 is all")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    console.print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure and print everything; return what the last line says."""
+    card = hardware()
     records = [
         r for r in read_set(require_data(args.data), "captions_flickr8k") if r.split == "val"
     ]
@@ -224,19 +220,27 @@ def main() -> None:
     sided = measure_sides(found, grounders["hedge"], args.seed)
     for name, share in sided.items():
         console.print(f"sides {name}: {cell(share)} of {share['of']}")
-    print(
-        json.dumps(
-            {
-                "pack": args.pack,
-                "pictures": len(found),
-                "seed": args.seed,
-                "seconds": round(time.monotonic() - begin_s),
-                "answers": figures,
-                "sides": sided,
-            }
-        )
-    )
+    return card | {
+        "pack": args.pack,
+        "pictures": len(found),
+        "seed": args.seed,
+        "seconds": round(time.monotonic() - begin_s),
+        "answers": figures,
+        "sides": sided,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.quality.grounding", __doc__)
+    add_data(parser)
+    add_pack(parser)
+    add_seed(parser)
+    parser.add_argument("--pictures", type=int, default=500, help="drawn from val; 0 takes all")
+    args = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    console.print(hardware_line())
+    return last_line("experiments.quality.grounding", lambda: report(args, console))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.audio.hrtf import FILE, RATE_HZ, STEP_DEG, TAPS
+from experiments.common import command_parser
 
 FIRST = 10  # samples of plain flight time before the nearest ear hears anything
 LOWEST_HZ, HIGHEST_HZ = 200.0, 16000.0  # beyond, the loudspeaker of 1994 gives too little to undo
@@ -104,7 +105,14 @@ def table() -> dict[str, NDArray[np.float32]]:
     }
 
 
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.quality.hrtf", __doc__)
+    parser.add_argument("file", type=Path, nargs="?", default=FILE, help="where the table goes")
+    args = parser.parse_args(arguments)
+    np.savez_compressed(args.file, **table())  # type: ignore[arg-type]
+    print(f"wrote {args.file}, {args.file.stat().st_size} bytes")
+    return 0
+
+
 if __name__ == "__main__":
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
-    np.savez_compressed(path, **table())  # type: ignore[arg-type]
-    print(f"wrote {path}, {path.stat().st_size} bytes")
+    sys.exit(main())

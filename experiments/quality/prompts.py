@@ -9,18 +9,14 @@ counts as true is as in `experiments.quality.grounding`. Ends in one line of JSO
 """
 
 import argparse
-import json
-import os
-import platform
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 from engine.app.command_line import CONF
@@ -31,10 +27,20 @@ from engine.language.nouns import cider_d
 from engine.language.pack import prompts
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
-from experiments.hardware import processor
+from experiments.common import (
+    add_data,
+    add_pack,
+    add_seed,
+    at_least_one,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+)
 from experiments.pocket.captions import objects
-from experiments.pocket.data import DEFAULT_DATA, Record, read_set, require_data
-from experiments.pocket.describer_eval import KINDS, VOCABULARY, named, rate
+from experiments.pocket.data import Record, read_set, require_data
+from experiments.pocket.mentions import KINDS, VOCABULARY, named, rate
 from experiments.quality.grounding import HFOV_DEG, cell, picture, shares
 from models.describer import open_describer
 from models.detector import open_detector
@@ -110,16 +116,9 @@ def describe(describer: Describer, glance: Glance, prompt: str | None) -> str:
         return ""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.quality.prompts", description=__doc__)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
-    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
-    parser.add_argument("--pictures", type=int, default=150, help="drawn from val")
-    parser.add_argument("--max-new-tokens", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    console.print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Ask every prompt and print the table; return what the last line says."""
+    card = hardware()
     records = [
         r for r in read_set(require_data(args.data), "captions_flickr8k") if r.split == "val"
     ]
@@ -133,9 +132,7 @@ def main() -> None:
         said = [describe(describer, g, ask(g)) for g in tqdm(seen, name, mininterval=5)]
         figures[name] = measure(records, said, time.monotonic() - begin_s, args.seed)
     columns = ("cider_d", "hallucination_rate", "object_recall")
-    shown = Table(title=f"{len(records)} pictures")
-    for column in ("prompt", *columns, "sides", "silent", "words"):
-        shown.add_column(column, justify="left" if column == "prompt" else "right")
+    shown = table_of(f"{len(records)} pictures", "prompt", *columns, "sides", "silent", "words")
     for name, row in figures.items():
         cells = [cell(row[column]) for column in columns]
         shown.add_row(
@@ -148,18 +145,27 @@ def main() -> None:
     console.print(shown)
     for name, row in figures.items():
         console.print(f"{name}: {row['example']}")
-    print(
-        json.dumps(
-            {
-                "model": describer.card.name,
-                "pack": describer.card.pack,
-                "pictures": len(records),
-                "seed": args.seed,
-                "prompts": figures,
-            }
-        )
-    )
+    return card | {
+        "model": describer.card.name,
+        "pack": describer.card.pack,
+        "pictures": len(records),
+        "seed": args.seed,
+        "prompts": figures,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.quality.prompts", __doc__)
+    add_data(parser)
+    add_pack(parser)
+    add_seed(parser)
+    parser.add_argument("--pictures", type=at_least_one, default=150, help="drawn from val")
+    parser.add_argument("--max-new-tokens", type=at_least_one, default=16)
+    args = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    console.print(hardware_line())
+    return last_line("experiments.quality.prompts", lambda: report(args, console))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

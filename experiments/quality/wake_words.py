@@ -9,8 +9,6 @@ real speaker: figures to compare with, not to promise. The last line is JSON.
 """
 
 import argparse
-import os
-import platform
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from engine.core.ports import WakeEngine
 from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
@@ -27,8 +24,7 @@ from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 from engine.devices.sound.recogniser import PocketSphinx
 from engine.language.commands import grammar
 from engine.listening.ear import OWN_VOICE, STEP_S, WINDOW_S, EchoGuard
-from experiments.hardware import processor
-from experiments.last_line import last_line
+from experiments.common import command_parser, hardware, hardware_line, last_line, table_of
 from experiments.quality.synthetic_speech import VOICES, Said, pause, say, to_pcm, with_noise
 
 RATES_WPM = (130, 160, 190, 220)
@@ -288,14 +284,9 @@ def hints_told(speeches: dict[str, Pcm], console: Console) -> dict[str, Any]:
 
 def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Measure everything; return what the last line says."""
-    table = Table(title=f"heard, by noise (dB under the voice); {len(VOICES)} voices")
-    for column in (
-        "phrase",
-        "sensitivity",
-        *(f"{snr:g}" for snr in SNR_DB),
-        "delay p50 / p5–p95, ms",
-    ):
-        table.add_column(column, justify="left" if column == "phrase" else "right")
+    title = f"heard, by noise (dB under the voice); {len(VOICES)} voices"
+    noises = (f"{snr:g}" for snr in SNR_DB)
+    table = table_of(title, "phrase", "sensitivity", *noises, "delay p50 / p5–p95, ms")
     rates: dict[str, dict[str, float]] = {}
     delays_ms: dict[str, list[float]] = {}
     for phrase in DELAY_S:
@@ -356,11 +347,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="experiments.quality.wake_words",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments.quality.wake_words", __doc__)
     parser.add_argument("--minutes", type=float, default=40.0, help="of each kind of speech")
     parser.add_argument("--sensitivity", type=float, default=0.8, help="to compare with 0.5")
     args = parser.parse_args(arguments)
@@ -369,9 +356,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not 0.1 <= args.sensitivity <= 1.0:
         parser.error(f"--sensitivity: expected 0.1 to 1, got {args.sensitivity}")
     console = Console(highlight=False)
-    console.print(f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    machine = {"device": processor(), "cores": os.cpu_count()}
-    return last_line("wake_words", lambda: report(args, console) | machine)
+    console.print(hardware_line())
+    card = hardware()
+    return last_line("experiments.quality.wake_words", lambda: report(args, console) | card)
 
 
 if __name__ == "__main__":

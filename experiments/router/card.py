@@ -6,10 +6,8 @@ of JSON. It trains nothing; routers/learned.json is what `experiments.router.tra
 """
 
 import argparse
-import json
 import math
-import os
-import platform
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from engine.config import QualityConfig
 from engine.core.budgets import FULL_MS, QUICK_MS
 from engine.evaluation import stored_outputs as records
-from experiments.hardware import processor
+from experiments.common import command_parser, hardware, last_line, machine
 from experiments.router.curves import MARGIN
 from experiments.router.data import JUDGED
 from experiments.router.figures import (
@@ -233,12 +231,11 @@ def card(sets: Mapping[str, SetFigures], model: Model, packs: str) -> str:
     test = sets["test"]
     recorded = {name: found for name, found in sets.items() if name != NO_CAPTIONS}
     learned, rules, count = (test.routers[name] for name in ("learned", "rules", "count"))
-    system = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=False
     )
     return environment.get_template("card.md.j2").render(
-        machine=system,
+        machine=machine(),
         packs=packs,
         plots=PLOTS,
         beats=learned.better_than_count.low > 0,
@@ -268,7 +265,6 @@ def card(sets: Mapping[str, SetFigures], model: Model, packs: str) -> str:
 def summary(sets: Mapping[str, SetFigures]) -> dict[str, Any]:
     """The JSON line."""
     return {
-        "device": processor(),
         "best": best_router(sets["test"]),
         "sets": {
             name: {
@@ -282,13 +278,8 @@ def summary(sets: Mapping[str, SetFigures]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.router.card", description=__doc__)
-    add_record_arguments(parser)
-    parser.add_argument(
-        "--out", type=Path, default=Path("experiments/results"), help="card and plots"
-    )
-    args = parser.parse_args()
+def report(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure every set, write the card and its plots; return what the last line says."""
     make_recordings(args, JUDGED)
     model = read_model()
     sets = {name: measure(name, read_set(args.work, name), model) for name in JUDGED}
@@ -301,8 +292,18 @@ def main() -> None:
     plot_test(sets["test"], args.out / PLOTS[0])
     plot_shifts(sets, args.out / PLOTS[1])
     (args.out / "router_card.md").write_text(card(sets, model, packs) + "\n", encoding="utf-8")
-    print(json.dumps(summary(sets)))
+    return hardware() | summary(sets)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.router.card", __doc__)
+    add_record_arguments(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("experiments/results"), help="card and plots"
+    )
+    args = parser.parse_args(arguments)
+    return last_line("experiments.router.card", lambda: report(args))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+from experiments.common import add_data, command_parser
 from experiments.pocket.captions import SAME, certain
-from experiments.pocket.data import DEFAULT_DATA, Record, read_sets, require_data
+from experiments.pocket.data import Record, read_sets, require_data
 
 WORK = Path("work/router")
 CAPTIONED = ("captions_flickr8k", "boxes_coco")
@@ -180,14 +181,14 @@ def prepare(data: Path, work: Path, train: int, judged: int) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that every router experiment has."""
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of labelled sets")
+    add_data(parser)
     parser.add_argument("--work", type=Path, default=WORK, help="datasets and recordings")
     parser.add_argument("--train", type=int, default=1600, help="pictures to train on")
     parser.add_argument("--judged", type=int, default=600, help="to calibrate on, and to test on")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.router.data", description=__doc__)
+    parser = command_parser("experiments.router.data", __doc__)
     add_arguments(parser)
     args = parser.parse_args()
     prepare(args.data, args.work, args.train, args.judged)

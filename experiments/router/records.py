@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from experiments.common import add_pack, command_parser
 from experiments.router.data import SETS, add_arguments, keep_note, prepare
 from models.packs import TIERS, find_pack
 
@@ -39,7 +40,7 @@ def record(work: Path, name: str, pack: str) -> None:
 def add_record_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of every experiment that may have to record."""
     add_arguments(parser)
-    parser.add_argument("--pack", choices=("auto", "pocket", "hub"), default="pocket")
+    add_pack(parser)
 
 
 def make_recordings(args: argparse.Namespace, names: Iterable[str] | None = None) -> None:
@@ -56,7 +57,7 @@ def make_recordings(args: argparse.Namespace, names: Iterable[str] | None = None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.router.records", description=__doc__)
+    parser = command_parser("experiments.router.records", __doc__)
     add_record_arguments(parser)
     make_recordings(parser.parse_args())
 

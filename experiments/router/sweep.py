@@ -6,21 +6,27 @@ seconds of each part and the best threshold under each budget, and ends in one l
 """
 
 import argparse
-import json
-import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from engine.config import QualityConfig
 from engine.core.budgets import ANSWER_MS
 from engine.core.ports import Router
 from engine.evaluation import stored_outputs as records
-from experiments.hardware import processor
+from experiments.common import (
+    at_least_one,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+)
 from experiments.router.curves import Sweep, judged, outcomes, scores, sweep
 from routers import Count, Learned, Random, Rules
 from routers.model import read_model
@@ -44,22 +50,14 @@ def best(found: Sweep, budget_ms: float) -> dict[str, float] | None:
     return {name: round(float(getattr(found, name)[at]), 4) for name in names}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.router.sweep", description=__doc__)
-    parser.add_argument("file", type=Path, help="a recording, by record=FILE")
-    parser.add_argument("--router", choices=tuple(ROUTERS), default="learned")
-    parser.add_argument("--records", type=int, default=10_000)
-    parser.add_argument("--thresholds", type=int, default=1000)
-    args = parser.parse_args()
-    console = Console(highlight=False)
-    console.print(f"{processor()}, {os.cpu_count()} cores")
+def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Sweep and print everything; return what the last line says."""
     kept = judged(records.read(args.file)[1])
     many = [kept[index % len(kept)] for index in range(args.records)]
     router = ROUTERS[args.router]()
     thresholds = np.linspace(0, 1, args.thresholds)
-    table = Table(
-        "records", "score, s", "sweep, s", title=f"{args.router}, {args.thresholds} thresholds"
-    )
+    title = f"{args.router}, {args.thresholds} thresholds"
+    table = table_of(title, "records", "score, s", "sweep, s")
     seconds: dict[int, float] = {}
     for count in (args.records // 4, args.records // 2, args.records):
         begin_s = time.perf_counter()
@@ -71,12 +69,20 @@ def main() -> None:
         seconds[count] = round(end_s - begin_s, 3)
     console.print(table)
     chosen = {f"{budget:.0f}": best(found, budget) for budget in ANSWER_MS.values()}
-    print(
-        json.dumps(
-            {"device": processor(), "router": args.router, "seconds": seconds, "best": chosen}
-        )
-    )
+    return hardware() | {"router": args.router, "seconds": seconds, "best": chosen}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.router.sweep", __doc__)
+    parser.add_argument("file", type=Path, help="a recording, made by record=FILE")
+    parser.add_argument("--router", choices=tuple(ROUTERS), default="learned")
+    parser.add_argument("--records", type=at_least_one, default=10_000)
+    parser.add_argument("--thresholds", type=at_least_one, default=1000)
+    args = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    console.print(hardware_line())
+    return last_line("experiments.router.sweep", lambda: report(args, console))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

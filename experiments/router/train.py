@@ -9,24 +9,22 @@ method on the cross-validated predictions, and stores the scores of the calibrat
 The `test` sets are not opened.
 """
 
-import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from engine.config import QualityConfig
+from engine.core.errors import MissingPart
 from engine.evaluation import stored_outputs as records
 from engine.evaluation.stored_outputs import Answer, Record
+from experiments.common import command_parser, hardware, last_line
 from experiments.router.curves import MARGIN, Outcomes, auroc, curve, judged, outcomes
 from experiments.router.data import TRAINED
 from experiments.router.records import add_record_arguments, make_recordings, recording
@@ -40,6 +38,11 @@ Matrix = NDArray[np.float64]  # (pictures, features)
 
 def candidates() -> dict[str, Any]:
     """Name → an estimator, unfitted."""
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return {
         "ridge": make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 4, 21))),
         "boosting": GradientBoostingRegressor(
@@ -155,6 +158,9 @@ def rounded(value: Any) -> Any:
 
 def train(work: Path, out: Path) -> dict[str, Any]:
     """Fit, choose, calibrate, write; return the figures."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import KFold, cross_val_predict
+
     kept = [record for name in TRAINED for record in load(work, name)]
     matrix = matrix_of(kept)
     found = outcomes(filled(kept, caption_means(kept)), QualityConfig())
@@ -193,14 +199,20 @@ def train(work: Path, out: Path) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.router.train", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.router.train", __doc__)
     add_record_arguments(parser)
     parser.add_argument("--out", type=Path, default=LEARNED)
-    args = parser.parse_args()
-    make_recordings(args, (*TRAINED, "calibration"))
-    print(json.dumps(train(args.work, args.out) | {"out": str(args.out)}))
+    args = parser.parse_args(arguments)
+
+    def measure() -> dict[str, Any]:
+        if find_spec("sklearn") is None:
+            raise MissingPart("scikit-learn is not installed; run: pip install -e '.[train]'")
+        make_recordings(args, (*TRAINED, "calibration"))
+        return hardware() | train(args.work, args.out) | {"out": str(args.out)}
+
+    return last_line("experiments.router.train", measure)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

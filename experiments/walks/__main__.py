@@ -7,14 +7,16 @@ machine.
 """
 
 import argparse
-import json
+import sys
 from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from engine.perception.camera import Mount
+from experiments.common import add_seed, command_parser, hardware, last_line, table_of
 from experiments.walks.depth import DepthNoise
 from experiments.walks.detector import NONE, Noise
 from experiments.walks.figures import Figures, by_distance, figures
@@ -30,13 +32,8 @@ def measured(walk: Walk, sigma_deg: float) -> Mount:
     return Mount(walk.height_m, walk.pitch_deg, sigma_deg, 0.05)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="experiments.walks", description=__doc__)
-    parser.add_argument("--walks", type=int, default=30, help="how many are drawn")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate-wpm", type=int, default=190)
-    args = parser.parse_args()
-    console = Console(highlight=False, width=140)
+def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Play every row of walks and print the figures; return what the last line says."""
     walks = drawn(args.walks, args.seed)
 
     def run(
@@ -61,21 +58,28 @@ def main() -> None:
         "drawn, lens and pitch known, no noise": run("no noise", truly_told, None, NONE),
     }
     found = {name: figures(played) for name, played in rows.items()}
-    console.print(table_of("all", found))
-    console.print(table_of("drawn, by true distance", by_distance(rows["drawn"])))
-    print(json.dumps({"seed": args.seed, "rate_wpm": args.rate_wpm} | found))
+    console.print(figures_table("all", found))
+    console.print(figures_table("drawn, by true distance", by_distance(rows["drawn"])))
+    return hardware() | {"seed": args.seed, "rate_wpm": args.rate_wpm} | found
 
 
-def table_of(title: str, columns: dict[str, Figures]) -> Table:
-    """One row a figure, one column a run."""
-    table = Table(title=title)
-    table.add_column("figure")
-    for name in columns:
-        table.add_column(name, justify="right")
+def figures_table(title: str, columns: dict[str, Figures]) -> Table:
+    """One row for each figure, one column for each run."""
+    table = table_of(title, "figure", *columns)
     for key in next(iter(columns.values())):
         table.add_row(key, *("" if c[key] is None else f"{c[key]:g}" for c in columns.values()))
     return table
 
 
+def main(arguments: list[str] | None = None) -> int:
+    parser = command_parser("experiments.walks", __doc__)
+    parser.add_argument("--walks", type=int, default=30, help="how many are drawn")
+    add_seed(parser, 1)
+    parser.add_argument("--rate-wpm", type=int, default=190)
+    args = parser.parse_args(arguments)
+    console = Console(highlight=False, width=140)
+    return last_line("experiments.walks", lambda: report(args, console))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,6 @@ their budgets, what was dropped and why. The page fetches nothing. Every chart i
 a table, since helpers may have low vision too.
 """
 
-import argparse
 import base64
 import io
 import sys
@@ -21,6 +20,7 @@ from PIL import Image as Pillow
 from engine.core.errors import EngineError, InputError
 from engine.devices.view.rerun_view import FILE, pictures_at
 from engine.recording.session_log import spread
+from experiments.common import command_parser
 from experiments.walks import report_charts as walk_charts
 from experiments.walks.report_data import Said, Stage, Track, Walk, read_walk
 
@@ -245,7 +245,7 @@ def why(said: Said) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="experiments.walks.report", description=__doc__)
+    parser = command_parser("experiments.walks.report", __doc__)
     parser.add_argument("session", type=Path, help="a session's folder (hydra.run.dir)")
     parser.add_argument("--out", type=Path, help="where the page goes (SESSION/report.html)")
     args = parser.parse_args(arguments)
@@ -259,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"--out: expected a file that can be written, got {out} ({error.strerror})"
             ) from error
     except EngineError as error:
-        print(f"walk_report: {error}", file=sys.stderr)
+        print(f"experiments.walks.report: {error}", file=sys.stderr)
         return 2
     print(f"written: {out} ({len(html.encode()) / 1024:.0f} KiB)")
     return 0
