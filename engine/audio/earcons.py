@@ -17,7 +17,7 @@ NEAR_M = 1.0  # at this distance and nearer: loudest and fastest
 QUIETEST = 0.2  # -14 dB, reached at 5 m: farther sounds stay audible
 FASTEST_S, SLOWEST_S = 0.06, 0.18  # from pulse to pulse: 17 to 6 a second
 FAR_M = 5.0  # at this distance and farther: slowest
-PULSES: dict[EarconName, int] = {"obstacle": 2, "urgent": 2, "listening": 1, "tick": 1}
+PULSES: dict[EarconName, int] = {"obstacle": 2, "urgent": 2, "tick": 1}
 RAMP_S = 0.002  # no click at either end
 
 
@@ -65,7 +65,7 @@ def _pulse(name: EarconName, azimuth_deg: int, sample_rate_hz: int) -> Samples:
 @lru_cache(maxsize=16)
 def _timbre(name: EarconName, sample_rate_hz: int) -> Samples:
     """One dry pulse, mono (n,), so loud that all of them together have EARCON_LUFS (a tick TICK_LUFS)."""
-    make = {"obstacle": _knock, "urgent": _buzz, "listening": _rise, "tick": _tick}[name]
+    make = {"obstacle": _knock, "urgent": _buzz, "tick": _tick}[name]
     sound = make(sample_rate_hz).astype(np.float32)
     ramp = round(RAMP_S * sample_rate_hz)
     sound[:ramp] *= np.linspace(0.0, 1.0, ramp)
@@ -89,13 +89,6 @@ def _buzz(sample_rate_hz: int) -> np.ndarray:
     t = np.arange(round(0.045 * sample_rate_hz)) / sample_rate_hz
     buzz: np.ndarray = np.sum([np.sin(2 * np.pi * 988 * k * t) / k for k in (1, 3, 5)], axis=0)
     return buzz
-
-
-def _rise(sample_rate_hz: int) -> np.ndarray:
-    """A soft glide upwards, as of a question: I am listening."""
-    t = np.arange(round(0.13 * sample_rate_hz)) / sample_rate_hz
-    rise: np.ndarray = np.sin(2 * np.pi * (1318 * t + 1700 * t**2)) * np.sin(np.pi * t / t[-1])
-    return rise
 
 
 def _tick(sample_rate_hz: int) -> np.ndarray:

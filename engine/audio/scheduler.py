@@ -77,12 +77,6 @@ class Audio:
         return self.block_samples / self.sample_rate_hz
 
     @property
-    def pending(self) -> int:
-        """How many utterances wait or sound."""
-        with self._lock:
-            return len(self._turns.waiting) + len(self._mixer.playing)
-
-    @property
     def idle(self) -> bool:
         """Whether nothing waits, sounds, or is still to be reported."""
         with self._lock:

@@ -6,7 +6,7 @@ from typing import Literal
 Kind = Literal["alert", "answer", "status"]
 Drop = Literal["stale", "superseded", "cancelled"]
 Cut = Literal["interrupted", "superseded", "cancelled"]
-EarconName = Literal["obstacle", "urgent", "listening", "tick"]
+EarconName = Literal["obstacle", "urgent", "tick"]
 
 
 @dataclass(frozen=True, slots=True)

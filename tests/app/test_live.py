@@ -18,7 +18,7 @@ from engine.app.batch import Batch
 from engine.app.console import Screen
 from engine.app.context import Parts
 from engine.app.live import Live
-from engine.audio.scheduler import Audio
+from engine.audio.scheduler import Audio, drain
 from engine.core.answer import Description, Request
 from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock
@@ -377,7 +377,11 @@ def test_a_camera_that_is_covered_is_said_and_that_it_sees_again(tmp_path: Path)
         "the picture is covered",
         "the picture is well again",
     ]
-    assert parts.audio.pending == 2
+    drain(parts.audio, TapeSink(), VirtualClock())
+    assert [heard.utterance.text for heard in bench.heard] == [
+        parts.words.status("camera_dark"),
+        parts.words.status("camera_clear"),
+    ]
     parts.trace.close()
 
 
