@@ -1,6 +1,6 @@
-"""An answer while it comes about: what the answerer's steps hand on to each other.
+"""An answer while it is being made: the state that the steps of the answer plan read and change.
 
-Knows no step. It lives for one answer, in the answering thread.
+A draft lives for one answer, in one thread. It knows none of the steps.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from engine.core.glance import Glance, Mark, SceneClass
 from engine.core.preferences import Detail
 from engine.language.wording import Why
 
-NO_SCENE = SceneClass("", 0.0, 1.0, indoor=False)  # of an answer that needed no scene
+NO_SCENE = SceneClass("", 0.0, 1.0, indoor=False)  # for answers that need no scene
 
 
 def never() -> bool:
@@ -21,8 +21,11 @@ def never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Interruptions:
-    """What may overtake an answer while it is being given: a newer request or the wearer's stop, and
-    something critical, which ends a second beat only."""
+    """What may interrupt an answer.
+
+    `overtaken`: a newer request came or the wearer said stop; this ends the answer. `alarmed`: a
+    critical alert sounded; this ends a second beat only.
+    """
 
     overtaken: Callable[[], bool] = never
     alarmed: Callable[[], bool] = never
@@ -30,23 +33,41 @@ class Interruptions:
 
 @dataclass
 class Draft:
-    """An answer as it comes about."""
+    """The state of one answer.
+
+    `texts` are the lines of text read in the image. `by` says who chose the tier. `tier` is the
+    tier that answered, which is "quick" until the describer has said something. `template_first`:
+    the template speaks before the describer. `interrupted`: the description was cut short.
+    """
 
     request: Request
     glance: Glance
-    moments: Interruptions
     detail: Detail
     marks: list[Mark]
+    interruptions: Interruptions = field(default_factory=Interruptions)
     beats: list[Beat] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
     texts: tuple[str, ...] = ()
     decision: Decision = field(default_factory=lambda: Decision("quick", 0.0, 0.0, ()))
     by: Literal["mode", "router", "more", "language", "failure"] = "router"
     tier: Tier = "quick"
+    template_first: bool = True
+    interrupted: bool = False
 
+    @property
     def text(self) -> str:
-        """All that was said so far."""
+        """All that has been said so far."""
         return " ".join(beat.text for beat in self.beats)
+
+    def add_beat(self, tier: Tier, text: str) -> None:
+        """Append a beat; join it to the last one if that is of the same tier."""
+        if self.beats and self.beats[-1].tier == tier:
+            text = f"{self.beats.pop().text} {text}"
+        self.beats.append(Beat(tier, text))
+
+    def add_reason(self, reason: str) -> None:
+        """Append a reason to the routing decision."""
+        self.decision = replace(self.decision, reasons=(*self.decision.reasons, reason))
 
     def why(self) -> Why:
         decision = replace(self.decision, tier=self.tier)

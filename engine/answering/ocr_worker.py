@@ -30,7 +30,7 @@ Lines = tuple[TextLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ReadText:
     """What a picture says, in reading order; `language` where its words tell it."""
 
     sure: tuple[str, ...]
@@ -67,7 +67,7 @@ class OcrWorker:
         large_only: bool,
         until_s: float | None = None,
         given_up: Callable[[], bool] = lambda: False,
-    ) -> Text:
+    ) -> ReadText:
         """What `frame` says: all of it, or what is large and near the middle. Raises ReaderLate when
         `until_s` passed or `given_up` said so, ReaderFailed, OutOfMemory."""
 
@@ -77,7 +77,7 @@ class OcrWorker:
                 yield self._reader.read_large(frame) if large_only else self._reader.read(frame)
 
         if large_only and frame.height < SMALLEST_PX:
-            return Text((), (), None)
+            return ReadText((), (), None)
         task = self._worker.start(work)
         event = task.next(self._wall, until_s, given_up)
         if event is None:
@@ -99,13 +99,13 @@ class OcrWorker:
         yield from ()
 
 
-def said(lines: Sequence[TextLine]) -> Text:
+def said(lines: Sequence[TextLine]) -> ReadText:
     """What of `lines` is worth saying, in reading order."""
     ordered = [line for line in in_order(lines) if line.score >= UNSURE and _is_text(line.text)]
     ordered = ordered[:MOST_LINES]
     sure = tuple(line.text for line in ordered if line.score >= SURE)
     unsure = tuple(line.text for line in ordered if line.score < SURE)
-    return Text(sure, unsure, guess_language(" ".join(sure or unsure)))
+    return ReadText(sure, unsure, guess_language(" ".join(sure or unsure)))
 
 
 def in_order(lines: Sequence[TextLine]) -> list[TextLine]:

@@ -1,7 +1,7 @@
 """Recording both tiers' outputs (`record=FILE`), and replaying them (`source=recorded`) with no model.
 
-Nothing is heard and no alert is raised: pictures are looked at, described, told and scored. Bad input
-is refused before any model loads.
+Nothing is heard and no alert is raised: pictures are described, logged and scored. Bad input is
+refused before any model loads.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from engine import __version__
-from engine.app.builders.answering import build_grounder, build_prompt, build_router
+from engine.answering.plan import speaks
+from engine.app.builders.answering import build_plan, build_prompt, build_router
 from engine.app.builders.audio import build_voice
 from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
 from engine.app.builders.perception import build_mount
@@ -22,10 +23,10 @@ from engine.config import Config
 from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.errors import FrameSkipped, InputError
-from engine.core.ports import Router, Source, Voice
+from engine.core.ports import Source, Voice
 from engine.core.preferences import Directions, Units
 from engine.core.report import Health
-from engine.evaluation import stored_outputs as records
+from engine.evaluation import stored_outputs
 from engine.evaluation.quality import QualityParts, judge_all
 from engine.evaluation.recorder import Recorder
 from engine.evaluation.replay import Replay
@@ -46,156 +47,165 @@ def offline(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
 
 def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> Work:
     path = Path(config.source.path or "").expanduser()
-    header, found = records.read(path)
+    header, records = stored_outputs.read(path)
     _check_settings(config, header, path)
     wall = VirtualClock()
-    trace = SessionLog(folder, timeline := VirtualClock(), wall)
-    stack.callback(trace.close)
-    labelled = any(record.truth is not None for record in found)
-    scorer = _scorer(config, header.labels, header.hfov_deg) if labelled else None
+    log = SessionLog(folder, timeline := VirtualClock(), wall)
+    stack.callback(log.close)
+    labelled = any(record.truth is not None for record in records)
+    scorer = _scorer(config, header) if labelled else None
     router = build_router(config)
-    playback = Replay(router, config.mode, config.answer.beats, trace, wall, scorer)
-    trace.session(__version__, config.mode, config.language, "recorded", header.models)
-    _introduce(config, screen, router, header, folder, f"recorded {path}", "not heard")
-    found = found[: config.source.max_frames]
+    plan = build_plan(config, router, _words(config), header.labels)
+    replay = Replay(plan, log, wall, scorer)
+    log.session(__version__, config.mode, config.language, "recorded", header.models)
+    _introduce(config, screen, router.name, header, folder, f"recorded {path}", "not heard")
+    records = records[: config.source.max_frames]
 
     def run() -> None:
-        screen.progress(len(found))
-        for number, record in enumerate(found, start=1):
-            trace.seen(number)
+        screen.progress(len(records))
+        for number, record in enumerate(records, start=1):
+            log.seen(number)
             timeline.move_to(record.time_s)
-            trace.frame(record.seq, record.obstacles, _looked(record))
-            playback.play(record)
+            log.frame(record.seq, record.obstacles, _obstacle_stages_ms(record))
+            replay.play(record)
             screen.advance()
         screen.stop_progress()
 
-    return Work(run, lambda: trace.close(scorer.quality() if scorer else None))
+    return Work(run, lambda: log.close(scorer.quality() if scorer else None))
 
 
 def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> Work:
-    language = config.language
-    words = Words(
-        language, cast(Units, config.units), cast(Directions, config.directions), config.step_m
-    )
+    words = _words(config)
     source = build_source(config, source_kind(config))
     stack.callback(source.close)
-    with_describer = replace(config, mode="auto" if language == "en" else "quick")
-    check_models(with_describer)
+    both_tiers = replace(config, mode="auto")
+    check_models(both_tiers)
     router = build_router(config)
-    trace = SessionLog(folder, timeline := VirtualClock(), virtual := VirtualClock())
-    stack.callback(trace.close)
-    writer = records.Writer(Path(config.record or "").expanduser())
+    log = SessionLog(folder, timeline := VirtualClock(), wall := VirtualClock())
+    stack.callback(log.close)
+    writer = stored_outputs.Writer(Path(config.record or "").expanduser())
     stack.callback(writer.close)
     voice = build_voice(config)
     stack.callback(voice.close)
     screen.loading()
-    voice.synthesise(words.status("ready"))  # its first sentence costs a second
-    models = build_models(with_describer)
-    tiers = _tiers(config, models, words, router, voice)
+    voice.synthesise(words.status("ready"))  # the first sentence takes a second longer
+    models = build_models(both_tiers)
+    recorder = _recorder(config, models, words, voice)
     header = Header(
-        records.VERSION,
+        stored_outputs.VERSION,
         f"{config.source.name} {source.name}",
-        language,
+        config.language,
         cast(Units, config.units),
         cast(Directions, config.directions),
         config.source.hfov_deg,
         models.detector.labels,
         models.cards(),
     )
-    scorer = None
-    if config.source.name == "dataset":
-        scorer = _scorer(config, header.labels, header.hfov_deg)
-    playback = Replay(router, config.mode, config.answer.beats, trace, virtual, scorer)
-    trace.session(__version__, config.mode, language, config.source.name, models.cards())
+    scorer = _scorer(config, header) if config.source.name == "dataset" else None
+    plan = build_plan(config, router, words, header.labels)
+    replay = Replay(plan, log, wall, scorer)
+    log.session(__version__, config.mode, config.language, config.source.name, header.models)
     shown = f"{config.source.name} {config.source.path or ''}"
-    _introduce(config, screen, router, header, folder, shown, f"not heard; to {writer.path}")
+    _introduce(config, screen, router.name, header, folder, shown, f"not heard; to {writer.path}")
     writer.begin(header)
 
     def run() -> None:
-        kept: list[Record] = []
+        records: list[Record] = []
         screen.progress(config.source.max_frames or len(source))
         try:
-            for frame in _frames(source, config.source.max_frames, trace):
-                kept.append(tiers.measure(frame, source))
-                writer.add(kept[-1])
+            for frame in _frames(source, config.source.max_frames, log):
+                if not related(config):
+                    recorder.reset()
+                record = recorder.measure(frame, source)
+                records.append(record)
+                writer.add(record)
                 timeline.move_to(frame.time_s)
-                trace.frame(frame.seq, kept[-1].obstacles, _looked(kept[-1]))
-                playback.play(kept[-1])
+                log.frame(frame.seq, record.obstacles, _obstacle_stages_ms(record))
+                replay.play(record)
                 screen.advance()
-            # not reached where it was cut off: what there is stays .part, which no replay takes for whole
-            writer.finish(_judged(kept, header))
+            # An interrupted run does not get here: its file stays .part, which no replay accepts.
+            writer.finish(_quality_parts(records, header))
         finally:
             screen.stop_progress()
 
     return Work(
         run,
-        lambda: trace.close(scorer.quality() if scorer else None, peak_gpu_memory_mb()),
+        lambda: log.close(scorer.quality() if scorer else None, peak_gpu_memory_mb()),
     )
 
 
-def _tiers(config: Config, models: Models, words: Words, router: Router, voice: Voice) -> Recorder:
+def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Recorder:
+    # The recorder times a router of its own: a router may remember what it decided, and the
+    # session's must decide once for each picture, as in a replay.
+    timed_router = build_router(config)
+    prompt = build_prompt(config, models, words)
     return Recorder(
         detector=models.detector,
+        localizer=Localizer(config.source.hfov_deg, build_mount(config)),
         scenes=models.scenes,
-        describer=models.describer,
-        locator=Localizer(config.source.hfov_deg, build_mount(config)),
-        words=words,
-        router=router,
+        describer=models.describer if speaks(models.describer, config.language) else None,
+        plan=build_plan(config, timed_router, words, models.detector.labels, prompt),
         voice=voice,
         wall=MonotonicClock(),
-        related=related(config),
-        grounder=build_grounder(config, models),
-        prompt=build_prompt(config, models, words),
     )
 
 
-def _frames(source: Source, most: int | None, trace: SessionLog) -> Iterator[Frame]:
-    """The source's frames; one that is broken is reported and passed over."""
+def _frames(source: Source, most: int | None, log: SessionLog) -> Iterator[Frame]:
+    """The source's frames, at most so many; a broken one is reported and skipped."""
     seen = 0
     while seen != most:
         try:
             frame = source.read()
         except FrameSkipped as error:
-            trace.health(Health("frame", str(error), "skipped it"))
+            log.health(Health("frame", str(error), "skipped it"))
             continue
         if frame is None:
             return
         seen += 1
-        trace.seen(seen)
+        log.seen(seen)
         yield frame
 
 
-def _scorer(config: Config, labels: tuple[str, ...], hfov_deg: float) -> Scorer:
-    return Scorer(labels, config.language, hfov_deg, config.quality)
+def _words(config: Config) -> Words:
+    return Words(
+        config.language,
+        cast(Units, config.units),
+        cast(Directions, config.directions),
+        config.step_m,
+    )
 
 
-def _looked(record: Record) -> dict[str, float]:
+def _scorer(config: Config, header: Header) -> Scorer:
+    return Scorer(header.labels, config.language, header.hfov_deg, config.quality)
+
+
+def _obstacle_stages_ms(record: Record) -> dict[str, float]:
     return {"detect": record.detect_ms, "locate": record.locate_ms}
 
 
-def _judged(
-    kept: list[Record], header: Header
+def _quality_parts(
+    records: list[Record], header: Header
 ) -> list[tuple[QualityParts | None, QualityParts | None]]:
-    """The parts of both tiers' answers, None where a picture has no labels."""
-    found: list[tuple[QualityParts | None, QualityParts | None]] = [(None, None)] * len(kept)
-    labelled = [(index, item.truth) for index, item in enumerate(kept) if item.truth is not None]
+    """The quality of both tiers' answers, None where a picture has no labels."""
+    found: list[tuple[QualityParts | None, QualityParts | None]] = [(None, None)] * len(records)
+    labelled = [(index, item.truth) for index, item in enumerate(records) if item.truth is not None]
 
     def parts_of(texts: list[str]) -> list[QualityParts]:
         answers = [
-            (truth, kept[index].width, kept[index].height, texts[index])
+            (truth, records[index].width, records[index].height, texts[index])
             for index, truth in labelled
         ]
         return judge_all(answers, header.labels, header.language, header.hfov_deg)
 
-    quicks = parts_of([item.quick.text for item in kept])
-    fulls = parts_of([item.full.text for item in kept])
+    quicks = parts_of([item.quick.text for item in records])
+    fulls = parts_of([item.full.text for item in records])
     for (index, _), quick, full in zip(labelled, quicks, fulls, strict=True):
         found[index] = (quick, full)
     return found
 
 
 def _check_settings(config: Config, header: Header, path: Path) -> None:
-    """Raise InputError where words would have come out otherwise than they were recorded."""
+    """Raise InputError where the settings would give other words than were recorded."""
     for key in ("language", "units", "directions"):
         recorded, asked = getattr(header, key), getattr(config, key)
         if recorded != asked:
@@ -208,16 +218,17 @@ def _check_settings(config: Config, header: Header, path: Path) -> None:
 def _introduce(
     config: Config,
     screen: Screen,
-    router: Router,
+    router: str,
     header: Header,
     folder: Path,
     source: str,
     speech: str,
 ) -> None:
+    """The first screen."""
     screen.first(
         version=__version__,
         mode=config.mode,
-        router=f"{router.name}, threshold {config.router.threshold:g}",
+        router=f"{router}, threshold {config.router.threshold:g}",
         source=source,
         speech=speech,
         trigger="every picture",

@@ -17,6 +17,7 @@ from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.ocr_worker import OcrWorker
+from engine.answering.speaker import Speaker
 from engine.app.builders import answering, inputs, perception, recording
 from engine.app.builders import audio as audio_builder
 from engine.app.builders.answering import build_scorer
@@ -31,7 +32,7 @@ from engine.audio.scheduler import Audio, speak
 from engine.config import Config, check
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.ports import Clock, Router, Sink, View, Voice
-from engine.core.preferences import Detail, Directions, Units
+from engine.core.preferences import Directions, Units
 from engine.core.priority import Priority
 from engine.core.report import Health, ModelCard
 from engine.core.utterance import Heard, Utterance
@@ -273,24 +274,15 @@ def _answerer(
     timeline: Clock,
     wall: Clock,
 ) -> Answerer:
+    prompt = answering.build_prompt(config, models, words)
     return Answerer(
-        mode=config.mode,
+        plan=answering.build_plan(config, router, words, models.detector.labels, prompt),
         scenes=models.scenes,
-        router=router,
-        scribe=scribe,
-        words=words,
-        say=audio.say,
+        speaker=Speaker(words, audio.say, next_id, timeline),
         report=witness.report,
-        next_id=next_id,
-        timeline=timeline,
         wall=wall,
-        beats=config.answer.beats,
-        deadline_s=config.answer.deadline_s if config.source.realtime else None,
-        detail=cast(Detail, config.answer.detail),
-        grounder=answering.build_grounder(config, models),
-        reading=reading,
-        signs=config.answer.signs,
-        prompt=answering.build_prompt(config, models, words),
+        describer=scribe,
+        reader=reading,
     )
 
 

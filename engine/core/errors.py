@@ -12,6 +12,7 @@
         ├── FrameSkipped        one picture of many cannot be read; the next one can
         ├── DepthFailed         the depth model failed or hangs; distances go on without it
         ├── DescriberFailed     the language model could not answer; the template answers instead
+        │   └── DescriberLate   it gave no words in time
         ├── ReaderFailed        the text in a picture could not be read
         │   └── ReaderLate      it could not be read in time, or the wearer no longer waits for it
         ├── OutOfMemory         a model found no memory for what it was asked
@@ -79,6 +80,10 @@ class DepthFailed(RunError):
 
 class DescriberFailed(RunError):
     """The describer raised or gave no usable text."""
+
+
+class DescriberLate(DescriberFailed):
+    """The describer gave no words within the answer's deadline."""
 
 
 class PromptTooLong(DescriberFailed):

@@ -15,7 +15,6 @@ from engine.perception.camera import pinhole
 from engine.perception.classes import HURTS, kind_of
 from engine.perception.geometry import side_of
 
-HAZARD = 0.8  # a kind's weight from which it may hurt: people, vehicles, stairs, poles
 NEAR_SHARE = 0.01  # of the picture's area; a smaller box is far away
 
 

@@ -1,75 +1,67 @@
-"""Both tiers on one picture after another, each stage measured: what a recording is made of.
+"""Measures both tiers on one picture after another: what a recording consists of.
 
-Knows the ports, words and clocks; chooses nothing and stores nothing.
+The answers come from the steps of the answer plan. The recorder knows ports and clocks; it chooses
+no tier and stores nothing.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from engine.answering.grounding import Evidence, Grounder
+from engine.answering.grounding import Grounded
+from engine.answering.plan import LANGUAGE_NOT_SPOKEN, NOTHING_SAID, AnswerPlan
 from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed
 from engine.core.glance import Glance
-from engine.core.ports import Clock, Describer, Detector, Router, SceneClassifier, Source, Voice
-from engine.evaluation.replay import NOT_ENGLISH
-from engine.evaluation.stored_outputs import Answer, Record
-from engine.language.wording import Words, sentences
-from engine.perception.image_statistics import ImageGauge
+from engine.core.ports import Clock, Describer, Detector, SceneClassifier, Source, Voice
+from engine.evaluation.stored_outputs import Record, StoredAnswer
+from engine.language.wording import sentences
 from engine.perception.localize import Localizer
 from engine.perception.perceive import perceive, stages_ms
 
 
 class Recorder:
-    """Both tiers, measured stage by stage on one picture after another.
+    """Runs both tiers on a picture and times each stage.
 
-    A sentence's sound is measured with the picture's number said after it, because a voice keeps what
-    it has said and a repeated sentence would cost nothing.
+    `describer` is None where it does not speak the language. The time to synthesise a sentence is
+    measured with the picture's number appended, because a voice caches what it has said and a
+    repeated sentence would cost nothing.
     """
 
     def __init__(
         self,
         *,
         detector: Detector,
+        localizer: Localizer,
         scenes: SceneClassifier,
         describer: Describer | None,
-        locator: Localizer,
-        words: Words,
-        router: Router,
+        plan: AnswerPlan,
         voice: Voice,
         wall: Clock,
-        related: bool,
-        grounder: Grounder,
-        prompt: Callable[[Glance], str] | None = None,
     ) -> None:
         self._detector = detector
+        self._localizer = localizer
         self._scenes = scenes
         self._describer = describer
-        self._locator = locator
-        self._words = words
-        self._router = router
+        self._plan = plan
         self._voice = voice
         self._wall = wall
-        self._related = related  # whether a picture follows from the one before, as in a video
-        self._grounder = grounder
-        self._prompt = prompt
-        self._gauge = ImageGauge()
+
+    def reset(self) -> None:
+        """Forget the last picture: the next one does not follow from it."""
+        self._detector.reset()
+        self._localizer.reset()
+        self._plan.reset()
 
     def measure(self, frame: Frame, source: Source) -> Record:
-        """What both tiers make of `frame`."""
-        if not self._related:
-            self._detector.reset()
-            self._locator.reset()
-            self._gauge.reset()
-        glance = perceive(self._detector, self._locator, frame, self._wall)
+        """Both tiers' outputs for `frame`, and its labels from `source`. Every stage is timed."""
+        glance = perceive(self._detector, self._localizer, frame, self._wall)
         stages = stages_ms(glance.marks)
         begin_s = self._wall.now()
         scene = self._scenes.classify(frame)
         classified_s = self._wall.now()
-        picture = self._gauge.measure(frame.image)
-        glance = replace(glance, scene=scene, picture=picture)
-        self._router.decide(glance)
+        glance = self._plan.measure(replace(glance, scene=scene))
+        self._plan.router.decide(glance)
         routed_s = self._wall.now()
-        quick = self._quick(glance)
+        assert glance.picture is not None
         return Record(
             seq=frame.seq,
             name=frame.name,
@@ -78,54 +70,60 @@ class Recorder:
             height=frame.height,
             obstacles=glance.obstacles,
             scene=scene,
-            picture=picture,
+            picture=glance.picture,
             detect_ms=stages["detect"],
             locate_ms=stages["locate"],
             classify_ms=(classified_s - begin_s) * 1000,
             route_ms=(routed_s - classified_s) * 1000,
-            quick=quick,
+            quick=self._quick(glance),
             full=self._full(glance),
             truth=source.truth(frame.seq),
         )
 
-    def _quick(self, glance: Glance) -> Answer:
+    def _quick(self, glance: Glance) -> StoredAnswer:
         begin_s = self._wall.now()
-        text = self._words.describe(glance)
+        text = self._plan.word(glance)
         worded_ms = (self._wall.now() - begin_s) * 1000
-        speech_ms = self._sound_ms(sentences(text)[0], glance.frame.seq)
-        return Answer(text, worded_ms, worded_ms, worded_ms, speech_ms)
+        speech_ms = self._speech_ms(text, glance.frame.seq)
+        return StoredAnswer(text, worded_ms, worded_ms, worded_ms, speech_ms)
 
-    def _full(self, glance: Glance) -> Answer:
-        """What the describer says, as far as it may be said."""
+    def _full(self, glance: Glance) -> StoredAnswer:
+        """The describer's grounded clauses. What it said before it failed is kept, as it would have
+        been spoken."""
         if self._describer is None:
-            return Answer("", 0.0, 0.0, 0.0, 0.0, error=NOT_ENGLISH)
-        evidence = Evidence(glance.obstacles, glance.scene, ())
-        prompt = None if self._prompt is None else self._prompt(glance)
-        marks_s: list[float] = []
-        said: list[str] = []
+            return StoredAnswer("", 0.0, 0.0, 0.0, 0.0, error=LANGUAGE_NOT_SPOKEN)
+        prompt = self._plan.prompt(glance)
+        clauses: list[Grounded] = []
+        tokens_s: list[float] = []
+        words_s: list[float] = []
+        error = ""
         begin_s = self._wall.now()
         try:
             for clause in self._describer.describe(
-                glance.frame, lambda: marks_s.append(self._wall.now()), prompt
+                glance.frame, lambda: tokens_s.append(self._wall.now()), prompt
             ):
-                if text := self._grounder.check(clause, evidence).text:
-                    said.append(text)
-                    marks_s.append(self._wall.now())
-        except DescriberFailed as error:
-            return Answer("", 0.0, 0.0, 0.0, 0.0, error=str(error))
+                clauses.append(self._plan.ground(clause, glance))
+                if clauses[-1].text:
+                    words_s.append(self._wall.now())
+        except DescriberFailed as failure:
+            error = str(failure)
         end_s = self._wall.now()
-        if not said:
-            return Answer("", 0.0, 0.0, 0.0, 0.0, error="the describer said nothing")
-        token_s, words_s = marks_s[0], marks_s[1]
-        return Answer(
-            text=" ".join(said),
-            first_token_ms=(token_s - begin_s) * 1000,
-            first_words_ms=(words_s - begin_s) * 1000,
+        said = [clause.text for clause in clauses if clause.text]
+        error = error or ("" if said else NOTHING_SAID)
+        if not clauses:
+            return StoredAnswer("", 0.0, 0.0, 0.0, 0.0, error=error)
+        return StoredAnswer(
+            text="" if error else " ".join(said),
+            first_token_ms=((tokens_s or [end_s])[0] - begin_s) * 1000,
+            first_words_ms=((words_s or [end_s])[0] - begin_s) * 1000,
             all_words_ms=(end_s - begin_s) * 1000,
-            speech_ms=self._sound_ms(sentences(said[0])[0], glance.frame.seq),
+            speech_ms=self._speech_ms(said[0], glance.frame.seq) if said else 0.0,
+            error=error,
+            clauses=tuple(clauses),
         )
 
-    def _sound_ms(self, sentence: str, seq: int) -> float:
+    def _speech_ms(self, text: str, seq: int) -> float:
+        """How long the voice takes to synthesise the first sentence of `text`."""
         begin_s = self._wall.now()
-        self._voice.synthesise(f"{sentence} {seq}.")
+        self._voice.synthesise(f"{sentences(text)[0]} {seq}.")
         return (self._wall.now() - begin_s) * 1000

@@ -1,100 +1,104 @@
-"""Answers out of stored outputs: routed, told and scored as a session would have, with no model.
+"""Answers made from stored outputs, with no model: routed, merged, logged and scored as in a session.
 
-A recording's own session and its replay by the same settings go through here, so they say the same.
+A recording's own session and a replay by the same settings both go through here, so they give the
+same answers.
 """
 
 import itertools
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
-from engine.core.answer import Beat, Decision, Description, Request, Tier
+from engine.answering.draft import Draft
+from engine.answering.grounding import Grounded
+from engine.answering.plan import LANGUAGE_NOT_SPOKEN, AnswerPlan
+from engine.core.answer import Description, Request
 from engine.core.clock import VirtualClock
-from engine.core.glance import Mark
-from engine.core.ports import Router
+from engine.core.errors import DescriberFailed
+from engine.core.glance import Mark, SceneClass
 from engine.core.report import Health
 from engine.core.utterance import Utterance
 from engine.evaluation.scoring import Scorer
 from engine.evaluation.stored_outputs import Record
+from engine.language.wording import StatusKey
 from engine.recording.session_log import SessionLog
-
-NOT_ENGLISH = "the describer does not speak this language"
 
 
 class Replay:
-    """Routes records and tells of the answers as a session would have, with the measured latencies.
+    """Answers from records by the answer plan, with the latencies that were measured.
 
     `wall` is virtual: it moves on by what each record took.
     """
 
     def __init__(
-        self,
-        router: Router,
-        mode: str,
-        beats: int,
-        trace: SessionLog,
-        wall: VirtualClock,
-        scorer: Scorer | None,
+        self, plan: AnswerPlan, log: SessionLog, wall: VirtualClock, scorer: Scorer | None
     ) -> None:
-        self.router = router
-        self._mode = mode
-        self._beats = beats
-        self._trace = trace
+        self._plan = plan
+        self._log = log
         self._wall = wall
         self._scorer = scorer
         self._next_id = itertools.count(1).__next__
 
     def play(self, record: Record) -> Description:
-        """Decide by the glance alone; return the description that went to the trace."""
+        """Answer one record; return the description that was logged."""
+        asked_s = self._wall.now()
         glance = record.glance()
-        decision = self.router.decide(glance)
-        tier: Tier = decision.tier
-        if tier == "full" and record.full.error:
-            tier = "quick"
-            reason = f"{record.full.error}, so the template answers"
-            decision = replace(decision, reasons=(*decision.reasons, reason))
-            if record.full.error != NOT_ENGLISH:
-                self._trace.health(
-                    Health("describer", record.full.error, "answered from the template")
-                )
-        both = tier == "full" and self._beats == 2 and self._mode == "auto"
-        description = self._description(record, decision, tier, both)
-        first = record.quick if both or tier == "quick" else record.full
-        self._wall.move_to(description.request.asked_s + record.to_sound_ms(first) / 1000)
-        self._trace.description(description)
-        key = description.request.id
-        self._trace.started(Utterance(0, "answer", "", 0.0, 0.0, answer=key), self._wall.now())
+        request = Request(self._next_id(), "every", asked_s)
+        draft = self._plan.draft(request, glance, asked_s)
+        self._plan.answer(draft, StoredStages(record, asked_s, self._log.health))
+        description = draft.description(self._plan.settings.mode)
+        first = record.quick if draft.beats[0].tier == "quick" else record.full
+        self._wall.move_to(asked_s + record.to_sound_ms(first) / 1000)
+        self._log.description(description)
+        self._log.started(Utterance(0, "answer", "", 0.0, 0.0, answer=request.id), self._wall.now())
         if self._scorer is not None:
             self._scorer.add(record.truth, glance, description)
         return description
 
-    def _description(
-        self, record: Record, decision: Decision, tier: Tier, both: bool
-    ) -> Description:
-        asked_s = self._wall.now()
+
+class StoredStages:
+    """The stages of one answer whose outputs and times come from a record, asked for at `asked_s`."""
+
+    def __init__(self, record: Record, asked_s: float, report: Callable[[Health], None]) -> None:
+        self._record = record
+        self._report = report
         classified_s = asked_s + record.classify_ms / 1000
         routed_s = classified_s + record.route_ms / 1000
-        marks = [
-            Mark("asked", asked_s),
-            Mark("capture", asked_s),
-            Mark("classify", classified_s),
-            Mark("route", routed_s),
-        ]
-        beats = []
-        if both or tier == "quick":
-            beats.append(Beat("quick", record.quick.text))
-            marks.append(Mark("template", routed_s + record.quick.all_words_ms / 1000))
-        if tier == "full":
-            beats.append(Beat("full", record.full.text))
-            marks.append(
-                Mark("describer_first_token", routed_s + record.full.first_token_ms / 1000)
-            )
-            marks.append(Mark("describer_total", routed_s + record.full.all_words_ms / 1000))
-        return Description(
-            request=Request(self._next_id(), "every", asked_s),
-            frame_seq=record.seq,
-            mode=self._mode,
-            tier=tier,
-            decision=decision,
-            scene=record.scene,
-            beats=tuple(beats),
-            marks=tuple(marks),
-        )
+        self._marks = {
+            "classify": (Mark("classify", classified_s),),
+            "route": (Mark("route", routed_s),),
+            "template": (Mark("template", routed_s + record.quick.all_words_ms / 1000),),
+            "describer": (
+                Mark("describer_first_token", routed_s + record.full.first_token_ms / 1000),
+                Mark("describer_total", routed_s + record.full.all_words_ms / 1000),
+            ),
+        }
+
+    @property
+    def can_describe(self) -> bool:
+        return self._record.full.error != LANGUAGE_NOT_SPOKEN
+
+    def classify(self, draft: Draft) -> SceneClass:
+        return self._record.scene
+
+    def template(self, draft: Draft) -> str:
+        return self._record.quick.text
+
+    def start_describer(self, draft: Draft) -> None:
+        """It has described already."""
+
+    def clauses(self, draft: Draft) -> Iterator[Grounded]:
+        yield from self._record.full.grounded()
+        if self._record.full.error:
+            raise DescriberFailed(self._record.full.error)
+
+    def read_signs(self, draft: Draft, described: bool) -> None:
+        """No text is recorded."""
+
+    def speak(self, draft: Draft, text: str, second_beat: bool) -> None:
+        """Nothing is heard."""
+
+    def fall_back(self, key: StatusKey | None, health: Health | None) -> None:
+        if health is not None:
+            self._report(health)
+
+    def stamp(self, draft: Draft, stage: str) -> None:
+        draft.marks += self._marks[stage]

@@ -16,12 +16,14 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from engine.answering.grounding import Grounded
 from engine.core.camera import Frame
 from engine.core.errors import InputError, RunError
 from engine.core.glance import Glance, ImageStatistics, Obstacle, SceneClass, Truth
 from engine.core.preferences import Directions, Language, Units
 from engine.core.report import ModelCard
 from engine.evaluation.quality import QualityParts
+from engine.language.wording import sentences
 
 VERSION = 1
 
@@ -41,10 +43,14 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one tier says of a picture, with measured milliseconds: from the route to the first token,
-    to the first words that can be spoken and to all of them, and from the first words to their sound.
-    `error` is why there is nothing; then the text is empty and the times are 0."""
+class StoredAnswer:
+    """What one tier said of a picture.
+
+    Measured milliseconds: from the route to the first token, to the first words that can be spoken
+    and to all of them, and from the first words to their sound. `error` says why there is no whole
+    answer; the text is then empty, and the times are 0 if no clause came. `clauses` are the
+    describer's, grounded one by one; recordings made before they were stored have none.
+    """
 
     text: str
     first_token_ms: float
@@ -53,6 +59,11 @@ class Answer:
     speech_ms: float
     parts: QualityParts | None = None
     error: str = ""
+    clauses: tuple[Grounded, ...] = ()
+
+    def grounded(self) -> tuple[Grounded, ...]:
+        """The clauses; in older recordings the sentences of the text."""
+        return self.clauses or tuple(Grounded(part, ()) for part in sentences(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +83,8 @@ class Record:
     locate_ms: float
     classify_ms: float
     route_ms: float
-    quick: Answer
-    full: Answer
+    quick: StoredAnswer
+    full: StoredAnswer
     truth: Truth | None
 
     def glance(self) -> Glance:
@@ -82,7 +93,7 @@ class Record:
         frame = Frame(black, self.time_s, self.seq, name=self.name)
         return Glance(frame, self.obstacles, self.scene, picture=self.picture)
 
-    def to_sound_ms(self, answer: Answer) -> float:
+    def to_sound_ms(self, answer: StoredAnswer) -> float:
         """From asking to the first sound of an answer's own words."""
         return self.classify_ms + self.route_ms + answer.first_words_ms + answer.speech_ms
 

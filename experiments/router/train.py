@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from engine.config import QualityConfig
 from engine.core.errors import MissingPart
 from engine.evaluation import stored_outputs as records
-from engine.evaluation.stored_outputs import Answer, Record
+from engine.evaluation.stored_outputs import Record, StoredAnswer
 from experiments.common import command_parser, hardware, last_line
 from experiments.router.curves import MARGIN, Outcomes, auroc, curve, judged, outcomes
 from experiments.router.data import TRAINED
@@ -74,7 +74,7 @@ def filled(kept: Sequence[Record], means: tuple[float, float]) -> list[Record]:
     ]
 
 
-def _filled(answer: Answer, mean: float) -> Answer:
+def _filled(answer: StoredAnswer, mean: float) -> StoredAnswer:
     if answer.parts is None or answer.parts.caption is not None:
         return answer
     return replace(answer, parts=replace(answer.parts, caption=mean))

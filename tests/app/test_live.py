@@ -14,6 +14,8 @@ import pytest
 from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
+from engine.answering.plan import AnswerPlan, AnswerSettings
+from engine.answering.speaker import Speaker
 from engine.app.batch import Batch
 from engine.app.console import Screen
 from engine.app.context import Parts
@@ -164,18 +166,16 @@ class Bench:
             locator=Localizer(70.0),
             warner=AlertPolicy(words, 190, numbers.__next__),
             answerer=Answerer(
-                mode=mode,
+                plan=AnswerPlan(
+                    AnswerSettings(mode, beats, deadline_s=deadline_s),
+                    Rules(0.0) if mode == "auto" else Always("full", 0.5),
+                    words,
+                ),
                 scenes=looking,
-                router=Rules(0.0) if mode == "auto" else Always("full", 0.5),
-                scribe=self.scribe,
-                words=words,
-                say=audio.say,
+                speaker=Speaker(words, audio.say, numbers.__next__, clock),
                 report=self.health.append,
-                next_id=numbers.__next__,
-                timeline=clock,
                 wall=clock,
-                beats=beats,
-                deadline_s=deadline_s,
+                describer=self.scribe,
             ),
             words=words,
             audio=audio,

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.answering.grounding import Grounder
+from engine.answering.grounding import Grounded, Grounder
+from engine.answering.plan import LANGUAGE_NOT_SPOKEN, AnswerPlan, AnswerSettings
 from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import DescriberFailed
@@ -15,7 +16,6 @@ from engine.core.ports import Describer
 from engine.core.report import ModelCard
 from engine.core.sound import Samples
 from engine.evaluation.recorder import Recorder
-from engine.evaluation.replay import NOT_ENGLISH
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
 from routers import Count
@@ -88,11 +88,11 @@ class Fakes:
         return 0
 
 
-def tiers(fakes: Fakes, describer: Describer | None, related: bool = False) -> Recorder:
+def recorder(fakes: Fakes, describer: Describer | None) -> Recorder:
+    plan = AnswerPlan(AnswerSettings(), Count(0.5), Words(), Grounder(("person",), how="hedge"))
     return Recorder(
-        detector=fakes, scenes=fakes, describer=describer, locator=Localizer(), words=Words(),
-        router=Count(0.5), voice=fakes, wall=fakes.clock, related=related,
-        grounder=Grounder(("person",), how="hedge"),
+        detector=fakes, localizer=Localizer(), scenes=fakes, describer=describer, plan=plan,
+        voice=fakes, wall=fakes.clock,
     )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ FRAME = Frame(np.full((480, 640, 3), 99, np.uint8), 0.0, 7, name="7.jpg")
 
 def test_every_stage_is_timed() -> None:
     fakes = Fakes(["A man on a street.", "He walks."])
-    record = tiers(fakes, fakes).measure(FRAME, fakes)
+    record = recorder(fakes, fakes).measure(FRAME, fakes)
     found = {
         "detect": record.detect_ms, "classify": record.classify_ms,
         "token": record.full.first_token_ms, "words": record.full.first_words_ms,
@@ -119,14 +119,26 @@ def test_every_stage_is_timed() -> None:
 
 @pytest.mark.parametrize(
     ("clauses", "error"),
-    [([DescriberFailed("it broke")], "it broke"), ([], "said nothing"), (None, NOT_ENGLISH)],
+    [
+        ([DescriberFailed("it broke")], "it broke"),
+        ([], "said nothing"),
+        (None, LANGUAGE_NOT_SPOKEN),
+    ],
 )
 def test_no_answer_has_its_reason(clauses: list[Any] | None, error: str) -> None:
     fakes = Fakes(clauses or [])
-    full = tiers(fakes, None if clauses is None else fakes).measure(FRAME, fakes).full
+    full = recorder(fakes, None if clauses is None else fakes).measure(FRAME, fakes).full
     assert full.text == ""
     assert error in full.error
     assert full.all_words_ms == 0
+
+
+def test_what_came_before_a_failure_is_kept() -> None:
+    fakes = Fakes(["A man on a street.", DescriberFailed("it broke")])
+    full = recorder(fakes, fakes).measure(FRAME, fakes).full
+    assert (full.text, full.error) == ("", "it broke")
+    assert full.clauses == (Grounded("A man on a street.", ()),)
+    assert full.first_words_ms == pytest.approx(90)
 
 
 @pytest.mark.parametrize(("related", "resets", "change"), [(False, 2, 1.0), (True, 0, 0.0)])
@@ -134,7 +146,10 @@ def test_pictures_that_have_nothing_to_do_with_each_other_are_forgotten(
     related: bool, resets: int, change: float
 ) -> None:
     fakes = Fakes(["A man."])
-    both = tiers(fakes, fakes, related)
-    both.measure(FRAME, fakes)
-    assert both.measure(FRAME, fakes).picture.change == change
+    both = recorder(fakes, fakes)
+    for _ in range(2):
+        if not related:
+            both.reset()
+        record = both.measure(FRAME, fakes)
+    assert record.picture.change == change
     assert fakes.resets == resets

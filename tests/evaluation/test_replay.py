@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from engine.answering.grounding import Grounder
+from engine.answering.plan import LANGUAGE_NOT_SPOKEN, AnswerPlan, AnswerSettings
 from engine.app.console import Screen
 from engine.app.offline import offline
 from engine.config import Config, SourceConfig
@@ -14,11 +16,17 @@ from engine.core.answer import Decision, Tier
 from engine.core.clock import VirtualClock
 from engine.core.errors import InputError
 from engine.core.glance import Glance
-from engine.evaluation.replay import NOT_ENGLISH, Replay
+from engine.core.ports import Router
+from engine.evaluation.replay import Replay
 from engine.evaluation.stored_outputs import Record
+from engine.language.wording import Words
 from engine.recording.session_log import SessionLog
 from routers import Always, Count
 from tests.fakes.recordings import make_record, save_recording
+
+
+def plan_of(router: Router, mode: str = "auto", beats: int = 2) -> AnswerPlan:
+    return AnswerPlan(AnswerSettings(mode, beats), router, Words(), Grounder(("person", "car")))
 
 
 def told(
@@ -27,7 +35,7 @@ def told(
     """The records of a session that plays one stored picture."""
     wall = VirtualClock()
     trace = SessionLog(folder, VirtualClock(), wall)
-    Replay(Always(tier), mode, beats, trace, wall, None).play(record)
+    Replay(plan_of(Always(tier), mode, beats), trace, wall, None).play(record)
     trace.close()
     return [json.loads(line) for line in (folder / "session.jsonl").read_text().splitlines()]
 
@@ -57,7 +65,7 @@ def test_latencies_are_the_recorded_ones(
     assert sum(found[part] for part in parts) == pytest.approx(end_to_end_ms)
 
 
-@pytest.mark.parametrize(("error", "reported"), [("it broke", 1), (NOT_ENGLISH, 0)])
+@pytest.mark.parametrize(("error", "reported"), [("it broke", 1), (LANGUAGE_NOT_SPOKEN, 0)])
 def test_where_the_describer_gave_nothing_the_template_answers(
     tmp_path: Path, error: str, reported: int
 ) -> None:
@@ -120,9 +128,8 @@ def test_each_picture_is_asked_once(tmp_path: Path) -> None:
             return super().decide(glance)
 
     wall = VirtualClock()
-    playback = Replay(
-        Counted(0.5), "auto", 1, SessionLog(tmp_path, VirtualClock(), wall), wall, None
-    )
+    log = SessionLog(tmp_path, VirtualClock(), wall)
+    playback = Replay(plan_of(Counted(0.5), beats=1), log, wall, None)
     for seq in range(5):
         playback.play(make_record(seq))
     assert asked == list(range(5))

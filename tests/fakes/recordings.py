@@ -7,7 +7,7 @@ from engine.core.glance import Box, ImageStatistics, Truth
 from engine.core.report import ModelCard
 from engine.evaluation import stored_outputs as records
 from engine.evaluation.quality import Counts, QualityParts
-from engine.evaluation.stored_outputs import Answer, Header, Record
+from engine.evaluation.stored_outputs import Header, Record, StoredAnswer
 from tests.fakes.glances import make_obstacle, make_scene
 
 PICTURE = ImageStatistics(blur=0.3, exposure=0.5, contrast=0.2, edges=0.1, strokes=0.0)
@@ -45,10 +45,12 @@ def make_record(seq: int = 0, people: int = 1, **changes: object) -> Record:
         locate_ms=1.0,
         classify_ms=10.0,
         route_ms=2.0,
-        quick=Answer(
+        quick=StoredAnswer(
             "Person ahead, three meters. You are on a street.", 1.0, 1.0, 1.0, 15.0, make_parts()
         ),
-        full=Answer("A man on a street.", 60.0, 90.0, 95.0, 16.0, make_parts(caption=0.8)),
+        full=StoredAnswer(
+            "A man is walking on a street.", 60.0, 90.0, 95.0, 16.0, make_parts(caption=0.8)
+        ),
         truth=Truth((("person", PERSON),), "street", ("A man is walking .", "A man on a road .")),
     )
     return replace(record, **changes)  # type: ignore[arg-type]

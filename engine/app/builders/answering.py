@@ -1,11 +1,12 @@
 """Builds what answers requests: router, describer and text workers, grounding, prompts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
 from engine.answering.ocr_worker import OcrWorker
+from engine.answering.plan import AnswerPlan, AnswerSettings, speaks
 from engine.app.builders.models import Models
 from engine.config import Config
 from engine.core.glance import Glance
@@ -59,7 +60,7 @@ def _build_router(config: Config, name: str) -> Router:
 def build_describer_worker(config: Config, models: Models, wall: Clock) -> DescriberWorker | None:
     """The describer's thread; None if it does not speak the session's language, so that no answer
     mixes two languages."""
-    if models.describer is None or config.language not in models.describer.card.languages:
+    if models.describer is None or not speaks(models.describer, config.language):
         return None
     return DescriberWorker(models.describer, wall)
 
@@ -75,10 +76,24 @@ def build_ocr_worker(config: Config, wall: Clock) -> OcrWorker:
     return OcrWorker(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
 
 
-def build_grounder(config: Config, models: Models) -> Grounder:
-    return Grounder(
-        models.detector.labels, config.language, cast(Unsupported, config.answer.unsupported)
+def build_plan(
+    config: Config,
+    router: Router,
+    words: Words,
+    labels: Sequence[str],
+    prompt: Callable[[Glance], str] | None = None,
+) -> AnswerPlan:
+    """The answer plan, for a detector that knows `labels`."""
+    answer = config.answer
+    settings = AnswerSettings(
+        mode=config.mode,
+        beats=answer.beats,
+        detail=cast(Detail, answer.detail),
+        deadline_s=answer.deadline_s if config.source.realtime else None,
+        signs=answer.signs,
     )
+    grounder = Grounder(labels, config.language, cast(Unsupported, answer.unsupported))
+    return AnswerPlan(settings, router, words, grounder, prompt)
 
 
 def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:

@@ -1,0 +1,254 @@
+"""The one answer plan: the steps from a glance to a description, in their order.
+
+    classify → route → word the template → describe → ground → merge the beats
+
+Live answering, recording and replay all use these steps, so they give the same answer to the same
+picture. `Stages` supplies what differs: models that answer now, or stored outputs. The plan knows no
+thread, no clock and no sound.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from engine.answering.draft import Draft, Interruptions
+from engine.answering.grounding import Evidence, Grounded, Grounder
+from engine.core.answer import Request
+from engine.core.errors import DescriberFailed, DescriberLate, EngineError
+from engine.core.glance import Glance, Mark, SceneClass
+from engine.core.ports import Describer, Router
+from engine.core.preferences import Detail, Language
+from engine.core.report import Health
+from engine.language.wording import StatusKey, Words
+from engine.perception.image_statistics import ImageGauge
+
+LANGUAGE_NOT_SPOKEN = "the describer does not speak this language"
+NOTHING_SAID = "the describer said nothing"
+MORE: dict[Detail, Detail] = {"brief": "normal", "normal": "full", "full": "full"}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """How to answer.
+
+    mode        `auto` lets the router choose the tier; `quick` and `full` fix it
+    beats       2: an escalated `auto` answer begins with the template, and the describer adds to it;
+                1: either the template or the describer
+    detail      how much the template says
+    deadline_s  how long to wait for the describer's next clause; None waits for ever (a batch)
+    signs       whether large text in the image is read out as part of the quick answer
+    """
+
+    mode: str = "auto"
+    beats: int = 2
+    detail: Detail = "normal"
+    deadline_s: float | None = None
+    signs: bool = False
+
+    @property
+    def two_beats(self) -> bool:
+        """Whether an escalated answer begins with the template."""
+        return self.beats == 2 and self.mode == "auto"
+
+
+def speaks(describer: Describer | None, language: Language) -> bool:
+    """Whether there is a describer whose card lists `language`. No other describer may answer, so
+    that no answer mixes two languages."""
+    return describer is not None and language in describer.card.languages
+
+
+class Stages(Protocol):
+    """What differs between answering live and replaying stored outputs."""
+
+    @property
+    def can_describe(self) -> bool:
+        """Whether a describer that speaks the session's language is there."""
+        ...
+
+    def classify(self, draft: Draft) -> SceneClass: ...
+
+    def template(self, draft: Draft) -> str:
+        """The quick tier's words for the draft's glance."""
+        ...
+
+    def start_describer(self, draft: Draft) -> None:
+        """Let the describer begin, so that it works while the template is spoken. Raises
+        DescriberFailed."""
+        ...
+
+    def clauses(self, draft: Draft) -> Iterator[Grounded]:
+        """The describer's grounded clauses. Sets `draft.interrupted` where it stops early. Raises
+        EngineError where the describer fails or is late."""
+        ...
+
+    def read_signs(self, draft: Draft, described: bool) -> None:
+        """Read large text, before or after the describer has spoken (`described`)."""
+        ...
+
+    def speak(self, draft: Draft, text: str, second_beat: bool) -> None:
+        """Queue words that now belong to the answer."""
+        ...
+
+    def fall_back(self, key: StatusKey | None, health: Health | None) -> None:
+        """The template answers instead of the describer: report it, and say `key` to the wearer."""
+        ...
+
+    def stamp(self, draft: Draft, stage: str) -> None:
+        """Append the mark of a stage that has ended: classify, route, template or describer."""
+        ...
+
+
+class AnswerPlan:
+    """Runs the steps of an answer over a draft.
+
+    `prompt` words what the describer is asked about a glance; None if it knows one prompt only.
+    """
+
+    def __init__(
+        self,
+        settings: AnswerSettings,
+        router: Router,
+        words: Words,
+        grounder: Grounder | None = None,
+        prompt: Callable[[Glance], str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.router = router
+        self.words = words
+        self.grounder = Grounder((), how="say") if grounder is None else grounder
+        self._prompt = prompt
+        self._gauge = ImageGauge()
+
+    def reset(self) -> None:
+        """Forget the last picture: the next one does not follow from it."""
+        self._gauge.reset()
+
+    def draft(
+        self,
+        request: Request,
+        glance: Glance,
+        captured_s: float,
+        interruptions: Interruptions | None = None,
+    ) -> Draft:
+        """An empty answer to `request` from `glance`, which was at hand at `captured_s`."""
+        marks = [*request.marks, Mark("capture", captured_s)]
+        return Draft(request, glance, self.settings.detail, marks, interruptions or Interruptions())
+
+    def answer(self, draft: Draft, stages: Stages, last: Draft | None = None) -> None:
+        """Take every step. `last` is the answer before, which "more" continues. A describer that
+        fails never raises: the template answers instead."""
+        draft.glance = replace(draft.glance, scene=stages.classify(draft))
+        stages.stamp(draft, "classify")
+        self._route(draft, stages, last)
+        stages.stamp(draft, "route")
+        describing = self._start(draft, stages)
+        draft.template_first = not describing or self.settings.two_beats
+        if draft.template_first:
+            self._add_template(draft, stages)
+            stages.read_signs(draft, described=False)
+        if describing:
+            self._describe(draft, stages, last)
+            if not draft.beats and not draft.interruptions.overtaken():
+                self._add_template(draft, stages)
+        if draft.template_first:
+            stages.read_signs(draft, described=True)
+
+    # The steps that recording measures one by one
+
+    def measure(self, glance: Glance) -> Glance:
+        """The glance with its image statistics, which are measured where they are missing."""
+        if glance.picture is not None:
+            return glance
+        return replace(glance, picture=self._gauge.measure(glance.frame.image))
+
+    def word(self, glance: Glance, detail: Detail | None = None) -> str:
+        """The template's answer, at the configured level of detail unless another is given."""
+        return self.words.describe(glance, detail or self.settings.detail)
+
+    def prompt(self, glance: Glance) -> str | None:
+        """What the describer is asked; None for its only prompt."""
+        return None if self._prompt is None else self._prompt(glance)
+
+    def ground(self, clause: str, glance: Glance, texts: tuple[str, ...] = ()) -> Grounded:
+        """Check a clause of the describer against the glance and the text that was read."""
+        return self.grounder.check(clause, Evidence(glance.obstacles, glance.scene, texts))
+
+    # The steps of an answer
+
+    def _route(self, draft: Draft, stages: Stages, last: Draft | None) -> None:
+        """Choose the tier. A request for more gets the next level of detail, and the describer."""
+        draft.glance = self.measure(draft.glance)
+        draft.decision = self.router.decide(draft.glance)
+        draft.by = "router" if self.settings.mode == "auto" else "mode"
+        if draft.request.wish == "more":
+            draft.detail = MORE[self.settings.detail if last is None else last.detail]
+            if stages.can_describe and draft.decision.tier == "quick":
+                draft.by = "more"
+                draft.decision = replace(draft.decision, tier="full")
+                draft.add_reason("asked for more")
+        if draft.decision.tier == "full" and not stages.can_describe:
+            draft.by = "language"
+            draft.add_reason(f"{LANGUAGE_NOT_SPOKEN}, so the template answers")
+            stages.fall_back("describer_language", None)
+
+    def _start(self, draft: Draft, stages: Stages) -> bool:
+        """Let the describer begin where it is to answer; whether it has begun."""
+        if draft.decision.tier == "quick" or not stages.can_describe:
+            return False
+        try:
+            stages.start_describer(draft)
+        except EngineError as error:
+            self._fail(draft, stages, error)
+            return False
+        return True
+
+    def _add_template(self, draft: Draft, stages: Stages) -> None:
+        text = stages.template(draft)
+        draft.add_beat("quick", text)
+        stages.stamp(draft, "template")
+        stages.speak(draft, text, second_beat=False)
+
+    def _describe(self, draft: Draft, stages: Stages, last: Draft | None) -> None:
+        """Say the describer's clauses as they come. A second beat leaves out the clauses that add
+        nothing to what was said."""
+        second_beat = bool(draft.beats)
+        said_before = draft.text
+        if draft.request.wish == "more" and last is not None:
+            said_before = f"{last.text} {said_before}"  # "more" is what the last answer left out
+        spoken: list[str] = []
+        heard = usable = False
+        failure: EngineError | None = None
+        try:
+            for clause in stages.clauses(draft):
+                heard, usable = True, usable or bool(clause.text)
+                draft.unsupported += clause.unsupported
+                if not clause.text:
+                    continue
+                if second_beat and not self.grounder.adds(clause.text, said_before):
+                    continue
+                spoken.append(clause.text)
+                stages.speak(draft, clause.text, second_beat)
+        except EngineError as error:
+            failure = error
+        if failure is None and not usable and not draft.interrupted:
+            failure = DescriberFailed(NOTHING_SAID)
+        if heard:
+            stages.stamp(draft, "describer")
+        if spoken:
+            draft.add_beat("full", " ".join(spoken))
+        # A describer that had nothing to add has answered too.
+        if spoken or (failure is None and not draft.interrupted):
+            draft.tier = "full"
+        if failure is not None:
+            self._fail(draft, stages, failure)
+
+    def _fail(self, draft: Draft, stages: Stages, error: EngineError) -> None:
+        draft.by = "failure"
+        if draft.tier == "quick":
+            draft.add_reason(f"{error}, so the template answers")
+        key: StatusKey | None = "describer_failed"
+        if isinstance(error, DescriberLate):
+            key = "describer_late"
+        elif str(error) == NOTHING_SAID:
+            key = None  # the template says all there is to say
+        stages.fall_back(key, Health("describer", str(error), "answered from the template"))
