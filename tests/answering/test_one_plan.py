@@ -20,10 +20,9 @@ from engine.core.answer import Description, Request, Tier
 from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import DescriberFailed
-from engine.core.glance import Box, Detection, Truth
+from engine.core.glance import Truth
 from engine.core.preferences import Detail, Unsupported
 from engine.core.report import Health, ModelCard
-from engine.core.sound import Samples
 from engine.evaluation import stored_outputs
 from engine.evaluation.recorder import Recorder
 from engine.evaluation.replay import Replay
@@ -32,25 +31,17 @@ from engine.language.wording import Words
 from engine.perception.localize import Localizer
 from engine.perception.perceive import perceive
 from engine.recording.session_log import SessionLog
-from tests.fakes.answering import FakeScenes, FixedRouter, ManualClock, ScriptedDescriber
+from tests.fakes.answering import (
+    LABELS,
+    FakeDetector,
+    FakeScenes,
+    FixedRouter,
+    ManualClock,
+    ScriptedDescriber,
+    SilentVoice,
+)
 
-LABELS: tuple[str, ...] = ("person", "bus", "car")
 FRAME = Frame(np.full((480, 640, 3), 99, np.uint8), 0.0, 7, name="7.jpg")
-PERSON = Box(250, 100, 350, 400)
-
-
-class FakeDetector:
-    """Finds one person ahead."""
-
-    card = ModelCard("fake", "test", "cpu", "none", "none")
-    labels = LABELS
-
-    def expect(self, frame: Frame) -> None: ...
-
-    def detect(self, frame: Frame) -> tuple[Detection, ...]:
-        return (Detection("person", 0.9, PERSON, 1),)
-
-    def reset(self) -> None: ...
 
 
 class FakeSource:
@@ -70,15 +61,6 @@ class FakeSource:
 
     def __len__(self) -> int:
         return 0
-
-
-class SilentVoice:
-    sample_rate_hz = 8000
-
-    def synthesise(self, text: str) -> Samples:
-        return np.zeros(9, np.float32)
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,21 @@
-"""Fakes of what an answer needs: a scripted describer, a scene classifier that also reads, a router
-with one opinion, and a clock that only a test moves."""
+"""Fakes of what an answer needs: a detector, a scene classifier that also reads, a scripted describer,
+a router with one opinion, a silent voice, and a clock that only a test moves."""
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from engine.core.answer import Decision, Tier
 from engine.core.camera import Frame
-from engine.core.glance import Box, Glance, SceneClass, TextLine
+from engine.core.glance import Box, Detection, Glance, SceneClass, TextLine
 from engine.core.report import ModelCard
+from engine.core.sound import Samples
 from tests.fakes.glances import make_scene
 
 CARD = ModelCard("fake", "test", "cpu", "none", "none", languages=("en",))
+LABELS: tuple[str, ...] = ("person", "bus", "car")
 LINES = (
     TextLine("EXIT", 0.99, Box(100, 10, 200, 60)),
     TextLine("Gate 4", 0.7, Box(100, 80, 220, 130)),
@@ -32,6 +36,20 @@ class ManualClock:
             return self.time_s
 
     def sleep(self, seconds: float) -> None: ...
+
+
+class FakeDetector:
+    """Finds one person ahead."""
+
+    card = CARD
+    labels = LABELS
+
+    def expect(self, frame: Frame) -> None: ...
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        return (Detection("person", 0.9, Box(250, 100, 350, 400), 1),)
+
+    def reset(self) -> None: ...
 
 
 class ScriptedDescriber:
@@ -113,3 +131,14 @@ class FixedRouter:
 
     def decide(self, glance: Glance) -> Decision:
         return Decision(self.tier, 0.6, 0.5, ("a test",))
+
+
+class SilentVoice:
+    """Makes no sound."""
+
+    sample_rate_hz = 8000
+
+    def synthesise(self, text: str) -> Samples:
+        return np.zeros(9, np.float32)
+
+    def close(self) -> None: ...

@@ -1,0 +1,76 @@
+"""A recording by the engine's own loop, in this process, with fakes for models and voice."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.answering.plan import LANGUAGE_NOT_SPOKEN
+from engine.app import offline as module
+from engine.app.builders.models import Models
+from engine.app.console import Screen
+from engine.config import Config, SourceConfig
+from engine.core.answer import Decision
+from engine.core.glance import Glance
+from engine.core.report import ModelCard
+from engine.evaluation import stored_outputs
+from routers import Count
+from tests.fakes import media
+from tests.fakes.answering import FakeDetector, FakeScenes, ScriptedDescriber, SilentVoice
+
+PICTURES = 3
+SPANISH = "Un hombre está esperando."
+
+
+class CountingRouter(Count):
+    """Keeps which pictures it was asked about."""
+
+    def __init__(self, asked: list[int]) -> None:
+        super().__init__(0.5)
+        self._asked = asked
+
+    def decide(self, glance: Glance) -> Decision:
+        self._asked.append(glance.frame.seq)
+        return super().decide(glance)
+
+
+@pytest.mark.parametrize(
+    ("speaks", "text", "error"),
+    [(("en", "es"), SPANISH, ""), (("en",), "", LANGUAGE_NOT_SPOKEN)],
+)
+def test_a_describer_is_recorded_in_the_languages_of_its_card(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    speaks: tuple[str, ...],
+    text: str,
+    error: str,
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(PICTURES):
+        media.save(tmp_path / "pictures" / f"{number}.png", media.noise(64, 48))
+    card = ModelCard("fake", "test", "cpu", "none", "none", languages=speaks)
+    routers: list[list[int]] = []
+
+    def build_router(config: Config) -> CountingRouter:
+        routers.append([])
+        return CountingRouter(routers[-1])
+
+    describer = ScriptedDescriber(SPANISH, card=card)
+    models = Models(FakeDetector(), FakeScenes(), describer)
+    monkeypatch.setattr(module, "check_models", lambda config: None)
+    monkeypatch.setattr(module, "build_models", lambda config: models)
+    monkeypatch.setattr(module, "build_voice", lambda config: SilentVoice())
+    monkeypatch.setattr(module, "build_router", build_router)
+    config = Config(
+        language="es",
+        record=str(tmp_path / "outputs.jsonl"),
+        source=SourceConfig(name="folder", path=str(tmp_path / "pictures"), realtime=False),
+    )
+    with module.offline(config, tmp_path / "session", Screen(job="test")) as work:
+        work.run()
+        assert work.finish()["descriptions"] == PICTURES
+    header, records = stored_outputs.read(tmp_path / "outputs.jsonl")
+    assert header.language == "es"
+    assert [(record.full.text, record.full.error) for record in records] == [
+        (text, error)
+    ] * PICTURES
+    assert routers == [list(range(PICTURES))] * 2  # the session's, and the one that is timed
