@@ -210,7 +210,7 @@ class AlertPolicy:
             earcon="tick",
         )
 
-    def learn(self, heard: Heard) -> None:
+    def note_outcome(self, heard: Heard) -> None:
         """What became of an utterance. An alert that was too late to begin was not said, and may be
         raised again if its thing still deserves it. The one method that other threads may call."""
         if heard.dropped == "stale":

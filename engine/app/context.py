@@ -20,13 +20,13 @@ from engine.devices.input.media_keys import MediaKeys
 from engine.language.commands import Grammar, grammar
 from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
-from engine.perception.camera_health import CameraHealth, Trouble
+from engine.perception.camera_health import CameraFault, CameraHealth
 from engine.perception.localize import Localizer
 from engine.perception.side_cameras import SideCameras
 from engine.recording.session_log import SessionLog
 from engine.recording.view_queue import NoView
 
-TROUBLES: dict[Trouble, StatusKey] = {
+TROUBLES: dict[CameraFault, StatusKey] = {
     "covered": "camera_dark",
     "dark": "camera_dim",
     "blurred": "camera_blurred",
@@ -75,29 +75,29 @@ class Parts:
 
     def warn(self, glance: Glance, now_s: float) -> None:
         """Say what of a glance is worth it now, and when the camera itself sees too little."""
-        if self.sight.changed(glance.frame, self.source.live):
+        if self.sight.update(glance.frame, self.source.live):
             self._tell_sight()
         if self.warner is not None:
             seen = (*glance.obstacles, *glance.side_obstacles)
-            for utterance in self.warner.warn(seen, now_s, self.sight.sees, glance.frame.pose):
+            for utterance in self.warner.warn(seen, now_s, self.sight.is_good, glance.frame.pose):
                 self.audio.say(utterance)
 
     def deepen(self, frame: Frame) -> None:
         """Let depth, once there is some, teach how tall things are; `frame` has been located."""
-        if self.depth is None or not self.sight.sees:
+        if self.depth is None or not self.sight.is_good:
             return
         try:
-            depth = self.depth.after(frame)
+            depth = self.depth.offer(frame)
         except DepthFailed as error:
             self.depth = None
             self.report(Health("depth", str(error), "goes on without it"))
             self.status("depth_failed")
             return
         if depth is not None:
-            self.locator.learn(depth)
+            self.locator.update_heights(depth)
 
     def _tell_sight(self) -> None:
-        trouble = self.sight.trouble
+        trouble = self.sight.fault
         if trouble is None:
             self.report(Health("camera", "the picture is well again", "said so"))
             self.status("camera_clear")

@@ -39,7 +39,7 @@ from engine.core.utterance import Heard, Utterance
 from engine.language.commands import grammar
 from engine.language.wording import Words
 from engine.listening.ear import EchoGuard, Overheard
-from engine.perception.depth_prior import Memory
+from engine.perception.depth_prior import BoxHistory
 from engine.perception.localize import Localizer
 from engine.perception.scene_cache import SceneCache
 from engine.recording.session_log import SessionLog
@@ -73,7 +73,7 @@ class Witness:
         self._trace.heard(fate)
         self.view.show(fate, self._timeline.now() if fate.started_s is None else fate.started_s)
         if self.warner is not None:
-            self.warner.learn(fate)
+            self.warner.note_outcome(fate)
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
         depth = perception.build_depth_worker(config, models)
         if depth is not None:
             stack.callback(depth.close)
-        memory = None if depth is None else Memory()
+        memory = None if depth is None else BoxHistory()
         parts = Parts(
             source=source,
             detector=models.detector,

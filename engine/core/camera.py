@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (height, width, 3), RGB, upright, read-only
 
-Axis = tuple[float, float, float]
-Turn = tuple[Axis, Axis, Axis]  # the rows of a rotation matrix
+Vector3 = tuple[float, float, float]
+Rotation = tuple[Vector3, Vector3, Vector3]  # the rows of a rotation matrix
 
 
 @dataclass(frozen=True, slots=True)
 class Intrinsics:
     """Pinhole camera: focal lengths and principal point in pixels of a width x height image.
 
-    `turn` rotates directions from the camera's axes to the head's axes (x right, y down, z ahead).
+    `rotation` converts directions from the camera's axes to the head's axes (x right, y down, z ahead).
     None means that the camera looks straight ahead.
     """
 
@@ -28,7 +28,7 @@ class Intrinsics:
     cy: float
     width: int
     height: int
-    turn: Turn | None = None
+    rotation: Rotation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Fisheye:
 
     A ray at angle a from the axis is projected f · (a + k1 a³ + k2 a⁵ + k3 a⁷ + k4 a⁹ + k5 a¹¹ +
     k6 a¹³) from the principal point (Kannala and Brandt 2006). Up to k4 this is OpenCV's fisheye
-    model, up to k6 the radial part of Aria's. `turn` as in `Intrinsics`.
+    model, up to k6 the radial part of Aria's. `rotation` as in `Intrinsics`.
     """
 
     fx: float
@@ -52,7 +52,7 @@ class Fisheye:
     k4: float = 0.0
     k5: float = 0.0
     k6: float = 0.0
-    turn: Turn | None = None
+    rotation: Rotation | None = None
 
 
 Camera = Intrinsics | Fisheye

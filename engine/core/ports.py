@@ -121,7 +121,7 @@ class DepthModel(Protocol):
 class DepthWorker(Protocol):
     """Gives depth to who watches, when there is some."""
 
-    def after(self, frame: Frame) -> DepthMap | None:
+    def offer(self, frame: Frame) -> DepthMap | None:
         """Take the newest frame; give a map, of it or of an earlier one, each once. Raises
         DepthFailed."""
         ...

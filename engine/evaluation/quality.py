@@ -13,7 +13,7 @@ from engine.core.preferences import Language
 from engine.language.nouns import Mention, Vocabulary, cider_d
 from engine.perception.camera import pinhole
 from engine.perception.classes import HURTS, kind_of
-from engine.perception.geometry import side_of
+from engine.perception.geometry import measure_box
 
 NEAR_SHARE = 0.01  # of the picture's area; a smaller box is far away
 
@@ -103,7 +103,7 @@ class Judge:
 
     def _side(self, boxes: Sequence[Box], width: int, height: int) -> str:
         largest = max(boxes, key=lambda box: box.area)
-        return side_of(largest, pinhole(width, height, self._hfov_deg))
+        return measure_box(largest, pinhole(width, height, self._hfov_deg)).side
 
 
 def captions_of(texts: Sequence[str], truths: Sequence[Truth]) -> list[float | None]:

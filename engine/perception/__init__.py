@@ -1,1 +1,1 @@
-"""A frame in, a glance out: tracking, localisation, the camera model, head pose, camera health."""
+"""From a frame to a glance: localisation of detections, camera model, head pose, camera health."""

@@ -1,7 +1,7 @@
-"""Whether the camera sees enough for silence to mean "nothing there": covered, dark, blurred, stalled.
+"""Detects a camera that cannot be relied on: covered, dark, blurred or stalled.
 
-`CameraHealth` remembers since when; the rest is pure. A frame costs a few thousand pixels, not all of them.
-Knows nothing of what is in the picture, and says nothing: it only gives names to what is wrong.
+While there is a fault, silence does not mean that the path is free. `CameraHealth` keeps the state; the
+rest is pure. A frame costs a few thousand pixels, not all of them. Knows nothing of objects or speech.
 """
 
 import math
@@ -14,29 +14,29 @@ from numpy.typing import NDArray
 
 from engine.core.camera import Frame, Image
 
-Trouble = Literal["covered", "dark", "blurred", "stalled"]
-Lines = NDArray[np.float32]
+CameraFault = Literal["covered", "dark", "blurred", "stalled"]
+Scanlines = NDArray[np.float32]
 
-ROWS, COLUMNS = 48, 160  # of the grey picture that is judged
-COARSE = 8  # columns; finer and coarser steps than this tell a blur from an edge
-# Of the 255 levels. A covered lens is flat or black; a night street has lamps in it.
+ROWS, COLUMNS = 48, 160  # of the sampled grey image
+COARSE = 8  # columns; the ratio of fine to coarse steps tells a blurred edge from a sharp one
+# Grey levels, out of 255. A covered lens gives a flat or black image; a night street has lamps in it.
 BLACK = 4.0
 FLAT = 2.5
 NOISE = 3.0
 DARK = 16.0
-BRIGHT = 40.0  # the brightest hundredth of a picture that is not too dark
-# A step edge has 1/8 of its coarse energy left at one column; blurred over the coarse width, 1/64.
+BRIGHT = 40.0  # least 99th percentile of an image that is not too dark
+# A sharp edge keeps 1/8 of its coarse energy at one column; one blurred over COARSE columns, 1/64.
 BLURRED = 1 / 45
-SLACK = 1.25  # it has to be better by this factor before it is well again
-BAD_S = 1.5  # a turn of the head smears for less
-WELL_S = 1.0
-STALLED_S = 2.0  # no camera gives the same picture twice, noise included
+HYSTERESIS = 1.25  # a fault ends only when the image is better than its limit by this factor
+FAULT_S = 1.5  # a turn of the head blurs the image for less
+RECOVERED_S = 1.0
+STALLED_S = 2.0  # no live camera repeats an image exactly, because of noise
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a picture is like: mean, spread (over COARSE columns) and 99th percentile of its grey levels
-    (0 to 255), and the energy of its steps over one column as a share of that over COARSE columns."""
+class ImageQuality:
+    """Mean, spread (over COARSE columns) and 99th percentile of the grey levels (0 to 255), and the
+    energy of steps over one column as a share of that over COARSE columns."""
 
     mean: float
     spread: float
@@ -44,26 +44,26 @@ class Look:
     sharpness: float
 
 
-def lines_of(image: Image) -> Lines:
-    """(rows, columns) of green, about ROWS x COLUMNS: lines picked out, neighbours in a line averaged,
-    which takes noise away and leaves the blur that matters."""
+def scanlines_of(image: Image) -> Scanlines:
+    """(rows, columns) of the green channel, about ROWS x COLUMNS. Rows are sampled, and neighbours in a
+    row averaged, which reduces noise and keeps any blur that matters."""
     height, width = image.shape[:2]
     step, bin_px = max(1, height // ROWS), max(1, width // COLUMNS)
     picked = image[::step, : width // bin_px * bin_px, 1]
-    lines: Lines = picked[:, ::bin_px].astype(np.float32)
-    for place in range(1, bin_px):  # many times faster than a mean over a third axis
-        lines += picked[:, place::bin_px]
+    lines: Scanlines = picked[:, ::bin_px].astype(np.float32)
+    for offset in range(1, bin_px):  # many times faster than a mean over a third axis
+        lines += picked[:, offset::bin_px]
     lines /= bin_px
     return lines
 
 
-def look_at(lines: Lines) -> Look:
-    """Judge the lines of a picture."""
+def quality_of(lines: Scanlines) -> ImageQuality:
+    """Measure the scanlines of an image."""
     width = lines.shape[1]
     columns = max(1, width // COARSE)
     starts = np.arange(columns) * width // columns
     blocks = np.add.reduceat(lines, starts, axis=1) / np.diff(starts, append=width)
-    return Look(
+    return ImageQuality(
         float(lines.mean()),
         float(np.std(blocks)),
         float(np.percentile(lines, 99)),
@@ -71,13 +71,13 @@ def look_at(lines: Lines) -> Look:
     )
 
 
-def sharpness_of(lines: Lines) -> float:
-    """The energy of steps over one column as a share of that over COARSE columns. A tiny or an even
-    picture is sharp: there is no edge to be blurred.
+def sharpness_of(lines: Scanlines) -> float:
+    """The energy of steps over one column as a share of that over COARSE columns. 1 for a tiny or flat
+    image, which has no edge that could be blurred.
 
-    White noise of variance v adds 2 v to a step's energy and 6 v to that of a step between steps, which
-    a blurred edge has next to none of: a third of the latter is what noise may have put in. So may
-    gravel or leaves, but with more than the NOISE that a camera makes.
+    White noise of variance v adds 2 v to the energy of steps and 6 v to that of second differences, to
+    which a blurred edge adds almost nothing. So a third of the latter is subtracted as noise, but no
+    more than a camera's NOISE, because gravel and leaves look the same.
     """
     coarse = _energy(lines, COARSE)
     if coarse <= FLAT**2:
@@ -87,71 +87,71 @@ def sharpness_of(lines: Lines) -> float:
     return max(0.0, _energy(lines, 1) - min(noise, 2 * NOISE**2)) / coarse
 
 
-def _energy(lines: Lines, apart: int) -> float:
-    """Mean square of the steps between columns `apart`."""
-    if lines.shape[1] <= apart:
+def _energy(lines: Scanlines, distance: int) -> float:
+    """Mean square of the differences between pixels `distance` columns apart."""
+    if lines.shape[1] <= distance:
         return 0.0
-    return float(np.square(lines[:, apart:] - lines[:, :-apart]).mean())
+    return float(np.square(lines[:, distance:] - lines[:, :-distance]).mean())
 
 
-def trouble_of(look: Look, slack: float = 1.0) -> Trouble | None:
-    """What is wrong with a picture; with a `slack` above 1, what might still be."""
-    if look.mean <= BLACK * slack or look.spread <= FLAT * slack:
+def fault_of(quality: ImageQuality, margin: float = 1.0) -> CameraFault | None:
+    """The fault of an image. A `margin` above 1 also finds an image that only nearly has one."""
+    if quality.mean <= BLACK * margin or quality.spread <= FLAT * margin:
         return "covered"
-    if look.mean <= DARK * slack and look.bright <= BRIGHT * slack:
+    if quality.mean <= DARK * margin and quality.bright <= BRIGHT * margin:
         return "dark"
-    return "blurred" if look.sharpness <= BLURRED * slack else None
+    return "blurred" if quality.sharpness <= BLURRED * margin else None
 
 
 class CameraHealth:
-    """What is wrong with the camera's view, with hysteresis; to be used from one thread.
+    """The camera's current fault, with debounce and hysteresis; to be used from one thread.
 
-    `judge` tells the look of a picture; it is a parameter so that tests can do without pictures.
+    `measure` gives the quality of an image; it is a parameter so that tests can do without images.
     """
 
-    def __init__(self, judge: Callable[[Lines], Look] = look_at) -> None:
-        self._judge = judge
+    def __init__(self, measure: Callable[[Scanlines], ImageQuality] = quality_of) -> None:
+        self._measure = measure
         self.reset()
 
     def reset(self) -> None:
-        """The next picture has nothing to do with the last."""
-        self.trouble: Trouble | None = None
-        self._suspect: Trouble | None = None
-        self._since_s = math.inf  # when the suspect appeared
-        self._bad_s = -math.inf  # when the trouble was last seen
-        self._lines: Lines | None = None
-        self._changed_s = math.inf  # when the picture last changed
+        """The next frame is unrelated to the last."""
+        self.fault: CameraFault | None = None
+        self._suspected: CameraFault | None = None
+        self._suspected_s = math.inf  # since when
+        self._faulty_s = -math.inf  # when the current fault was last seen
+        self._lines: Scanlines | None = None
+        self._changed_s = math.inf  # when the image last changed
 
     @property
-    def sees(self) -> bool:
+    def is_good(self) -> bool:
         """Whether silence may mean that nothing is there."""
-        return self.trouble is None
+        return self.fault is None
 
-    def changed(self, frame: Frame, live: bool) -> bool:
-        """Take in a frame; return whether `trouble` is another than before. Only a `live` camera can
-        stall: a photo stands still by nature."""
+    def update(self, frame: Frame, live: bool) -> bool:
+        """Process a frame; return whether `fault` has changed. Only a `live` camera can stall: a photo
+        never changes."""
         now_s = frame.time_s
-        lines = lines_of(frame.image)
-        look = self._judge(lines)
-        found = trouble_of(look)
-        if found is None and live and self._stands_still(lines, now_s):
+        lines = scanlines_of(frame.image)
+        quality = self._measure(lines)
+        found = fault_of(quality)
+        if found is None and live and self._is_stalled(lines, now_s):
             found = "stalled"
-        before = self.trouble
+        before = self.fault
         if found is not None:
-            if found != self._suspect:
-                self._suspect, self._since_s = found, now_s
-            # a stall has been waited for already
-            if found == "stalled" or now_s - self._since_s >= BAD_S:
-                self.trouble = found
+            if found != self._suspected:
+                self._suspected, self._suspected_s = found, now_s
+            # a stall has been debounced already
+            if found == "stalled" or now_s - self._suspected_s >= FAULT_S:
+                self.fault = found
         else:
-            self._suspect = None
-        if found is not None or trouble_of(look, SLACK) == self.trouble:
-            self._bad_s = now_s
-        elif self.trouble is not None and now_s - self._bad_s >= WELL_S:
-            self.trouble = None
-        return self.trouble != before
+            self._suspected = None
+        if found is not None or fault_of(quality, HYSTERESIS) == self.fault:
+            self._faulty_s = now_s
+        elif self.fault is not None and now_s - self._faulty_s >= RECOVERED_S:
+            self.fault = None
+        return self.fault != before
 
-    def _stands_still(self, lines: Lines, now_s: float) -> bool:
+    def _is_stalled(self, lines: Scanlines, now_s: float) -> bool:
         last, self._lines = self._lines, lines
         if last is None or last.shape != lines.shape or not np.array_equal(last, lines):
             self._changed_s = now_s

@@ -1,6 +1,6 @@
-"""Who measures depth when: in a thread of its own beside the live loops, in order in a batch.
+"""Runs the depth model: in a background thread when live, inline in a batch.
 
-Neither knows what depth is good for. What a depth model raises becomes one DepthFailed.
+Knows nothing of what depth is used for. Any exception of a depth model becomes a DepthFailed.
 """
 
 import math
@@ -13,30 +13,30 @@ from engine.core.ports import DepthModel
 from engine.core.slot import Slot
 from engine.core.worker import make_way
 
-PACE_S = 0.5  # maps in quicker succession err alike and teach nothing new
-LATE_S = 20.0  # a map that takes so long is of no use: its frame is forgotten
+INTERVAL_S = 0.5  # maps in quicker succession share the same errors and add nothing
+TIMEOUT_S = 20.0  # a later map is useless: its frame has been forgotten
 STOP_S = 5.0
 
 
 class InlineDepth:
-    """Measures in the caller's thread."""
+    """Runs the model in the caller's thread."""
 
     def __init__(self, model: DepthModel) -> None:
         self._model = model
         self._next_s = -math.inf
 
-    def after(self, frame: Frame) -> DepthMap | None:
-        """The depth of `frame`, or None within PACE_S of the last. Raises DepthFailed."""
+    def offer(self, frame: Frame) -> DepthMap | None:
+        """The depth of `frame`, or None within INTERVAL_S of the last. Raises DepthFailed."""
         if frame.time_s < self._next_s:
             return None
-        self._next_s = frame.time_s + PACE_S
+        self._next_s = frame.time_s + INTERVAL_S
         return _measured(self._model, frame)
 
     def close(self) -> None: ...
 
 
 class ThreadedDepth:
-    """Measures the newest frame in a thread that nobody waits for. `after` is for one thread."""
+    """Runs the model on the newest frame in a background thread. Call `offer` from one thread only."""
 
     def __init__(self, model: DepthModel) -> None:
         self._model = model
@@ -45,29 +45,30 @@ class ThreadedDepth:
         self._reader = self._maps.reader()
         self._failure: DepthFailed | None = None
         self._next_s = -math.inf
-        self._waits_s: float | None = None  # since when a map has been waited for
+        self._waiting_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="depth", daemon=True)
         self._thread.start()
 
-    def after(self, frame: Frame) -> DepthMap | None:
-        """Offer `frame` and get the newest map that is ready, of this frame or of an earlier one, each
-        once. Never waits. Raises DepthFailed when the model has failed or hangs."""
+    def offer(self, frame: Frame) -> DepthMap | None:
+        """Offer `frame` and return the newest finished map, of this frame or an earlier one, each once.
+        Never blocks. Raises DepthFailed if the model has failed or hangs."""
         if self._failure is not None:
             raise self._failure
         found = self._reader.next(0.0)
         if found is not None:
-            self._waits_s = None
-        elif self._waits_s is not None and frame.time_s - self._waits_s > LATE_S:
-            raise DepthFailed(f"no depth for {LATE_S:g} s")
+            self._waiting_since_s = None
+        elif self._waiting_since_s is not None and frame.time_s - self._waiting_since_s > TIMEOUT_S:
+            raise DepthFailed(f"no depth for {TIMEOUT_S:g} s")
         if frame.time_s >= self._next_s:
-            self._next_s = frame.time_s + PACE_S
-            self._waits_s = frame.time_s if self._waits_s is None else self._waits_s
+            self._next_s = frame.time_s + INTERVAL_S
+            if self._waiting_since_s is None:
+                self._waiting_since_s = frame.time_s
             self._frames.put(frame)
         return found
 
     def close(self) -> None:
-        """A process that ends while a library computes is aborted, so the thread is waited for; but a
-        model that hangs does not hold up the end for longer than STOP_S."""
+        """Stop the thread and wait for it, since a process that ends inside a library call is aborted; but
+        wait at most STOP_S for a model that hangs."""
         self._frames.close()
         self._model.stop()
         self._thread.join(timeout=STOP_S)
@@ -85,5 +86,5 @@ class ThreadedDepth:
 def _measured(model: DepthModel, frame: Frame) -> DepthMap:
     try:
         return DepthMap(frame.seq, model.metres(frame))
-    except Exception as error:  # out of memory, a driver, a bug: distances go on without depth
+    except Exception as error:  # out of memory, driver, bug: localisation continues without depth
         raise DepthFailed(in_one_line(error)) from error

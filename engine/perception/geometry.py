@@ -1,8 +1,8 @@
-"""Boxes to metres and degrees: pure formulas over directions.
+"""Converts a bounding box into distances (metres) and bearings (degrees).
 
-Remembers no frame; knows of a thing only its size and whether it stands on the ground. A picture's
-width is always the camera's own, never an assumed one, and how a pixel becomes a direction is
-`engine.perception.camera`'s alone.
+Pure formulas; no state between frames. Of an object's kind it uses only the size and whether it stands
+on the ground. The image width always comes from the camera model. `engine.perception.camera` converts
+pixels to directions; nothing here assumes a lens.
 """
 
 import math
@@ -12,34 +12,96 @@ from dataclasses import dataclass
 from engine.core.camera import Camera
 from engine.core.glance import Box, Side
 from engine.perception.camera import Mount, direction
-from engine.perception.classes import Kind
+from engine.perception.classes import ObjectKind
 
-CORRIDOR_DEG = 12.0  # half of what counts as ahead: 0.85 m to either side at 4 m
-COVER_DEG = 3.0  # a box that reaches this far to both sides of straight ahead is ahead as well
+CORRIDOR_DEG = 12.0  # bearings up to this count as ahead: 0.85 m to either side at 4 m
+COVER_DEG = 3.0  # a box that extends this far to both sides of 0 degrees is ahead as well
 MIN_DISTANCE_M = 0.2
 MAX_DISTANCE_M = 200.0
-EDGE_SHARE = 0.01  # a box this near the border (share of that side) is taken to be cut by it
-NOISE_PX = 2.0  # a detector's edges wander by about this much, at 640 px on the longer side
-NOISE_SHARE = 0.01  # and by this share of the box
-CUT_SPREAD = 0.5  # how much of a cut thing shows is anyone's guess
+BORDER_SHARE = 0.01  # a box edge this close to the border (share of that side) counts as cut
+NOISE_PX = 2.0  # standard deviation of a detected edge, at 640 px on the longer side
+NOISE_SHARE = 0.01  # the same, as a share of the box
+CUT_SPREAD = 0.5  # the visible share of a cut object is unknown
 MIN_BOX_PX = 1.0
-GROUND_SPREAD = 0.6  # a distance by the ground vaguer than this share says nothing
-WIDEST_DEG = 170.0  # no thing is wider to the eye
-LEVEL = Mount()
+MAX_GROUND_SPREAD = 0.6  # a ground distance with a larger relative sigma is discarded
+MAX_WIDTH_DEG = 170.0
+HIDDEN_SHARE = 0.05  # a box that extends this far below a foot (share of its height) may hide it
+DEFAULT_MOUNT = Mount()
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A distance and one standard deviation, both in metres."""
+    """A distance and its standard deviation, both in metres."""
 
     distance_m: float
     sigma_m: float
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A straight line through samples over time: its value now, its slope, the error (one standard
-    deviation) of either, and how they err together (their covariance)."""
+class BoxGeometry:
+    """Everything that follows from one box in one camera; `measure_box` computes it once a detection.
+
+    `left_deg`, `centre_deg` and `right_deg` are bearings, positive to the right, at half the box's
+    height. `is_cut_x` and `is_cut_y` tell whether the image border cuts the width or the height,
+    `is_foot_cut` whether the lower border does, `is_foot_hidden` whether another box covers the foot.
+    `height` and `width` are metres of object size for each metre of ground distance, so both grow as
+    1 / distance through any lens. `edge_noise` is the standard deviation of an edge and `tilt_noise`
+    the error of `height` that the uncertain pitch causes, both in the units of `height`. `ground` is
+    the distance by the foot on level ground, or None.
+    """
+
+    box: Box
+    left_deg: float
+    centre_deg: float
+    right_deg: float
+    side: Side
+    is_cut_x: bool
+    is_cut_y: bool
+    is_foot_cut: bool
+    is_foot_hidden: bool
+    height: float
+    width: float
+    edge_noise: float
+    tilt_noise: float
+    ground: Range | None
+
+    @property
+    def is_cut(self) -> bool:
+        return self.is_cut_x or self.is_cut_y
+
+    def size_range(self, kind: ObjectKind) -> Range:
+        """The distance along the ground by the known size of `kind`: size over angular size.
+
+        A complete height decides. A cut height is only an upper bound on the distance. Then the width
+        decides unless it gives a larger distance; if the width is cut too, the smaller bound is taken,
+        because an early warning is the safer error. So a growing box never moves away, and neither
+        does a box that sinks below the image.
+        """
+        by_height, by_width = kind.height_m / self.height, kind.width_m / self.width
+        distance_m, spread = by_height, kind.spread
+        if self.is_cut_y and self.is_cut_x:
+            distance_m, spread = min(by_height, by_width), math.hypot(spread, CUT_SPREAD)
+        elif self.is_cut_y:
+            # the disagreement of height and width adds to the spread
+            apart = abs(math.log(by_width / by_height)) / 2
+            distance_m = min(by_height, by_width)
+            spread = math.hypot(kind.width_spread, min(apart, 0.5))
+        relative = math.hypot(spread, relative_noise(self.height, self.edge_noise), self.tilt_noise)
+        distance_m = _limited(distance_m)
+        return Range(distance_m, distance_m * min(1.0, relative))
+
+    def fused_range(self, kind: ObjectKind) -> Range:
+        """The distance by size and by the ground together. The ground is only an upper bound where the
+        foot is out of view or the object may not touch the ground: nothing seen below the horizon is
+        farther away than the ground in that direction."""
+        foot_on_ground = kind.stands_on_ground and not self.is_foot_cut and not self.is_foot_hidden
+        return fused(self.size_range(kind), self.ground, is_bound=not foot_on_ground)
+
+
+@dataclass(frozen=True, slots=True)
+class LineFit:
+    """A straight line fitted through samples over time: its current value, its slope, the standard
+    error of each, and their covariance."""
 
     value: float
     slope: float
@@ -49,145 +111,91 @@ class Line:
 
 
 def clipped(box: Box, width: int, height: int) -> Box:
-    """The part of `box` inside the picture, corners in order. What lies outside collapses onto the
-    border; an edge that is not a number is taken to be the picture's own (the nearer error)."""
+    """`box` clipped to the image, corners in order. A part outside collapses onto the border. A NaN
+    edge is placed at the image border, which makes the object nearer: the safer error."""
     x1, x2 = sorted((_inside(box.x1, width, 0.0), _inside(box.x2, width, float(width))))
     y1, y2 = sorted((_inside(box.y1, height, 0.0), _inside(box.y2, height, float(height))))
     return Box(x1, y1, x2, y2)
 
 
-def cut_sides(box: Box, camera: Camera) -> tuple[bool, bool]:
-    """Whether the border cuts the width of `box`, and whether it cuts the height."""
-    margin_x, margin_y = EDGE_SHARE * camera.width, EDGE_SHARE * camera.height
-    return (
-        box.x1 <= margin_x or box.x2 >= camera.width - margin_x,
-        box.y1 <= margin_y or box.y2 >= camera.height - margin_y,
-    )
+def measure_box(
+    box: Box, camera: Camera, mount: Mount = DEFAULT_MOUNT, others: Sequence[Box] = ()
+) -> BoxGeometry:
+    """The geometry of `box`, which is clipped to the image; `others` are the boxes that may cover its
+    foot, and may include `box` itself.
 
-
-def foot_is_cut(box: Box, camera: Camera) -> bool:
-    """Whether the lower border cuts `box`, so that it meets the ground out of sight."""
-    return box.y2 >= camera.height * (1.0 - EDGE_SHARE)
-
-
-def bearings_deg(box: Box, camera: Camera, pitch_deg: float = 0.0) -> tuple[float, float, float]:
-    """Degrees from straight ahead, positive to the right, of the left edge, the middle and the right
-    edge of `box`, half way up."""
-    row = (box.y1 + box.y2) / 2
-    left, middle, right = (
-        direction(x_px, row, camera, pitch_deg).bearing_deg
+    A pitch error e tilts both ends of the height, so it changes the height by e times the sum of both
+    ends' drops.
+    """
+    margin_x, margin_y = BORDER_SHARE * camera.width, BORDER_SHARE * camera.height
+    row_px = (box.y1 + box.y2) / 2
+    left_deg, centre_deg, right_deg = (
+        direction(x_px, row_px, camera, mount.pitch_deg).bearing_deg
         for x_px in (box.x1, box.centre_x, box.x2)
     )
-    return left, middle, right
-
-
-def side_of(box: Box, camera: Camera, pitch_deg: float = 0.0) -> Side:
-    """Ahead when the centre lies within the corridor, or when the box covers straight ahead (a bus
-    across the way, a person near by)."""
-    left, centre, right = bearings_deg(box, camera, pitch_deg)
-    if abs(centre) <= CORRIDOR_DEG or (left <= -COVER_DEG and right >= COVER_DEG):
-        return "ahead"
-    return "left" if centre < 0 else "right"
-
-
-def extent(box: Box, camera: Camera, pitch_deg: float = 0.0) -> tuple[float, float]:
-    """(height, width) of `box` for the eye: metres of size for each metre of distance along the
-    ground. So of a thing that comes nearer both grow as 1 / distance, through any lens."""
-    top = direction(box.centre_x, box.y1, camera, pitch_deg).drop
-    foot = direction(box.centre_x, box.y2, camera, pitch_deg).drop
-    left, _, right = bearings_deg(box, camera, pitch_deg)
-    # A turn past straight behind would make the right edge lie left of the left one.
-    seen_deg = min(WIDEST_DEG, (right - left) % 360.0)
+    head_drop = direction(box.centre_x, box.y1, camera, mount.pitch_deg).drop
+    foot_drop = direction(box.centre_x, box.y2, camera, mount.pitch_deg).drop
+    # the modulo keeps the width positive where the box extends past straight behind
+    width_deg = min(MAX_WIDTH_DEG, (right_deg - left_deg) % 360.0)
     least = MIN_BOX_PX / camera.fx
-    return max(least, foot - top), max(least, 2 * math.tan(math.radians(seen_deg) / 2))
-
-
-def relative_noise(seen: float, camera: Camera) -> float:
-    """One standard deviation of a box's height or width as `extent` gives it, as a share of it."""
-    return math.hypot(NOISE_SHARE, _noise_px(camera) / camera.fx / max(1e-9, seen))
-
-
-def distance(box: Box, kind: Kind, camera: Camera, mount: Mount = LEVEL) -> Range:
-    """How far a thing of known size is along the ground: its size over its `extent`.
-
-    The height speaks while it is whole. Cut by the upper or lower border it only says "at most this
-    far": then the width speaks, unless that is farther, or, cut as well, the lesser of the two bounds:
-    warning early is the safer error. So a box that grows never recedes, nor does one that sinks below
-    the picture. `box` is clipped to the picture. A pitch that is wrong by e tilts both ends of a
-    height, which then errs by e · (the sum of both ends' drops).
-    """
-    cut_x, cut_y = cut_sides(box, camera)
-    tall, wide = extent(box, camera, mount.pitch_deg)
-    by_height, by_width = kind.height_m / tall, kind.width_m / wide
-    found, spread = by_height, kind.spread
-    if cut_y and cut_x:
-        found, spread = min(by_height, by_width), math.hypot(spread, CUT_SPREAD)
-    elif cut_y:
-        # where the two disagree, the spread of the disagreement is not left out
-        apart = abs(math.log(by_width / by_height)) / 2
-        found, spread = min(by_height, by_width), math.hypot(kind.width_spread, min(apart, 0.5))
-    foot = direction(box.centre_x, box.y2, camera, mount.pitch_deg).drop
-    tilted = math.radians(mount.pitch_sigma_deg) * abs(2 * foot - tall)
-    relative = math.hypot(spread, relative_noise(tall, camera), tilted)
-    found = min(MAX_DISTANCE_M, max(MIN_DISTANCE_M, found))
-    return Range(found, found * min(1.0, relative))
-
-
-def ground_distance(box: Box, camera: Camera, mount: Mount = LEVEL) -> Range | None:
-    """How far the foot of `box` is, standing on level ground: d = camera height / drop. None at or
-    above the horizon, or where a pitch off by its sigma could put it nearly anywhere.
-
-    With a the angle below the horizon, d(log d) = da / (sin a · cos a): far off, an error of pitch
-    counts about d / height times. Precision is counted from GROUND_SPREAD on, so that the ground
-    fades in and out as the foot moves and never jumps.
-    """
-    drop = direction(box.centre_x, box.y2, camera, mount.pitch_deg).drop
-    if drop <= 0.0:
-        return None
-    angle = math.atan(drop)
-    sigma = math.hypot(math.radians(mount.pitch_sigma_deg), _noise_px(camera) / camera.fx)
-    relative = math.hypot(
-        mount.height_sigma_m / mount.height_m, sigma / (math.sin(angle) * math.cos(angle))
+    height = max(least, foot_drop - head_drop)
+    edge_noise = NOISE_PX * max(camera.width, camera.height) / 640 / camera.fx
+    return BoxGeometry(
+        box=box,
+        left_deg=left_deg,
+        centre_deg=centre_deg,
+        right_deg=right_deg,
+        side=_side(left_deg, centre_deg, right_deg),
+        is_cut_x=box.x1 <= margin_x or box.x2 >= camera.width - margin_x,
+        is_cut_y=box.y1 <= margin_y or box.y2 >= camera.height - margin_y,
+        is_foot_cut=box.y2 >= camera.height * (1.0 - BORDER_SHARE),
+        is_foot_hidden=_is_foot_hidden(box, others),
+        height=height,
+        width=max(least, 2 * math.tan(math.radians(width_deg) / 2)),
+        edge_noise=edge_noise,
+        tilt_noise=math.radians(mount.pitch_sigma_deg) * abs(2 * foot_drop - height),
+        ground=_ground_range(foot_drop, edge_noise, mount),
     )
-    precision = relative**-2 - GROUND_SPREAD**-2
-    if precision <= 0.0:
-        return None
-    found = min(MAX_DISTANCE_M, max(MIN_DISTANCE_M, mount.height_m / drop))
-    return Range(found, found * precision**-0.5)
 
 
-def fused(size: Range, ground: Range | None, at_most: bool) -> Range:
-    """Both distances as one, weighed by inverse variances of their logarithms: errors of size and of
-    pitch are factors, and never make a distance negative.
+def relative_noise(size: float, edge_noise: float) -> float:
+    """The standard deviation of a box's height or width as a share of it; both arguments in the units
+    of `BoxGeometry.height`."""
+    return math.hypot(NOISE_SHARE, edge_noise / max(1e-9, size))
 
-    `at_most`: the border cut the foot, so that the ground is only a bound and counts only where it
-    is the nearer. Where the two disagree by more than their sigmas allow, the sigma is stretched to
-    cover it (the Particle Data Group's scale factor, for two).
+
+def fused(size: Range, ground: Range | None, is_bound: bool) -> Range:
+    """The inverse-variance mean of both distances' logarithms: errors of size and pitch are factors,
+    and a logarithm never gives a negative distance.
+
+    With `is_bound`, `ground` is an upper bound and counts only where it is the smaller distance. Where
+    the two disagree by more than their sigmas allow, the sigma grows to cover the disagreement (the
+    Particle Data Group's scale factor, for two values).
     """
-    if ground is None or (at_most and ground.distance_m >= size.distance_m):
+    if ground is None or (is_bound and ground.distance_m >= size.distance_m):
         return size
     one, other = size.sigma_m / size.distance_m, ground.sigma_m / ground.distance_m
     weight = one**2 / (one**2 + other**2)
     apart = math.log(ground.distance_m / size.distance_m)
     stretch = max(1.0, abs(apart) / math.hypot(one, other))
-    found = size.distance_m * math.exp(weight * apart)
-    return Range(found, found * min(1.0, one * other / math.hypot(one, other) * stretch))
+    distance_m = size.distance_m * math.exp(weight * apart)
+    return Range(distance_m, distance_m * min(1.0, one * other / math.hypot(one, other) * stretch))
 
 
-def fit_line(samples: Sequence[tuple[float, float]], now_s: float, noise: float) -> Line:
-    """Least squares through one or more (time_s, value), no two at one time. `noise` is the least
-    standard deviation of a value: three samples that happen to agree prove little."""
+def fit_line(samples: Sequence[tuple[float, float]], now_s: float, noise: float) -> LineFit:
+    """A least-squares line through one or more (time_s, value) with distinct times. `noise` is the
+    minimum standard deviation of a value: three samples that happen to agree prove little."""
     count = len(samples)
     mean_t = sum(t for t, _ in samples) / count
     mean_v = sum(v for _, v in samples) / count
     spread = sum((t - mean_t) ** 2 for t, _ in samples)
     if spread == 0.0:
-        return Line(mean_v, 0.0, math.inf, noise)
+        return LineFit(mean_v, 0.0, math.inf, noise)
     slope = sum((t - mean_t) * (v - mean_v) for t, v in samples) / spread
     residual = sum((v - mean_v - slope * (t - mean_t)) ** 2 for t, v in samples)
     scatter = max(noise, math.sqrt(residual / max(1, count - 2)))
     lead_s = now_s - mean_t
-    return Line(
+    return LineFit(
         mean_v + slope * lead_s,
         slope,
         scatter / math.sqrt(spread),
@@ -196,9 +204,49 @@ def fit_line(samples: Sequence[tuple[float, float]], now_s: float, noise: float)
     )
 
 
-def _noise_px(camera: Camera) -> float:
-    return NOISE_PX * max(camera.width, camera.height) / 640
+def _side(left_deg: float, centre_deg: float, right_deg: float) -> Side:
+    """Ahead if the centre lies within the corridor or the box covers 0 degrees (a bus across the path,
+    a person close by)."""
+    if abs(centre_deg) <= CORRIDOR_DEG or (left_deg <= -COVER_DEG and right_deg >= COVER_DEG):
+        return "ahead"
+    return "left" if centre_deg < 0 else "right"
 
 
-def _inside(value: float, size: int, otherwise: float) -> float:
-    return otherwise if math.isnan(value) else min(max(value, 0.0), float(size))
+def _ground_range(foot_drop: float, edge_noise: float, mount: Mount) -> Range | None:
+    """The distance to a foot on level ground: camera height / drop. None at or above the horizon, or
+    where the pitch is too uncertain.
+
+    With a the angle below the horizon, d(log d) = da / (sin a · cos a): far away, a pitch error counts
+    about d / height times. `MAX_GROUND_SPREAD` is subtracted from the precision, so the estimate fades
+    in and out as the foot moves and never jumps.
+    """
+    if foot_drop <= 0.0:
+        return None
+    angle = math.atan(foot_drop)
+    sigma = math.hypot(math.radians(mount.pitch_sigma_deg), edge_noise)
+    relative = math.hypot(
+        mount.height_sigma_m / mount.height_m, sigma / (math.sin(angle) * math.cos(angle))
+    )
+    precision = relative**-2 - MAX_GROUND_SPREAD**-2
+    if precision <= 0.0:
+        return None
+    distance_m = _limited(mount.height_m / foot_drop)
+    return Range(distance_m, distance_m * precision**-0.5)
+
+
+def _is_foot_hidden(box: Box, others: Sequence[Box]) -> bool:
+    """Whether a box that extends lower, so stands nearer, covers the middle of the foot."""
+    below = box.y2 + HIDDEN_SHARE * box.height
+    middle = box.centre_x
+    return any(
+        other.y2 > below and other.y1 < box.y2 and other.x1 <= middle <= other.x2
+        for other in others
+    )
+
+
+def _limited(distance_m: float) -> float:
+    return min(MAX_DISTANCE_M, max(MIN_DISTANCE_M, distance_m))
+
+
+def _inside(value: float, size: int, if_nan: float) -> float:
+    return if_nan if math.isnan(value) else min(max(value, 0.0), float(size))

@@ -1,6 +1,6 @@
-"""What a picture is like before anything in it is named: blur, exposure, contrast, edges, strokes, change.
+"""Image statistics for the routers: blur, exposure, contrast, edges, strokes, change.
 
-Pure arithmetic over a few thousand of its pixels, well under a millisecond; green stands for
+Arithmetic over a few thousand pixels, well under a millisecond. The green channel is used as the
 brightness, of which it is the largest part. Knows neither objects nor routers.
 """
 
@@ -11,49 +11,46 @@ from numpy.typing import NDArray
 
 from engine.core.camera import Image
 from engine.core.glance import ImageStatistics
-from engine.perception.camera_health import BLURRED, lines_of, sharpness_of
+from engine.perception.camera_health import BLURRED, scanlines_of, sharpness_of
 
-SHARP = (
-    0.5  # share of the coarse energy that is left at one column in a picture full of fine detail
-)
-FULL_CONTRAST = 128.0  # grey levels, standard deviation: half black, half white
-EDGE = 24.0  # grey levels between neighbours that make an edge: well above a camera's noise
-ROWS, COLUMNS = 48, 640  # of the strips that strokes are looked for in
-STROKE = 32.0  # grey levels; print is darker than its page by more
-BLOCK = 32  # columns of a strip that are judged at once
-STROKES = 2  # as many rises and as many falls within a block are close together
+SHARP = 0.5  # `sharpness_of` an image full of fine detail
+FULL_CONTRAST = 128.0  # standard deviation of grey levels: half black, half white
+EDGE = 24.0  # least difference of neighbours at an edge, in grey levels: well above camera noise
+ROWS, COLUMNS = 48, 640  # of the strips in which strokes are counted
+STROKE = 32.0  # grey levels; the contrast of print is larger
+BLOCK = 32  # columns of a strip that are counted together
+STROKES = 2  # least number of rises, and of falls, in a block with strokes
 THUMB_ROWS, THUMB_COLUMNS = 6, 8
 
-Thumb = NDArray[np.float32]  # (THUMB_ROWS, THUMB_COLUMNS) mean grey levels
+Thumbnail = NDArray[np.float32]  # (THUMB_ROWS, THUMB_COLUMNS) mean grey levels
 
 
 class ImageGauge:
-    """Measures pictures and remembers the last one, for `change`; to be used from one thread."""
+    """Measures images and keeps the last one for `change`; to be used from one thread."""
 
     def __init__(self) -> None:
-        self._last: Thumb | None = None
+        self._last: Thumbnail | None = None
 
     def reset(self) -> None:
-        """The next picture has nothing to do with the last."""
+        """The next image is unrelated to the last."""
         self._last = None
 
     def measure(self, image: Image) -> ImageStatistics:
-        """Measure (height, width, 3).
+        """Measure an image (height, width, 3).
 
-        blur      0 in a picture full of fine detail, 1 where `engine.perception.camera_health`
-        calls it blurred, by the
-                  logarithm of the energy of its steps over one column as a share of that over eight
-        exposure  mean level
-        contrast  standard deviation of the levels over `FULL_CONTRAST`
-        edges     share of neighbouring pixels, in the coarse grid, that differ by more than `EDGE`
-        strokes   share of short strips with several strong rises and falls close together: high where
-                  there is print, but also where there are leaves, fences or gravel. It reads nothing.
-        change    mean difference of the levels from the last picture measured
+        blur      0 in an image full of fine detail, 1 at the limit of `camera_health`; logarithmic in
+                  the sharpness
+        exposure  mean grey level
+        contrast  standard deviation of the grey levels, over `FULL_CONTRAST`
+        edges     share of neighbouring pixels in the scanlines that differ by more than `EDGE`
+        strokes   share of short strips with several strong rises and falls close together: high for
+                  print, but also for leaves, fences or gravel. No text is recognised.
+        change    mean difference of grey levels from the last image measured
         """
-        lines = lines_of(image)
-        thumb = _thumb(lines)
-        last, self._last = self._last, thumb
-        change = 1.0 if last is None else float(np.abs(thumb - last).mean()) / 255
+        lines = scanlines_of(image)
+        thumbnail = _thumbnail(lines)
+        last, self._last = self._last, thumbnail
+        change = 1.0 if last is None else float(np.abs(thumbnail - last).mean()) / 255
         return ImageStatistics(
             blur=_unit(
                 math.log(SHARP / max(sharpness_of(lines), 1e-9)) / math.log(SHARP / BLURRED)
@@ -86,15 +83,15 @@ def _strokes(image: Image) -> float:
     return float((np.minimum(rises, falls) >= STROKES).mean())
 
 
-def _thumb(lines: NDArray[np.float32]) -> Thumb:
-    """Block means; a picture with fewer lines or columns than the thumb repeats them."""
+def _thumbnail(lines: NDArray[np.float32]) -> Thumbnail:
+    """Block means; an image with fewer rows or columns than the thumbnail repeats them."""
     rows = np.linspace(0, len(lines), THUMB_ROWS + 1).astype(int)[:-1]
     columns = np.linspace(0, lines.shape[1], THUMB_COLUMNS + 1).astype(int)[:-1]
     sums = np.add.reduceat(np.add.reduceat(lines, rows, axis=0), columns, axis=1)
     heights = np.maximum(1, np.diff(np.append(rows, len(lines))))
     widths = np.maximum(1, np.diff(np.append(columns, lines.shape[1])))
-    thumb: Thumb = sums / (heights[:, None] * widths[None, :])
-    return thumb
+    thumbnail: Thumbnail = sums / (heights[:, None] * widths[None, :])
+    return thumbnail
 
 
 def _unit(value: float) -> float:

@@ -26,7 +26,7 @@ def perceive(
     marks = (begin, detected, Mark("locate", wall.now()))
     if around is None:
         return Glance(frame, ordered, None, marks)
-    aside = around.look(frame, ordered)
+    aside = around.update(frame, ordered)
     return Glance(frame, ordered, None, (*marks, Mark("aside", wall.now())), aside)
 
 

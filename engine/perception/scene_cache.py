@@ -1,7 +1,7 @@
-"""A scene classifier that remembers its last picture, so that it can be asked ahead of time.
+"""A scene classifier that caches its last result, so that a scene can be prefetched.
 
-While a wake phrase is being said, the picture in hand is classified already; the answer then finds it
-done. Must not know: who foresees, or why.
+While the wake phrase is still being spoken, the current frame is classified; the answer then finds the
+result ready. Must not know who prefetches, or why.
 """
 
 from engine.core.camera import Frame
@@ -10,7 +10,7 @@ from engine.core.ports import SceneClassifier
 
 
 class SceneCache:
-    """Classifies each frame once. To be used from one thread, as what it wraps is."""
+    """Classifies each frame once. To be used from one thread, like the classifier that it wraps."""
 
     def __init__(self, scenes: SceneClassifier) -> None:
         self.card = scenes.card

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from engine.devices.aria import lenses
 from engine.perception.camera import direction
-from engine.perception.head_pose import Head, Motion
+from engine.perception.head_pose import HeadTracker, ImuSample
 from experiments.common import (
     add_repeats,
     command_parser,
@@ -61,16 +61,16 @@ def gen1_calibration() -> Any:
     return calibration.DeviceCalibration({lenses.RGB: camera}, {}, **device)
 
 
-def imu_second() -> list[Motion]:
+def imu_second() -> list[ImuSample]:
     """One second of a resting head that looks down by 5 degrees while it turns."""
     gravity = (0.0, -GRAVITY_M_S2 * math.cos(PITCH_RAD), GRAVITY_M_S2 * math.sin(PITCH_RAD))
-    return [Motion(sample / IMU_HZ, gravity, (0.1, 0.2, 0.0)) for sample in range(IMU_HZ)]
+    return [ImuSample(sample / IMU_HZ, gravity, (0.1, 0.2, 0.0)) for sample in range(IMU_HZ)]
 
 
-def follow(samples: list[Motion]) -> None:
-    head = Head()
+def follow(samples: list[ImuSample]) -> None:
+    head = HeadTracker()
     for sample in samples:
-        head.feel(sample)
+        head.add(sample)
 
 
 def report(repeats: int, console: Console) -> dict[str, Any]:

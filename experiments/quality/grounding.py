@@ -34,7 +34,7 @@ from engine.core.glance import Box, Glance, Side
 from engine.core.preferences import Unsupported
 from engine.language.wording import Words
 from engine.perception.camera import pinhole
-from engine.perception.geometry import side_of
+from engine.perception.geometry import measure_box
 from engine.perception.localize import Localizer
 from experiments.common import (
     add_data,
@@ -92,7 +92,7 @@ def sides(record: Record, frame: Frame) -> dict[str, Side]:
         whole = Box(box.x * scale, box.y, (box.x + box.width) * scale, box.y + box.height)
         if kind not in largest or whole.area > largest[kind].area:
             largest[kind] = whole
-    return {kind: side_of(box, camera) for kind, box in largest.items()}
+    return {kind: measure_box(box, camera).side for kind, box in largest.items()}
 
 
 def look_at(records: Sequence[Record], pack: str) -> tuple[list[Seen], tuple[str, ...]]:

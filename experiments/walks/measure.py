@@ -19,7 +19,7 @@ from engine.core.sound import Samples
 from engine.core.utterance import Heard, Utterance
 from engine.language.wording import Words
 from engine.perception.camera import Mount
-from engine.perception.depth_prior import Memory
+from engine.perception.depth_prior import BoxHistory
 from engine.perception.localize import Localizer
 from experiments.walks.depth import Deep, DepthNoise
 from experiments.walks.detector import Eye, Noise
@@ -125,12 +125,12 @@ def play(
     words = Words("en", "meters", "sides")
     next_id = itertools.count(1).__next__
     warner = AlertPolicy(words, rate_wpm, next_id)
-    locator = Localizer(70.0, mount, None if depth is None else Memory())
+    locator = Localizer(70.0, mount, None if depth is None else BoxHistory())
     deep = None if depth is None else Deep(walk, depth, FPS, f"depth/{seed}/{walk.name}")
 
     def on_heard(fate: Heard) -> None:
         heard.append(fate)
-        warner.learn(fate)
+        warner.note_outcome(fate)
 
     audio = Audio(
         Voice(rate_wpm),
@@ -149,7 +149,7 @@ def play(
         obstacles = locator.localize(Frame(image, time_s, seq, walk.told), eye.detect(time_s))
         measured = None if deep is None else deep.after(seq)
         if measured is not None:
-            locator.learn(measured)
+            locator.update_heights(measured)
         advance(audio, Nowhere(), clock, time_s + PIPELINE_S)
         for utterance in warner.warn(obstacles, time_s + PIPELINE_S):
             about[utterance.id] = utterance, _meant(utterance, obstacles, eye)

@@ -95,7 +95,7 @@ def test_what_comes_faster_is_said_again() -> None:
 def test_what_was_too_late_to_be_heard_is_raised_again(dropped: Drop | None, times: int) -> None:
     warner, picture = make_warner(), (obstacle(distance_m=3.0),)
     (alert,) = warner.warn(picture, 0.0)
-    warner.learn(Heard(alert, None, None, dropped))
+    warner.note_outcome(Heard(alert, None, None, dropped))
     heard = play(warner, lambda _: picture, 20.0, start_s=0.1)
     assert len([alert, *heard]) == times
 

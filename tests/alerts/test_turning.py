@@ -14,9 +14,10 @@ from engine.alerts.policy import SETTLE_S, SWEEP_DEG_S, AlertPolicy
 from engine.core.camera import Frame, Pose
 from engine.core.glance import Box, Detection, Obstacle, Side
 from engine.core.utterance import Utterance
+from engine.perception.approach import Approach, with_speed_prior
 from engine.perception.camera import pinhole
 from engine.perception.classes import kind_of
-from engine.perception.localize import Approach, Localizer, tempered
+from engine.perception.localize import Localizer
 from tests.fakes.glances import make_obstacle
 
 FPS = 15
@@ -168,7 +169,7 @@ def test_to_who_stands_nothing_comes_sooner_than_to_who_walks(
     """The less sure an approach is, the more it counts that nobody walks."""
     seen = Approach(ttc_s, sigma_s)
     walking, standing = (
-        tempered(seen, distance_m, 0.2, kind_of("chair"), walks) for walks in (True, False)
+        with_speed_prior(seen, distance_m, 0.2, kind_of("chair"), walks) for walks in (True, False)
     )
     assert (
         standing is None or walking is None or standing.ttc_s >= 0.999 * min(ttc_s, walking.ttc_s)
@@ -177,5 +178,5 @@ def test_to_who_stands_nothing_comes_sooner_than_to_who_walks(
 
 def test_a_chair_that_hardly_grows_is_no_hazard_to_who_stands() -> None:
     unsure = Approach(6.0, 12.0)
-    assert tempered(unsure, 3.0, 0.2, kind_of("chair"), True) is not None
-    assert tempered(unsure, 3.0, 0.2, kind_of("chair"), False) is None
+    assert with_speed_prior(unsure, 3.0, 0.2, kind_of("chair"), True) is not None
+    assert with_speed_prior(unsure, 3.0, 0.2, kind_of("chair"), False) is None

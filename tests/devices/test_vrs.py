@@ -298,7 +298,7 @@ def test_a_turned_camera_sees_where_it_says(x: float, y: float, yaw: float, pitc
     about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
     about_x = np.array([[1, 0, 0], [0, math.cos(b), -math.sin(b)], [0, math.sin(b), math.cos(b)]])
     one, two, three = (tuple(row) for row in (about_y @ about_x).tolist())
-    lens = replace(LENS, turn=(one, two, three))
+    lens = replace(LENS, rotation=(one, two, three))
     u, v = lens.cx + 100 * x, lens.cy + 100 * y
     back = pixel(*ray(u, v, lens), lens)
     assert back is not None

@@ -11,30 +11,30 @@ from engine.core.camera import Frame, Image
 from engine.devices.video.images import decode_image
 from engine.devices.video.sample import sample_photo
 from engine.perception.camera_health import (
-    BAD_S,
-    WELL_S,
+    FAULT_S,
+    RECOVERED_S,
+    CameraFault,
     CameraHealth,
-    Lines,
-    Look,
-    Trouble,
-    lines_of,
-    look_at,
-    trouble_of,
+    ImageQuality,
+    Scanlines,
+    fault_of,
+    quality_of,
+    scanlines_of,
 )
 
 PHOTO = decode_image(sample_photo())
-GOOD = Look(120.0, 50.0, 250.0, 0.15)
-LOOKS: dict[Trouble | None, Look] = {
+GOOD = ImageQuality(120.0, 50.0, 250.0, 0.15)
+LOOKS: dict[CameraFault | None, ImageQuality] = {
     None: GOOD,
-    "covered": Look(3.0, 1.0, 5.0, 1.0),
-    "dark": Look(10.0, 6.0, 30.0, 0.2),
-    "blurred": Look(120.0, 50.0, 250.0, 0.01),
+    "covered": ImageQuality(3.0, 1.0, 5.0, 1.0),
+    "dark": ImageQuality(10.0, 6.0, 30.0, 0.2),
+    "blurred": ImageQuality(120.0, 50.0, 250.0, 0.01),
 }
 TINY = np.zeros((2, 2, 3), np.uint8)
 
 
-def judged(image: Image) -> Trouble | None:
-    return trouble_of(look_at(lines_of(image)))
+def judged(image: Image) -> CameraFault | None:
+    return fault_of(quality_of(scanlines_of(image)))
 
 
 def noisy(image: Image, level: float) -> Image:
@@ -69,7 +69,7 @@ def dimmed(image: Image, factor: float) -> Image:
         (noisy(blurred(PHOTO, 0.05), 4), "blurred"),
     ],
 )
-def test_pictures_are_judged(image: Image, trouble: Trouble | None) -> None:
+def test_pictures_are_judged(image: Image, trouble: CameraFault | None) -> None:
     assert judged(image) == trouble
 
 
@@ -77,40 +77,40 @@ def test_pictures_are_judged(image: Image, trouble: Trouble | None) -> None:
 @settings(deadline=None, max_examples=40)
 def test_a_picture_of_any_size_is_judged(width: int, height: int, level: int) -> None:
     image = np.full((height, width, 3), level, np.uint8)
-    lines = lines_of(image)
+    lines = scanlines_of(image)
     assert 1 <= lines.size <= 4 * 48 * 160
     assert judged(image) == "covered"
 
 
 def watch(
-    sight: CameraHealth, looks: list[tuple[Trouble | None, float]], fps: float = 15.0
-) -> list[tuple[float, Trouble | None]]:
+    sight: CameraHealth, looks: list[tuple[CameraFault | None, float]], fps: float = 15.0
+) -> list[tuple[float, CameraFault | None]]:
     """(seconds, trouble) of each change, over looks that each last some seconds."""
-    changes: list[tuple[float, Trouble | None]] = []
+    changes: list[tuple[float, CameraFault | None]] = []
     clock, end_s = 0, 0.0
     for look, length_s in looks:
         end_s += length_s
         while clock / fps < end_s:
             now.append(LOOKS[look])
-            if sight.changed(Frame(TINY, clock / fps, clock), live=False):
-                changes.append((clock / fps, sight.trouble))
+            if sight.update(Frame(TINY, clock / fps, clock), live=False):
+                changes.append((clock / fps, sight.fault))
             clock += 1
     return changes
 
 
-now: list[Look] = []
+now: list[ImageQuality] = []
 
 
-def given_look(_: Lines) -> Look:
+def given_look(_: Scanlines) -> ImageQuality:
     return now[-1]
 
 
 @pytest.mark.parametrize("trouble", ["covered", "dark", "blurred"])
-def test_trouble_is_told_once_when_it_lasts_and_once_when_it_ends(trouble: Trouble) -> None:
+def test_trouble_is_told_once_when_it_lasts_and_once_when_it_ends(trouble: CameraFault) -> None:
     changes = watch(CameraHealth(given_look), [(None, 3.0), (trouble, 20.0), (None, 5.0)])
     assert [name for _, name in changes] == [trouble, None]
-    assert changes[0][0] == pytest.approx(3.0 + BAD_S, abs=0.1)
-    assert changes[1][0] == pytest.approx(23.0 + WELL_S, abs=0.1)
+    assert changes[0][0] == pytest.approx(3.0 + FAULT_S, abs=0.1)
+    assert changes[1][0] == pytest.approx(23.0 + RECOVERED_S, abs=0.1)
 
 
 def test_a_turn_of_the_head_is_no_trouble_and_a_flicker_is_no_recovery() -> None:
@@ -122,22 +122,22 @@ def test_a_turn_of_the_head_is_no_trouble_and_a_flicker_is_no_recovery() -> None
 def test_just_over_the_border_is_not_well_yet() -> None:
     sight = CameraHealth(given_look)
     watch(sight, [("covered", 3.0)])
-    now.append(Look(30.0, 2.8, 60.0, 1.0))
+    now.append(ImageQuality(30.0, 2.8, 60.0, 1.0))
     for seq in range(60):
-        sight.changed(Frame(TINY, 4.0 + seq / 15, seq), live=False)
-    assert sight.trouble == "covered"
+        sight.update(Frame(TINY, 4.0 + seq / 15, seq), live=False)
+    assert sight.fault == "covered"
 
 
 def test_a_picture_that_stands_still_is_a_stall_of_a_live_camera_only() -> None:
     live, photo, small = CameraHealth(), CameraHealth(), PHOTO[::5, ::5]
     for seq in range(60):
         frame = Frame(small, seq / 15, seq)
-        live.changed(frame, live=True)
-        photo.changed(frame, live=False)
-    assert (live.trouble, live.sees) == ("stalled", False)
-    assert (photo.trouble, photo.sees) == (None, True)
+        live.update(frame, live=True)
+        photo.update(frame, live=False)
+    assert (live.fault, live.is_good) == ("stalled", False)
+    assert (photo.fault, photo.is_good) == (None, True)
     for seq in range(60, 90):
-        live.changed(Frame(noisy(small, 1 + seq % 2), seq / 15, seq), live=True)
-    assert live.sees
+        live.update(Frame(noisy(small, 1 + seq % 2), seq / 15, seq), live=True)
+    assert live.is_good
     live.reset()
-    assert live.trouble is None
+    assert live.fault is None

@@ -15,8 +15,8 @@ from engine.core.glance import Box, DepthMap, Detection, Obstacle
 from engine.core.report import ModelCard
 from engine.perception.camera import Mount, pinhole, pixel
 from engine.perception.classes import KINDS, kind_of
-from engine.perception.depth_prior import KEEP_S, Lesson, Memory, along_ground_m
-from engine.perception.depth_worker import PACE_S, InlineDepth
+from engine.perception.depth_prior import KEEP_S, BoxHistory, HeightEstimate, along_ground_m
+from engine.perception.depth_worker import INTERVAL_S, InlineDepth
 from engine.perception.localize import Localizer
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
@@ -44,13 +44,15 @@ def walk(
 ) -> list[Obstacle]:
     """Towards one thing, from 6 m on at 1 m/s; every frame's depth, off by a factor, comes `late` frames
     later. No errors: no depth."""
-    locator = Localizer(70.0, UNSURE, Memory())
+    locator = Localizer(70.0, UNSURE, BoxHistory())
     found: list[Obstacle] = []
     for seq in range(30):
         item = seen(6.0 - seq / FPS, tall_m, label)
         found += locator.localize(Frame(IMAGE, seq / FPS, seq, CAMERA), (item,))
         if errors and seq >= late:
-            locator.learn(flat((6.0 - (seq - late) / FPS) * errors[seq % len(errors)], seq - late))
+            locator.update_heights(
+                flat((6.0 - (seq - late) / FPS) * errors[seq % len(errors)], seq - late)
+            )
     return found
 
 
@@ -78,10 +80,10 @@ def test_depth_makes_the_distance_better(
 def test_a_nearer_depth_never_sounds_farther(metres: float, more: float, label: str) -> None:
     placed = []
     for depth_m in (metres, metres * more):
-        locator = Localizer(70.0, UNSURE, Memory())
+        locator = Localizer(70.0, UNSURE, BoxHistory())
         item = seen(4.0, kind_of(label).height_m, label)
         locator.localize(Frame(IMAGE, 0.0, 0, CAMERA), (item,))
-        locator.learn(flat(depth_m, 0))
+        locator.update_heights(flat(depth_m, 0))
         (again,) = locator.localize(Frame(IMAGE, 0.1, 1, CAMERA), (item,))
         placed.append(again.distance_m)
     assert placed[0] <= placed[1] + 1e-9
@@ -107,21 +109,21 @@ def test_what_comes_nearer_sounds_nearer_but_for_one_correction(tall_m: float) -
 @settings(deadline=None, max_examples=40)
 def test_what_is_no_depth_teaches_nothing(cells: list[float]) -> None:
     metres = np.resize(np.array(cells, np.float32), (12, 16))
-    locator = Localizer(70.0, UNSURE, Memory())
+    locator = Localizer(70.0, UNSURE, BoxHistory())
     plain = Localizer(70.0, UNSURE)
     for seq in range(3):
         frame = Frame(IMAGE, seq / FPS, seq, CAMERA)
         assert locator.localize(frame, (seen(4.0, 1.2),)) == plain.localize(
             frame, (seen(4.0, 1.2),)
         )
-        locator.learn(DepthMap(seq, metres))
+        locator.update_heights(DepthMap(seq, metres))
 
 
 def test_some_pixels_without_a_depth_do_no_harm() -> None:
     def learnt(metres: NDArray[np.float32]) -> float:
-        locator = Localizer(70.0, UNSURE, Memory())
+        locator = Localizer(70.0, UNSURE, BoxHistory())
         locator.localize(Frame(IMAGE, 0.0, 0, CAMERA), (seen(4.0, 1.2),))
-        locator.learn(DepthMap(0, metres))
+        locator.update_heights(DepthMap(0, metres))
         return locator.localize(Frame(IMAGE, 0.1, 1, CAMERA), (seen(4.0, 1.2),))[0].distance_m
 
     whole = np.full((48, 64), 4.0, np.float32)
@@ -143,11 +145,11 @@ def test_only_what_was_whole_in_that_frame_is_learnt_of(
     why: str, item: Detection, others: tuple[Detection, ...], seq: int, time_s: float
 ) -> None:
     frames = [Frame(IMAGE, 0.0, 0, CAMERA), Frame(IMAGE, time_s, 1, CAMERA)]
-    told, plain = Localizer(70.0, UNSURE, Memory()), Localizer(70.0, UNSURE)
+    told, plain = Localizer(70.0, UNSURE, BoxHistory()), Localizer(70.0, UNSURE)
     for frame in frames:
         told.localize(frame, (item, *others))
         plain.localize(frame, (item, *others))
-    told.learn(flat(2.0, seq))
+    told.update_heights(flat(2.0, seq))
     last = Frame(IMAGE, time_s + 0.1, 2, CAMERA)
     assert told.localize(last, (item,)) == plain.localize(last, (item,)), why
 
@@ -172,7 +174,7 @@ def test_depth_along_the_axis_becomes_distance_along_the_ground(
 
 def test_depth_is_along_the_cameras_own_axis_wherever_it_looks() -> None:
     aside = replace(
-        CAMERA, turn=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
+        CAMERA, rotation=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
     )  # to the right
     edge = Box(639.0, 239.0, 641.0, 241.0)
     assert along_ground_m(3.0, edge, aside, 0.0) == pytest.approx(3.0 / math.cos(math.radians(35)))
@@ -181,14 +183,14 @@ def test_depth_is_along_the_cameras_own_axis_wherever_it_looks() -> None:
 @given(st.floats(0.05, 20.0), st.sampled_from(sorted(KINDS)))
 def test_a_lesson_is_surer_than_the_kind_and_stays_near_it(height_m: float, label: str) -> None:
     prior = kind_of(label)
-    told = Lesson(height_m).applied(prior)
+    told = HeightEstimate(height_m).fused_with(prior)
     assert (
         min(height_m, prior.height_m) * 0.999
         <= told.height_m
         <= max(height_m, prior.height_m) * 1.001
     )
     assert told.spread <= prior.spread * 2
-    agreed = Lesson(prior.height_m).applied(prior)
+    agreed = HeightEstimate(prior.height_m).fused_with(prior)
     assert agreed.spread < prior.spread
     assert replace(agreed, spread=prior.spread, height_m=prior.height_m) == prior
 
@@ -203,5 +205,5 @@ def test_a_batch_measures_in_order_at_its_pace() -> None:
         def stop(self) -> None: ...
 
     depths = InlineDepth(Model())
-    given_s = [s / 10 for s in range(12) if depths.after(Frame(IMAGE, s / 10, s)) is not None]
-    assert given_s == pytest.approx([0.0, PACE_S, 2 * PACE_S])
+    given_s = [s / 10 for s in range(12) if depths.offer(Frame(IMAGE, s / 10, s)) is not None]
+    assert given_s == pytest.approx([0.0, INTERVAL_S, 2 * INTERVAL_S])

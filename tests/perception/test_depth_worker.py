@@ -15,8 +15,8 @@ from engine.config import Config
 from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DepthFailed, MissingPart
 from engine.core.glance import DepthMap
-from engine.perception.depth_prior import Memory
-from engine.perception.depth_worker import LATE_S, PACE_S, ThreadedDepth
+from engine.perception.depth_prior import BoxHistory
+from engine.perception.depth_worker import INTERVAL_S, TIMEOUT_S, ThreadedDepth
 from engine.perception.localize import Localizer
 from models.packs import HUB, write_manifest
 from tests.app.test_live import CARD, IMAGE, Bench, Camera
@@ -181,9 +181,9 @@ class Noting(Localizer):
 
     learnt = 0
 
-    def learn(self, depth: DepthMap) -> None:
+    def update_heights(self, depth: DepthMap) -> None:
         self.learnt += 1
-        super().learn(depth)
+        super().update_heights(depth)
 
 
 @pytest.mark.parametrize(("how", "errors"), [("well", 0), ("fails", 1), ("hangs", 0)])
@@ -192,9 +192,9 @@ def test_obstacles_are_watched_whatever_depth_does(tmp_path: Path, how: str, err
     deep = Deep(how)
     parts = bench.parts
     parts.depth = depth = ThreadedDepth(deep)
-    parts.locator = locator = Noting(70.0, memory=Memory())
+    parts.locator = locator = Noting(70.0, box_history=BoxHistory())
     # a covered camera measures nothing, and the fake one is black
-    parts.sight.changed = lambda frame, live: False  # type: ignore[method-assign]
+    parts.sight.update = lambda frame, live: False  # type: ignore[method-assign]
     try:
         bench.run()
         if how == "fails":
@@ -213,15 +213,15 @@ def test_obstacles_are_watched_whatever_depth_does(tmp_path: Path, how: str, err
 def test_a_map_is_given_once_and_waiting_for_it_is_not() -> None:
     deep = Deep("hangs")
     depths = ThreadedDepth(deep)
-    assert depths.after(Frame(IMAGE, 0.0, 0)) is None
-    assert depths.after(Frame(IMAGE, 0.1, 1)) is None
+    assert depths.offer(Frame(IMAGE, 0.0, 0)) is None
+    assert depths.offer(Frame(IMAGE, 0.1, 1)) is None
     deep.let_go.set()
     found = depths._maps.newer_than(0, timeout_s=10.0)
     assert found is not None
-    ready = depths.after(Frame(IMAGE, 0.2, 2))
+    ready = depths.offer(Frame(IMAGE, 0.2, 2))
     assert ready is not None
     assert ready.seq == 0
-    assert depths.after(Frame(IMAGE, 0.3, 3)) is None
+    assert depths.offer(Frame(IMAGE, 0.3, 3)) is None
     depths.close()
     assert not depths._thread.is_alive()
 
@@ -229,13 +229,13 @@ def test_a_map_is_given_once_and_waiting_for_it_is_not() -> None:
 def test_a_hanging_model_is_given_up_and_a_pause_of_the_camera_is_none() -> None:
     deep = Deep("hangs")
     depths = ThreadedDepth(deep)
-    depths.after(Frame(IMAGE, 0.0, 0))
+    depths.offer(Frame(IMAGE, 0.0, 0))
     with pytest.raises(DepthFailed, match="no depth for"):
-        depths.after(Frame(IMAGE, LATE_S + 1.0, 1))
+        depths.offer(Frame(IMAGE, TIMEOUT_S + 1.0, 1))
     deep.let_go.set()
     assert depths._maps.newer_than(0, timeout_s=10.0) is not None
-    assert depths.after(Frame(IMAGE, LATE_S + 1.0, 1)) is not None
+    assert depths.offer(Frame(IMAGE, TIMEOUT_S + 1.0, 1)) is not None
     assert depths._maps.newer_than(1, timeout_s=10.0) is not None
-    depths.after(Frame(IMAGE, LATE_S + PACE_S / 2 + 1.0, 2))
-    depths.after(Frame(IMAGE, 9 * LATE_S, 3))  # no frame in between, and none was waited for
+    depths.offer(Frame(IMAGE, TIMEOUT_S + INTERVAL_S / 2 + 1.0, 2))
+    depths.offer(Frame(IMAGE, 9 * TIMEOUT_S, 3))  # no frame in between, and none was waited for
     depths.close()

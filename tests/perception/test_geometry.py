@@ -10,11 +10,16 @@ from hypothesis import strategies as st
 from engine.core.camera import Camera, Intrinsics
 from engine.core.glance import Box
 from engine.perception.camera import direction, pinhole, resized
-from engine.perception.classes import KINDS, UNKNOWN, kind_of
-from engine.perception.geometry import clipped, cut_sides, distance, fit_line, side_of
+from engine.perception.classes import KINDS, UNKNOWN, ObjectKind, kind_of
+from engine.perception.geometry import Range, clipped, fit_line, measure_box
 
 PERSON = KINDS["person"]
 SIDES_PX = st.integers(32, 4000)
+
+
+def distance(box: Box, kind: ObjectKind, camera: Camera) -> Range:
+    """By the object's size alone."""
+    return measure_box(box, camera).size_range(kind)
 
 
 def bearing_deg(x_px: float, camera: Camera) -> float:
@@ -33,7 +38,7 @@ def test_dead_ahead_is_ahead_at_any_resolution(
     half = share * width / 2
     box = Box(width / 2 - half, 0.2 * height, width / 2 + half, 0.8 * height)
     assert bearing_deg(box.centre_x, camera) == pytest.approx(0, abs=1e-9)
-    assert side_of(box, camera) == "ahead"
+    assert measure_box(box, camera).side == "ahead"
 
 
 @given(ANY, ANY, ANY, ANY, SIDES_PX, SIDES_PX)
@@ -47,7 +52,7 @@ def test_any_box_has_a_finite_place(
         assert 0 < found.distance_m <= 200
         assert found.sigma_m > 0
         assert math.isfinite(found.sigma_m)
-    assert side_of(Box(x1, y1, x2, y2), camera) in {"left", "ahead", "right"}
+    assert measure_box(Box(x1, y1, x2, y2), camera).side in {"left", "ahead", "right"}
 
 
 @given(st.floats(10, 400), st.floats(10, 400), st.sampled_from(sorted(KINDS)))
@@ -74,7 +79,7 @@ def test_the_mirror_image_changes_sides(x1: float, x2: float) -> None:
     )
     swapped = {"left": "right", "right": "left", "ahead": "ahead"}
     if abs(abs(bearing_deg(box.centre_x, camera)) - 12) > 1e-6:
-        assert side_of(mirrored, camera) == swapped[side_of(box, camera)]
+        assert measure_box(mirrored, camera).side == swapped[measure_box(box, camera).side]
 
 
 def test_the_field_of_view_lies_along_the_longer_side() -> None:
@@ -125,7 +130,7 @@ def test_a_crop_moves_the_camera_and_not_the_world(left: int, right: int) -> Non
     box = Box(300, 100, 350, 300)
     moved = Box(box.x1 - left, box.y1, box.x2 - left, box.y2)
     assert bearing_deg(moved.centre_x, cropped) == pytest.approx(bearing_deg(box.centre_x, camera))
-    assert side_of(moved, cropped) == side_of(box, camera) == "ahead"
+    assert measure_box(moved, cropped).side == measure_box(box, camera).side == "ahead"
 
 
 def test_a_scaled_picture_gives_the_same_bearing_and_distance() -> None:
@@ -150,7 +155,7 @@ def test_a_scaled_picture_gives_the_same_bearing_and_distance() -> None:
     ],
 )
 def test_side_by_bearing_and_cover(box: Box, side: str) -> None:
-    assert side_of(box, pinhole(640, 480, 70)) == side
+    assert measure_box(box, pinhole(640, 480, 70)).side == side
 
 
 @pytest.mark.parametrize("label", ["person", "car", "chair", "bottle", "door"])
@@ -196,7 +201,8 @@ def test_nearer_never_sounds_farther_wherever_the_border_cuts(
 def test_a_person_cut_at_the_knees_is_placed_by_the_width() -> None:
     camera = pinhole(640, 480, 70)
     box = clipped(project("person", 0.0, 1.0, camera), 640, 480)
-    assert cut_sides(box, camera) == (False, True)
+    assert not measure_box(box, camera).is_cut_x
+    assert measure_box(box, camera).is_cut_y
     found = distance(box, PERSON, camera)
     by_height = camera.fy * PERSON.height_m / box.height
     assert abs(found.distance_m - 1.0) < by_height - 1.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.perception.head_pose import GAP_S, GRAVITY_M_S2, Head, Motion
+from engine.perception.head_pose import GAP_S, GRAVITY_M_S2, HeadTracker, ImuSample
 
 RATE_HZ = 200.0
 Axis = tuple[float, float, float]
@@ -22,7 +22,7 @@ def at_rest(pitch_deg: float, roll_deg: float = 0.0) -> Axis:
 
 
 def live(
-    head: Head,
+    head: HeadTracker,
     seconds: float,
     felt: Callable[[float], Axis],
     turned: Callable[[float], Axis] = lambda _: (0.0, 0.0, 0.0),
@@ -30,17 +30,17 @@ def live(
 ) -> None:
     for i in range(round(seconds * RATE_HZ)):
         now_s = start_s + i / RATE_HZ
-        head.feel(Motion(now_s, felt(now_s - start_s), turned(now_s - start_s)))
+        head.add(ImuSample(now_s, felt(now_s - start_s), turned(now_s - start_s)))
 
 
 def test_there_is_no_pose_before_anything_is_felt() -> None:
-    assert Head().pose() is None
+    assert HeadTracker().pose() is None
 
 
 @given(st.floats(-70, 70), st.floats(-60, 60))
 @settings(deadline=None, max_examples=30)
 def test_a_resting_head_has_the_pitch_it_is_held_at(pitch_deg: float, roll_deg: float) -> None:
-    head = Head()
+    head = HeadTracker()
     live(head, 1.5, lambda _: at_rest(pitch_deg, roll_deg))
     pose = head.pose()
     assert pose is not None
@@ -54,7 +54,7 @@ def test_a_resting_head_has_the_pitch_it_is_held_at(pitch_deg: float, roll_deg: 
 def test_a_turn_is_told_with_its_side_and_leaves_the_pitch_alone(
     right_deg_s: float, pitch_deg: float
 ) -> None:
-    head = Head()
+    head = HeadTracker()
     pitch, rate = math.radians(pitch_deg), math.radians(right_deg_s)
     # about the world's vertical: to the right is clockwise from above, against the right hand
     turned = (0.0, rate * math.cos(pitch), -rate * math.sin(pitch))
@@ -69,7 +69,7 @@ def test_a_turn_is_told_with_its_side_and_leaves_the_pitch_alone(
 def test_a_nod_is_followed_while_it_happens() -> None:
     """The head looks down by 30 degrees in half a second and is pushed back meanwhile, by which an
     accelerometer alone would be wrong by 17."""
-    head = Head()
+    head = HeadTracker()
     rate = math.radians(-60.0)
 
     def pitch_deg(s: float) -> float:
@@ -89,7 +89,7 @@ def test_a_nod_is_followed_while_it_happens() -> None:
 @pytest.mark.parametrize("steps_hz", [1.5, 2.0, 2.4])
 def test_walking_is_told_from_standing_and_the_pitch_holds(steps_hz: float) -> None:
     rng = np.random.default_rng(0)
-    head = Head()
+    head = HeadTracker()
 
     def walking(s: float) -> Axis:
         _, y, z = at_rest(-5.0)
@@ -124,7 +124,7 @@ def test_walking_is_told_from_standing_and_the_pitch_holds(steps_hz: float) -> N
 def test_looking_about_is_not_walking() -> None:
     """Centripetal push of a head whose sensor sits 9 cm from its axis, turned by 200 degrees a second,
     back and forth."""
-    head = Head()
+    head = HeadTracker()
 
     def turning(s: float) -> float:
         return math.radians(200.0) * math.sin(2 * math.pi * 0.8 * s)
@@ -140,18 +140,18 @@ def test_looking_about_is_not_walking() -> None:
 
 
 def test_samples_that_are_late_or_no_numbers_are_passed_over() -> None:
-    head, plain = Head(), Head()
+    head, plain = HeadTracker(), HeadTracker()
     for i in range(400):
-        sample = Motion(i / RATE_HZ, at_rest(10.0), (0.0, 0.0, 0.0))
-        plain.feel(sample)
-        head.feel(sample)
-        head.feel(Motion(i / RATE_HZ - 0.5, (5.0, 5.0, 5.0), (9.0, 0.0, 0.0)))
-        head.feel(Motion(i / RATE_HZ + 0.001, (math.nan, 0.0, 0.0), (0.0, 0.0, 0.0)))
+        sample = ImuSample(i / RATE_HZ, at_rest(10.0), (0.0, 0.0, 0.0))
+        plain.add(sample)
+        head.add(sample)
+        head.add(ImuSample(i / RATE_HZ - 0.5, (5.0, 5.0, 5.0), (9.0, 0.0, 0.0)))
+        head.add(ImuSample(i / RATE_HZ + 0.001, (math.nan, 0.0, 0.0), (0.0, 0.0, 0.0)))
     assert head.pose() == plain.pose()
 
 
 def test_after_a_gap_the_pitch_is_new_and_unsure_while_the_heading_stays() -> None:
-    head = Head()
+    head = HeadTracker()
     live(head, 2.0, lambda _: at_rest(0.0), lambda _: (0.0, math.radians(30.0), 0.0), 0.0)
     before = head.pose()
     live(head, 0.1, lambda _: at_rest(25.0), start_s=2.0 + 2 * GAP_S)
@@ -164,7 +164,7 @@ def test_after_a_gap_the_pitch_is_new_and_unsure_while_the_heading_stays() -> No
 
 
 def test_free_fall_has_no_direction_and_does_no_harm() -> None:
-    head = Head()
+    head = HeadTracker()
     live(head, 1.0, lambda _: (0.0, 0.0, 0.0))
     pose = head.pose()
     assert pose is not None

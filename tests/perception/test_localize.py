@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from engine.core.camera import Frame, Intrinsics
 from engine.core.glance import Box, Detection, Obstacle
+from engine.perception.approach import Approach, with_speed_prior
 from engine.perception.camera import pinhole
 from engine.perception.classes import KINDS, kind_of
-from engine.perception.localize import FORGET_S, WINDOW_S, Approach, Localizer, priority, tempered
+from engine.perception.localize import FORGET_S, Localizer, priority
+from engine.perception.track import WINDOW_S, Observation, Track
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
 IMAGE.flags.writeable = False
@@ -236,8 +238,11 @@ def test_memory_is_bounded_in_tracks_and_in_time() -> None:
     locator = Localizer()
     for seq in range(400):
         locator.localize(Frame(IMAGE, seq / 50, seq), (thing(5.0), thing(9.0, track=seq + 2)))
-    assert len(locator._tracks) <= FORGET_S * 50 + 2
-    assert len(locator._tracks[1].sightings) <= WINDOW_S * 50 + 2
+    assert locator.tracks <= FORGET_S * 50 + 2
+    track = Track()
+    for seq in range(400):
+        track.add(Observation(seq / 50, "person", 5.0, None, None))
+    assert len(track.observations) <= WINDOW_S * 50 + 2
 
 
 @pytest.mark.parametrize("later_s", [FORGET_S + 1.1, -30.0])
@@ -304,11 +309,11 @@ def test_a_time_to_collision_comes_with_a_fair_sigma() -> None:
 def test_a_chair_across_the_street_does_not_come_at_ten_metres_a_second() -> None:
     """Edges that happened to grow: no chair does that, and a bicycle may."""
     measured = Approach(1.5, 0.6)
-    chair = tempered(measured, 15.0, 0.2, kind_of("chair"))
-    bicycle = tempered(measured, 15.0, 0.2, kind_of("bicycle"))
+    chair = with_speed_prior(measured, 15.0, 0.2, kind_of("chair"))
+    bicycle = with_speed_prior(measured, 15.0, 0.2, kind_of("bicycle"))
     assert bicycle is not None
     assert bicycle.ttc_s < 3.0
     assert chair is None or chair.ttc_s > 2 * bicycle.ttc_s
-    near = tempered(Approach(1.5, 0.2), 2.0, 0.2, kind_of("chair"))
+    near = with_speed_prior(Approach(1.5, 0.2), 2.0, 0.2, kind_of("chair"))
     assert near is not None
     assert near.ttc_s == pytest.approx(1.5, rel=0.1)  # at walking pace, the measure stands

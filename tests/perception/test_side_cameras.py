@@ -14,7 +14,13 @@ from engine.core.glance import Box, Detection, Obstacle
 from engine.core.report import ModelCard
 from engine.devices.aria import lenses as glasses
 from engine.perception.localize import Localizer
-from engine.perception.side_cameras import KEEP_S, TRACKS_APART, SideCameras, are_one, beyond
+from engine.perception.side_cameras import (
+    KEEP_S,
+    TRACK_OFFSET,
+    SideCameras,
+    is_same_object,
+    without_duplicates,
+)
 from tests.fakes import aria
 
 CARD = ModelCard("fake", "", "cpu", "none", "fp32")
@@ -61,9 +67,9 @@ def test_one_thing_seen_from_two_places_is_one(
     other = obstacle(
         math.degrees(math.atan2(x, z)), math.hypot(x, z) * (1 + wrong), camera="left", track=2
     )
-    assert are_one(one, other)
-    assert are_one(other, one)
-    assert beyond((one,), [other]) == ()
+    assert is_same_object(one, other)
+    assert is_same_object(other, one)
+    assert without_duplicates((one,), [other]) == ()
 
 
 @given(
@@ -79,7 +85,7 @@ def test_one_thing_seen_from_two_places_is_one(
 def test_two_things_of_one_picture_are_never_one_and_none_is_made_up(
     seen: list[Obstacle],
 ) -> None:
-    kept = beyond((), seen)
+    kept = without_duplicates((), seen)
     assert Counter(kept) == Counter(seen)
 
 
@@ -94,9 +100,9 @@ def test_the_order_in_which_cameras_are_looked_at_does_not_matter(
     ]
     shuffled = list(seen)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert beyond((), shuffled) == beyond((), seen)
-    again = list(beyond((), seen))
-    assert beyond((), again) == tuple(again)
+    assert without_duplicates((), shuffled) == without_duplicates((), seen)
+    again = list(without_duplicates((), seen))
+    assert without_duplicates((), again) == tuple(again)
 
 
 @pytest.mark.parametrize(
@@ -109,14 +115,14 @@ def test_the_order_in_which_cameras_are_looked_at_does_not_matter(
     ids=["elsewhere", "something else", "far behind"],
 )
 def test_two_things_are_two(other: Obstacle) -> None:
-    assert beyond((obstacle(),), [other]) == (other,)
+    assert without_duplicates((obstacle(),), [other]) == (other,)
 
 
 def test_a_thing_that_a_border_cuts_is_still_one() -> None:
     """The main camera sees the left half of a bus up to 50 degrees, the side camera all of it."""
     half = replace(obstacle(40.0, 4.0, "bus"), edges_deg=(30.0, 50.0))
     whole = replace(obstacle(60.0, 4.5, "bus", "right", 0.9), edges_deg=(30.0, 90.0))
-    assert beyond((half,), [whole]) == ()
+    assert without_duplicates((half,), [whole]) == ()
 
 
 class Eyes:
@@ -155,15 +161,15 @@ def test_a_side_camera_adds_the_right_bearing_and_it_turns_with_the_head() -> No
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
     detector = Eyes(middle)
     around = SideCameras({eye.label: (detector, Localizer())})
-    (seen,) = around.look(side_frame(1.0, 0.0, eye), ())
+    (seen,) = around.update(side_frame(1.0, 0.0, eye), ())
     assert seen.camera == eye.label
     assert seen.side == "left"
-    assert seen.track == 1 + TRACKS_APART
+    assert seen.track == 1 + TRACK_OFFSET
     assert seen.bearing_deg == pytest.approx(-37.5, abs=1.5)
     # the head turns 20 degrees to the left, towards it, before that camera's turn comes again
-    (turned,) = around.look(side_frame(1.2, -20.0, None), ())
+    (turned,) = around.update(side_frame(1.2, -20.0, None), ())
     assert turned.bearing_deg == pytest.approx(seen.bearing_deg + 20.0)
-    assert around.look(side_frame(1.0 + KEEP_S + 0.1, 0.0, None), ()) == ()
+    assert around.update(side_frame(1.0 + KEEP_S + 0.1, 0.0, None), ()) == ()
     around.reset()
     assert detector.resets == 1
 
@@ -173,6 +179,6 @@ def test_what_the_main_camera_sees_too_is_not_added() -> None:
     assert eye is not None
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
     around = SideCameras({eye.label: (Eyes(middle), Localizer())})
-    (alone,) = around.look(side_frame(1.0, 0.0, eye), ())
+    (alone,) = around.update(side_frame(1.0, 0.0, eye), ())
     main = replace(alone, camera="", track=5, distance_m=alone.distance_m * 1.2)
-    assert around.look(side_frame(1.1, 0.0, eye), (main,)) == ()
+    assert around.update(side_frame(1.1, 0.0, eye), (main,)) == ()

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.camera import Fisheye, Frame, Image, Intrinsics, Pose, Turn
+from engine.core.camera import Fisheye, Frame, Image, Intrinsics, Pose, Rotation
 from engine.core.errors import InputError, MissingPart
 from engine.devices.video.images import frozen
-from engine.perception.camera import LEAST, ray
-from engine.perception.head_pose import Motion
+from engine.perception.camera import EPSILON, ray
+from engine.perception.head_pose import ImuSample
 
 Matrix = NDArray[np.float64]
 
@@ -122,9 +122,9 @@ def undistorted(seen: Eye) -> Undistorted:
     bent = seen.lens
     focal = max(bent.width, bent.height) / 2
     cx, cy = (bent.width - 1) / 2, (bent.height - 1) / 2
-    lens = Intrinsics(focal, focal, cx, cy, bent.width, bent.height, bent.turn)
+    lens = Intrinsics(focal, focal, cx, cy, bent.width, bent.height, bent.rotation)
     x, y = np.meshgrid((np.arange(bent.width) - cx) / focal, (np.arange(bent.height) - cy) / focal)
-    across = np.maximum(LEAST, np.hypot(x, y))
+    across = np.maximum(EPSILON, np.hypot(x, y))
     angle = np.arctan(across)
     series = np.zeros_like(angle)
     for bend in (bent.k6, bent.k5, bent.k4, bent.k3, bent.k2, bent.k1):
@@ -178,7 +178,10 @@ def _fitted(
     across_m = np.hypot(xyz[:, 0], xyz[:, 1])
     angles = np.arctan2(across_m, xyz[:, 2])
     powers = np.stack([angles ** (2 * i + 1) for i in range(TERMS)], axis=1)
-    cosine, sine = xyz[:, 0] / np.maximum(across_m, LEAST), xyz[:, 1] / np.maximum(across_m, LEAST)
+    cosine, sine = (
+        xyz[:, 0] / np.maximum(across_m, EPSILON),
+        xyz[:, 1] / np.maximum(across_m, EPSILON),
+    )
     one, none = np.ones(len(xyz)), np.zeros(len(xyz))
     table = np.concatenate(
         [
@@ -196,8 +199,8 @@ def _fitted(
     error_deg = max(
         _apart_deg(ray(u, v, own), seen) for (u, v), seen in zip(places, rays, strict=True)
     )
-    rows: Turn = tuple((float(a), float(b), float(c)) for a, b, c in turn)  # type: ignore[assignment]
-    return replace(own, turn=rows), error_deg
+    rows: Rotation = tuple((float(a), float(b), float(c)) for a, b, c in turn)  # type: ignore[assignment]
+    return replace(own, rotation=rows), error_deg
 
 
 def _apart_deg(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
@@ -205,19 +208,19 @@ def _apart_deg(one: tuple[float, float, float], other: tuple[float, float, float
     return math.degrees(math.atan2(cross, float(np.dot(one, other))))
 
 
-def motions(calibration: Any, label: str) -> Callable[[Any], Motion] | None:
-    """What turns a `MotionData` of the IMU `label` into `Motion` in the head's axes, rectified; None
+def motions(calibration: Any, label: str) -> Callable[[Any], ImuSample] | None:
+    """What turns a `MotionData` of the IMU `label` into `ImuSample` in the head's axes, rectified; None
     where the calibration has no such IMU. Times are the device's, in seconds."""
     imu = calibration.get_imu_calib(label)
     if imu is None:
         return None
     head = head_from(calibration, imu.get_transform_device_imu())
 
-    def convert(sample: Any) -> Motion:
+    def convert(sample: Any) -> ImuSample:
         felt = head @ imu.raw_to_rectified_accel(np.asarray(sample.accel_msec2))
         turned = head @ imu.raw_to_rectified_gyro(np.asarray(sample.gyro_radsec))
         time_s = sample.capture_timestamp_ns * 1e-9
-        return Motion(time_s, (felt[0], felt[1], felt[2]), (turned[0], turned[1], turned[2]))
+        return ImuSample(time_s, (felt[0], felt[1], felt[2]), (turned[0], turned[1], turned[2]))
 
     return convert
 

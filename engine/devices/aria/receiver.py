@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.core.camera import Pose
 from engine.core.report import StreamCount
 from engine.devices.aria.streams import MicrophoneBlocks, Tally, TimeMap
-from engine.perception.head_pose import Head, Motion
+from engine.perception.head_pose import HeadTracker, ImuSample
 
 POSES, POSE_S = 128, 0.01  # so many, so far apart: more than a second of them
 MICROPHONE_HZ = 48_000  # of both generations
@@ -42,10 +42,10 @@ class Receiver:
         self._map = TimeMap()
         self._newest: dict[str, Taken] = {}
         self._tallies: dict[str, Tally] = {}
-        self._head = Head()
+        self._head = HeadTracker()
         self._poses: deque[tuple[float, Pose]] = deque(maxlen=POSES)
         self._sound = MicrophoneBlocks(MICROPHONE_HZ)
-        self.motions: Callable[[Any], Motion] | None = None
+        self.motions: Callable[[Any], ImuSample] | None = None
         self.failure: str | None = None
 
     def picture(self, camera: str, pixels: NDArray[np.uint8], device_ns: int, number: int) -> None:
@@ -72,7 +72,7 @@ class Receiver:
                 time_s = record.capture_timestamp_ns * 1e-9
                 tally.take(latency_s=came_s - self._map.arrived(time_s, came_s))
                 if self.motions is not None:
-                    self._head.feel(self.motions(record))
+                    self._head.add(self.motions(record))
             if not records:
                 return
             felt_s = records[-1].capture_timestamp_ns * 1e-9
@@ -130,7 +130,7 @@ class Receiver:
     def again(self) -> None:
         """A new link: a fresh map of the clocks and a head to be felt anew; counts go on."""
         with self._changed:
-            self._map, self._head, self.failure = TimeMap(), Head(), None
+            self._map, self._head, self.failure = TimeMap(), HeadTracker(), None
             self._newest.clear()
             self._poses.clear()
 

@@ -22,7 +22,7 @@ from engine.devices.aria import lenses as glasses
 from engine.devices.aria.lenses import RGB, Eye, Undistorted
 from engine.devices.aria.streams import MicrophoneBlocks, Tally
 from engine.devices.video.images import check_file, check_size, one_line
-from engine.perception.head_pose import Head
+from engine.perception.head_pose import HeadTracker
 
 MAGIC = b"VisionRe"
 INDEX_AT = 24  # where the header says at which byte the index lies
@@ -61,7 +61,7 @@ class VrsSource:
         self._seq = 0
         self._start_ns = moments_ns(self._provider, self._stream)[0]
         self._time_ns = -1
-        self._head = Head()
+        self._head = HeadTracker()
         self._motion = self._inertial()
         self.aside = tuple(self._recorded_aside()) if side_cameras else ()
         self._sides = [Side(self._provider, *self._camera(label)) for label in self.aside]
@@ -148,11 +148,11 @@ class VrsSource:
         it is less than two milliseconds late. Where a record cannot be read, nobody knows any longer."""
         try:
             for sample in self._motion or ():
-                self._head.feel(sample)
+                self._head.add(sample)
                 if sample.time_s >= until_s:
                     return
         except RuntimeError:
-            self._motion, self._head = None, Head()
+            self._motion, self._head = None, HeadTracker()
 
     def _side(self, seq: int, time_ns: int) -> Frame | None:
         if not self._sides:
