@@ -63,8 +63,8 @@ class Answerer:
         self.plan.reset()
 
     def prefetch(self, glance: Glance) -> None:
-        """Start what an answer from `glance` begins with, before the request: classify the scene, and
-        where the describer speaks first, let it begin."""
+        """Start what an answer from `glance` begins with, before the request: classify the scene,
+        and where the describer speaks first, let it begin."""
         scene = NO_SCENE
         with suppress(Exception):  # the answer meets the same failure, and reports it
             scene = self.scenes.classify(glance.frame)
@@ -81,8 +81,8 @@ class Answerer:
     ) -> Description:
         """Word and queue the answer to `request` from `glance`; return it when all of it is queued.
 
-        `request.asked_s` is on the host's clock. Never raises for a model's failure: the answer does
-        without the model, and a health record says why.
+        `request.asked_s` is on the host's clock. Never raises for a model's failure: the answer
+        does without the model, and a health record says why.
         """
         interruptions = Interruptions(overtaken, alarmed)
         draft = self.plan.draft(request, glance, self.wall.now(), interruptions)

@@ -1,4 +1,4 @@
-"""The describer's thread: clauses of a frame's description, as they come."""
+"""Runs the describer in its own thread, so that a slow or hung one never blocks the answer."""
 
 from collections.abc import Generator
 from contextlib import suppress
@@ -10,7 +10,7 @@ from engine.core.worker import Task, Worker
 
 
 class DescriberWorker:
-    """Runs the describer in a thread of its own. A task's `begun_s` is its first token's time."""
+    """The describer's thread. A task's `begun_s` is the time of its first token."""
 
     def __init__(self, describer: Describer, wall: Clock) -> None:
         self._describer = describer
@@ -18,8 +18,10 @@ class DescriberWorker:
         self._worker: Worker[str] = Worker("describer", DescriberFailed, wall)
 
     def start(self, frame: Frame, prompt: str | None = None) -> Task[str]:
-        """Begin to describe `frame`, cancelling what came before; never waits. `prompt` None is the
-        model's own. Raises DescriberFailed when the describer hangs in an earlier picture."""
+        """Start describing `frame` and cancel the previous task, without waiting.
+
+        `prompt` None means the model's own. Raises DescriberFailed if an earlier task hangs.
+        """
 
         def work(task: Task[str]) -> Generator[str, None, None]:
             def first_token() -> None:
@@ -30,8 +32,8 @@ class DescriberWorker:
         return self._worker.start(work)
 
     def prefetch(self, frame: Frame, prompt: str | None = None) -> None:
-        """Begin to describe `frame` already, as somebody may be about to ask; never waits. A failure is met
-        again, and told, when the frame is described."""
+        """Prepare the description of `frame` before the request, without waiting. A failure is not
+        reported here: describing the frame fails again."""
 
         def work(task: Task[str]) -> Generator[str, None, None]:
             for _ in self._describer.look(frame, prompt):
@@ -43,9 +45,9 @@ class DescriberWorker:
             self._worker.start(work)
 
     def cancel(self, task: Task[str]) -> None:
-        """Let it end after its next clause."""
+        """Let the task end after its next clause."""
         self._worker.cancel(task)
 
     def close(self) -> None:
-        """Stop the thread, but do not wait for a hung one."""
+        """Stop the thread; a hung one is left behind."""
         self._worker.close()

@@ -1,15 +1,17 @@
-"""What a describer says, held against what was seen: supported claims pass, the others are hedged,
-dropped or put right.
+"""Checks the describer's clauses against what was detected; hedges, drops or corrects claims.
 
-Pure text and counting, by the lists of `templates/LANGUAGE/understand.json`; no grammar beyond the
-phrase around a noun. Must not know: models, threads, templates.
+It works on text and counts alone, with the lists of `templates/LANGUAGE/understand.json`. Its only
+grammar is the phrase around a noun. It must not know models, threads or templates.
 
-A noun is checked when the language lists it as a thing or a place. It is supported by an obstacle of
-that kind (or of a kind it is a wider word for), by the scene (its own class, or one that passes for it),
-or by text that was read. A number larger than was seen is not supported; a smaller one is let stand,
-since it may speak of some of them, and the quick answer has counted all. A side on which no obstacle of
-that kind is, is replaced by the side on which the nearest is. What is denied or already hedged is no
-claim.
+A noun is a claim if the language lists it as a thing or a place. A claim is supported by
+
+- an obstacle of that kind, or of a kind that the noun includes ("vehicle" includes cars),
+- the scene: its most likely classes, or a class that is listed as similar,
+- text that was read.
+
+A number larger than the detector's count is not supported. A smaller number stands: it may mean
+some of the objects, and the quick answer has counted all of them. A side with no obstacle of that
+kind is replaced by the side of the nearest one. A negated or hedged noun is not a claim.
 """
 
 from collections.abc import Sequence
@@ -21,12 +23,13 @@ from engine.language.nouns import Mention
 from engine.language.pack import capital
 from engine.language.phrases import Reading, grammar, words
 
-SHARED_CHANCE = 0.1  # a scene at least as probable supports its name, besides the most probable
+# The most probable scene supports its name; so does any other scene that is at least this probable.
+ALSO_LIKELY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen and read in the picture that is described."""
+    """What was detected and read in the image that is described."""
 
     obstacles: tuple[Obstacle, ...] = ()
     scene: SceneClass | None = None
@@ -35,33 +38,40 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
-    """A clause as it may be said (empty: not at all), and the nouns in it that nothing supports."""
+    """A clause as it may be spoken, empty if it may not; and its nouns without support."""
 
     text: str
     unsupported: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """A noun with the phrase around it: word numbers of the preposition before it (or the phrase's
-    own first word), of the phrase's first word, and one past the noun."""
+class _NounClaim:
+    """A noun, the phrase around it by word indices, and whether it is supported.
+
+    opening    the first word of the preposition before the phrase; `first` if there is none
+    first      the first word of the phrase
+    end        one past the noun
+    supported  whether anything supports the noun
+    counted    whether at least as many were detected as the clause says
+    """
 
     noun: str
-    mention: Mention | None  # None: a place
+    mention: Mention | None  # None for a place
     opening: int
     first: int
     end: int
     supported: bool
-    counted: bool  # whether the number said was seen
+    counted: bool
 
 
 class Grounder:
-    """Checks clauses in one language over what a detector with `labels` can see."""
+    """Checks clauses in one language, for a detector that knows `labels`. `how` says what becomes
+    of claims without support."""
 
     def __init__(
         self, labels: Sequence[str], language: Language = "en", how: Unsupported = "hedge"
     ) -> None:
-        """Raises MissingPart where the language's folder is missing or not whole."""
+        """Raises MissingPart if the language's folder is missing or incomplete."""
         self._grammar = grammar(labels, language)
         self._lists = self._grammar.lists
         self._vocabulary = self._grammar.vocabulary
@@ -73,25 +83,25 @@ class Grounder:
         self.how = how
 
     def check(self, clause: str, evidence: Evidence) -> Grounded:
-        """Hold one clause against the evidence. Its grammar stays whole."""
+        """Check one clause against the evidence. The result is grammatical."""
         reading = Reading(clause, self._grammar)
         claims = self._claims(reading, evidence)
         unsupported = tuple(dict.fromkeys(claim.noun for claim in claims if not claim.supported))
         if self.how == "say":
             return Grounded(clause, unsupported)
-        edits = self._right_sides(reading, claims, evidence)
+        edits = self._side_edits(reading, claims, evidence)
         weak = [c for c in claims if not (c.supported and c.counted)]
         if self.how == "drop":
             cuts = self._cuts(reading, claims, [c for c in weak if not c.supported])
             if cuts is None:
                 return Grounded("", unsupported)
             edits = [e for e in edits if not any(cut[0] <= e[0] < cut[1] for cut in cuts)] + cuts
-            weak = [c for c in weak if c.supported]  # what is there, but fewer: it is only hedged
+            weak = [c for c in weak if c.supported]  # detected, but fewer than said: only hedged
         text = _edited(clause, edits + self._hedges(reading, claims, weak))
         return Grounded(text, unsupported)
 
     def adds(self, clause: str, told: str) -> bool:
-        """Whether `clause` says anything that `told` has not."""
+        """Whether `clause` says anything that `told` has not said."""
         known = {word.text for word in words(told)} | self._lists.small
         reading = Reading(clause, self._grammar)
         said = {m.thing for m in self._vocabulary.mentions(told)}
@@ -109,8 +119,7 @@ class Grounder:
         return any(word.text not in known for word in rest)
 
     def thing(self, words: str) -> str | None:
-        """The thing that a wearer's words name ("the bikes": "bicycle"), or a label; None where none
-        is known."""
+        """The kind of thing that a text or label names ("the bikes": "bicycle"), or None."""
         if self._vocabulary.knows(words):
             return self._vocabulary.thing(words)
         found = self._vocabulary.mentions(words)
@@ -118,20 +127,20 @@ class Grounder:
 
     def is_a(self, label: str, thing: str) -> bool:
         """Whether a detector's label is of that kind."""
-        own = self._vocabulary.thing(label)
-        return own == thing or own in self._wider.get(thing, ())
+        kind = self._vocabulary.thing(label)
+        return kind == thing or kind in self._wider.get(thing, ())
 
     def label(self, thing: str) -> str:
-        """A label of that kind, the detector's own where it has one."""
+        """A label of that kind; the detector's label if it has one."""
         return self._vocabulary.label(thing)
 
     def can_see(self, thing: str) -> bool:
-        """Whether the detector knows anything of that kind."""
+        """Whether the detector has a label of that kind."""
         return any(self.is_a(label, thing) for label in self._labels)
 
-    # what is claimed
+    # finding claims
 
-    def _claims(self, reading: Reading, evidence: Evidence) -> list[_Claim]:
+    def _claims(self, reading: Reading, evidence: Evidence) -> list[_NounClaim]:
         claims = []
         for mention in reading.mentions:
             at = reading.words_in(mention.at)
@@ -139,12 +148,12 @@ class Grounder:
             if reading.is_no_claim(first):
                 continue
             seen = sum(self.is_a(o.label, mention.thing) for o in evidence.obstacles)
-            supported = seen > 0 or self._is_read(mention.thing, evidence)
-            supported = supported or self._is_the_place(mention.thing, evidence.scene)
+            supported = seen > 0 or self._was_read(mention.thing, evidence)
+            supported = supported or self._is_scene(mention.thing, evidence.scene)
             said = reading.number(first, at[0])
             opening = reading.opening(first)
             claims.append(
-                _Claim(
+                _NounClaim(
                     mention.thing,
                     mention,
                     opening,
@@ -160,42 +169,44 @@ class Grounder:
             if at_word in taken or reading.is_no_claim(first):
                 continue
             noun = " ".join(w.text for w in reading.words[at_word:end])
-            supported = self._is_the_place(label, evidence.scene)
-            claims.append(_Claim(noun, None, reading.opening(first), first, end, supported, True))
+            supported = self._is_scene(label, evidence.scene)
+            claims.append(
+                _NounClaim(noun, None, reading.opening(first), first, end, supported, True)
+            )
         return sorted(claims, key=lambda c: c.first)
 
-    def _is_the_place(self, name: str, scene: SceneClass | None) -> bool:
+    def _is_scene(self, name: str, scene: SceneClass | None) -> bool:
         if scene is None:
             return False
-        likely = {scene.label} | {label for label, p in scene.top if p >= SHARED_CHANCE}
-        alike = [group for group in self._lists.alike if name in group]
-        return name in likely or any(likely & group for group in alike)
+        likely = {scene.label} | {label for label, p in scene.top if p >= ALSO_LIKELY}
+        similar = [group for group in self._lists.alike if name in group]
+        return name in likely or any(likely & group for group in similar)
 
-    def _is_read(self, thing: str, evidence: Evidence) -> bool:
-        """Text supports a sign, and whatever it names."""
+    def _was_read(self, thing: str, evidence: Evidence) -> bool:
+        """Text that was read supports a sign and everything that the text names."""
         if not evidence.texts:
             return False
         named = {m.thing for text in evidence.texts for m in self._vocabulary.mentions(text)}
         return thing in named or thing == self._vocabulary.thing("sign")
 
-    # what becomes of it
+    # editing the clause
 
-    def _right_sides(
-        self, reading: Reading, claims: list[_Claim], evidence: Evidence
+    def _side_edits(
+        self, reading: Reading, claims: list[_NounClaim], evidence: Evidence
     ) -> list[tuple[int, int, str]]:
-        """Replace each side on which nothing of its kind is; a side said of several things is judged
-        by the first of them that was seen."""
+        """Replace each side with no obstacle of the claim's kind. A side that belongs to several
+        nouns is checked against the first of them that was detected."""
         edits: dict[tuple[int, int], str] = {}
         for claim in claims:
             mention = claim.mention
             if mention is None or mention.side_at is None or mention.side_at in edits:
                 continue
-            own = [o for o in evidence.obstacles if self.is_a(o.label, mention.thing)]
-            if not own:
+            of_kind = [o for o in evidence.obstacles if self.is_a(o.label, mention.thing)]
+            if not of_kind:
                 continue
             text = reading.text[slice(*mention.side_at)]
-            if not any(o.side == mention.side for o in own):
-                nearest = min(own, key=lambda o: o.distance_m)
+            if not any(o.side == mention.side for o in of_kind):
+                nearest = min(of_kind, key=lambda o: o.distance_m)
                 text = self._lists.sides[nearest.side][0]
                 if mention.side_at[0] == 0:
                     text = capital(text)
@@ -203,10 +214,10 @@ class Grounder:
         return [(*at, text) for at, text in edits.items() if reading.text[at[0] : at[1]] != text]
 
     def _hedges(
-        self, reading: Reading, claims: list[_Claim], weak: list[_Claim]
+        self, reading: Reading, claims: list[_NounClaim], weak: list[_NounClaim]
     ) -> list[tuple[int, int, str]]:
-        """The hedge before each weak phrase; once for weak phrases without a word between them, and
-        once for a clause that begins with a weak phrase and in which nothing holds."""
+        """Insert the hedge before each weak phrase: once for adjacent weak phrases, and once for a
+        clause in which every claim is weak, if a weak phrase opens it."""
         if weak and len(weak) == len(claims) and weak[0].opening == 0:
             weak = weak[:1]
         ends = {claim.end for claim in weak}
@@ -224,11 +235,11 @@ class Grounder:
         return edits
 
     def _cuts(
-        self, reading: Reading, claims: list[_Claim], weak: list[_Claim]
+        self, reading: Reading, claims: list[_NounClaim], weak: list[_NounClaim]
     ) -> list[tuple[int, int, str]] | None:
-        """What to cut out, or None where only dropping the whole clause keeps its grammar: a weak
-        phrase can go where a preposition opens it, or "and" joins it to another, after the last
-        verb."""
+        """The phrases to cut; None if only dropping the whole clause keeps the grammar. A weak
+        phrase can be cut after the last verb, if a preposition opens it or "and" joins it to
+        another."""
         if weak and len(weak) == len(claims):
             return None
         cuts: list[tuple[int, int, str]] = []

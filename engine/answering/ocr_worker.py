@@ -1,7 +1,7 @@
-"""Text in pictures: the reader's thread, what of its lines is worth saying, and in which order.
+"""Reads text in images: runs the OCR reader in its own thread, selects and orders its lines.
 
-Knows nothing of which library reads. The reader is opened in its thread, when it is first needed or
-when the session has run for a while: not at the start, where loading would slow the first answer.
+It does not know which library reads. The reader is loaded in its thread, when it is first needed or
+after the session has run for a while. Loading it at the start would slow the first answer.
 """
 
 import time
@@ -16,22 +16,22 @@ from engine.core.preferences import Language
 from engine.core.worker import POLL_S, End, Task, Worker
 from engine.language.pack import languages, understood
 
-SURE = 0.85  # a line read at least as surely is stated
-UNSURE = 0.6  # below, it is more often nonsense than text; between, it is hedged
-MOST_LINES = 8  # more take longer to say than anybody listens
-SAME_ROW = 0.5  # lines overlapping by this share of the lower one's height are in one row
-WIDE_GAP = 3.0  # lines of one row further apart than so many heights are in two columns
+SURE = 0.85  # a line with at least this confidence is stated
+UNSURE = 0.6  # a line with at least this confidence is hedged; below, it is mostly noise
+MOST_LINES = 8  # more would take too long to listen to
+SAME_ROW = 0.5  # lines whose vertical overlap exceeds this share of the smaller height share a row
+WIDE_GAP = 3.0  # a horizontal gap wider than this many line heights separates two columns
 
-SMALLEST_PX = 200  # of a picture's height: in a smaller one large letters are too small to read
-LOADING_S = 20.0  # loading takes seconds, which is no hanging
-CLOSING_S = 60.0  # and on a busy machine may take longer still
+SMALLEST_PX = 200  # image height; below it even large letters are too small to read
+LOADING_S = 20.0  # the thread does not count as hung while the reader may still be loading
+CLOSING_S = 60.0  # how long to wait for a reader that is still loading, on a busy machine
 
 Lines = tuple[TextLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """What a picture says, in reading order; `language` where its words tell it."""
+    """The text of an image in reading order; `language` if its words reveal it."""
 
     sure: tuple[str, ...]
     unsure: tuple[str, ...]
@@ -39,8 +39,11 @@ class ReadText:
 
 
 class OcrWorker:
-    """Runs the reader in a thread of its own. `load_after_s`: when to load it, if nobody has asked
-    for it until then; None is never."""
+    """The OCR reader's thread.
+
+    `load_after_s`: load the reader after this time even if it has not been needed; None: only when
+    needed. `ready` becomes true when it is loaded.
+    """
 
     def __init__(
         self, open_reader: Callable[[], Reader], wall: Clock, load_after_s: float | None = None
@@ -68,8 +71,8 @@ class OcrWorker:
         until_s: float | None = None,
         given_up: Callable[[], bool] = lambda: False,
     ) -> ReadText:
-        """What `frame` says: all of it, or what is large and near the middle. Raises ReaderLate when
-        `until_s` passed or `given_up` said so, ReaderFailed, OutOfMemory."""
+        """The text in `frame`: all of it, or only large text near the middle. Raises ReaderLate
+        after `until_s` or when `given_up` returns true, and ReaderFailed or OutOfMemory."""
 
         def work(task: Task[Lines]) -> Generator[Lines, None, None]:
             yield from self._load()
@@ -85,11 +88,10 @@ class OcrWorker:
             raise ReaderLate("no text in time" if self.ready else "still loading")
         if isinstance(event, End):
             raise event.error or ReaderFailed("no text came")
-        return said(event)
+        return select_lines(event)
 
     def close(self) -> None:
-        """Stop the thread; what it loads is waited for, since a process that ends in the middle of
-        that aborts."""
+        """Stop the thread. Wait for a loading reader: a process that ends meanwhile aborts."""
         self._worker.close(5.0 if self.ready else CLOSING_S)
 
     def _load(self) -> Generator[Lines, None, None]:
@@ -99,21 +101,23 @@ class OcrWorker:
         yield from ()
 
 
-def said(lines: Sequence[TextLine]) -> ReadText:
-    """What of `lines` is worth saying, in reading order."""
-    ordered = [line for line in in_order(lines) if line.score >= UNSURE and _is_text(line.text)]
+def select_lines(lines: Sequence[TextLine]) -> ReadText:
+    """The lines that are worth saying, in reading order."""
+    ordered = [
+        line for line in reading_order(lines) if line.score >= UNSURE and _is_text(line.text)
+    ]
     ordered = ordered[:MOST_LINES]
     sure = tuple(line.text for line in ordered if line.score >= SURE)
     unsure = tuple(line.text for line in ordered if line.score < SURE)
     return ReadText(sure, unsure, guess_language(" ".join(sure or unsure)))
 
 
-def in_order(lines: Sequence[TextLine]) -> list[TextLine]:
-    """Top to bottom and left to right; columns, which a wide gap parts, one after the other."""
+def reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
+    """Columns from left to right, each from top to bottom. A wide gap separates columns."""
     columns: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda item: item.box.x1):
         for column in columns:
-            if _near(line, column):
+            if _in_column(line, column):
                 column.append(line)
                 break
         else:
@@ -123,8 +127,8 @@ def in_order(lines: Sequence[TextLine]) -> list[TextLine]:
 
 
 def guess_language(text: str) -> Language | None:
-    """The language with the most words and letters of its own in `text`; None where none has more
-    than the others."""
+    """The language whose common words and special letters occur most often in `text`; None on a
+    tie."""
     words = set("".join(c if c.isalnum() else " " for c in text.lower()).split())
     points: dict[Language, int] = {}
     for code in languages():
@@ -140,9 +144,9 @@ def _is_text(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-def _near(line: TextLine, column: Sequence[TextLine]) -> bool:
-    """Whether a line belongs to a column: they overlap sideways, or only a small gap is between
-    it and a line beside it."""
+def _in_column(line: TextLine, column: Sequence[TextLine]) -> bool:
+    """Whether a line belongs to a column: it overlaps a line of the column horizontally, or is in
+    one row with a line and close to it."""
     box = line.box
     for other in (item.box for item in column):
         beside = min(box.y2, other.y2) - max(box.y1, other.y1) > SAME_ROW * min(

@@ -3,8 +3,8 @@
     classify → route → word the template → describe → ground → merge the beats
 
 Live answering, recording and replay all use these steps, so they give the same answer to the same
-picture. `Stages` supplies what differs: models that answer now, or stored outputs. The plan knows no
-thread, no clock and no sound.
+picture. `Stages` supplies what differs: models that answer now, or stored outputs. The plan knows
+no thread, no clock and no sound.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ class AnswerSettings:
     """How to answer.
 
     mode        `auto` lets the router choose the tier; `quick` and `full` fix it
-    beats       2: an escalated `auto` answer begins with the template, and the describer adds to it;
-                1: either the template or the describer
+    beats       2: an escalated `auto` answer begins with the template, and the describer adds to
+                it; 1: either the template or the describer
     detail      how much the template says
     deadline_s  how long to wait for the describer's next clause; None waits for ever (a batch)
     signs       whether large text in the image is read out as part of the quick answer

@@ -1,4 +1,4 @@
-"""Words of an answer to utterances, in the queue of all sound. Knows no model and no glance."""
+"""Turns the words of an answer into utterances and queues them. Knows no model and no glance."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,8 @@ from engine.language.wording import StatusKey, Words, sentences
 
 
 class Speaker:
-    """Queues what an answer says, by `say`. Belongs to the answering thread, but for `utter`."""
+    """Queues utterances through `say`. Only `utter` may be called from another thread than the
+    answering one."""
 
     def __init__(
         self,
@@ -25,9 +26,11 @@ class Speaker:
         self._excused: set[StatusKey] = set()
 
     def utter(self, text: str, answer: int, yields: bool = False) -> None:
-        """Queue one part of the answer to the request with id `answer`, a sentence at a time: the
-        first is heard while the next are made, and what is cut off goes on with the sentence, unless
-        it `yields`."""
+        """Queue a part of the answer to the request with id `answer`, sentence by sentence.
+
+        The first sentence plays while the next are synthesised. After an interruption speech
+        resumes with the sentence that was cut off, unless the text `yields`.
+        """
         for sentence in sentences(text):
             self._say(
                 Utterance(
@@ -42,7 +45,7 @@ class Speaker:
             )
 
     def excuse(self, key: StatusKey) -> None:
-        """Say once, until it is `well` again, why an answer is less than was asked for."""
+        """Say a status that explains a shorter answer: once, until `well` resets it."""
         if key in self._excused:
             return
         self._excused.add(key)
@@ -57,5 +60,5 @@ class Speaker:
         )
 
     def well(self, *keys: StatusKey) -> None:
-        """What was excused works again."""
+        """Reset these statuses: what had failed works again."""
         self._excused -= set(keys)

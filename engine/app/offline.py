@@ -1,4 +1,4 @@
-"""Recording both tiers' outputs (`record=FILE`), and replaying them (`source=recorded`) with no model.
+"""Records both tiers' outputs (`record=FILE`), and replays them (`source=recorded`) without models.
 
 Nothing is heard and no alert is raised: pictures are described, logged and scored. Bad input is
 refused before any model loads.
@@ -39,7 +39,7 @@ from engine.recording.session_log import SessionLog
 
 @contextmanager
 def offline(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
-    """Open a recording or a replay, and close it again. Raises SetupError before any model loads."""
+    """Open a recording or a replay, and close it. Raises SetupError before any model loads."""
     with ExitStack() as stack:
         opened = _replay if config.source.name == "recorded" else _recording
         yield opened(config, folder, screen, stack)

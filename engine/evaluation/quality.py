@@ -1,7 +1,7 @@
-"""How good an answer is, counted against a picture's labels, part by part; then one number by weights.
+"""Answer quality: counts an answer's text against an image's labels, then weighs the parts.
 
-Knows texts and labels; nothing of how an answer came about. The parts are reported apart, so that
-nobody has to trust the weights.
+Knows texts and labels, and nothing of how an answer was made. The parts are reported separately, so
+that nobody has to trust the weights.
 """
 
 from collections.abc import Sequence
@@ -10,25 +10,26 @@ from dataclasses import dataclass
 from engine.config import QualityConfig
 from engine.core.glance import Box, Truth
 from engine.core.preferences import Language
-from engine.language.nouns import Mention, Vocabulary, cider_d
+from engine.language.nouns import Vocabulary, cider_d
 from engine.perception.camera import pinhole
 from engine.perception.classes import HURTS, kind_of
 from engine.perception.geometry import measure_box
 
-NEAR_SHARE = 0.01  # of the picture's area; a smaller box is far away
+NEAR_SHARE = 0.01  # a box that covers less of the image's area is far away
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one text says of one picture, in kinds of things, however many of a kind there are.
+    """What one text says about one image, in kinds of things. Several of one kind count once.
 
-    labelled       things labelled, of the labels scored; `recalled` of them are named
-    named          things named; `unlabelled` of them have no box, and `invented` no human caption
-                   names either
-    sided          things labelled and named with a side; `sided_right` of them on the right side,
-                   told by the largest box
-    hazards        labelled things whose kind can hurt and that are near; `hazards_named` of them named
-    words          length
+    labelled       kinds labelled in the image, among the scored labels; `recalled` of them are
+                   named
+    named          kinds named; `unlabelled` of them have no box, and of those `invented` are not
+                   named by a human caption either
+    sided          kinds labelled and named with a side; for `sided_right` of them the side is that
+                   of the largest box
+    hazards        kinds labelled, near and able to hurt; `hazards_named` of them are named
+    words          length of the text
     """
 
     labelled: int
@@ -45,8 +46,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class QualityParts:
-    """An answer's counts and its caption similarity (CIDEr-D in [0, 10]), None without captions.
-    `judged` is false where a picture has neither boxes nor captions to tell what is invented."""
+    """An answer's counts and its caption similarity: CIDEr-D in [0, 10], None without captions.
+    `judged` is false without boxes and captions: nothing then tells what is invented."""
 
     counts: Counts
     caption: float | None = None
@@ -54,8 +55,8 @@ class QualityParts:
 
 
 class Judge:
-    """Counts what texts say of pictures, over the labels `scored`. `hfov_deg`, the field of view along
-    the longer side, tells a box's side."""
+    """Counts what texts say about images, over the labels in `scored`. `hfov_deg`, the field of
+    view along the longer side, determines a box's side."""
 
     def __init__(self, vocabulary: Vocabulary, scored: Sequence[str], hfov_deg: float) -> None:
         self._vocabulary = vocabulary
@@ -63,12 +64,13 @@ class Judge:
         self._hfov_deg = hfov_deg
 
     def count(self, truth: Truth, width: int, height: int, text: str) -> Counts:
-        """Count `text` against `truth`, the labels of a picture of width x height pixels."""
+        """Count `text` against `truth`, the labels of an image of width x height pixels."""
         thing = self._vocabulary.thing
         boxes = truth.boxes or ()
         boxed = {thing(label) for label, _ in (*boxes, *truth.ignored)}
-        told = {mention.thing for caption in truth.captions for mention in self._said(caption)}
-        said = self._said(text)
+        mentions = self._vocabulary.mentions
+        captioned = {mention.thing for text in truth.captions for mention in mentions(text)}
+        said = mentions(text)
         named = {mention.thing for mention in said}
         labelled = {thing(label) for label, _ in boxes if label in self._scored}
         hazards = {
@@ -79,18 +81,18 @@ class Judge:
             and box.area >= NEAR_SHARE * width * height
         }
         sided = sided_right = 0
-        for one in labelled & named:
-            side = next((m.side for m in said if m.thing == one and m.side), None)
+        for kind in labelled & named:
+            side = next((m.side for m in said if m.thing == kind and m.side), None)
             if side is not None:
-                own = [box for label, box in boxes if thing(label) == one]
+                of_kind = [box for label, box in boxes if thing(label) == kind]
                 sided += 1
-                sided_right += side == self._side(own, width, height)
+                sided_right += side == self._side(of_kind, width, height)
         return Counts(
             labelled=len(labelled),
             recalled=len(labelled & named),
             named=len(named),
             unlabelled=len(named - boxed),
-            invented=len(named - boxed - told),
+            invented=len(named - boxed - captioned),
             sided=sided,
             sided_right=sided_right,
             hazards=len(hazards),
@@ -98,17 +100,15 @@ class Judge:
             words=len(text.split()),
         )
 
-    def _said(self, text: str) -> list[Mention]:
-        return self._vocabulary.mentions(text)
-
     def _side(self, boxes: Sequence[Box], width: int, height: int) -> str:
         largest = max(boxes, key=lambda box: box.area)
         return measure_box(largest, pinhole(width, height, self._hfov_deg)).side
 
 
 def captions_of(texts: Sequence[str], truths: Sequence[Truth]) -> list[float | None]:
-    """CIDEr-D of each text whose picture has captions, over the set of all that have; None for the
-    rest, and for all where fewer than two have (of one picture, no word is rarer than another)."""
+    """CIDEr-D of each text whose image has captions, over the set of all such images; None for the
+    others. With fewer than two such images all are None: in one image no word is rarer than
+    another."""
     with_captions = [index for index, truth in enumerate(truths) if truth.captions]
     found: list[float | None] = [None] * len(texts)
     if len(with_captions) > 1:
@@ -126,11 +126,11 @@ def judge_all(
     language: Language,
     hfov_deg: float,
 ) -> list[QualityParts]:
-    """The parts of each answer (labels, width, height in pixels, text), over the labels that some
-    picture's boxes have and the detector `known`."""
-    there = {label for truth, *_ in answers for label, _ in truth.boxes or ()}
-    vocabulary = Vocabulary(dict.fromkeys([*known, *sorted(there)]), language)
-    judge = Judge(vocabulary, [label for label in known if label in there], hfov_deg)
+    """The parts of each answer, given as labels, width and height in pixels, and text. Scored are
+    the labels that a box of some image has and that the detector knows (`known`)."""
+    boxed = {label for truth, *_ in answers for label, _ in truth.boxes or ()}
+    vocabulary = Vocabulary(dict.fromkeys([*known, *sorted(boxed)]), language)
+    judge = Judge(vocabulary, [label for label in known if label in boxed], hfov_deg)
     captions = captions_of([text for *_, text in answers], [truth for truth, *_ in answers])
     return [
         QualityParts(
@@ -143,14 +143,14 @@ def judge_all(
 
 
 def components(parts: QualityParts, settings: QualityConfig) -> dict[str, float]:
-    """Each part of an answer's quality in [0, 1], those left out that the labels do not allow.
+    """Each part of an answer's quality in [0, 1]. A part that the labels do not allow is left out.
 
-    caption   CIDEr-D over `cider_full`
-    objects   share of labelled things named
-    truthful  share of named things that are there; 1 where nothing is named
-    hazards   share of near hazards named
-    sides     share of sides right
-    brief     1 up to `words_full` words, then words_full / words; 0 for nothing said
+    caption   CIDEr-D divided by `cider_full`, at most 1
+    objects   share of the labelled kinds that are named
+    truthful  share of the named kinds that are not invented; 1 if nothing is named
+    hazards   share of the near hazards that are named
+    sides     share of the sides that are right
+    brief     1 up to `words_full` words, then words_full / words; 0 for an empty text
     """
     counts = parts.counts
     found: dict[str, float] = {}
@@ -169,7 +169,7 @@ def components(parts: QualityParts, settings: QualityConfig) -> dict[str, float]
 
 
 def overall(parts: QualityParts, settings: QualityConfig) -> float:
-    """The weighted mean, in [0, 1], of the components that there are (weights: `settings`)."""
+    """The weighted mean of the components that exist, in [0, 1]; `settings` holds the weights."""
     found = components(parts, settings)
     weights = {name: getattr(settings, name) for name in found}
     total = sum(weights.values())

@@ -1,4 +1,4 @@
-"""Answers made from stored outputs, with no model: routed, merged, logged and scored as in a session.
+"""Answers from stored outputs without models: routed, merged, logged and scored as in a session.
 
 A recording's own session and a replay by the same settings both go through here, so they give the
 same answers.
@@ -55,7 +55,7 @@ class Replay:
 
 
 class StoredStages:
-    """The stages of one answer whose outputs and times come from a record, asked for at `asked_s`."""
+    """The stages of one answer, requested at `asked_s`, with the outputs and times of a record."""
 
     def __init__(self, record: Record, asked_s: float, report: Callable[[Health], None]) -> None:
         self._record = record

@@ -1,7 +1,7 @@
-"""How good the answers over a dataset were: the `quality` of a summary.
+"""Scores the answers over a dataset: the `quality` of a session's summary.
 
-Knows labels, boxes and texts; nothing of how the answers came about. Pictures are not kept, and the
-work grows with their number.
+Knows labels, boxes and texts, and nothing of how the answers were made. Images are not kept. The
+work grows linearly with their number.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from engine.language.nouns import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One described picture: what is so, and what was said. `answer` is the part of `text` that the
-    answering tier worded itself."""
+class ScoredAnswer:
+    """One described image: its labels, and what was said. `answer` is the part of `text` that the
+    answering tier worded."""
 
     truth: Truth
     width: int
@@ -37,8 +37,8 @@ class Picture:
 class Scorer:
     """Scores answers against a manifest's labels, over the labels that the detector knows.
 
-    `hfov_deg` is the field of view along the longer side, by which a labelled box's side is told.
-    Raises MissingPart where pycocotools is not installed: at the start, not after the run.
+    `hfov_deg` is the field of view along the longer side; it determines a labelled box's side.
+    Raises MissingPart at the start, not after the run, if pycocotools is not installed.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class Scorer:
         self._language: Language = language
         self._hfov_deg = hfov_deg
         self._weights = weights or QualityConfig()
-        self._pictures: list[Picture] = []
+        self._answers: list[ScoredAnswer] = []
 
     def add(self, truth: Truth | None, glance: Glance, description: Description) -> None:
-        """A picture was described. One without labels (`truth` None) does not count."""
+        """Add a described image. One without labels (`truth` None) does not count."""
         if truth is None:
             return
         worded = [beat.text for beat in description.beats if beat.tier == description.tier]
-        self._pictures.append(
-            Picture(
+        self._answers.append(
+            ScoredAnswer(
                 truth,
                 glance.frame.width,
                 glance.frame.height,
@@ -77,24 +77,25 @@ class Scorer:
         )
 
     def quality(self) -> dict[str, Any]:
-        """The figures so far; one that the manifest's labels do not allow is left out.
+        """The figures so far. A figure that the manifest's labels do not allow is left out.
 
-        n               pictures
-        labels          the labels scored: those of the manifest's boxes that the detector knows
+        n               images
+        labels          the scored labels: those of the manifest's boxes that the detector knows
         map50, map50_95 COCO's definition, in [0, 1]
-        scene_top1      share of labelled scenes named exactly
-        caption_cider   mean CIDEr-D in [0, 10] of what the answering tier worded (needs two pictures)
+        scene_top1      share of the labelled scenes that the classifier got right
+        caption_cider   mean CIDEr-D in [0, 10] of what the answering tier worded (needs two images)
         object_recall, hallucination_rate, side_accuracy, hazard_recall: see `_naming`
-        answer_quality  mean of `engine.evaluation.quality.overall` of what the answering tier worded
+        answer_quality  mean of `engine.evaluation.quality.overall` of what the answering tier
+                        worded
         answer_words    its mean length
         """
-        boxed = [picture for picture in self._pictures if picture.truth.boxes is not None]
-        scenes = [picture for picture in self._pictures if picture.truth.scene is not None]
-        captioned = [picture for picture in self._pictures if picture.truth.captions]
-        figures: dict[str, Any] = {"n": len(self._pictures)}
+        boxed = [picture for picture in self._answers if picture.truth.boxes is not None]
+        scenes = [picture for picture in self._answers if picture.truth.scene is not None]
+        captioned = [picture for picture in self._answers if picture.truth.captions]
+        figures: dict[str, Any] = {"n": len(self._answers)}
         if boxed:
-            there = {label for picture in boxed for label, _ in picture.truth.boxes or ()}
-            labels = [label for label in self._known if label in there]
+            found = {label for picture in boxed for label, _ in picture.truth.boxes or ()}
+            labels = [label for label in self._known if label in found]
             figures["labels"] = labels
             figures |= _mean_average_precision(boxed, labels)
             figures |= self._naming(boxed, labels)
@@ -108,7 +109,7 @@ class Scorer:
             judged = judge_all(
                 [
                     (picture.truth, picture.width, picture.height, picture.answer)
-                    for picture in self._pictures
+                    for picture in self._answers
                 ],
                 self._known,
                 self._language,
@@ -120,19 +121,19 @@ class Scorer:
             figures["answer_words"] = sum(words) / len(words)
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
-    def _naming(self, pictures: Sequence[Picture], labels: list[str]) -> dict[str, float]:
-        """Counted over (picture, kind of thing), however many of a kind there are.
+    def _naming(self, pictures: Sequence[ScoredAnswer], labels: list[str]) -> dict[str, float]:
+        """Counted over pairs of an image and a kind of thing. Several of one kind count once.
 
-        object_recall       of the things labelled (with `labels`), the share that the text names
-        hallucination_rate  of the things named, the share not labelled. Anything that the detector
-                            or the set has a label for can be named, so a set that labels only some
-                            of what is there makes the rate too high. A crowd counts as labelled.
-        side_accuracy       of the things labelled and named with a side (left, ahead, right), the
-                            share whose nearest, i.e. largest, box lies on the side first said
-        hazard_recall       of the near things labelled that can hurt, the share that the text names
+        object_recall       of the kinds labelled (with `labels`), the share that the text names
+        hallucination_rate  of the kinds named, the share not labelled. Any kind that the detector
+                            or the dataset has a label for can be named, so a dataset that labels
+                            only some objects makes the rate too high. A crowd counts as labelled.
+        side_accuracy       of the kinds labelled and named with a side (left, ahead, right), the
+                            share whose largest box, taken as the nearest, lies on that side
+        hazard_recall       of the near hazards labelled, the share that the text names
         """
-        there = {label for picture in pictures for label, _ in picture.truth.boxes or ()}
-        vocabulary = Vocabulary(dict.fromkeys([*self._known, *sorted(there)]), self._language)
+        boxed = {label for picture in pictures for label, _ in picture.truth.boxes or ()}
+        vocabulary = Vocabulary(dict.fromkeys([*self._known, *sorted(boxed)]), self._language)
         judge = Judge(vocabulary, labels, self._hfov_deg)
         counts = [judge.count(p.truth, p.width, p.height, p.text) for p in pictures]
         shares = {
@@ -149,9 +150,11 @@ class Scorer:
         return found
 
 
-def _mean_average_precision(pictures: Sequence[Picture], labels: list[str]) -> dict[str, float]:
-    """`map50` and `map50_95` by pycocotools: 101 recall points, at most 100 boxes a picture, crowds
-    neither found nor wrong. Empty where `labels` is."""
+def _mean_average_precision(
+    pictures: Sequence[ScoredAnswer], labels: list[str]
+) -> dict[str, float]:
+    """`map50` and `map50_95` by pycocotools: 101 recall points, at most 100 boxes an image; crowds
+    are ignored. Empty if `labels` is."""
     if not labels:
         return {}
     from pycocotools.coco import COCO
@@ -168,11 +171,11 @@ def _mean_average_precision(pictures: Sequence[Picture], labels: list[str]) -> d
             for item in picture.obstacles
             if item.label in number
         ]
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress and a table
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and a table
         sides = []
         for annotations in (truths, found):
             for index, annotation in enumerate(annotations, start=1):
-                annotation["id"] = index  # from 1: it takes 0 for "no match"
+                annotation["id"] = index  # from 1: pycocotools takes 0 for "no match"
             coco = COCO()
             coco.dataset = {
                 "images": [{"id": image} for image in range(len(pictures))],

@@ -1,7 +1,8 @@
 """Stored outputs of both tiers, one JSON object a line: what `record=FILE` writes and replays read.
 
-The first line says how it was recorded, the last how many pictures there are, so that a file cut off is
-known for one. Knows the format; neither how answers come about nor who routes.
+The first line says how the outputs were recorded. The last line gives the number of pictures, so
+that a truncated file is detected. This module knows the format; it knows neither how answers are
+made nor who routes.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """How the outputs were recorded: settings that change words, and what was behind each tier."""
+    """How the outputs were recorded: the settings that change words, and the model of each tier."""
 
     version: int
     source: str
@@ -68,8 +69,8 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One picture: what the quick tier saw in it, what both tiers said, and what is so. Milliseconds of
-    the stages before the answer; `route_ms` includes measuring the picture."""
+    """One picture: what was detected in it, what both tiers said, and its labels. The milliseconds
+    are those of the stages before the answer; `route_ms` includes the image statistics."""
 
     seq: int
     name: str
@@ -88,13 +89,13 @@ class Record:
     truth: Truth | None
 
     def glance(self) -> Glance:
-        """The glance as a router saw it; its picture is black, since no pixels are stored."""
+        """The glance as the router saw it. Its image is black, since no pixels are stored."""
         black = np.broadcast_to(np.uint8(0), (self.height, self.width, 3))
         frame = Frame(black, self.time_s, self.seq, name=self.name)
         return Glance(frame, self.obstacles, self.scene, picture=self.picture)
 
     def to_sound_ms(self, answer: StoredAnswer) -> float:
-        """From asking to the first sound of an answer's own words."""
+        """Milliseconds from the request to the first sound of this answer."""
         return self.classify_ms + self.route_ms + answer.first_words_ms + answer.speech_ms
 
 
@@ -103,9 +104,9 @@ _RECORD = TypeAdapter(Record)
 
 
 class Writer:
-    """Writes a recording to `path`, whole or not at all: into `path.part` until `finish`.
+    """Writes a recording to `path`, complete or not at all: to `path.part` until `finish`.
 
-    Raises InputError where it cannot be begun, RunError where the disk ends it.
+    Raises InputError if the file cannot be opened, RunError if writing fails.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,8 +130,8 @@ class Writer:
         self._write_record(record)
 
     def finish(self, parts: Sequence[tuple[QualityParts | None, QualityParts | None]]) -> None:
-        """Give every record its answers' parts, which only the whole set tells, end the file and put
-        it in its place."""
+        """Add the quality of every record's answers, which depends on the whole set; write the last
+        line and move the file to `path`."""
         judged = self.path.with_name(self.path.name + ".judged")
         try:
             self._file.close()
@@ -171,8 +172,8 @@ def _not_written(path: Path, error: OSError) -> RunError:
 
 
 def read(path: Path) -> tuple[Header, list[Record]]:
-    """A whole recording. Raises InputError, naming the line, where it is missing, malformed or cut
-    off."""
+    """Read a complete recording. Raises InputError, naming the line, if it is missing, malformed or
+    truncated."""
     return _split(path, ended=True)
 
 
@@ -242,7 +243,7 @@ def _fields(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats to six digits after the point: micrometres, nanoseconds, and half the bytes."""
+    """Round floats to six decimals (a nanosecond for times in ms), which halves the file."""
     if isinstance(value, float):
         return round(value, 6)
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""What a multirun leaves behind: `sweep.csv`, one row a job, plots and a README.md; and which jobs failed.
+"""Collects the jobs of a multirun into `sweep.csv`, one row a job, and notes which jobs failed.
 
-A Hydra callback; it reads the jobs' own files, since jobs may have run in other processes or on other
-machines, and knows nothing of the engine.
+A Hydra callback. It reads the files of the jobs, since they may have run in other processes or on
+other machines, and knows nothing of the engine.
 """
 
 import csv
@@ -22,18 +22,18 @@ FAILURE = "failure.json"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A job that failed: its overrides, one line, and the exit status that it would have alone."""
+    """A failed job: its overrides, one line, and the exit status it would have had on its own."""
 
     overrides: str
     line: str
     status: int
 
 
-failures: list[Failure] = []  # of this process's run, or of all the jobs of its multirun
+failures: list[Failure] = []  # of this process's run, or of all jobs of its multirun
 
 
 def keep_failure(failure: Failure, folder: Path) -> None:
-    """Write a failure beside the job's session, where whoever started the sweep finds it."""
+    """Write a failure into the job's folder, where the process that started the sweep finds it."""
     try:
         (folder / FAILURE).write_text(json.dumps(asdict(failure)) + "\n", encoding="utf-8")
     except OSError as error:
@@ -41,7 +41,7 @@ def keep_failure(failure: Failure, folder: Path) -> None:
 
 
 class SweepReport(Callback):  # type: ignore[misc]  # Hydra's base class is untyped
-    """Writes the report when all jobs have ended, failed ones included."""
+    """Writes the report when all jobs have ended, including failed ones."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -50,9 +50,8 @@ class SweepReport(Callback):  # type: ignore[misc]  # Hydra's base class is unty
         rows = [read_job(job) for job in jobs]
         if not rows:
             return
-        from engine.evaluation.sweep_report import (
-            write_report,  # here: Hydra builds this at every start
-        )
+        # Hydra creates this callback at every start; matplotlib is only needed here.
+        from engine.evaluation.sweep_report import write_report
 
         write_csv(rows, folder / "sweep.csv")
         written = ["sweep.csv", *write_report(rows, folder)]
@@ -65,7 +64,7 @@ def job_folders(folder: Path) -> list[Path]:
 
 
 def failure_of(job: Path) -> Failure | None:
-    """Why a job failed, None where it did not."""
+    """Why a job failed; None if it did not."""
     try:
         return Failure(**json.loads((job / FAILURE).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -80,7 +79,7 @@ def failure_of(job: Path) -> Failure | None:
 
 
 def read_job(job: Path) -> dict[str, Any]:
-    """A job's overrides and figures as one flat row; `status` is `failed` without a whole summary."""
+    """A job's overrides and figures as one flat row. Its `status` is `ok` or `failed`."""
     row: dict[str, Any] = {"job": job.name, "status": "failed"}
     for item in _overrides(job):
         key, _, value = item.lstrip("+").partition("=")
@@ -93,7 +92,7 @@ def read_job(job: Path) -> dict[str, Any]:
 
 
 def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
-    """What a sweep compares, flat. Raises KeyError or TypeError where `summary` is not a whole one."""
+    """The figures that a sweep compares. Raises KeyError or TypeError for an incomplete summary."""
     row: dict[str, Any] = {}
     for key in ("descriptions", "escalation_rate", "obstacle_fps", "peak_memory_mb", "errors"):
         row[key] = summary.get(key)
@@ -108,7 +107,7 @@ def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def all_answers(job: Path) -> dict[str, float]:
-    """Latency to the first sound over all answers, whichever tier gave them; {} where none was heard."""
+    """Latency to the first sound over all answers of both tiers; {} if none was heard."""
     try:
         lines = (job / "session.jsonl").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A sweep's rows as plots and words: cost against quality, its Pareto front, the best under each budget.
+"""Reports a sweep in plots and words: cost against quality, Pareto front, best under each budget.
 
 Knows rows of figures (engine.evaluation.sweep) and nothing of Hydra or the engine.
 """
@@ -11,11 +11,8 @@ from matplotlib.figure import Figure
 from engine.core.budgets import ANSWER_MS
 
 Row = dict[str, Any]
-MEASURES = (
-    "answer_quality",
-    "caption_cider",
-    "object_recall",
-)  # the first there is counts as quality
+# The first of these that the sweep measured counts as quality.
+MEASURES = ("answer_quality", "caption_cider", "object_recall")
 COST = "p95_ms"
 TIER_COLOURS = {"quick": "tab:green", "full": "tab:blue"}
 
@@ -36,7 +33,7 @@ def write_report(rows: list[Row], folder: Path) -> list[str]:
 
 
 def pareto(rows: list[Row], measure: str) -> list[Row]:
-    """The rows that no other beats both in quality and in p95, the cheapest first."""
+    """The rows that no other row beats in both quality and p95, cheapest first."""
     ranked = sorted(
         (row for row in rows if row.get(measure) is not None and row.get(COST) is not None),
         key=lambda row: (row[COST], -row[measure]),
@@ -49,13 +46,13 @@ def pareto(rows: list[Row], measure: str) -> list[Row]:
 
 
 def best_under(rows: list[Row], measure: str, budget_ms: float) -> Row | None:
-    """The row of the best quality whose p95 is within a budget; the cheapest of equals."""
+    """The row of the best quality whose p95 is within the budget; among equals the cheapest."""
     within = [row for row in pareto(rows, measure) if row[COST] <= budget_ms]
     return within[-1] if within else None
 
 
 def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | None) -> str:
-    """What a sweep found, in words."""
+    """The README.md of a sweep."""
     failed = [row for row in rows if row["status"] != "ok"]
     lines = [
         "# Sweep",
@@ -100,12 +97,12 @@ def _figures(row: Row, measure: str) -> str:
 
 
 def name_of(row: Row) -> str:
-    """A job by its overrides."""
+    """A job's number and overrides."""
     return f"job {row['job']}: " + ", ".join(f"{k}={row[k]}" for k in _override_names([row]))
 
 
 def swept_key(rows: list[Row]) -> str | None:
-    """The numeric override that differs between jobs; the router's threshold before any other."""
+    """The numeric override that differs between jobs; the router's threshold is preferred."""
     swept = [
         key
         for key in _override_names(rows)
@@ -116,7 +113,7 @@ def swept_key(rows: list[Row]) -> str | None:
 
 
 def groups_of(rows: list[Row], key: str | None) -> dict[str, list[Row]]:
-    """Rows by the overrides other than `key` that differ between them, each group in `key`'s order."""
+    """Group rows by the varying overrides other than `key`; sort each group by `key`."""
     others = [
         name
         for name in _override_names(rows)
@@ -132,8 +129,8 @@ def groups_of(rows: list[Row], key: str | None) -> dict[str, list[Row]]:
 
 
 def plot_shares(rows: list[Row], path: Path) -> None:
-    """Share escalated and latency to the first sound over the swept key (or the job's number), one
-    line for each of the other settings."""
+    """Plot the share escalated and the latency to the first sound over the swept key (or the job's
+    number), with one line for each combination of the other settings."""
     key = swept_key(rows)
     good = [row for row in rows if row["status"] == "ok"]
     figure = Figure(figsize=(9, 7), layout="constrained")
@@ -153,7 +150,7 @@ def plot_shares(rows: list[Row], path: Path) -> None:
 
 
 def plot_pareto(rows: list[Row], measure: str, key: str | None, path: Path) -> None:
-    """Quality against p95, both budgets drawn in, and the front."""
+    """Plot quality against p95 with both budgets and the Pareto front."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     for name, group in groups_of(rows, key).items():
@@ -172,14 +169,14 @@ def plot_pareto(rows: list[Row], measure: str, key: str | None, path: Path) -> N
 
 
 def _line(axes: Any, xs: list[Any], ys: list[Any], label: str) -> None:
-    """A line through the points of which both numbers are known."""
+    """A line through the points whose two numbers are known."""
     points = [(x, y) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
     if points:
         axes.plot(*zip(*points, strict=True), "o-", ms=4, label=label or None)
 
 
 def _override_names(rows: list[Row]) -> list[str]:
-    """Columns that came from the command line: those before the first figure."""
+    """The columns that came from the command line: those before the first figure."""
     names = list(rows[0])
     end = names.index("descriptions") if "descriptions" in names else len(names)
     return names[2:end]

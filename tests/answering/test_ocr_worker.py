@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.answering.ocr_worker import MOST_LINES, guess_language, in_order, said
+from engine.answering.ocr_worker import MOST_LINES, guess_language, reading_order, select_lines
 from engine.core.glance import Box, TextLine
 
 
@@ -29,13 +29,13 @@ def line(text: str, x: float, y: float, width: float = 100, height: float = 20) 
     ],
 )
 def test_reading_order(lines: list[TextLine], order: str) -> None:
-    assert "".join(item.text for item in in_order(lines)) == order
+    assert "".join(item.text for item in reading_order(lines)) == order
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.permutations([line(str(i), 300 * (i // 3), 40 * (i % 3)) for i in range(6)]))
 def test_the_order_is_the_pages_and_not_the_readers(lines: list[TextLine]) -> None:
-    assert "".join(item.text for item in in_order(lines)) == "012345"
+    assert "".join(item.text for item in reading_order(lines)) == "012345"
 
 
 @settings(deadline=None, max_examples=60)
@@ -48,7 +48,7 @@ def test_the_order_is_the_pages_and_not_the_readers(lines: list[TextLine]) -> No
     )
 )
 def test_no_line_is_lost(lines: list[TextLine]) -> None:
-    assert sorted(map(id, in_order(lines))) == sorted(map(id, lines))
+    assert sorted(map(id, reading_order(lines))) == sorted(map(id, lines))
 
 
 def test_confidence_gates_what_is_said() -> None:
@@ -58,12 +58,12 @@ def test_confidence_gates_what_is_said() -> None:
         TextLine("noise", 0.55, Box(0, 40, 9, 49)),
         TextLine("---", 0.99, Box(0, 60, 9, 69)),
     ]
-    text = said(lines)
+    text = select_lines(lines)
     assert (text.sure, text.unsure) == (("sure",), ("perhaps",))
 
 
 def test_a_page_is_cut_short() -> None:
-    assert len(said([line(f"l{i}", 0, 30 * i) for i in range(40)]).sure) == MOST_LINES
+    assert len(select_lines([line(f"l{i}", 0, 30 * i) for i in range(40)]).sure) == MOST_LINES
 
 
 @pytest.mark.parametrize(

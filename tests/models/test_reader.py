@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.answering.ocr_worker import said
+from engine.answering.ocr_worker import select_lines
 from engine.core.camera import Frame
 from models.reader import RapidReader, open_reader
 from tests.fakes.media import street
@@ -34,7 +34,7 @@ def test_signs_are_read_exactly_and_in_order(
     frame = street(*texts, size=size)
     lines = reader.read(frame)
     expected = [text for text, x, y, _ in sorted(texts, key=lambda t: (t[2], t[1]))]
-    assert list(said(lines).sure) == expected
+    assert list(select_lines(lines).sure) == expected
     for item in (item for item in lines if item.text in expected):
         _, x, y, height = next(t for t in texts if t[0] == item.text)
         assert abs(item.box.x1 - x) < height
