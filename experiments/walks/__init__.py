@@ -1,1 +1,1 @@
-"""Synthetic walks with known geometry: how far off are places and times, and are warnings in time?"""
+"""Synthetic walks with a known truth, to measure distances, times and alerts; and the walk report."""

@@ -1,8 +1,8 @@
-"""How well obstacles are placed and warned of on walks whose truth is known.
+"""How accurate distances and times are, and whether alerts come in time, on synthetic walks.
 
-`python -m experiments.walks` plays the scripted walks and `--walks` drawn ones (`--seed`) through the
-Localizer, the AlertPolicy and the scheduler of sound. The engine is told nothing of the camera's height or
-pitch, except in the rows that say so; depth is simulated. Ends in one line of JSON. The same on every
+`python -m experiments.walks` plays the scripted walks and `--walks` random ones (`--seed`) through the
+engine's Localizer, AlertPolicy and sound scheduler in virtual time. The engine does not know the camera's
+height or pitch, except in the rows that say so. Depth is simulated. The figures are the same on every
 machine.
 """
 
@@ -24,11 +24,12 @@ from experiments.walks.measure import Played, play
 from experiments.walks.scenes import drawn, scripted
 from experiments.walks.world import Walk
 
-SIZE_ONLY = Mount(pitch_sigma_deg=30.0)  # so unsure of the pitch that the ground says nothing
+# The pitch is so uncertain that the ground gives no distance.
+SIZE_ONLY = Mount(pitch_sigma_deg=30.0)
 
 
 def measured(walk: Walk, sigma_deg: float) -> Mount:
-    """What a wearer would configure who had measured the camera's place."""
+    """The mount that a wearer would configure after measuring the camera's height and pitch."""
     return Mount(walk.height_m, walk.pitch_deg, sigma_deg, 0.05)
 
 

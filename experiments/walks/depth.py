@@ -1,6 +1,6 @@
-"""A simulated depth model: the true depth of a walk's things, off as zero-shot depth is, and late.
+"""A simulated depth model: the true depth of a walk's objects, with the errors of zero-shot depth.
 
-It stands in for a network that has never been run here; it knows nothing of how depth is used.
+It replaces a network that has not been run here, and knows nothing of how depth is used.
 """
 
 import math
@@ -14,46 +14,49 @@ from engine.core.glance import DepthMap
 from experiments.walks.world import Thing, Walk
 
 CELL_PX = 8
-FAR_M = 60.0  # what is behind everything
+BACKGROUND_M = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class DepthNoise:
-    """The whole walk is off by one factor (`scale`, as a wrong focal length does), each thing by one of
-    its own (`thing`), each map by one more (`frame`): standard deviations of logarithms. Maps are
-    `pace_s` apart and arrive `late_s` after their frame."""
+    """Errors as factors, given as standard deviations of their logarithms.
+
+    `scale` is one factor for the whole walk (as a wrong focal length causes), `thing` one for each
+    object, `frame` one for each map. Maps are `interval_s` apart and arrive `delay_s` after their frame.
+    """
 
     scale: float = 0.2
     thing: float = 0.1
     frame: float = 0.05
-    pace_s: float = 2.0
-    late_s: float = 2.0
+    interval_s: float = 2.0
+    delay_s: float = 2.0
 
 
-class Deep:
-    """Gives the maps of one walk as their time comes; `fps` is the camera's."""
+class SimulatedDepth:
+    """The depth maps of one walk, in order of time; `fps` is the camera's."""
 
     def __init__(self, walk: Walk, noise: DepthNoise, fps: float, seed: str) -> None:
         self._walk, self._noise, self._fps = walk, noise, fps
         self._dice = random.Random(seed)
         self._scale = math.exp(self._dice.gauss(0.0, noise.scale))
-        self._own = {
+        self._thing_scale = {
             number: math.exp(self._dice.gauss(0.0, noise.thing))
             for number in range(len(walk.things))
         }
 
     def after(self, seq: int) -> DepthMap | None:
-        """The map that arrives with frame `seq`, if one does."""
-        pace, late = round(self._noise.pace_s * self._fps), round(self._noise.late_s * self._fps)
-        if seq < late or (seq - late) % pace:
+        """The map that arrives with frame `seq`; None where there is none."""
+        interval = round(self._noise.interval_s * self._fps)
+        measured = seq - round(self._noise.delay_s * self._fps)
+        if measured < 0 or measured % interval:
             return None
-        return DepthMap(seq - late, self._metres((seq - late) / self._fps))
+        return DepthMap(measured, self._metres(measured / self._fps))
 
     def _metres(self, time_s: float) -> NDArray[np.float32]:
         walk, things = self._walk, self._walk.things
         height, width = walk.camera.height // CELL_PX, walk.camera.width // CELL_PX
-        metres = np.full((height, width), FAR_M, np.float32)
-        off = self._scale * math.exp(self._dice.gauss(0.0, self._noise.frame))
+        metres = np.full((height, width), BACKGROUND_M, np.float32)
+        frame_scale = self._scale * math.exp(self._dice.gauss(0.0, self._noise.frame))
         order = range(len(things))
         for number in sorted(order, key=lambda n: -walk.distance_m(things[n], time_s)):
             box = walk.box(things[number], time_s)
@@ -61,11 +64,11 @@ class Deep:
                 top, foot = int(box.y1 / CELL_PX), math.ceil(box.y2 / CELL_PX)
                 left, right = int(box.x1 / CELL_PX), math.ceil(box.x2 / CELL_PX)
                 axis_m = self._axis_m(things[number], time_s)
-                metres[top:foot, left:right] = axis_m * off * self._own[number]
+                metres[top:foot, left:right] = axis_m * frame_scale * self._thing_scale[number]
         return metres
 
     def _axis_m(self, thing: Thing, time_s: float) -> float:
-        """Metres along the camera's axis to the middle of `thing`; the head's nod is left out."""
+        """Metres along the camera's axis to the centre of `thing`, without the head's nod."""
         pitch = math.radians(self._walk.pitch_deg)
         down_m = self._walk.height_m - thing.bottom_m - thing.height_m / 2
         ahead_m = self._walk.place(thing, time_s)[1]

@@ -1,4 +1,4 @@
-"""Played walks to figures: how far off places and times are, and what the alerts were worth."""
+"""Figures of played walks: errors of distance, bearing and time to collision, and quality of alerts."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -11,9 +11,9 @@ Figures = dict[str, float | int | None]
 
 
 def figures(played: Sequence[Played]) -> Figures:
-    """Errors: the median and the 90th percentile of their size, and the share within one and two
-    stated sigmas (0.68 and 0.95, were they normal). Alerts: see `alert_figures`."""
-    estimates = [e for walk in played for e in walk.estimates if e.away_m <= FAR_M]
+    """All figures. Of each error: its median, its 90th percentile, and the shares within one and two
+    stated sigmas (0.68 and 0.95 if errors were normal)."""
+    estimates = [e for walk in played for e in walk.estimates if e.true_m <= FAR_M]
     return {
         "walks": len(played),
         "minutes": round(_minutes(played), 1),
@@ -26,16 +26,16 @@ def figures(played: Sequence[Played]) -> Figures:
 
 
 def distance_figures(estimates: Sequence[Estimate]) -> Figures:
-    """As a share of the true distance, so that near and far count alike."""
-    shares = [abs(e.found.distance_m - e.away_m) / e.away_m for e in estimates]
+    """Errors as shares of the true distance, so that near and far objects count alike."""
+    shares = [abs(e.found.distance_m - e.true_m) / e.true_m for e in estimates]
     sigmas = [
-        abs(e.found.distance_m - e.away_m) / max(1e-9, e.found.distance_sigma_m) for e in estimates
+        abs(e.found.distance_m - e.true_m) / max(1e-9, e.found.distance_sigma_m) for e in estimates
     ]
     return _spread("distance_error", shares) | _within("distance", sigmas)
 
 
 def bearing_figures(estimates: Sequence[Estimate]) -> Figures:
-    """Degrees; the head's sway is part of it. `side_wrong` is left for right or the other way."""
+    """Errors in degrees, the head's sway included. `side_wrong`: left and right confused."""
     errors = [abs(e.found.bearing_deg - e.true_deg) for e in estimates]
     swapped = [
         {e.found.side, "left" if e.true_deg < 0 else "right"} == {"left", "right"}
@@ -45,8 +45,11 @@ def bearing_figures(estimates: Sequence[Estimate]) -> Figures:
 
 
 def ttc_figures(estimates: Sequence[Estimate]) -> Figures:
-    """Of what truly comes within MAX_TTC_S: how many have a time, and how far off it is, as a share.
-    `ttc_false` is the share of things that do not come nearer and have a time below MAX_TTC_S."""
+    """Errors as shares of the true time, for objects that arrive within MAX_TTC_S.
+
+    `ttc_known` is the share of these that have an estimate; `ttc_false` is the share of objects that do
+    not come nearer and have an estimate below MAX_TTC_S.
+    """
     comes = [e for e in estimates if e.true_ttc_s is not None and e.true_ttc_s <= MAX_TTC_S]
     stays = [e for e in estimates if e.true_ttc_s is None]
     shares, sigmas = [], []
@@ -65,10 +68,13 @@ def ttc_figures(estimates: Sequence[Estimate]) -> Figures:
 
 
 def alert_figures(played: Sequence[Played]) -> Figures:
-    """`hazards`: things walked into that were in the picture for VISIBLE_S before; `missed`: without a
-    sound about them before contact. `warning_s`: from the first sound to contact. `late`: fewer than
-    STOP_S between the last word and contact, of all hazards. False alarms are heard alerts about
-    what is not in the way and will not be, ghosts included."""
+    """How many hazards were announced in time, and how much was said without need.
+
+    `hazards`: objects walked into that were in view for VISIBLE_S before; `missed`: those with no
+    sound about them before contact. `warning_s`: from the first sound to contact. `late`: less than
+    STOP_S between the last word and contact, of all hazards. False alarms: heard alerts about
+    objects that are not and will not be in the way, false positives included.
+    """
     hazards = [h for walk in played for h in walk.hazards if h.visible_s >= VISIBLE_S]
     unseen = sum(len(walk.hazards) for walk in played) - len(hazards)
     heard = [a for walk in played for a in walk.alerts if a.heard.started_s is not None]
@@ -91,7 +97,7 @@ def alert_figures(played: Sequence[Played]) -> Figures:
         "warning_s_p10": _round(float(np.percentile(warned_s, 10))) if warned_s else None,
         "late_share": _mean(late),
         "false_alarms_per_min": _round(
-            sum(not a.worth and not a.all_clear for a in heard) / minutes
+            sum(not a.justified and not a.all_clear for a in heard) / minutes
         ),
         "ghost_alarms_per_min": _round(
             sum(a.thing is None and not a.all_clear for a in heard) / minutes
@@ -101,7 +107,7 @@ def alert_figures(played: Sequence[Played]) -> Figures:
             [a.heard.started_s is None for walk in played for a in walk.alerts]
         ),
         "all_clears": len(clears),
-        "all_clears_wrong": sum(not a.worth for a in clears),
+        "all_clears_wrong": sum(not a.justified for a in clears),
         "words_per_min": _round(sum(walk.words for walk in played) / minutes),
     }
 
@@ -109,10 +115,10 @@ def alert_figures(played: Sequence[Played]) -> Figures:
 def by_distance(
     played: Sequence[Played], bins_m: Sequence[float] = (0.0, 2.0, 4.0, 8.0, FAR_M)
 ) -> dict[str, Figures]:
-    """The distance's figures from near to far."""
+    """The distance figures by true distance, near to far."""
     table = {}
     for low, high in itertools.pairwise(bins_m):
-        some = [e for walk in played for e in walk.estimates if low <= e.away_m < high]
+        some = [e for walk in played for e in walk.estimates if low <= e.true_m < high]
         table[f"{low:g} to {high:g} m"] = {"placed": len(some)} | distance_figures(some)
     return table
 

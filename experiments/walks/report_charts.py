@@ -1,7 +1,6 @@
-"""The charts of a walk's report, as SVG to be put into a page. Knows nothing of HTML but that.
+"""The three charts of a walk report, drawn by matplotlib and returned as SVG for the page.
 
-Colours are Okabe and Ito's (2008), told apart by colour-blind eyes too; lines also differ by dash and
-are named where they end, so that no chart needs its colours.
+Colours are Okabe and Ito's (2008), which colour-blind readers can tell apart; lines also differ by dash.
 """
 
 import io
@@ -15,159 +14,157 @@ from matplotlib.patches import Patch
 
 from engine.alerts.policy import NEAR_M, NOTICE_M
 from engine.core.budgets import ANSWER_MS
-from experiments.walks.report_data import Said, Stage, Track, Walk
+from experiments.walks.report_data import LoggedSession, LoggedUtterance, StageLatency, TrackHistory
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#E69F00", "#7F7F7F")
+BLUE, ORANGE, GREEN, BLACK = COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[5]
+PALE_BLUE = "#9CC7E4"
 DASHES = ("-", "--", "-.", ":")
-MOST_M = 12.0  # what is farther concerns nobody yet, and would flatten what is near
-MOST_TRACKS = 8  # lines that an eye can still follow
-LEFT_RIGHT_DEG = 12.0  # beyond which an alert's lane is left or right
+# Farther distances are cut off, so that near ones can be read.
+MAX_M = 12.0
+# More lines than this cannot be followed by eye.
+MAX_TRACKS = 8
+# An alert farther aside than this is drawn in the left or the right lane.
+SIDE_DEG = 12.0
 LANES = ("health", "status", "answer", "alert right", "alert ahead", "alert left")
-LEAST_S = 0.15  # a sound shorter than this would not show
+# A shorter sound would not be visible.
+MIN_BAR_S = 0.15
+# Text stays text, in the page's own font; a fixed salt makes the ids the same in every run.
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "walk report", "font.size": 12}
 
 
-def lane(said: Said) -> str:
+def lane(utterance: LoggedUtterance) -> str:
     """The row of the timeline that an utterance belongs to."""
-    if said.kind != "alert":
-        return said.kind
-    if abs(said.azimuth_deg) <= LEFT_RIGHT_DEG:
+    if utterance.kind != "alert":
+        return utterance.kind
+    if abs(utterance.azimuth_deg) <= SIDE_DEG:
         return "alert ahead"
-    return "alert left" if said.azimuth_deg < 0 else "alert right"
+    return "alert left" if utterance.azimuth_deg < 0 else "alert right"
 
 
-def budget(stage: Stage) -> float | None:
-    """Milliseconds that a stage may take, where that was promised."""
+def budget_ms(stage: StageLatency) -> float | None:
+    """The latency budget of a stage; None where it has none."""
     return ANSWER_MS.get(stage.tier) if stage.name == "end_to_end" else None
 
 
 def short(value_ms: float) -> str:
-    """Milliseconds with as many digits as anyone reads."""
+    """Milliseconds: whole from 10 on, else with one decimal."""
     return f"{value_ms:.0f}" if value_ms >= 10 else f"{value_ms:.1f}"
 
 
-def followed(walk: Walk) -> list[Track]:
-    """The tracks that are drawn: those that came nearest, seen more than once."""
-    seen = [track for track in walk.tracks if len(track.sightings) > 1]
-    nearest = sorted(seen, key=lambda track: track.nearest.distance_m)[:MOST_TRACKS]
+def drawn_tracks(session: LoggedSession) -> list[TrackHistory]:
+    """The nearest tracks that were seen more than once, at most MAX_TRACKS, by number."""
+    repeated = [track for track in session.tracks if len(track.points) > 1]
+    nearest = sorted(repeated, key=lambda track: track.nearest.distance_m)[:MAX_TRACKS]
     return sorted(nearest, key=lambda track: track.number)
 
 
-def timeline(walk: Walk) -> str:
-    """What was heard when, by kind and direction; crosses are what was not heard."""
-    figure, axes = _figure(3.4)
-    for said in walk.said:
-        row, colour = LANES.index(lane(said)), COLOURS[0 if said.kind == "alert" else 2]
-        if said.started_s is None:
-            axes.plot(said.queued_s, row, "x", color=COLOURS[1], ms=9, mew=2)
-        else:
-            length_s = max(LEAST_S, (said.ended_s or said.started_s) - said.started_s)
-            axes.barh(row, length_s, left=said.started_s, height=0.6, color=colour)
-    for trouble in walk.troubles:
-        axes.plot(trouble.time_s, 0, "D", color=COLOURS[5], ms=7)
+def charts(session: LoggedSession) -> dict[str, str]:
+    """Every chart by name; an empty string where there is nothing to draw."""
+    with matplotlib.rc_context(STYLE):
+        return {
+            "timeline": timeline(session) if session.utterances else "",
+            "distances": distances(session) if drawn_tracks(session) else "",
+            "latencies": latencies(session) if session.summary.stages else "",
+        }
+
+
+def timeline(session: LoggedSession) -> str:
+    """What was heard when, by kind and direction; crosses mark utterances that were dropped."""
+    figure, axes = _axes(3.4, "What was heard, and when", "time since the start, s")
+    for utterance in session.utterances:
+        row = LANES.index(lane(utterance))
+        if utterance.started_s is None:
+            axes.plot(utterance.queued_s, row, "x", color=ORANGE, ms=9, mew=2)
+            continue
+        length_s = (utterance.ended_s or utterance.started_s) - utterance.started_s
+        colour = BLUE if utterance.kind == "alert" else GREEN
+        width_s = max(MIN_BAR_S, length_s)
+        axes.barh(row, width_s, left=utterance.started_s, height=0.6, color=colour)
+    for record in session.health:
+        axes.plot(record.time_s, 0, "D", color=BLACK, ms=7)
     axes.set_yticks(range(len(LANES)), LANES)
-    axes.set_ylim(-0.6, len(LANES) - 0.4)
-    axes.set(title="What was heard, and when", xlabel="time since the start, s")
-    axes.set_xlim(0, max(1.0, walk.length_s))
+    axes.set(ylim=(-0.6, len(LANES) - 0.4), xlim=(0, max(1.0, session.length_s)))
     handles = [
-        Patch(color=COLOURS[0], label="alert heard"),
-        Patch(color=COLOURS[2], label="answer or status heard"),
-        _key("x", COLOURS[1], "not heard"),
-        _key("D", COLOURS[5], "health record"),
+        Patch(color=BLUE, label="alert heard"),
+        Patch(color=GREEN, label="answer or status heard"),
+        _marker("x", ORANGE, "not heard"),
+        _marker("D", BLACK, "health record"),
     ]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
     return _svg(figure, "timeline")
 
 
-def distances(walk: Walk) -> str:
-    """How far each followed track was over time."""
-    figure, axes = _figure(4.6)
-    farthest_m = max(s.distance_m for track in followed(walk) for s in track.sightings)
-    top_m = min(MOST_M, 1.1 * max(NOTICE_M, farthest_m))
-    for place, track in enumerate(followed(walk)):
-        times = [s.time_s for s in track.sightings]
-        metres = [s.distance_m for s in track.sightings]
-        colour = COLOURS[place % len(COLOURS)]
-        dash = DASHES[place % len(DASHES)]
-        axes.plot(times, metres, dash, color=colour, lw=2.2, label=track.name)
+def distances(session: LoggedSession) -> str:
+    """The distance of each drawn track over time; triangles mark alerts that were heard."""
+    tracks = drawn_tracks(session)
+    farthest_m = max(point.distance_m for track in tracks for point in track.points)
+    top_m = min(MAX_M, 1.1 * max(NOTICE_M, farthest_m))
+    title = f"Distance of what came nearest, up to {top_m:.0f} m (triangles: an alert was heard)"
+    figure, axes = _axes(4.6, title, "time since the start, s")
+    for place, track in enumerate(tracks):
+        axes.plot(
+            [point.time_s for point in track.points],
+            [point.distance_m for point in track.points],
+            DASHES[place % len(DASHES)],
+            color=COLOURS[place % len(COLOURS)],
+            lw=2.2,
+            label=track.name,
+        )
+    for limit_m, name in ((NOTICE_M, "notice"), (NEAR_M, "warning")):
+        axes.axhline(limit_m, color="#555555", lw=1, ls=(0, (2, 3)))
         axes.annotate(
-            track.name, _last_below(track, top_m), (5, 0), textcoords="offset points",
-            color=colour, va="center", weight="bold",
+            f"{name} within {limit_m:g} m", (0, limit_m), (4, 3), textcoords="offset points",
+            xycoords=("axes fraction", "data"), color="#333333",
         )  # fmt: skip
-    for metres_, name in ((NOTICE_M, "notice"), (NEAR_M, "warning")):
-        axes.axhline(metres_, color="#555555", lw=1, ls=(0, (2, 3)))
-        axes.annotate(
-            f"{name} within {metres_:g} m", (1, metres_), (0, 3), textcoords="offset points",
-            xycoords=("axes fraction", "data"), color="#333333", ha="right",
-        )  # fmt: skip
-    for said in walk.alerts:
-        if said.started_s is not None:
-            axes.plot(said.started_s, 0, "^", color=COLOURS[0], ms=10, clip_on=False)
-    axes.set(
-        title=f"Distance of what came nearest, up to {top_m:.0f} m (triangles: an alert was heard)",
-        xlabel="time since the start, s",
-        ylabel="distance, m",
-    )
-    axes.set_xlim(0, max(1.0, walk.length_s))
-    axes.set_ylim(0, top_m)
+    heard_s = [alert.started_s for alert in session.alerts if alert.started_s is not None]
+    axes.plot(heard_s, [0] * len(heard_s), "^", color=BLUE, ms=10, clip_on=False)
+    axes.set(ylabel="distance, m", xlim=(0, max(1.0, session.length_s)), ylim=(0, top_m))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return _svg(figure, "distances")
 
 
-def latencies(walk: Walk) -> str:
+def latencies(session: LoggedSession) -> str:
     """Median and 95th percentile of every stage, and the budgets."""
-    rows = walk.sums.stages[::-1]  # the first on top
-    figure, axes = _figure(1.2 + 0.34 * len(rows))
-    for place, stage in enumerate(rows):
-        axes.barh(place, stage.p95, height=0.7, color="#9CC7E4")
-        axes.barh(place, stage.p50, height=0.7, color=COLOURS[0])
-        axes.annotate(
-            f"{short(stage.p50)} / {short(stage.p95)}", (stage.p95, place), (4, 0),
-            textcoords="offset points", va="center",
-        )  # fmt: skip
-        budget_ms = budget(stage)
-        if budget_ms is not None:
-            axes.plot([budget_ms] * 2, [place - 0.45, place + 0.45], color=COLOURS[1], lw=3)
-    axes.set_yticks(range(len(rows)), [f"{stage.tier}: {stage.name}" for stage in rows])
-    axes.set(title="Latency by stage: p50 / p95", xlabel="milliseconds")
+    stages = session.summary.stages[::-1]  # bars are drawn from the bottom
+    figure, axes = _axes(1.2 + 0.34 * len(stages), "Latency by stage: p50 / p95", "milliseconds")
+    for row, stage in enumerate(stages):
+        bars = axes.barh(row, stage.p95_ms, height=0.7, color=PALE_BLUE)
+        axes.bar_label(bars, [f"{short(stage.p50_ms)} / {short(stage.p95_ms)}"], padding=4)
+        axes.barh(row, stage.p50_ms, height=0.7, color=BLUE)
+        limit_ms = budget_ms(stage)
+        if limit_ms is not None:
+            axes.plot([limit_ms] * 2, [row - 0.45, row + 0.45], color=ORANGE, lw=3)
+    axes.set_yticks(range(len(stages)), [f"{stage.tier}: {stage.name}" for stage in stages])
     axes.margins(x=0.12)
-    handles = [
-        Patch(color=COLOURS[0], label="p50"),
-        Patch(color="#9CC7E4", label="p95"),
-        _key("|", COLOURS[1], "budget"),
-    ]
-    axes.legend(handles=handles, loc="best")
+    handles = [Patch(color=BLUE, label="p50"), Patch(color=PALE_BLUE, label="p95")]
+    axes.legend(handles=[*handles, _marker("|", ORANGE, "budget")], loc="best")
     return _svg(figure, "latencies")
 
 
-def _last_below(track: Track, top_m: float) -> tuple[float, float]:
-    """Where a line's name stands: at its end, or where it last was inside the chart."""
-    inside = [(s.time_s, s.distance_m) for s in track.sightings if s.distance_m <= top_m]
-    return inside[-1] if inside else (track.sightings[-1].time_s, 0.97 * top_m)
-
-
-def _key(marker: str, colour: str, name: str) -> Line2D:
-    return Line2D([], [], marker=marker, color=colour, ls="", ms=9, mew=2, label=name)
-
-
-def _figure(height_in: float) -> tuple[Figure, Axes]:
+def _axes(height_in: float, title: str, xlabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(10, height_in), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#dddddd", lw=0.8)
     axes.set_axisbelow(True)
+    axes.set(title=title, xlabel=xlabel)
     return figure, axes
 
 
+def _marker(marker: str, colour: str, name: str) -> Line2D:
+    return Line2D([], [], marker=marker, color=colour, ls="", ms=9, mew=2, label=name)
+
+
 def _svg(figure: Figure, name: str) -> str:
-    """The <svg> element alone, its size left to the page, its ids its own within the page."""
+    """The figure's <svg> element, hidden from screen readers, which get the page's words and table.
+
+    The page sets its size. Its ids begin with `name`, since ids must be unique within the page.
+    """
     file = io.StringIO()
-    # text stays text: small, sharp at any zoom, and in the reader's own font
-    options = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 12}
-    with matplotlib.rc_context(options):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(file, format="svg", metadata=nothing)
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(
-        r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text
-    )
-    return re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{name}-", text)
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(file, format="svg", metadata=no_metadata)
+    svg = file.getvalue()
+    body = re.sub(r'.*?<svg [^>]*(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg,
+                  count=1, flags=re.DOTALL)  # fmt: skip
+    return re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{name}-", body)

@@ -1,7 +1,6 @@
-"""A session's folder as data: what `walk_report` shows. Draws nothing.
+"""Reads a session's log into the data that the walk report shows. Draws nothing.
 
-Reads `session.jsonl` whole and strictly, because a page made from half a walk would look like a
-quiet walk.
+The log must be whole: a page made from half a log would look like a quiet walk.
 """
 
 import json
@@ -15,9 +14,11 @@ from engine.devices.video.images import one_line
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One utterance, in seconds since the session's start; `started_s` is None where it was not
-    heard, and `dropped` then says why."""
+class LoggedUtterance:
+    """An utterance record; times are seconds since the session's start.
+
+    `started_s` is None where it was not heard; `dropped` then says why.
+    """
 
     kind: str
     text: str
@@ -29,7 +30,7 @@ class Said:
 
     @property
     def waited_ms(self) -> float | None:
-        """From when it was queued to its first sound."""
+        """From the queue to its first sound; None where it was not heard."""
         return None if self.started_s is None else 1000 * (self.started_s - self.queued_s)
 
     @property
@@ -39,7 +40,9 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class TrackPoint:
+    """An obstacle record: one track in one frame."""
+
     time_s: float
     label: str
     distance_m: float
@@ -49,29 +52,29 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
-    """What was seen under one track's number, in order."""
+class TrackHistory:
+    """All points of one track, in order of time."""
 
     number: int
-    sightings: tuple[Sighting, ...]
+    points: tuple[TrackPoint, ...]
 
     @property
     def name(self) -> str:
-        """Its most frequent label, with its number."""
-        ((label, _),) = Counter(s.label for s in self.sightings).most_common(1)
+        """The most frequent label and the track's number."""
+        ((label, _),) = Counter(s.label for s in self.points).most_common(1)
         return f"{label} {self.number}"
 
     @property
-    def nearest(self) -> Sighting:
-        return min(self.sightings, key=lambda s: s.distance_m)
+    def nearest(self) -> TrackPoint:
+        return min(self.points, key=lambda s: s.distance_m)
 
     @property
     def least_ttc_s(self) -> float | None:
-        return min((s.ttc_s for s in self.sightings if s.ttc_s is not None), default=None)
+        return min((s.ttc_s for s in self.points if s.ttc_s is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class HealthRecord:
     """A health record."""
 
     time_s: float
@@ -81,7 +84,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LoggedAnswer:
     """A description record, as far as the page shows it."""
 
     time_s: float
@@ -94,79 +97,81 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """How long a stage of a tier took, in milliseconds over `n` times."""
+class StageLatency:
+    """The latency of one stage of a tier, over `n` measurements."""
 
     tier: str
     name: str
     n: int
-    p50: float
-    p95: float
-    most: float
+    p50_ms: float
+    p95_ms: float
+    max_ms: float
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """What the summary record says, as far as the page shows it."""
+class SummaryFields:
+    """The summary record, as far as the page shows it."""
 
     frames_seen: int
     frames_processed: int
     frames_dropped: int
     fps: float
-    stages: tuple[Stage, ...]
+    stages: tuple[StageLatency, ...]
     facts: tuple[tuple[str, str], ...]  # name, value
 
 
 @dataclass(frozen=True, slots=True)
-class Meta:
-    """What the session record says. A model is tier, name, pack, device, backend, precision."""
+class SessionFields:
+    """The session record. A model is (tier, name, pack, device, backend, precision)."""
 
     models: tuple[tuple[str, ...], ...]
     facts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class LoggedSession:
     """A whole session."""
 
     folder: Path
-    meta: Meta
-    sums: Sums
-    tracks: tuple[Track, ...]
-    said: tuple[Said, ...]
-    answers: tuple[Answer, ...]
-    troubles: tuple[Trouble, ...]
+    session: SessionFields
+    summary: SummaryFields
+    tracks: tuple[TrackHistory, ...]
+    utterances: tuple[LoggedUtterance, ...]
+    answers: tuple[LoggedAnswer, ...]
+    health: tuple[HealthRecord, ...]
     length_s: float
 
     @property
-    def alerts(self) -> tuple[Said, ...]:
-        return tuple(said for said in self.said if said.kind == "alert")
+    def alerts(self) -> tuple[LoggedUtterance, ...]:
+        return tuple(item for item in self.utterances if item.kind == "alert")
 
 
 @dataclass(slots=True)
-class _Collected:
-    """What the lines read so far hold."""
+class _Collector:
+    """Gathers the records of a log, line by line."""
 
-    meta: Meta | None = None
-    sums: Sums | None = None
-    sightings: dict[int, list[Sighting]] = field(default_factory=dict)
-    said: list[Said] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    session: SessionFields | None = None
+    summary: SummaryFields | None = None
+    points: dict[int, list[TrackPoint]] = field(default_factory=dict)
+    utterances: list[LoggedUtterance] = field(default_factory=list)
+    answers: list[LoggedAnswer] = field(default_factory=list)
+    health: list[HealthRecord] = field(default_factory=list)
     length_s: float = 0.0
 
     def add(self, record: dict[str, Any]) -> None:
-        """Raises KeyError, TypeError or ValueError where a field is missing or of another type.
-        Types of records that this version does not know are passed over."""
+        """Add one record; a type that this version does not know is ignored.
+
+        Raises KeyError, TypeError or ValueError where a field is missing or of another type.
+        """
         kind, time_s = record["type"], float(record["t"])
         self.length_s = max(self.length_s, time_s)
         if kind == "session":
-            self.meta = _meta(record)
+            self.session = _session(record)
         elif kind == "summary":
-            self.sums = _sums(record)
+            self.summary = _summary(record)
         elif kind == "obstacle":
-            self.sightings.setdefault(int(record["track"]), []).append(
-                Sighting(
+            self.points.setdefault(int(record["track"]), []).append(
+                TrackPoint(
                     time_s,
                     str(record["label"]),
                     float(record["distance_m"]),
@@ -176,34 +181,20 @@ class _Collected:
                 )
             )
         elif kind == "utterance":
-            self.said.append(_said(record))
+            self.utterances.append(_utterance(record))
         elif kind == "description":
             self.answers.append(_answer(time_s, record))
         elif kind == "health":
-            self.troubles.append(
-                Trouble(time_s, *(str(record[key]) for key in ("what", "detail", "action")))
+            self.health.append(
+                HealthRecord(time_s, *(str(record[key]) for key in ("what", "detail", "action")))
             )
 
 
-def read_walk(folder: Path) -> Walk:
-    """The session in `folder`. Raises InputError where it is missing, empty, cut short or broken."""
+def read_session(folder: Path) -> LoggedSession:
+    """The session in `folder`. Raises InputError where its log is missing, cut short or malformed."""
     path = folder / "session.jsonl"
-    if not folder.is_dir():
-        got = "a file" if folder.exists() else "nothing there"
-        raise InputError(f"{folder}: expected a session's folder, got {got}; check the path")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{folder}: expected a session's folder, found no session.jsonl in it; "
-            "give the folder that `written to` names at the end of a session"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a session's log, got '{error}'") from error
-    lines = text.splitlines()
-    if not lines:
-        raise InputError(f"{path}: expected a session's log, got an empty file; walk again")
-    found = _Collected()
+    lines = _lines(folder, path)
+    found = _Collector()
     for number, line in enumerate(lines, 1):
         try:
             found.add(json.loads(line))
@@ -213,28 +204,46 @@ def read_walk(folder: Path) -> Walk:
                 f"{path}: line {number} of {len(lines)}: expected a whole record, got {what}; "
                 "the log was cut short or changed"
             ) from error
-    if found.meta is None:
+    if found.session is None:
         raise InputError(f"{path}: expected a session record, found none; is it a session's log?")
-    if found.sums is None:
+    if found.summary is None:
         raise InputError(
             f"{path}: expected a summary as the last line, found none after {len(lines)} lines; "
             "the session was cut short or is still running"
         )
-    return Walk(
+    return LoggedSession(
         folder,
-        found.meta,
-        found.sums,
-        tuple(Track(number, tuple(seen)) for number, seen in sorted(found.sightings.items())),
-        tuple(sorted(found.said, key=lambda said: said.at_s)),
+        found.session,
+        found.summary,
+        tuple(TrackHistory(number, tuple(seen)) for number, seen in sorted(found.points.items())),
+        tuple(sorted(found.utterances, key=lambda item: item.at_s)),
         tuple(found.answers),
-        tuple(found.troubles),
+        tuple(found.health),
         found.length_s,
     )
 
 
-def _meta(record: dict[str, Any]) -> Meta:
+def _lines(folder: Path, path: Path) -> list[str]:
+    if not folder.is_dir():
+        got = "a file" if folder.exists() else "nothing there"
+        raise InputError(f"{folder}: expected a session's folder, got {got}; check the path")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: expected a session's folder, found no session.jsonl in it; "
+            "give the folder that `written to` names at the end of a session"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a session's log, got '{error}'") from error
+    if not lines:
+        raise InputError(f"{path}: expected a session's log, got an empty file; walk again")
+    return lines
+
+
+def _session(record: dict[str, Any]) -> SessionFields:
     keys = ("name", "pack", "device", "backend", "precision")
-    return Meta(
+    return SessionFields(
         tuple(
             (str(tier), *(str(card[key]) for key in keys))
             for tier, card in record["models"].items()
@@ -243,10 +252,10 @@ def _meta(record: dict[str, Any]) -> Meta:
     )
 
 
-def _sums(record: dict[str, Any]) -> Sums:
+def _summary(record: dict[str, Any]) -> SummaryFields:
     frames, utterances = record["frames"], record["utterances"]
     stages = [
-        Stage(
+        StageLatency(
             str(tier),
             str(name),
             int(stats["n"]),
@@ -255,7 +264,7 @@ def _sums(record: dict[str, Any]) -> Sums:
         for tier, named in record["latency_ms"].items()
         for name, stats in named.items()
     ]
-    return Sums(
+    return SummaryFields(
         int(frames["seen"]),
         int(frames["processed"]),
         int(frames["dropped"]),
@@ -269,8 +278,8 @@ def _sums(record: dict[str, Any]) -> Sums:
     )
 
 
-def _said(record: dict[str, Any]) -> Said:
-    return Said(
+def _utterance(record: dict[str, Any]) -> LoggedUtterance:
+    return LoggedUtterance(
         kind=str(record["kind"]),
         text=str(record["text"]),
         azimuth_deg=float(record["azimuth_deg"]),
@@ -281,9 +290,9 @@ def _said(record: dict[str, Any]) -> Said:
     )
 
 
-def _answer(time_s: float, record: dict[str, Any]) -> Answer:
+def _answer(time_s: float, record: dict[str, Any]) -> LoggedAnswer:
     route = record["route"]
-    return Answer(
+    return LoggedAnswer(
         time_s=time_s,
         tier=str(record["tier"]),
         score=float(route["score"]),

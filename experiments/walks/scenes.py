@@ -1,4 +1,4 @@
-"""The walks: a few written by hand, which the tests play, and any number drawn by a seed."""
+"""The walks: scripted ones, which the tests play too, and any number of random ones."""
 
 import math
 import random
@@ -12,9 +12,9 @@ from experiments.walks.world import Thing, Walk
 GLASSES = pinhole(640, 480, 70)
 PHONE = pinhole(480, 640, 70)
 WIDE = Fisheye(240.0, 240.0, 320.0, 240.0, 640, 480, -0.02, 0.004)
-BOX = "cardboard box"  # a class in no table: it must be announced all the same
+BOX = "cardboard box"  # a class without a known size, which must be announced all the same
 
-# what is met: label, how often, whether it may move
+# What a walk may meet: label, relative frequency, whether it may move.
 STREET = (
     ("person", 6, True),
     ("bicycle", 2, True),
@@ -30,21 +30,22 @@ STREET = (
 
 
 def thing(label: str, x_m: float, z_m: float, vx: float = 0.0, vz: float = 0.0) -> Thing:
-    """One of its kind's own size."""
+    """An object of the typical size of its class."""
     kind = kind_of(label)
     return Thing(label, kind.height_m, kind.width_m, x_m, z_m, vx, vz)
 
 
 def scripted() -> tuple[Walk, ...]:
-    """Walks that the tests play: cameras at 0.9 to 1.9 m, pitched up to 15 degrees either way, of which
-    the engine is told nothing but the lens."""
+    """Fifteen walks with cameras at 0.9 to 1.9 m, pitched by up to 15 degrees either way. The engine
+    knows the lens only."""
     person, cars = thing("person", 0.1, 10.0), (-2.6, 2.6)
     parked = tuple(thing("car", x, z) for x in cars for z in (5.0, 10.0, 15.0, 20.0))
     passing = tuple(
         thing("person", x, z, 0.0, -1.3) for x, z in ((1.5, 12.0), (-1.4, 20.0), (1.6, 28.0))
     )
     mover = replace(person, z_m=7.0, vx_m_s=1.2, starts_s=12.0, stops_s=16.0)
-    crossing = thing("person", -3.0, 6.0, 0.6)  # at 1.2 m/s the wearer is there in 5 s, as it is
+    # At 1.2 m/s the wearer reaches the crossing in 5 s, as the person does.
+    crossing = thing("person", -3.0, 6.0, 0.6)
     walks = (
         Walk("person ahead", GLASSES, (person,), height_m=1.6),
         Walk("chair, looking down", GLASSES, (thing("chair", 0.0, 9.0),), pitch_deg=-10.0),
@@ -66,7 +67,7 @@ def scripted() -> tuple[Walk, ...]:
 
 
 def drawn(count: int, seed: int) -> tuple[Walk, ...]:
-    """`count` walks of 20 s; each by its own number, so that more of them change none."""
+    """`count` random walks of 20 s. Each depends on its number and the seed only, not on `count`."""
     return tuple(_draw(random.Random(f"{seed}/{number}"), number) for number in range(count))
 
 
@@ -91,7 +92,7 @@ def _draw(dice: random.Random, number: int) -> Walk:
 
 
 def _draw_thing(dice: random.Random) -> Thing:
-    """Four in ten stand in or near the way; sizes vary by their kind's spreads."""
+    """Four in ten stand in or near the path; sizes vary by the spread of their class."""
     label, _, moves = dice.choices(STREET, [weight for _, weight, _ in STREET])[0]
     kind = kind_of(label)
     x_m = dice.gauss(0.0, 0.4) if dice.random() < 0.4 else dice.uniform(-5.0, 5.0)

@@ -1,7 +1,7 @@
-"""A walk whose truth is known: where everything is at any time, and the boxes a camera would see.
+"""A synthetic walk: where every object is at any time, and the boxes that a camera would see.
 
-Ground is level; x is metres right and z metres ahead of where the wearer set off, walking along z.
-Things are upright rectangles that face the camera. knows nothing of Localizer or AlertPolicy.
+The ground is level; x is metres to the right and z metres ahead of the start, and the wearer walks along z.
+Objects are upright rectangles that face the camera. Must not know the Localizer or the AlertPolicy.
 """
 
 import math
@@ -12,17 +12,18 @@ from engine.core.glance import Box
 from engine.perception.camera import pixel
 
 STRIDE_HZ = 1.9  # steps a second at walking pace
-BOB_M = 0.02  # the head's rise and fall, and the nod and sway below: Hirasaki et al. 1999, rounded
+# The head's rise and fall, its nod and its sway while walking: Hirasaki et al. 1999, rounded.
+BOB_M = 0.02
 NOD_DEG = 1.5
 SWAY_DEG = 1.5
-TOUCH_M = 0.3  # half a body: what comes this near to the middle of the way is walked into
-TOO_NEAR_M = 0.25  # nearer than this nothing is boxed
+TOUCH_M = 0.3  # half a body's width: an object this near to the path's centre line is walked into
+TOO_NEAR_M = 0.25  # nearer objects have no box
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An upright thing, at (x_m, z_m) when the walk begins, moving at (vx, vz) metres a second from
-    `starts_s` to `stops_s`. `bottom_m` is how high above the ground its lower edge hangs."""
+    """An upright object, at (x_m, z_m) when the walk begins, moving at (vx, vz) metres a second from
+    `starts_s` to `stops_s`. `bottom_m` is the height of its lower edge above the ground."""
 
     label: str
     height_m: float
@@ -42,10 +43,10 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A wearer who goes at `speed_m_s` until `stops_s`, whatever is in the way, and what is there.
+    """A wearer who walks at `speed_m_s` until `stops_s`, whatever is in the way, among `things`.
 
-    `camera` is the true one and `told` what the engine is told of it (None: nothing). `height_m` and
-    `pitch_deg` are the camera's own; the engine may be told others.
+    `camera`, `height_m` and `pitch_deg` are the true ones. `told` is the camera that the engine is told
+    of (None: nothing).
     """
 
     name: str
@@ -59,11 +60,11 @@ class Walk:
     pitch_deg: float = 0.0
 
     def ahead_m(self, time_s: float) -> float:
-        """How far the wearer has come."""
+        """How far the wearer has walked."""
         return self.speed_m_s * min(time_s, self.stops_s)
 
     def place(self, thing: Thing, time_s: float) -> tuple[float, float]:
-        """(metres right, metres ahead) of the wearer."""
+        """The object's place: (metres right, metres ahead) of the wearer."""
         x, z = thing.at(time_s)
         return x, z - self.ahead_m(time_s)
 
@@ -71,19 +72,19 @@ class Walk:
         return math.hypot(*self.place(thing, time_s))
 
     def bearing_deg(self, thing: Thing, time_s: float) -> float:
-        """To the right of the way."""
+        """Degrees to the right of the walking direction."""
         return math.degrees(math.atan2(*self.place(thing, time_s)))
 
     def ttc_s(self, thing: Thing, time_s: float) -> float | None:
-        """Distance over closing speed at this moment; None unless it comes nearer."""
+        """Distance over closing speed at this time; None unless the object comes nearer."""
         step_s = 1e-3
         now_m, next_m = (self.distance_m(thing, t) for t in (time_s, time_s + step_s))
         closing_m_s = (now_m - next_m) / step_s
         return now_m / closing_m_s if closing_m_s > 0.05 else None
 
     def contact_s(self, thing: Thing) -> float | None:
-        """When the wearer walks into it, or it into the wearer; None where that never happens. What
-        hangs above the head touches nobody."""
+        """When wearer and object collide; None where they never do. What hangs above the head never
+        collides."""
         if thing.bottom_m > 2.0:
             return None
         step_s, time_s = 1 / 60, 0.0
@@ -94,18 +95,18 @@ class Walk:
             touching = abs(right_m) <= TOUCH_M + thing.width_m / 2
             if touching and ahead_m > TOO_NEAR_M >= next_m:
                 return time_s
-            if touching and 0.0 <= next_m <= TOO_NEAR_M:  # it came from the side
+            if touching and 0.0 <= next_m <= TOO_NEAR_M:  # from the side
                 return time_s
             ahead_m = next_m
         return None
 
     def box(self, thing: Thing, time_s: float) -> Box | None:
-        """What the camera sees of it, clipped to the picture; None where it sees nothing."""
+        """The object's bounding box, clipped to the picture; None where the camera does not see it."""
         right_m, ahead_m = self.place(thing, time_s)
         away_m = math.hypot(right_m, ahead_m)
         if away_m < TOO_NEAR_M:
             return None
-        # the unit vector across the line of sight
+        # The unit vector across the line of sight.
         across_x, across_z = ahead_m / away_m, -right_m / away_m
         lens_m = self.height_m + (self._gait(time_s) * BOB_M)
         corners = []
@@ -127,13 +128,13 @@ class Walk:
         return box if box.width >= 3.0 and box.height >= 3.0 else None
 
     def _gait(self, time_s: float) -> float:
-        """-1 to 1 with each step; 0 while the wearer stands."""
+        """The phase of the gait, -1 to 1 with each step; 0 while the wearer stands."""
         if self.speed_m_s == 0.0 or time_s >= self.stops_s:
             return 0.0
         return math.sin(2 * math.pi * STRIDE_HZ * time_s)
 
     def _pixel(self, x: float, y: float, z: float, time_s: float) -> tuple[float, float] | None:
-        """A point (right, down, ahead of the lens) through the head's turn and the camera's pitch."""
+        """Project a point (right, down, ahead of the lens), with the head's turn and the camera's pitch."""
         turn = math.radians(SWAY_DEG * self._gait(time_s / 2))
         pitch = math.radians(self.pitch_deg + NOD_DEG * self._gait(time_s + 0.1))
         x, z = x * math.cos(turn) - z * math.sin(turn), x * math.sin(turn) + z * math.cos(turn)
