@@ -1,4 +1,4 @@
-"""The quick tier's steps: a frame in, a glance out. No threads, no devices, no words."""
+"""The per-frame step of the quick tier: from a frame to a glance. No threads, no devices, no words."""
 
 import itertools
 
@@ -11,27 +11,27 @@ from engine.perception.side_cameras import SideCameras
 
 def perceive(
     detector: Detector,
-    locator: Localizer,
+    localizer: Localizer,
     frame: Frame,
     wall: Clock,
-    around: SideCameras | None = None,
+    side_cameras: SideCameras | None = None,
 ) -> Glance:
-    """Detect, track and place what is in `frame`, nearest concern first, and what the side cameras see
-    `around` it. Marks: detect, locate, and aside where there is an `around`."""
+    """Detect, track and localize the obstacles of `frame`, and those that only the side cameras see; each
+    by descending priority. Marks: begin, detect, locate, and aside if there are side cameras."""
     begin = Mark("begin", wall.now())
     detections = detector.detect(frame)
     detected = Mark("detect", wall.now())
-    obstacles = locator.localize(frame, detections)
+    obstacles = localizer.localize(frame, detections)
     ordered = tuple(sorted(obstacles, key=lambda item: -item.priority))
     marks = (begin, detected, Mark("locate", wall.now()))
-    if around is None:
+    if side_cameras is None:
         return Glance(frame, ordered, None, marks)
-    aside = around.update(frame, ordered)
-    return Glance(frame, ordered, None, (*marks, Mark("aside", wall.now())), aside)
+    side_obstacles = side_cameras.update(frame, ordered)
+    return Glance(frame, ordered, None, (*marks, Mark("aside", wall.now())), side_obstacles)
 
 
 def stages_ms(marks: tuple[Mark, ...]) -> dict[str, float]:
-    """Milliseconds from each mark to the next, under the later one's name."""
+    """Milliseconds from each mark to the next, by the name of the later one."""
     return {
         later.stage: (later.time_s - earlier.time_s) * 1000
         for earlier, later in itertools.pairwise(marks)

@@ -157,11 +157,11 @@ class NotingAlertPolicy(AlertPolicy):
         self,
         obstacles: tuple[Obstacle, ...],
         now_s: float,
-        sees: bool = True,
+        camera_is_good: bool = True,
         pose: Pose | None = None,
     ) -> tuple[Utterance, ...]:
         located_s, eyes = self._clock.now(), self._eyes
-        alerts = super().warn(obstacles, now_s, sees, pose)
+        alerts = super().warn(obstacles, now_s, camera_is_good, pose)
         self.noted += [
             Noted(a.id, eyes.number, eyes.captured_s, eyes.begun_s, eyes.detected_s, located_s)
             for a in alerts

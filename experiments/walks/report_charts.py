@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from engine.alerts.policy import NEAR_M, NOTICE_M
+from engine.alerts.level import NEAR_M, NOTICE_M
 from engine.core.budgets import ANSWER_MS
 from experiments.walks.report_data import LoggedSession, LoggedUtterance, StageLatency, TrackHistory
 

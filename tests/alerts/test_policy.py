@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.alerts.policy import NEAR_M, NOTICE_M, AlertPolicy, AlertWords, Length
+from engine.alerts.level import NEAR_M, NOTICE_M
+from engine.alerts.policy import AlertPolicy, AlertWords, PhraseLength
 from engine.core.glance import Box, Obstacle, Side
 from engine.core.utterance import Utterance
 from engine.language.wording import Words
@@ -25,7 +26,7 @@ quickly = settings(deadline=None, max_examples=40)
 class FakeWords:
     """Six, two or one word, as many as real phrases have."""
 
-    def alert(self, obstacle: Obstacle, length: Length) -> str:
+    def alert(self, obstacle: Obstacle, length: PhraseLength) -> str:
         return {
             "full": f"{obstacle.label} is {obstacle.side}, {obstacle.distance_m:.0f} meters off",
             "short": f"{obstacle.label} {obstacle.side}",
@@ -298,7 +299,7 @@ def test_memory_is_bounded_and_reset_forgets() -> None:
         warner.warn(
             (obstacle(track=index), obstacle(f"thing {index}", track=-index - 1)), index / 15
         )
-    assert len(warner._tracks) < 200
-    assert len(warner._echoes) < 200
+    assert len(warner.memory.tracks) < 200
+    assert len(warner.memory.groups) < 200
     warner.reset()
     assert len(warner.warn((obstacle(track=1),), 0.0)) == 1

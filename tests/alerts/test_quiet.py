@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.alerts.policy import AlertPolicy
 from engine.core.glance import Obstacle
 from engine.core.utterance import Drop, Heard, Utterance
 from tests.alerts.test_policy import FakeWords, approach, at, make_warner, obstacle, play
@@ -55,7 +56,7 @@ def test_no_other_way_is_said_to_be_free(scene: Scene) -> None:
 
 def test_no_way_is_free_that_nobody_sees() -> None:
     warner, scene = make_warner(), bars_until(8.0)
-    heard = [warner.warn(scene(i / 15), i / 15, sees=i / 15 < 8.0) for i in range(300)]
+    heard = [warner.warn(scene(i / 15), i / 15, camera_is_good=i / 15 < 8.0) for i in range(300)]
     assert [alert.text for alerts in heard for alert in alerts] == ["person is ahead, 2 meters off"]
 
 
@@ -113,19 +114,17 @@ def test_a_second_person_is_not_silenced_by_what_was_said_of_the_first() -> None
     assert heard[-1].queued_s > 3.0
 
 
-def ticks(heartbeat_s: float | None, scene: Scene, sees: bool = True) -> list[float]:
-    from engine.alerts.policy import AlertPolicy
-
+def ticks(heartbeat_s: float | None, scene: Scene, camera_is_good: bool = True) -> list[float]:
     ids = iter(range(10_000))
     warner = AlertPolicy(FakeWords(), 190, ids.__next__, heartbeat_s)
-    heard = [u for i in range(600) for u in warner.warn(scene(i / 10), i / 10, sees)]
+    heard = [u for i in range(600) for u in warner.warn(scene(i / 10), i / 10, camera_is_good)]
     return [u.queued_s for u in heard if u.earcon == "tick"]
 
 
 def test_a_soft_tick_breaks_a_long_silence_on_request() -> None:
     assert ticks(None, lambda _: ()) == []
     assert ticks(20.0, lambda _: ()) == pytest.approx([20.0, 40.0], abs=0.11)
-    assert ticks(20.0, lambda _: (), sees=False) == []
+    assert ticks(20.0, lambda _: (), camera_is_good=False) == []
     assert ticks(20.0, lambda t: (obstacle(distance_m=3.0),) if t > 12 else ()) == pytest.approx(
         [32.1, 52.1], abs=0.2
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.alerts.policy import SETTLE_S, SWEEP_DEG_S, AlertPolicy
+from engine.alerts.policy import HEAD_TURN_DEG_S, SETTLE_S, AlertPolicy
 from engine.core.camera import Frame, Pose
 from engine.core.glance import Box, Detection, Obstacle, Side
 from engine.core.utterance import Utterance
@@ -111,7 +111,7 @@ def test_what_comes_nearer_is_said_during_a_turn() -> None:
     heard = play(lambda s: 60.0 * s - 30.0, lambda s: (0.0, 2.5), 1.0, ttc_s=1.2)
     assert heard
     assert heard[0][1].earcon == "urgent"
-    assert SWEEP_DEG_S < 60.0
+    assert HEAD_TURN_DEG_S < 60.0
 
 
 def test_a_person_who_really_crosses_is_still_news_with_a_pose() -> None:
