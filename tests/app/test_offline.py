@@ -1,4 +1,4 @@
-"""A recording by the engine's own loop, in this process, with fakes for models and voice."""
+"""Recording and replay in this process, with fakes for models and voice."""
 
 from pathlib import Path
 
@@ -8,8 +8,9 @@ from engine.answering.plan import LANGUAGE_NOT_SPOKEN
 from engine.app import offline as module
 from engine.app.builders.models import Models
 from engine.app.console import Screen
-from engine.config import Config, SourceConfig
+from engine.config import Config, RouterConfig, SourceConfig, check
 from engine.core.answer import Decision
+from engine.core.errors import ConfigError, InputError
 from engine.core.glance import Glance
 from engine.core.report import ModelCard
 from engine.evaluation import stored_outputs
@@ -74,3 +75,38 @@ def test_a_describer_is_recorded_in_the_languages_of_its_card(
         (text, error)
     ] * PICTURES
     assert routers == [list(range(PICTURES))] * 2  # the session's, and the one that is timed
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            Config(record="o.jsonl", source=SourceConfig(name="sample")),
+            "record: expected source.realtime=false, got true",
+        ),
+        (
+            Config(record="o.jsonl", source=SourceConfig(name="recorded", path="o.jsonl")),
+            "record: expected source=dataset, folder, image, video, vrs or sample",
+        ),
+        (
+            Config(router=RouterConfig(name="budget", average_ms=9000)),
+            "router.average_ms: expected null or router.quick_ms to router.full_ms",
+        ),
+        (Config(router=RouterConfig(risk=2)), "router.risk: expected 0.001 to 0.5, got 2"),
+    ],
+)
+def test_settings_that_cannot_be_recorded_or_replayed_are_refused(
+    config: Config, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(config)
+    assert said in str(caught.value)
+
+
+def test_a_recording_that_is_missing_is_refused(tmp_path: Path) -> None:
+    source = SourceConfig(name="recorded", path=str(tmp_path / "nowhere.jsonl"), realtime=False)
+    with (
+        pytest.raises(InputError, match="expected a recording that can be read"),
+        module.offline(Config(source=source), tmp_path / "session", Screen(job="test")),
+    ):
+        pass
