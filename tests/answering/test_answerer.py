@@ -1,6 +1,6 @@
-"""Wired: the answerer with real threads for describer and reader, and a clock that the test turns.
+"""The answerer with real threads for describer and reader, and a clock that the test moves.
 
-Nothing here waits for real time to pass, but for a thread's next step.
+No test waits for real time to pass, only for the next step of a thread.
 """
 
 import itertools
@@ -30,8 +30,8 @@ LABELS = ("person", "bus", "car", "chair", "bicycle")
 STREET = make_glance(make_obstacle("person", 3.0), make_obstacle("bus", 8.0, "left"))
 
 
-class Desk:
-    """An answerer over fakes, and all that it said and reported."""
+class Bench:
+    """An answerer over fakes, with everything that it said and reported."""
 
     def __init__(
         self,
@@ -94,23 +94,21 @@ class Desk:
 QUICK = "Person ahead, three meters. Bus left, eight meters. You are on a street."
 
 
-# before anybody has asked
+# prefetching
 
 
-def test_where_the_describer_comes_first_it_looks_before_it_is_asked() -> None:
+def test_in_mode_full_the_describer_prefetches() -> None:
     describer = ScriptedDescriber("A man is waiting.")
-    desk = Desk(describer, mode="full", beats=1)
-    desk.answerer.prefetch(STREET)
+    bench = Bench(describer, mode="full", beats=1)
+    bench.answerer.prefetch(STREET)
     frame, prompt = describer.prefetched.get()
     assert frame is STREET.frame
-    assert desk.ask().beats[0].text == "A man is waiting."
-    assert (
-        describer.prompts == [prompt] == ["What is street?"]
-    )  # so that it has begun with the same
-    desk.close()
+    assert bench.ask().beats[0].text == "A man is waiting."
+    assert describer.prompts == [prompt] == ["What is street?"]  # the prefetched prompt is used
+    bench.close()
 
 
-def test_a_look_ends_when_the_answer_is_wanted() -> None:
+def test_a_request_ends_the_prefetch() -> None:
     class Slow(ScriptedDescriber):
         steps = 0
 
@@ -121,104 +119,104 @@ def test_a_look_ends_when_the_answer_is_wanted() -> None:
                 yield
 
     describer = Slow("A man is waiting.")
-    desk = Desk(describer, mode="full", beats=1)
-    desk.answerer.prefetch(STREET)
+    bench = Bench(describer, mode="full", beats=1)
+    bench.answerer.prefetch(STREET)
     describer.prefetched.get()
-    assert desk.ask().beats[0].text == "A man is waiting."
-    desk.close()
+    assert bench.ask().beats[0].text == "A man is waiting."
+    bench.close()
     assert describer.steps >= 1
 
 
 @pytest.mark.parametrize("mode", ["auto", "quick"])
-def test_where_a_template_comes_first_it_does_not(mode: str) -> None:
+def test_where_the_template_comes_first_nothing_is_prefetched(mode: str) -> None:
     describer = ScriptedDescriber("A man is waiting.")
-    desk = Desk(describer, mode=mode, tier="quick")
-    desk.answerer.prefetch(STREET)
-    desk.ask()
-    desk.close()
+    bench = Bench(describer, mode=mode, tier="quick")
+    bench.answerer.prefetch(STREET)
+    bench.ask()
+    bench.close()
     assert describer.prefetched.empty()
 
 
-def test_a_look_that_fails_is_told_once_by_the_answer() -> None:
-    desk = Desk(
+def test_a_failed_prefetch_is_reported_once_by_the_answer() -> None:
+    bench = Bench(
         ScriptedDescriber(error=OutOfMemory("no memory")),
         mode="full",
         beats=1,
         scenes=FakeScenes(fails=True),
     )
-    desk.answerer.prefetch(STREET)
-    assert not desk.health
-    desk.ask()
-    assert [health.what for health in desk.health] == ["scenes", "describer"]
-    desk.close()
+    bench.answerer.prefetch(STREET)
+    assert not bench.health
+    bench.ask()
+    assert [health.what for health in bench.health] == ["scenes", "describer"]
+    bench.close()
 
 
-def test_a_look_that_hangs_leaves_the_template() -> None:
+def test_after_a_hung_prefetch_the_template_answers() -> None:
     describer = ScriptedDescriber("Late.", hangs=True)
-    desk = Desk(describer, mode="full", beats=1)
-    desk.answerer.prefetch(STREET)
-    describer.prefetched.get()  # it hangs now
-    desk.clock.step_s = 0.3
-    assert [beat.tier for beat in desk.ask().beats] == ["quick"]
-    desk.answerer.prefetch(STREET)  # raises nothing
+    bench = Bench(describer, mode="full", beats=1)
+    bench.answerer.prefetch(STREET)
+    describer.prefetched.get()  # now it hangs
+    bench.clock.step_s = 0.3
+    assert [beat.tier for beat in bench.ask().beats] == ["quick"]
+    bench.answerer.prefetch(STREET)  # raises nothing
     describer.released.set()
-    desk.close()
+    bench.close()
 
 
 # two beats
 
 
-def test_the_second_beat_says_what_it_adds_and_the_log_holds_both() -> None:
-    desk = Desk(ScriptedDescriber("A person and a bus.", "A man is waiting next to a car."))
-    answer = desk.ask()
+def test_the_second_beat_says_only_what_it_adds() -> None:
+    bench = Bench(ScriptedDescriber("A person and a bus.", "A man is waiting next to a car."))
+    answer = bench.ask()
     assert [beat.tier for beat in answer.beats] == ["quick", "full"]
     assert answer.beats[0].text == QUICK
     assert answer.beats[1].text == "A man is waiting maybe next to a car."
     assert answer.unsupported == ("car",)
-    assert answer.text == " ".join(u.text for u in desk.said)
-    assert [u.yields for u in desk.said] == [False, False, False, True]
-    assert not desk.health
-    desk.close()
+    assert answer.text == " ".join(u.text for u in bench.said)
+    assert [u.yields for u in bench.said] == [False, False, False, True]
+    assert not bench.health
+    bench.close()
 
 
-def test_a_describer_with_nothing_to_add_is_not_heard_but_has_answered() -> None:
-    desk = Desk(ScriptedDescriber("A person and a bus on a street."))
-    answer = desk.ask()
+def test_a_describer_with_nothing_to_add_is_silent_but_counts_as_the_tier() -> None:
+    bench = Bench(ScriptedDescriber("A person and a bus on a street."))
+    answer = bench.ask()
     assert [beat.tier for beat in answer.beats] == ["quick"]
     assert answer.tier == "full"
     assert any(mark.stage == "describer_total" for mark in answer.marks)
-    desk.close()
+    bench.close()
 
 
 @pytest.mark.parametrize("beats", [1, 2])
 def test_mode_full_has_one_beat(beats: int) -> None:
-    desk = Desk(ScriptedDescriber("A person and a bus on a street."), mode="full", beats=beats)
-    answer = desk.ask()
+    bench = Bench(ScriptedDescriber("A person and a bus on a street."), mode="full", beats=beats)
+    answer = bench.ask()
     assert [(beat.tier, beat.text) for beat in answer.beats] == [
         ("full", "A person and a bus on a street.")
     ]
-    assert not any(u.yields for u in desk.said)  # the only beat goes on after an alert
-    desk.close()
+    assert not any(u.yields for u in bench.said)  # the only beat resumes after an alert
+    bench.close()
 
 
-def test_something_critical_ends_a_second_beat_but_no_first() -> None:
-    desk = Desk(ScriptedDescriber("A man is waiting."))
-    assert [b.tier for b in desk.ask(alarmed=lambda: True).beats] == ["quick"]
-    desk.close()
-    desk = Desk(ScriptedDescriber("A man is waiting."), mode="full")
-    assert [b.tier for b in desk.ask(alarmed=lambda: True).beats] == ["full"]
-    desk.close()
+def test_a_critical_alert_ends_the_second_beat_only() -> None:
+    bench = Bench(ScriptedDescriber("A man is waiting."))
+    assert [b.tier for b in bench.ask(alarmed=lambda: True).beats] == ["quick"]
+    bench.close()
+    bench = Bench(ScriptedDescriber("A man is waiting."), mode="full")
+    assert [b.tier for b in bench.ask(alarmed=lambda: True).beats] == ["full"]
+    bench.close()
 
 
-def test_the_describer_is_asked_by_scene() -> None:
+def test_the_prompt_depends_on_the_scene() -> None:
     describer = ScriptedDescriber("A man is waiting.")
-    desk = Desk(describer)
-    desk.ask()
+    bench = Bench(describer)
+    bench.ask()
     assert describer.prompts == ["What is street?"]
-    desk.close()
+    bench.close()
 
 
-# never silent, never stuck
+# failures
 
 
 @pytest.mark.parametrize("mode", ["auto", "full"])
@@ -232,86 +230,88 @@ def test_the_describer_is_asked_by_scene() -> None:
         (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
     ],
 )
-def test_a_describer_that_fails_is_answered_for(mode: str, error: Exception, said: str) -> None:
+def test_the_template_answers_for_a_describer_that_fails(
+    mode: str, error: Exception, said: str
+) -> None:
     describer = ScriptedDescriber(error=error)
-    desk = Desk(describer, mode=mode)
+    bench = Bench(describer, mode=mode)
     for _ in range(2):
-        answer = desk.ask()
+        answer = bench.ask()
         assert (answer.tier, answer.text) == ("quick", QUICK)
-    assert [said in health.detail for health in desk.health] == [True, True]
-    # said once, until it works again
-    assert desk.statuses() == [desk.words.status("describer_failed")]
+    assert [said in health.detail for health in bench.health] == [True, True]
+    # said once until it works again
+    assert bench.statuses() == [bench.words.status("describer_failed")]
     describer.error, describer.clauses = None, ("A man is waiting.",)
-    assert desk.ask().tier == "full"
+    assert bench.ask().tier == "full"
     describer.error, describer.clauses = error, ()
-    desk.ask()
-    assert len(desk.statuses()) == 2
-    desk.close()
+    bench.ask()
+    assert len(bench.statuses()) == 2
+    bench.close()
 
 
 @pytest.mark.parametrize("mode", ["auto", "full"])
-def test_a_describer_that_hangs_is_answered_for_and_then_left_alone(mode: str) -> None:
+def test_the_template_answers_for_a_hung_describer_and_later_answers_do_not_wait(mode: str) -> None:
     describer = ScriptedDescriber("A man is waiting.", hangs=True)
-    desk = Desk(describer, mode=mode)
-    desk.clock.step_s = 0.05
-    begun_s = desk.clock.time_s
-    answer = desk.ask()
+    bench = Bench(describer, mode=mode)
+    bench.clock.step_s = 0.05
+    begun_s = bench.clock.time_s
+    answer = bench.ask()
     assert (answer.tier, answer.text) == ("quick", QUICK)
-    assert "answer.deadline_s=1.5" in desk.health[0].detail
-    assert desk.clock.time_s - begun_s < 3.0
-    desk.clock.time_s += 10.0
-    begun_s = desk.clock.time_s
-    assert desk.ask().text == QUICK
-    assert "still busy" in desk.health[1].detail
-    assert desk.clock.time_s - begun_s < 1.0  # nobody waits for it a second time
+    assert "answer.deadline_s=1.5" in bench.health[0].detail
+    assert bench.clock.time_s - begun_s < 3.0
+    bench.clock.time_s += 10.0
+    begun_s = bench.clock.time_s
+    assert bench.ask().text == QUICK
+    assert "still busy" in bench.health[1].detail
+    assert bench.clock.time_s - begun_s < 1.0  # the second answer does not wait
     describer.released.set()
-    desk.close()
+    bench.close()
 
 
-def test_a_newer_request_replaces_an_answer_that_waits_for_the_describer() -> None:
+def test_a_newer_request_ends_the_wait_for_the_describer() -> None:
     describer = ScriptedDescriber("A man is waiting.", hangs=True)
-    desk = Desk(describer)  # the clock stands still: only the request can end the wait
+    bench = Bench(describer)  # the clock stands still: only the request can end the wait
     asked = iter([False, False, False])
-    answer = desk.ask(overtaken=lambda: next(asked, True))
+    answer = bench.ask(overtaken=lambda: next(asked, True))
     assert answer.text == QUICK
-    assert not desk.health
+    assert not bench.health
     describer.released.set()
-    assert desk.ask().tier == "full"  # what came before has been forgotten
-    assert desk.said[-1].text == "A man is waiting."
-    desk.close()
+    assert bench.ask().tier == "full"  # the interrupted answer left nothing behind
+    assert bench.said[-1].text == "A man is waiting."
+    bench.close()
 
 
 def test_a_stopped_answer_says_nothing_more() -> None:
     describer = ScriptedDescriber("A man is waiting.", hangs=True)
-    desk = Desk(describer, mode="full")
-    assert desk.ask(overtaken=lambda: True).text == ""
-    assert not desk.said
+    bench = Bench(describer, mode="full")
+    assert bench.ask(overtaken=lambda: True).text == ""
+    assert not bench.said
     describer.released.set()
-    desk.close()
+    bench.close()
 
 
-def test_without_a_scene_the_obstacles_are_still_told() -> None:
-    desk = Desk(tier="quick", scenes=FakeScenes(fails=True))
-    answer = desk.ask()
+def test_without_a_scene_the_obstacles_are_still_named() -> None:
+    bench = Bench(tier="quick", scenes=FakeScenes(fails=True))
+    answer = bench.ask()
     assert answer.text.startswith("Person ahead, three meters.")
-    assert desk.health[0].what == "scenes"
-    assert desk.statuses() == [desk.words.status("scene_failed")]
-    desk.close()
+    assert bench.health[0].what == "scenes"
+    assert bench.statuses() == [bench.words.status("scene_failed")]
+    bench.close()
 
 
-def test_a_language_that_the_describer_does_not_speak_is_said_once_and_not_mixed() -> None:
-    desk = Desk(None, language="es")
+def test_a_describer_that_does_not_speak_the_language_is_explained_once() -> None:
+    bench = Bench(None, language="es")
     for _ in range(3):
-        answer = desk.ask()
+        answer = bench.ask()
         assert answer.text == (
             "Persona delante, a tres metros. Autobús a la izquierda, a ocho metros. Estás en una calle."
         )
         assert answer.tier == "quick"
-    assert desk.statuses() == [desk.words.status("describer_language")]
-    desk.close()
+    assert bench.statuses() == [bench.words.status("describer_language")]
+    bench.close()
 
 
-# the other wishes
+# where, why and more
 
 
 @pytest.mark.parametrize(
@@ -328,37 +328,37 @@ def test_a_language_that_the_describer_does_not_speak_is_said_once_and_not_mixed
         ("es", "silla", "No veo ninguna silla."),
         ("es", "bici", "No veo ninguna bicicleta."),
         ("es", "un paraguas", "No sé reconocer un paraguas."),
-        ("es", "bicycle", "No veo ninguna bicicleta."),  # a label, whatever the language
+        ("es", "bicycle", "No veo ninguna bicicleta."),  # a label works in any language
         ("es", "quark", "No sé qué es eso."),
     ],
 )
 def test_where(language: str, target: str | None, text: str) -> None:
-    desk = Desk(language=language)
-    answer = desk.ask("where", target)
+    bench = Bench(language=language)
+    answer = bench.ask("where", target)
     assert (answer.text, answer.tier) == (text, "quick")
     assert answer.request.target == target
-    desk.close()
+    bench.close()
 
 
-def test_where_tells_the_nearest_and_how_many_more() -> None:
-    desk = Desk()
+def test_where_names_the_nearest_and_counts_the_others() -> None:
+    bench = Bench()
     glance = make_glance(*(make_obstacle("chair", far, "right") for far in (6.0, 2.0, 4.0)))
-    assert desk.ask("where", "chair", glance).text == "Chair right, two meters. And two more."
-    desk.close()
+    assert bench.ask("where", "chair", glance).text == "Chair right, two meters. And two more."
+    bench.close()
 
 
 def test_why_is_about_the_last_description() -> None:
-    desk = Desk(ScriptedDescriber("A man is waiting."))
-    assert desk.ask("why").text == desk.words.status("nothing_said_yet")
-    desk.ask()
-    desk.ask("where", "bus")
-    why = desk.ask("why").text
+    bench = Bench(ScriptedDescriber("A man is waiting."))
+    assert bench.ask("why").text == bench.words.status("nothing_said_yet")
+    bench.ask()
+    bench.ask("where", "bus")
+    why = bench.ask("why").text
     assert why == (
         "I gave the long description, with two obstacles and a place I was sure of. The picture's "
         "complexity was sixty percent, and the limit is fifty. "
         "I was ninety percent sure that you were on a street."
     )
-    desk.close()
+    bench.close()
 
 
 @pytest.mark.parametrize(
@@ -375,102 +375,106 @@ def test_why_is_about_the_last_description() -> None:
         (None, "auto", "full", "I gave the short description because the long one does not speak"),
     ],
 )
-def test_why_says_who_decided(
+def test_why_says_who_chose_the_tier(
     describer: ScriptedDescriber | None, mode: str, tier: Tier, begins: str
 ) -> None:
-    desk = Desk(describer, mode=mode, tier=tier)
-    desk.ask()
-    assert desk.ask("why").text.startswith(begins)
-    desk.close()
+    bench = Bench(describer, mode=mode, tier=tier)
+    bench.ask()
+    assert bench.ask("why").text.startswith(begins)
+    bench.close()
 
 
-def test_more_is_a_level_more_and_the_describer() -> None:
+def test_more_raises_the_level_of_detail_and_asks_the_describer() -> None:
     crowd = make_glance(make_obstacle("person", 2.0, "left"), make_obstacle("person", 3.0, "right"))
-    desk = Desk(ScriptedDescriber("A man is waiting."), tier="quick", detail="brief")
-    assert desk.ask(glance=crowd).text == "Two people: one left, two meters; one elsewhere."
-    more = desk.ask("more", glance=crowd)
+    bench = Bench(ScriptedDescriber("A man is waiting."), tier="quick", detail="brief")
+    assert bench.ask(glance=crowd).text == "Two people: one left, two meters; one elsewhere."
+    more = bench.ask("more", glance=crowd)
     assert more.beats[0].text == "Two people: one left, two meters; one right. You are on a street."
     assert more.beats[1].text == "A man is waiting."
     assert "asked for more" in more.decision.reasons
-    again = desk.ask("more", glance=crowd)
+    again = bench.ask("more", glance=crowd)
     assert "three meters" in again.text
-    assert [beat.tier for beat in again.beats] == ["quick"]  # that a man is waiting was said before
-    assert desk.ask("why").text.startswith("I gave the long description because you asked for more")
-    desk.close()
+    assert [beat.tier for beat in again.beats] == [
+        "quick"
+    ]  # the last answer said that a man is waiting
+    assert bench.ask("why").text.startswith(
+        "I gave the long description because you asked for more"
+    )
+    bench.close()
 
 
-def test_more_without_a_describer_is_a_level_more() -> None:
-    desk = Desk(mode="quick", tier="quick")
-    desk.ask()
-    assert desk.ask("more").tier == "quick"
-    assert not desk.statuses()
-    desk.close()
+def test_more_without_a_describer_only_raises_the_level_of_detail() -> None:
+    bench = Bench(mode="quick", tier="quick")
+    bench.ask()
+    assert bench.ask("more").tier == "quick"
+    assert not bench.statuses()
+    bench.close()
 
 
 # reading
 
 
-def test_read_says_what_is_written() -> None:
-    desk = Desk()
-    answer = desk.ask("read")
+def test_read_says_the_text() -> None:
+    bench = Bench()
+    answer = bench.ask("read")
     assert answer.text == "The text says: EXIT. Perhaps also: Gate 4."
     assert [mark.stage for mark in answer.marks] == ["asked", "capture", "read", "template"]
-    desk.close()
+    bench.close()
 
 
 @pytest.mark.parametrize("error", [ReaderFailed("broken"), MemoryError(), ValueError("a bug")])
 def test_a_reader_that_fails_says_so(error: Exception) -> None:
-    desk = Desk()
-    desk.scenes.error = error
-    assert desk.ask("read").text == desk.words.status("reader_failed")
-    assert [health.what for health in desk.health] == ["reader"]
-    desk.scenes.error = None
-    assert desk.ask("read").text.startswith("The text says: EXIT")
-    desk.close()
+    bench = Bench()
+    bench.scenes.error = error
+    assert bench.ask("read").text == bench.words.status("reader_failed")
+    assert [health.what for health in bench.health] == ["reader"]
+    bench.scenes.error = None
+    assert bench.ask("read").text.startswith("The text says: EXIT")
+    bench.close()
 
 
-def test_a_reader_that_hangs_is_given_up() -> None:
-    desk = Desk()
-    desk.ask("read")
-    desk.scenes.released.clear()
-    desk.clock.step_s = 0.05
-    assert desk.ask("read").text == desk.words.status("reader_late")
-    assert [health.what for health in desk.health] == ["reader"]
-    desk.scenes.released.set()
-    desk.close()
+def test_a_hung_reader_is_given_up() -> None:
+    bench = Bench()
+    bench.ask("read")
+    bench.scenes.released.clear()
+    bench.clock.step_s = 0.05
+    assert bench.ask("read").text == bench.words.status("reader_late")
+    assert [health.what for health in bench.health] == ["reader"]
+    bench.scenes.released.set()
+    bench.close()
 
 
-def test_large_signs_belong_to_the_quick_answer_and_support_the_describer() -> None:
+def test_large_signs_join_the_quick_answer_and_support_the_describer() -> None:
     describer = ScriptedDescriber("A man is waiting at a sign.")
-    desk = Desk(describer, signs=True)
-    desk.scenes.large = LINES
-    first = desk.ask()  # the reader is not loaded yet, and the describer goes before
+    bench = Bench(describer, signs=True)
+    bench.scenes.large = LINES
+    first = bench.ask()  # the reader is not loaded yet, so the describer comes first
     assert [beat.tier for beat in first.beats] == ["quick", "full", "quick"]
     assert first.beats[1].text == "A man is waiting maybe at a sign."
-    second = desk.ask()
+    second = bench.ask()
     assert [beat.tier for beat in second.beats] == ["quick", "full"]
     assert second.beats[0].text == f"{QUICK} The text says: EXIT."
     assert second.beats[1].text == "A man is waiting at a sign."
     assert second.unsupported == ()
-    assert second.text == " ".join(u.text for u in desk.said if u.answer == 2)
-    desk.close()
+    assert second.text == " ".join(u.text for u in bench.said if u.answer == 2)
+    bench.close()
 
 
-def test_no_sign_no_word() -> None:
-    desk = Desk(tier="quick", signs=True)
-    assert desk.ask().text == QUICK
-    desk.close()
+def test_without_signs_the_answer_is_unchanged() -> None:
+    bench = Bench(tier="quick", signs=True)
+    assert bench.ask().text == QUICK
+    bench.close()
 
 
-def test_a_batch_waits_for_all_models() -> None:
-    desk = Desk(ScriptedDescriber("A man is waiting."), signs=True, deadline_s=None)
-    desk.clock.step_s = 10.0
-    desk.scenes.large = LINES
-    assert [beat.tier for beat in desk.ask().beats] == ["quick", "full", "quick"]
-    desk.close()
+def test_a_batch_has_no_deadline() -> None:
+    bench = Bench(ScriptedDescriber("A man is waiting."), signs=True, deadline_s=None)
+    bench.clock.step_s = 10.0
+    bench.scenes.large = LINES
+    assert [beat.tier for beat in bench.ask().beats] == ["quick", "full", "quick"]
+    bench.close()
 
 
-def test_a_reader_that_is_being_loaded_is_waited_for_at_the_end_and_not_loaded_for_it() -> None:
+def test_closing_waits_for_a_loading_reader_and_loads_none() -> None:
     """A process that ends while OpenVINO compiles aborts."""
     clock, opened, let_go = ManualClock(), threading.Event(), threading.Event()
 

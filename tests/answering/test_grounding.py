@@ -1,4 +1,4 @@
-"""What a describer says is held against what was seen, and its grammar stays whole."""
+"""The describer's claims are checked against the evidence, and stay grammatical."""
 
 import re
 
@@ -42,7 +42,7 @@ ES = Grounder(LABELS, "es", "hedge")
 @pytest.mark.parametrize(
     ("said", "hedged", "dropped", "unsupported"),
     [
-        # the pocket describer's own words about the street photo
+        # what the pocket describer says about the street photo
         (
             "Several people and a car on a street.",
             "Several people and maybe a car on a street.",
@@ -58,7 +58,7 @@ ES = Grounder(LABELS, "es", "hedge")
             "A man is standing on a street.",
             ["car"],
         ),
-        # what follows is of the number of both, so nothing can be taken out
+        # the verb agrees with both nouns, so neither can be cut
         ("A man and a dog are here.", "A man and maybe a dog are here.", "", ["dog"]),
         ("Two boys ride bikes.", "Two boys ride maybe bikes.", "", ["bicycle"]),
         (
@@ -68,10 +68,10 @@ ES = Grounder(LABELS, "es", "hedge")
             ["dog", "kitchen"],
         ),
         ("A car, a bus and a truck.", "Maybe a car, a bus and maybe a truck.", "", ["car", "truck"]),
-        # places: the scene, or one that passes for it
+        # places: the scene or a similar one
         ("A man on a road.", None, None, []),
         ("A man in a kitchen.", "A man maybe in a kitchen.", "A man.", ["kitchen"]),
-        # numbers: more than seen is hedged, fewer may be some of them
+        # numbers: more than detected is hedged, fewer may be some of them
         ("Three people wait.", "Maybe three people wait.", "Maybe three people wait.", []),
         ("Two people.", None, None, []),
         ("A man is waiting.", None, None, []),
@@ -82,7 +82,7 @@ ES = Grounder(LABELS, "es", "hedge")
         ("On the right, a bus.", "Ahead, a bus.", "Ahead, a bus.", []),
         ("A man to your right waits.", "A man on the left waits.", "A man on the left waits.", []),
         ("A man to the right of a bus.", None, None, []),
-        # wider words, other names
+        # superordinate words and synonyms
         ("A large vehicle.", None, None, []),
         ("A puppy.", "Maybe a puppy.", "", ["dog"]),
         ("A sofa.", "Maybe a sofa.", "", ["couch"]),
@@ -101,7 +101,7 @@ def test_claims(said: str, hedged: str | None, dropped: str | None, unsupported:
         assert list(found.unsupported) == unsupported, how
 
 
-def test_what_was_read_supports_a_sign_and_what_it_names() -> None:
+def test_text_that_was_read_supports_a_sign_and_what_it_names() -> None:
     grounder = HOW["hedge"]
     sign = "A sign about a dog."
     assert grounder.check(sign, SEEN).unsupported == ("sign", "dog")
@@ -123,7 +123,9 @@ def test_spanish_claims(said: str, hedged: str) -> None:
     assert ES.check(said, SEEN).text == hedged
 
 
-TOLD = "Two people: one left, three meters; one ahead. Bus ahead, four meters. You are on a street."
+SAID_BEFORE = (
+    "Two people: one left, three meters; one ahead. Bus ahead, four meters. You are on a street."
+)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ TOLD = "Two people: one left, three meters; one ahead. Bus ahead, four meters. Y
         ("Two people in a park.", True),
     ],
 )
-def test_a_second_beat_is_heard_for_what_it_adds(clause: str, adds: bool) -> None:
-    assert HOW["hedge"].adds(clause, TOLD) is adds
+def test_which_clauses_add_something(clause: str, adds: bool) -> None:
+    assert HOW["hedge"].adds(clause, SAID_BEFORE) is adds
 
 
-# Sentences as a describer writes them, by a grammar that is known to be whole.
+# Sentences like a describer's, from a small grammar.
 NOUNS = ["man", "dog", "red car", "little boy", "bus", "white truck", "bench", "wooden chair"]
 article = st.sampled_from(NOUNS).map(lambda noun: f"a {noun}")
 many = st.sampled_from(["two men", "several dogs", "three buses", "a group of boys", "many cars"])
@@ -180,7 +182,7 @@ DANGLING = re.compile(
 
 @settings(deadline=None, max_examples=150)
 @given(clauses(), obstacles, scenes)
-def test_grammar_stays_whole_whatever_is_seen(
+def test_the_result_is_grammatical_for_any_evidence(
     clause: str, seen: list[object], scene: SceneClass
 ) -> None:
     evidence = Evidence(tuple(seen), scene)  # type: ignore[arg-type]
@@ -197,9 +199,9 @@ def test_grammar_stays_whole_whatever_is_seen(
         assert not DANGLING.search(text), text
         assert not re.search(r"\s[,.]|,\s*[.]|\s\s|maybe maybe|, and\b|and and", text), text
         bare = re.sub(r"(?i)\bmaybe ", "", text)
-        if how == "hedge":  # nothing is lost: only the hedge is added
+        if how == "hedge":  # only the hedge is added
             assert bare.lower() == clause.lower()
-        else:  # and what is left has the words of the clause, in their order
+        else:  # the rest has the words of the clause in their order
             words = iter(clause.lower().split())
             assert all(
                 any(w.strip(".,") == x.strip(".,") for x in words) for w in bare.lower().split()
@@ -208,7 +210,7 @@ def test_grammar_stays_whole_whatever_is_seen(
 
 @settings(deadline=None, max_examples=100)
 @given(st.text(max_size=60), obstacles)
-def test_any_text_is_taken(text: str, seen: list[object]) -> None:
+def test_any_text_is_accepted(text: str, seen: list[object]) -> None:
     for grounder in (*HOW.values(), ES):
         grounder.check(text, Evidence(tuple(seen)))  # type: ignore[arg-type]
         grounder.adds(text, text)

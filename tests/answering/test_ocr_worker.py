@@ -1,4 +1,4 @@
-"""Which lines are worth saying, in which order, and which language they are in."""
+"""Which lines are said, in which order, and in which language they are."""
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ def line(text: str, x: float, y: float, width: float = 100, height: float = 20) 
     ("lines", "order"),
     [
         ([line("b", 0, 30), line("a", 0, 0), line("c", 0, 60)], "abc"),
-        # one row, a little tilted
+        # one row, slightly tilted
         ([line("b", 110, 4), line("a", 0, 0)], "ab"),
         ([line("b", 110, -4), line("a", 0, 0), line("c", 0, 30)], "abc"),
         # a wide line over two narrow ones that touch
@@ -34,7 +34,7 @@ def test_reading_order(lines: list[TextLine], order: str) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.permutations([line(str(i), 300 * (i // 3), 40 * (i % 3)) for i in range(6)]))
-def test_the_order_is_the_pages_and_not_the_readers(lines: list[TextLine]) -> None:
+def test_the_reading_order_does_not_depend_on_the_input_order(lines: list[TextLine]) -> None:
     assert "".join(item.text for item in reading_order(lines)) == "012345"
 
 
@@ -51,7 +51,7 @@ def test_no_line_is_lost(lines: list[TextLine]) -> None:
     assert sorted(map(id, reading_order(lines))) == sorted(map(id, lines))
 
 
-def test_confidence_gates_what_is_said() -> None:
+def test_the_confidence_decides_what_is_said() -> None:
     lines = [
         TextLine("sure", 0.9, Box(0, 0, 9, 9)),
         TextLine("perhaps", 0.7, Box(0, 20, 9, 29)),
@@ -62,7 +62,7 @@ def test_confidence_gates_what_is_said() -> None:
     assert (text.sure, text.unsure) == (("sure",), ("perhaps",))
 
 
-def test_a_page_is_cut_short() -> None:
+def test_a_long_page_is_truncated() -> None:
     assert len(select_lines([line(f"l{i}", 0, 30 * i) for i in range(40)]).sure) == MOST_LINES
 
 
@@ -76,7 +76,7 @@ def test_a_page_is_cut_short() -> None:
         ("Baño de señoras", "es"),
         ("12:30", None),
         ("IKEA", None),
-        ("NO", None),  # both
+        ("NO", None),  # a word of both
         ("", None),
     ],
 )

@@ -1,4 +1,4 @@
-"""Both tiers on one picture: each stage is timed by the clock, and what fails is kept as a reason."""
+"""Both tiers on one picture: every stage is timed, and a failure is recorded with its reason."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ CARD = ModelCard("fake", "pocket", "cpu", "torch", "fp32")
 
 
 class Fakes:
-    """Every port that a recording needs; each takes its time on one clock."""
+    """Fakes of all ports that a recording needs. Each takes a known time on one clock."""
 
     card = CARD
     labels: tuple[str, ...] = ("person",)
@@ -114,7 +114,7 @@ def test_every_stage_is_timed() -> None:
     assert record.full.text == "A man on a street. He walks."
     assert record.quick.text.startswith("Person ")
     assert (record.seq, record.name, record.truth) == (7, "7.jpg", Truth(scene="street"))
-    assert all(text.endswith(" 7.") for text in fakes.said)  # new to the voice each time
+    assert all(text.endswith(" 7.") for text in fakes.said)  # never in the voice's cache
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_every_stage_is_timed() -> None:
         (None, LANGUAGE_NOT_SPOKEN),
     ],
 )
-def test_no_answer_has_its_reason(clauses: list[Any] | None, error: str) -> None:
+def test_a_missing_answer_has_a_reason(clauses: list[Any] | None, error: str) -> None:
     fakes = Fakes(clauses or [])
     full = recorder(fakes, None if clauses is None else fakes).measure(FRAME, fakes).full
     assert full.text == ""
@@ -133,7 +133,7 @@ def test_no_answer_has_its_reason(clauses: list[Any] | None, error: str) -> None
     assert full.all_words_ms == 0
 
 
-def test_what_came_before_a_failure_is_kept() -> None:
+def test_clauses_before_a_failure_are_kept() -> None:
     fakes = Fakes(["A man on a street.", DescriberFailed("it broke")])
     full = recorder(fakes, fakes).measure(FRAME, fakes).full
     assert (full.text, full.error) == ("", "it broke")
@@ -142,14 +142,14 @@ def test_what_came_before_a_failure_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("related", "resets", "change"), [(False, 2, 1.0), (True, 0, 0.0)])
-def test_pictures_that_have_nothing_to_do_with_each_other_are_forgotten(
+def test_after_a_reset_the_last_picture_is_forgotten(
     related: bool, resets: int, change: float
 ) -> None:
     fakes = Fakes(["A man."])
-    both = recorder(fakes, fakes)
+    both_tiers = recorder(fakes, fakes)
     for _ in range(2):
         if not related:
-            both.reset()
-        record = both.measure(FRAME, fakes)
+            both_tiers.reset()
+        record = both_tiers.measure(FRAME, fakes)
     assert record.picture.change == change
     assert fakes.resets == resets

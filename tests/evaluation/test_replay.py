@@ -1,4 +1,4 @@
-"""Stored outputs through any router: told and scored as in a session, the same each time."""
+"""Stored outputs through any router: logged and scored as in a session, the same each time."""
 
 import json
 from dataclasses import replace
@@ -29,14 +29,14 @@ def plan_of(router: Router, mode: str = "auto", beats: int = 2) -> AnswerPlan:
     return AnswerPlan(AnswerSettings(mode, beats), router, Words(), Grounder(("person", "car")))
 
 
-def told(
+def session_records(
     folder: Path, record: Record, tier: Tier, beats: int = 2, mode: str = "auto"
 ) -> list[dict[str, Any]]:
-    """The records of a session that plays one stored picture."""
+    """The log of a session that replays one record."""
     wall = VirtualClock()
-    trace = SessionLog(folder, VirtualClock(), wall)
-    Replay(plan_of(Always(tier), mode, beats), trace, wall, None).play(record)
-    trace.close()
+    log = SessionLog(folder, VirtualClock(), wall)
+    Replay(plan_of(Always(tier), mode, beats), log, wall, None).play(record)
+    log.close()
     return [json.loads(line) for line in (folder / "session.jsonl").read_text().splitlines()]
 
 
@@ -53,7 +53,9 @@ def test_latencies_are_the_recorded_ones(
     tmp_path: Path, tier: Tier, beats: int, mode: str, said: list[str], end_to_end_ms: float
 ) -> None:
     (answer,) = [
-        r for r in told(tmp_path, make_record(), tier, beats, mode) if r["type"] == "description"
+        r
+        for r in session_records(tmp_path, make_record(), tier, beats, mode)
+        if r["type"] == "description"
     ]
     assert [beat["tier"] for beat in answer["beats"]] == said
     found = answer["latency_ms"]
@@ -66,11 +68,11 @@ def test_latencies_are_the_recorded_ones(
 
 
 @pytest.mark.parametrize(("error", "reported"), [("it broke", 1), (LANGUAGE_NOT_SPOKEN, 0)])
-def test_where_the_describer_gave_nothing_the_template_answers(
+def test_the_template_answers_for_a_describer_that_gave_nothing(
     tmp_path: Path, error: str, reported: int
 ) -> None:
     record = make_record()
-    found = told(
+    found = session_records(
         tmp_path, replace(record, full=replace(record.full, text="", error=error)), "full", 1
     )
     (answer,) = [r for r in found if r["type"] == "description"]
@@ -81,7 +83,7 @@ def test_where_the_describer_gave_nothing_the_template_answers(
 
 
 def replayed(folder: Path, path: Path, **changes: Any) -> tuple[list[str], dict[str, Any]]:
-    """(session lines without the summary, summary) of a replay by the engine's own loop."""
+    """A replay by the engine's own loop: its session lines without the summary, and the summary."""
     config = Config(source=SourceConfig(name="recorded", path=str(path), realtime=False))
     for key, value in changes.items():
         setattr(config, key, value)
@@ -91,7 +93,7 @@ def replayed(folder: Path, path: Path, **changes: Any) -> tuple[list[str], dict[
     return (folder / "session.jsonl").read_text().splitlines()[:-1], summary
 
 
-def test_a_replay_is_the_same_each_time_and_scored(tmp_path: Path) -> None:
+def test_two_replays_are_identical_and_scored(tmp_path: Path) -> None:
     path = save_recording(
         tmp_path / "o.jsonl", [make_record(seq, people=seq % 5) for seq in range(12)]
     )
@@ -104,7 +106,7 @@ def test_a_replay_is_the_same_each_time_and_scored(tmp_path: Path) -> None:
     assert summary["latency_ms"]["obstacle"]["detect"]["p50"] == 20.0
 
 
-def test_mode_decides_before_the_router(tmp_path: Path) -> None:
+def test_the_mode_overrides_the_router(tmp_path: Path) -> None:
     path = save_recording(tmp_path / "o.jsonl", [make_record(seq) for seq in range(3)])
     for mode, rate in (("quick", 0.0), ("full", 1.0)):
         assert replayed(tmp_path / mode, path, mode=mode)[1]["escalation_rate"] == rate
@@ -113,13 +115,13 @@ def test_mode_decides_before_the_router(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("language", "es"), ("units", "feet"), ("directions", "clock")]
 )
-def test_words_of_other_settings_are_refused(tmp_path: Path, key: str, value: str) -> None:
+def test_settings_that_change_the_words_are_refused(tmp_path: Path, key: str, value: str) -> None:
     path = save_recording(tmp_path / "o.jsonl", [make_record()])
     with pytest.raises(InputError, match=f"expected {key}="):
         replayed(tmp_path / "run", path, **{key: value})
 
 
-def test_each_picture_is_asked_once(tmp_path: Path) -> None:
+def test_the_router_decides_once_for_each_picture(tmp_path: Path) -> None:
     asked: list[int] = []
 
     class Counted(Count):

@@ -1,4 +1,4 @@
-"""Unit: a dataset's figures, against tables worked out by hand."""
+"""A dataset's figures against tables computed by hand."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ LEFT, AHEAD, RIGHT = Box(10, 100, 90, 300), Box(280, 100, 360, 300), Box(550, 10
 
 
 def said(*texts: str, tier: Tier = "full", scene: str = "street") -> Description:
-    """An answer whose last part is worded by `tier`, and what goes before by the quick tier."""
+    """An answer whose last beat is worded by `tier` and whose other beats are the quick tier's."""
     beats = [Beat("quick", text) for text in texts[:-1]] + [Beat(tier, texts[-1])]
     decision = Decision(tier, 0.5, 0.4, ())
     request = Request(1, "every", 0.0)
@@ -50,7 +50,11 @@ def one(text: str, labels: Truth) -> dict[str, object]:
         ([("person", LEFT)], 0.5, 0.5),  # one label of two
         # 80 of 100 px shared: IoU 0.8 counts at 0.50 to 0.80, that is at 7 thresholds of 10
         ([("person", Box(10, 100, 90, 260)), ("car", RIGHT)], 1.0, 0.85),
-        ([("person", LEFT), ("car", RIGHT), ("bus", AHEAD)], 1.0, 1.0),  # no such label in the set
+        (
+            [("person", LEFT), ("car", RIGHT), ("bus", AHEAD)],
+            1.0,
+            1.0,
+        ),  # a label that the dataset lacks
     ],
 )
 def test_average_precision(found: list[tuple[str, Box]], map50: float, map50_95: float) -> None:
@@ -63,7 +67,7 @@ def test_average_precision(found: list[tuple[str, Box]], map50: float, map50_95:
     assert quality["map50_95"] == pytest.approx(map50_95, abs=1e-3)
 
 
-def test_a_crowd_is_neither_to_be_found_nor_wrong() -> None:
+def test_crowds_are_ignored() -> None:
     crowd = Truth(boxes=(("person", LEFT),), ignored=(("person", RIGHT),))
     scorer = Scorer(LABELS)
     sure = replace(make_obstacle("person", box=RIGHT), score=0.99)
@@ -88,20 +92,20 @@ def test_unlabelled_pictures_and_unknown_labels_are_left_out(
     assert capsys.readouterr().out == ""
 
 
-def test_only_what_the_labels_allow() -> None:
+def test_figures_that_the_labels_do_not_allow_are_left_out() -> None:
     assert Scorer(LABELS).quality() == {"n": 0}
     scorer = Scorer(LABELS)
     scorer.add(Truth(), make_glance(), said("A dog."))
     assert scorer.quality() == {"n": 1}
-    # of the answer's quality only brevity (0.05) and truthfulness (0.2) can be told
+    # only brevity (0.05) and truthfulness (0.2) of the quality can be measured
     wrong = {"labels": [], "hallucination_rate": 1.0, "answer_quality": 0.2, "answer_words": 2.0}
     assert one("A dog.", truth()) == {"n": 1} | wrong
-    unknown = one("Sky.", truth(("sky", LEFT)))  # no label that the detector knows
+    unknown = one("Sky.", truth(("sky", LEFT)))  # a label that the detector does not know
     named = {"labels": [], "hallucination_rate": 0.0, "answer_quality": 1.0, "answer_words": 1.0}
     assert unknown == {"n": 1} | named
 
 
-def test_scene_top1_and_a_summary_that_is_json() -> None:
+def test_scene_top1_and_that_the_figures_are_json() -> None:
     scorer = Scorer(LABELS)
     for is_so, named in (("street", "street"), ("park", "street"), ("park", "park")):
         scorer.add(Truth(scene=is_so), make_glance(), said(".", scene=named))
@@ -109,7 +113,7 @@ def test_scene_top1_and_a_summary_that_is_json() -> None:
     json.dumps(scorer.quality())
 
 
-def test_without_pycocotools_it_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_pycocotools_is_reported_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingPart, match="pip install pycocotools"):
         Scorer(LABELS)
@@ -130,7 +134,7 @@ PEOPLE_AND_CAR = truth(("person", LEFT), ("person", AHEAD), ("car", RIGHT))
     [
         ("A person and a car.", 1.0, 0.0),
         ("Two women beside parked cars.", 1.0, 0.0),
-        ("A man, a boy and a child.", 0.5, 0.0),  # one kind of thing, however often
+        ("A man, a boy and a child.", 0.5, 0.0),  # one kind, however often
         ("A dog barks at a car.", 0.5, 0.5),
         ("A dog and a bus.", 0.0, 1.0),
         ("Two televisions.", 0.0, 1.0),
@@ -146,7 +150,7 @@ def test_recall_and_hallucination(text: str, recall: float, invented: float | No
     assert quality.get("hallucination_rate") == invented
 
 
-def test_shares_are_over_all_things_and_not_over_pictures() -> None:
+def test_shares_are_over_kinds_and_not_over_pictures() -> None:
     scorer = Scorer(LABELS)
     scorer.add(PEOPLE_AND_CAR, make_glance(), said("A person, a car and a dog."))
     scorer.add(truth(("bus", LEFT)), make_glance(), said("A dog."))
@@ -155,7 +159,7 @@ def test_shares_are_over_all_things_and_not_over_pictures() -> None:
     assert quality["hallucination_rate"] == 0.5
 
 
-def test_recall_counts_all_that_is_said_and_cider_what_the_tier_worded() -> None:
+def test_recall_uses_the_whole_text_and_cider_what_the_tier_worded() -> None:
     scorer = Scorer(LABELS)
     for caption in ("a tall man waits", "one red car parks"):
         labels = Truth(boxes=(("bus", LEFT),), captions=(caption,))
@@ -177,7 +181,7 @@ def test_recall_counts_all_that_is_said_and_cider_what_the_tier_worded() -> None
         ("A person and a car.", None),
         ("A car right behind a person with a bag in his left hand.", None),
         ("A car to the left of a person.", None),
-        ("A dog on the left.", None),  # no such thing is labelled
+        ("A dog on the left.", None),  # not labelled
     ],
 )
 def test_sides(text: str, share: float | None) -> None:
@@ -191,7 +195,9 @@ def test_sides(text: str, share: float | None) -> None:
     # 640 px over 70 degrees: f = 457 px, so the corridor of 12 degrees is 97 px to either side
     [(219, "left"), (227, "ahead"), (413, "ahead"), (421, "right")],
 )
-def test_the_side_of_a_labelled_box_is_that_of_geometry(centre_x: float, side: str) -> None:
+def test_the_side_of_a_labelled_box_is_computed_as_for_obstacles(
+    centre_x: float, side: str
+) -> None:
     box = Box(centre_x - 5, 10, centre_x + 5, 90)
     word = "ahead" if side == "ahead" else f"on the {side}"
     assert one(f"A car {word}.", truth(("car", box)))["side_accuracy"] == 1.0
@@ -214,7 +220,7 @@ def test_english_mentions(text: str, mentions: list[tuple[str, Side | None]]) ->
     assert vocabulary.mentions(text) == [Mention(*mention) for mention in mentions]
 
 
-def test_labels_that_are_said_alike_are_one_thing() -> None:
+def test_labels_with_the_same_name_are_one_kind() -> None:
     vocabulary = Vocabulary(("pedestrian", "person", "table", "dining table", "rowan"))
     assert vocabulary.thing("pedestrian") == vocabulary.thing("person")
     assert vocabulary.mentions("Tables.") == [Mention(vocabulary.thing("table"), None)]
@@ -233,7 +239,7 @@ def test_spanish() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_every_thing_that_the_templates_say_is_recognised(language: str) -> None:
+def test_every_noun_of_the_templates_is_recognised(language: str) -> None:
     things = json.loads((TEMPLATES / language / "things.json").read_text(encoding="utf-8"))
     vocabulary = Vocabulary(things, "es" if language == "es" else "en")
     for label, names in things.items():
@@ -255,7 +261,7 @@ CAPTIONS = ["a man rides a brown horse", "two dogs run over wet sand", "one bus 
         (["", "", ""], 0.0),
     ],
 )
-def test_cider_of_the_same_and_of_others(candidates: list[str], score: float) -> None:
+def test_cider_of_equal_and_of_other_captions(candidates: list[str], score: float) -> None:
     scores = cider_d(candidates, [[text] for text in CAPTIONS])
     assert scores == pytest.approx([score] * 3)
 
@@ -271,7 +277,7 @@ def test_cider_by_hand() -> None:
     assert scores[1] == pytest.approx(10 / 4 / 3**0.5 * 0.9459594689)
 
 
-def test_saying_a_word_again_gains_nothing() -> None:
+def test_repeating_a_word_gains_nothing() -> None:
     references = [["a man rides"], ["two dogs run"]]
     once, _ = cider_d(["a man rides", ""], references)
     again, _ = cider_d(["man man man", ""], references)

@@ -1,4 +1,4 @@
-"""Stored outputs: what is written is read back; what is not whole is refused in one line."""
+"""Recordings are read back as written; broken ones are refused in one line."""
 
 import json
 from dataclasses import replace
@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from engine.answering.grounding import Grounded
 from engine.core.errors import InputError
-from engine.evaluation import stored_outputs as records
+from engine.evaluation import stored_outputs
+from engine.evaluation.stored_outputs import StoredAnswer
 from tests.fakes.recordings import HEADER, make_record, save_recording
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_recording_is_read_back_as_written(tmp_path: Path) -> None:
     kept = [make_record(seq, people=seq, detect_ms=1 / 3) for seq in range(3)] + [
         make_record(3, truth=None),
         make_record(4, full=replace(make_record().full, error="it broke")),
     ]
     path = save_recording(tmp_path / "outputs.jsonl", kept)
-    header, found = records.read(path)
+    header, found = stored_outputs.read(path)
     assert header == HEADER
     assert found == [
         replace(record, detect_ms=round(record.detect_ms, 6), time_s=round(record.time_s, 6))
@@ -26,7 +28,28 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_glance_out_of_a_record_is_the_one_that_was_routed() -> None:
+def test_a_recording_from_before_clauses_were_stored_is_read(tmp_path: Path) -> None:
+    full = StoredAnswer("A man is walking. He waits.", 60.0, 90.0, 95.0, 16.0)
+    path = save_recording(tmp_path / "outputs.jsonl", [make_record(full=full)])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for tier in ("quick", "full"):
+        del lines[1][tier]["clauses"]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    (record,) = stored_outputs.read(path)[1]
+    assert record.full == full
+    clauses = [Grounded("A man is walking.", ()), Grounded("He waits.", ())]
+    assert list(record.full.grounded()) == clauses
+
+
+def test_clauses_are_read_back_one_by_one(tmp_path: Path) -> None:
+    clauses = (Grounded("A man.", ()), Grounded("Maybe a dog.", ("dog",)), Grounded("", ("bus",)))
+    full = StoredAnswer("A man. Maybe a dog.", 60.0, 90.0, 95.0, 16.0, clauses=clauses)
+    path = save_recording(tmp_path / "outputs.jsonl", [make_record(full=full)])
+    (record,) = stored_outputs.read(path)[1]
+    assert record.full.grounded() == clauses
+
+
+def test_a_record_gives_the_glance_that_was_routed() -> None:
     record = make_record(7, people=2)
     glance = record.glance()
     assert (glance.frame.seq, glance.frame.width, glance.frame.height) == (7, 640, 480)
@@ -35,14 +58,14 @@ def test_a_glance_out_of_a_record_is_the_one_that_was_routed() -> None:
     )  # fmt: skip
 
 
-def test_the_way_to_the_first_sound_is_the_sum_of_its_stages() -> None:
+def test_the_time_to_the_first_sound_is_the_sum_of_its_stages() -> None:
     record = make_record()
     assert record.to_sound_ms(record.quick) == 10 + 2 + 1 + 15
     assert record.to_sound_ms(record.full) == 10 + 2 + 90 + 16
 
 
 def broken(kind: str, text: str) -> str:
-    """A recording spoilt in one way."""
+    """A recording that is broken in one way."""
     lines = text.splitlines()
     second = json.loads(lines[1])
     if kind == "no end":
@@ -89,11 +112,11 @@ def broken(kind: str, text: str) -> str:
         ("not finite", "line 2: expected a JSON object"),
     ],
 )
-def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, kind: str, said: str) -> None:
+def test_a_broken_recording_is_refused_in_one_line(tmp_path: Path, kind: str, said: str) -> None:
     path = save_recording(tmp_path / "outputs.jsonl", [make_record(seq) for seq in range(4)])
     path.write_text(broken(kind, path.read_text()))
     with pytest.raises(InputError) as caught:
-        records.read(path)
+        stored_outputs.read(path)
     line = str(caught.value)
     assert said in line
     assert str(path) in line
@@ -101,20 +124,20 @@ def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, kind: str, sai
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_what_is_no_file_is_refused(tmp_path: Path, there: bool) -> None:
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path, there: bool) -> None:
     path = tmp_path / "outputs.jsonl"
     if there:
         path.mkdir()
         with pytest.raises(InputError, match=r"record: expected a file that can be written"):
-            records.Writer(path)
+            stored_outputs.Writer(path)
     with pytest.raises(InputError, match="expected a recording that can be read"):
-        records.read(path)
+        stored_outputs.read(path)
 
 
-def test_an_unfinished_recording_leaves_an_earlier_one_whole(tmp_path: Path) -> None:
+def test_an_unfinished_recording_leaves_an_earlier_one_intact(tmp_path: Path) -> None:
     path = save_recording(tmp_path / "outputs.jsonl", [make_record()])
-    writer = records.Writer(path)
+    writer = stored_outputs.Writer(path)
     writer.begin(HEADER)
     writer.add(make_record(5))
     writer.close()
-    assert [record.seq for record in records.read(path)[1]] == [0]
+    assert [record.seq for record in stored_outputs.read(path)[1]] == [0]

@@ -1,4 +1,4 @@
-"""Unit: what a multirun leaves behind."""
+"""The files that a multirun leaves behind."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def report(folder: Path) -> None:
     SweepReport().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}}))
 
 
-def test_one_row_a_job_and_a_plot(tmp_path: Path) -> None:
+def test_every_job_has_a_row_and_there_is_a_plot(tmp_path: Path) -> None:
     for number, threshold in enumerate((0.2, 0.4, 0.6)):
         job(tmp_path, number, threshold)
     job(tmp_path, 10, 0.8, failed=True)
@@ -56,13 +56,13 @@ def test_one_row_a_job_and_a_plot(tmp_path: Path) -> None:
     assert (tmp_path / "sweep.png").stat().st_size > 5000
 
 
-def test_nothing_ran_nothing_is_written(tmp_path: Path) -> None:
+def test_without_jobs_nothing_is_written(tmp_path: Path) -> None:
     report(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("summary", ["", "[]", "null", "{}", '{"frames": {"processed": 3}}'])
-def test_a_summary_that_is_not_whole_is_a_failed_row(
+def test_a_job_with_an_incomplete_summary_has_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], summary: str
 ) -> None:
     job(tmp_path, 0, 0.2)
@@ -78,7 +78,7 @@ def test_a_summary_that_is_not_whole_is_a_failed_row(
 
 
 @pytest.mark.parametrize("quality", [{}, {"object_recall": 0.5}, {"caption_cider": 0.9}])
-def test_jobs_that_said_nothing_are_drawn_too(tmp_path: Path, quality: dict[str, float]) -> None:
+def test_jobs_without_answers_are_plotted_too(tmp_path: Path, quality: dict[str, float]) -> None:
     for number in range(2):
         job(tmp_path, number, 0.2 + number)
     path = tmp_path / "1" / "summary.json"
@@ -88,7 +88,7 @@ def test_jobs_that_said_nothing_are_drawn_too(tmp_path: Path, quality: dict[str,
     assert (tmp_path / "sweep.png").stat().st_size > 5000
 
 
-def test_why_jobs_failed_is_read_from_their_folders(tmp_path: Path) -> None:
+def test_the_reasons_of_failures_are_read_from_the_job_folders(tmp_path: Path) -> None:
     job(tmp_path, 0, 0.2)
     job(tmp_path, 1, 7.0, failed=True)
     failure = Failure("router.threshold=7.0", "router.threshold: expected 0.0 to 1.0, got 7.0", 2)
@@ -101,7 +101,7 @@ def test_why_jobs_failed_is_read_from_their_folders(tmp_path: Path) -> None:
 
 
 def answered(folder: Path, milliseconds: list[float]) -> None:
-    """Give a job's session descriptions that took so long to be heard."""
+    """Write a session whose descriptions took this long to be heard."""
     lines = [
         json.dumps({"type": "description", "latency_ms": {"end_to_end": value}})
         for value in milliseconds
@@ -130,10 +130,10 @@ def test_the_best_under_each_budget_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "pareto.png").stat().st_size > 5000
     front = text[text.index("Pareto front") :]
     assert "job 3" in front
-    assert "job 4" not in front  # dearer than job 1 and worse
+    assert "job 4" not in front  # slower than job 1 and worse
 
 
-def test_no_job_within_a_budget_is_said(tmp_path: Path) -> None:
+def test_a_budget_that_no_job_meets_is_reported(tmp_path: Path) -> None:
     job(tmp_path, 0, 0.1)
     path = tmp_path / "0" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"quality": {"answer_quality": 0.5}}))
@@ -146,7 +146,7 @@ def test_no_job_within_a_budget_is_said(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(1, 900)), min_size=1, max_size=30))
 @settings(max_examples=100, deadline=None)
-def test_the_front_is_what_nothing_beats(points: list[tuple[float, float]]) -> None:
+def test_the_pareto_front_holds_the_unbeaten_rows(points: list[tuple[float, float]]) -> None:
     rows = [{"quality": quality, "p95_ms": cost} for quality, cost in points]
     front = pareto(rows, "quality")
     for row in rows:

@@ -1,5 +1,5 @@
-"""Fakes of what an answer needs: a detector, a scene classifier that also reads, a scripted describer,
-a router with one opinion, a silent voice, and a clock that only a test moves."""
+"""Fakes of what an answer needs: a detector, a scene classifier that also reads, a scripted
+describer, a router with one opinion, a silent voice, and a clock that only a test moves."""
 
 import queue
 import threading
