@@ -1,6 +1,6 @@
-"""Who answers a request: the quick tier's templates or the full tier's describer.
+"""Routers: each decides whether the quick tier's templates or the full tier's describer answers.
 
-Routers see a glance and nothing else; they import neither torch nor the models.
+A router sees a glance and nothing else; it imports neither torch nor the models.
 """
 
 from routers.always import Always

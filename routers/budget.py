@@ -1,4 +1,4 @@
-"""Holds a share of escalations over a session, by moving the threshold of another router's score."""
+"""Keeps the share of escalations at a target by adapting the threshold on another router's score."""
 
 from dataclasses import replace
 
@@ -8,25 +8,25 @@ from engine.core.ports import Router
 
 
 class Budget:
-    """Escalates `share` of the answers in the long run, whatever comes.
+    """Escalates `share` of the answers in the long run, for any sequence of scores.
 
-    After each answer the threshold moves by `step` times (escalated - share): a share too large
-    raises it. Scores lie in [0, 1], so it stays within [-step, 1 + step], and after n answers the share
-    is off by at most (1 + step) / (step · n): the same sum telescopes as in adaptive conformal
-    inference (Gibbs and Candès, NeurIPS 2021). To be used from one thread.
+    After each answer the threshold moves by `step` times (escalated - share), so it rises while too
+    many answers are escalated. Scores lie in [0, 1], so the threshold stays within [-step, 1 + step],
+    and after n answers the error of the share is at most (1 + step) / (step · n), by the telescoping
+    sum of adaptive conformal inference (Gibbs and Candès, NeurIPS 2021). To be used from one thread.
     """
 
     name = "budget"
 
     def __init__(self, scorer: Router, share: float, threshold: float, step: float) -> None:
-        """`threshold` is where it begins."""
+        """`threshold` is the initial threshold."""
         self._scorer = scorer
         self._share = share
         self._threshold = threshold
         self._step = step
 
     def decide(self, glance: Glance) -> Decision:
-        """Decides by the scorer's score, and remembers what the decision cost."""
+        """Decide by the scorer's score, then adapt the threshold."""
         found = self._scorer.decide(glance)
         threshold = self._threshold
         tier: Tier = "full" if found.score >= threshold else "quick"
@@ -41,7 +41,7 @@ class Budget:
 
 
 def share_of(average_ms: float, quick_ms: float, full_ms: float) -> float:
-    """The share of full answers at which the average latency is `average_ms`, in [0, 1]."""
+    """The share of full answers, in [0, 1], that gives an average latency of `average_ms`."""
     if full_ms <= quick_ms:
         return 1.0
     return min(1.0, max(0.0, (average_ms - quick_ms) / (full_ms - quick_ms)))

@@ -1,10 +1,10 @@
-"""How complex a glance is: six named features in [0, 1] and their weighted sum.
+"""The complexity of a glance: six named features in [0, 1] and their weighted sum.
 
-The idea: templates say little wrong when a known place holds few, separate things; a describer
-earns its time when the place is unclear or much is going on. Weights and scales are set by hand, so
-that a calm picture (at most one obstacle in a sure scene) stays under 0.25 and a busy street (four
-people and a bus, place unclear) exceeds 0.5; a learned router is measured against them. Adding an
-obstacle never lowers the score.
+The idea: templates rarely fail in a known place with few, separate objects; a describer is worth its
+time when the place is unclear or there is a lot to see. The weights and scales are set by hand: a calm
+image (at most one obstacle, a confident scene) stays below 0.25, and a busy street (four people and a
+bus, an uncertain scene) exceeds 0.5. They are the baseline for the learned router. Adding an obstacle
+never lowers the score.
 """
 
 import math
@@ -15,9 +15,9 @@ import numpy as np
 
 from engine.core.glance import Glance, Obstacle
 
-MANY_OBSTACLES = 6  # as many or more count as 1
+MANY_OBSTACLES = 6  # this many or more give 1
 MANY_KINDS = 4
-MUCH_OVERLAP = 1.0  # sum of the pairs' intersections over union
+MUCH_OVERLAP = 1.0  # sum of the intersections over union of all pairs
 
 WEIGHTS = {
     "uncertainty": 0.30,
@@ -29,16 +29,16 @@ WEIGHTS = {
 }
 
 MAX_REASONS = 3
-WORTH_SAYING = 0.05  # a smaller share of the score is no reason
+MIN_REASON = 0.05  # a feature with a smaller contribution is not given as a reason
 
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """The features of a glance, each in [0, 1], with the counts that the reasons name.
+    """The features of a glance, each in [0, 1], and the counts that appear in the reasons.
 
     `uncertainty`: the scene's entropy over log(classes). `number`: obstacles, saturating at
     `MANY_OBSTACLES`. `horizontal_spread`, `vertical_spread`: how far apart the outermost box
-    centres are, over the picture's width and height. `variety`: distinct labels, saturating at
+    centres are, over the image's width and height. `variety`: distinct labels, saturating at
     `MANY_KINDS`. `crowding`: intersection over union, summed over all pairs of boxes, saturating at
     `MUCH_OVERLAP`.
     """
@@ -54,27 +54,27 @@ class Complexity:
 
     @property
     def contributions(self) -> dict[str, float]:
-        """What each feature adds to the score."""
+        """The contribution of each feature to the score."""
         return {name: weight * getattr(self, name) for name, weight in WEIGHTS.items()}
 
     @property
     def score(self) -> float:
-        """The weighted sum, in [0, 1]: it reaches 1 only where every feature does."""
+        """The weighted sum, in [0, 1]. It is 1 only if every feature is."""
         return min(1.0, math.fsum(self.contributions.values()))
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The largest contributions in words, largest first; always at least one."""
+        """The largest contributions in words, in descending order; always at least one."""
         ranked = sorted(self.contributions.items(), key=lambda item: -item[1])
-        told = [name for name, part in ranked if part >= WORTH_SAYING][:MAX_REASONS]
-        return tuple(self._reason(name) for name in told or ["number", "uncertainty"])
+        named = [name for name, part in ranked if part >= MIN_REASON][:MAX_REASONS]
+        return tuple(self._reason(name) for name in named or ["number", "uncertainty"])
 
     def _reason(self, name: str) -> str:
-        sureness = "unsure" if self.uncertainty >= 0.5 else "fairly sure"
+        confidence = "unsure" if self.uncertainty >= 0.5 else "fairly sure"
         if self.uncertainty < 0.25:
-            sureness = "sure"
+            confidence = "sure"
         return {
-            "uncertainty": f"scene {sureness} (entropy {self.uncertainty:.2f})",
+            "uncertainty": f"scene {confidence} (entropy {self.uncertainty:.2f})",
             "number": _counted(self.obstacles, "obstacle"),
             "horizontal_spread": f"spread over {self.horizontal_spread:.0%} of the width",
             "vertical_spread": f"spread over {self.vertical_spread:.0%} of the height",
@@ -83,8 +83,8 @@ class Complexity:
         }[name]
 
 
-def features(glance: Glance) -> Complexity:
-    """Measure a glance. Raises ValueError where its scene is not set: ask the classifier first."""
+def complexity_of(glance: Glance) -> Complexity:
+    """Measure a glance. Raises ValueError if its scene is not set: classify it first."""
     if glance.scene is None:
         raise ValueError("a router needs a glance whose scene is set, got scene=None")
     obstacles = glance.obstacles
@@ -111,7 +111,7 @@ def _spread(centres: Sequence[float], extent: int) -> float:
 
 
 def _overlap(obstacles: Sequence[Obstacle]) -> float:
-    """Intersection over union, summed over all pairs; exact, so that the order does not matter."""
+    """Intersection over union, summed over all pairs. Exact, so the order does not matter."""
     if len(obstacles) < 2:
         return 0.0
     boxes = np.array([(o.box.x1, o.box.y1, o.box.x2, o.box.y2) for o in obstacles])  # (n, 4)

@@ -1,4 +1,4 @@
-"""The simplest baseline that looks: the more obstacles, the likelier it escalates."""
+"""The simplest baseline that uses the image: scores a glance by its number of obstacles."""
 
 from engine.core.answer import Decision
 from engine.core.glance import Glance
@@ -7,7 +7,7 @@ from routers.threshold import decide
 
 
 class Count:
-    """Scores a glance by its number of obstacles over `MANY_OBSTACLES`, at most 1."""
+    """The score is the number of obstacles over `MANY_OBSTACLES`, at most 1."""
 
     name = "count"
 
@@ -15,7 +15,7 @@ class Count:
         self._threshold = threshold
 
     def decide(self, glance: Glance) -> Decision:
-        """Looks at the number alone."""
+        """Decide by the number of obstacles alone."""
         number = len(glance.obstacles)
         reason = f"{number or 'no'} obstacle{'' if number == 1 else 's'}"
         return decide(min(1.0, number / MANY_OBSTACLES), self._threshold, (reason,))

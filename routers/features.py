@@ -1,8 +1,7 @@
-"""What is known of a glance before the describer runs, as named numbers in [0, 1].
+"""The features of the learned routers: what is known of a glance before the describer runs, in [0, 1].
 
-The learned routers see these and nothing else. All together cost well under 2 ms; those that need the
-pixels were measured by `engine.perception.image_statistics`. Nothing here knows what
-the features are good for.
+All together take well under 2 ms. Those that need pixels come from `engine.perception.image_statistics`.
+Nothing here knows how the features are used.
 """
 
 import math
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 
 from engine.core.glance import Glance, ImageStatistics, Obstacle, SceneClass
 from engine.perception.classes import kind_of
-from routers import complexity
+from routers.complexity import complexity_of
 
 Vector = NDArray[np.float64]  # (features,)
 
-DOUBTFUL = 0.5  # packs accept boxes from 0.2 to 0.35 up: below this one hangs in the balance
-NEAR_M = 3.0  # a thing at this distance counts half
-PEOPLE = 4  # as many or more count as 1
+DOUBTFUL = 0.5  # a box with a lower score is uncertain; packs accept boxes from 0.2 to 0.35
+HALF_NEAR_M = 3.0  # nearness is 0.5 at this distance
+MANY_PEOPLE = 4  # this many or more give 1
 
-# Each with what it is, in words that fit after "because of": a decision's reasons are made of them.
+# Feature names, with the words for a decision's reasons; the words fit after "because of".
 FEATURES: dict[str, str] = {
     "scene_probability": "the likeliest place's probability",
     "scene_margin": "the likeliest place's lead over the next",
@@ -49,12 +48,12 @@ FEATURES: dict[str, str] = {
 
 
 def features(glance: Glance) -> Vector:
-    """The features of a glance in the order of `FEATURES`; adding an obstacle never lowers the counts.
+    """The features of a glance in the order of `FEATURES`. Adding an obstacle never lowers the counts.
 
-    Entropy is over log(classes); the margin is between the two likeliest places; crowding is the
-    pairs' intersection over union; nearness is 1 / (1 + distance / NEAR_M) of the nearest; hazard is
-    the largest hazard weight (engine.perception.classes); with no obstacle, scores are 1 and all else is 0.
-    Raises ValueError where the glance's scene or picture is not set.
+    The entropy is divided by log(classes); the margin is between the two most probable places; crowding
+    is the intersection over union, summed over pairs; nearness is 1 / (1 + distance / HALF_NEAR_M) of
+    the nearest obstacle; hazard is the largest one (`engine.perception.classes`). Without obstacles,
+    scores are 1 and all else is 0. Raises ValueError if the glance's scene or picture is not set.
     """
     if glance.scene is None or glance.picture is None:
         missing = "scene" if glance.scene is None else "picture"
@@ -76,21 +75,21 @@ def _of_scene(scene: SceneClass) -> tuple[float, ...]:
 
 def _of_obstacles(glance: Glance) -> tuple[float, ...]:
     items = glance.obstacles
-    known = complexity.features(glance)
-    whole = glance.frame.width * glance.frame.height
-    areas = [item.box.area / whole for item in items]
+    known = complexity_of(glance)
+    image_area = glance.frame.width * glance.frame.height
+    areas = [item.box.area / image_area for item in items]
     people = sum(item.label in ("person", "head") for item in items)
     return (
         known.number,
         known.variety,
-        people / PEOPLE,
+        people / MANY_PEOPLE,
         max(areas, default=0.0),
         math.fsum(areas),
         known.horizontal_spread,
         known.vertical_spread,
         known.crowding,
-        _mean([item.score for item in items], of_none=1.0),
-        _mean([float(item.score < DOUBTFUL) for item in items], of_none=0.0),
+        _mean([item.score for item in items], if_empty=1.0),
+        _mean([float(item.score < DOUBTFUL) for item in items], if_empty=0.0),
         _nearness(items),
         max((kind_of(item.label).hazard for item in items), default=0.0),
     )
@@ -109,8 +108,8 @@ def _of_picture(picture: ImageStatistics) -> tuple[float, ...]:
 
 def _nearness(items: Sequence[Obstacle]) -> float:
     nearest_m = min((item.distance_m for item in items), default=math.inf)
-    return 1.0 / (1.0 + nearest_m / NEAR_M)
+    return 1.0 / (1.0 + nearest_m / HALF_NEAR_M)
 
 
-def _mean(values: Sequence[float], of_none: float) -> float:
-    return math.fsum(values) / len(values) if values else of_none
+def _mean(values: Sequence[float], if_empty: float) -> float:
+    return math.fsum(values) / len(values) if values else if_empty

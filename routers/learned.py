@@ -1,4 +1,4 @@
-"""Escalates where the full answer is expected to be better, by a model of stored answers."""
+"""Escalates if a model trained on stored answers expects the full answer to be better."""
 
 from engine.core.answer import Decision
 from engine.core.glance import Glance
@@ -7,12 +7,12 @@ from routers.model import Model
 from routers.threshold import decide
 
 MAX_REASONS = 3
-WORTH_SAYING = 0.005  # of quality; a smaller part of the gain is no reason
+MIN_REASON = 0.005  # of quality; a feature with a smaller contribution is not given as a reason
 
 
 class Learned:
-    """Scores a glance by the calibrated probability that the full answer would be better by more than a
-    margin that makes up for the wait."""
+    """The score is the calibrated probability that the full answer is better by more than a margin,
+    which pays for the longer wait."""
 
     name = "learned"
 
@@ -21,23 +21,24 @@ class Learned:
         self._model = model
 
     def decide(self, glance: Glance) -> Decision:
-        """Raises ValueError where the glance's scene or picture is not set."""
-        score, reasons = judged(glance, self._model)
-        return decide(score, self._threshold, reasons)
+        """Raises ValueError if the glance's scene or picture is not set."""
+        probability, reasons = score(glance, self._model)
+        return decide(probability, self._threshold, reasons)
 
 
-def judged(glance: Glance, model: Model) -> tuple[float, tuple[str, ...]]:
-    """(probability that the full answer is worth it, why), the weightiest features named."""
+def score(glance: Glance, model: Model) -> tuple[float, tuple[str, ...]]:
+    """The probability that the full answer is worth its time, and the reasons: the expected gain and the
+    features with the largest contributions."""
     vector = features(glance)
-    parts = model.parts(vector)
+    contributions = model.contributions(vector)
     gain = model.gain(vector)
-    much = f"{abs(gain):.2f}"
-    than = "as good" if much == "0.00" else f"{much} {'better' if gain > 0 else 'worse'}"
-    reason = f"the full answer is expected to be {than}"
-    order = sorted(range(len(parts)), key=lambda index: -abs(parts[index]))
-    told = [
-        f"{FEATURES[model.features[index]]} ({parts[index]:+.2f})"
+    size = f"{abs(gain):.2f}"
+    comparison = "as good" if size == "0.00" else f"{size} {'better' if gain > 0 else 'worse'}"
+    reason = f"the full answer is expected to be {comparison}"
+    order = sorted(range(len(contributions)), key=lambda index: -abs(contributions[index]))
+    causes = [
+        f"{FEATURES[model.features[index]]} ({contributions[index]:+.2f})"
         for index in order[:MAX_REASONS]
-        if abs(parts[index]) >= WORTH_SAYING
+        if abs(contributions[index]) >= MIN_REASON
     ]
-    return model.probability(gain), (reason, *told)
+    return model.probability(gain), (reason, *causes)

@@ -1,7 +1,7 @@
-"""The trained part of a learned router: how much better the full answer would be, out of features.
+"""The model of the learned routers: predicts from features how much better the full answer would be.
 
-Plain JSON (`routers/learned.json`), evaluated by the few lines below: scikit-learn trains it
-(`python -m experiments.router.train`) and is not needed to use it. Knows no glance and no threshold.
+It is stored as plain JSON (`routers/learned.json`) and evaluated here. scikit-learn trains it
+(`python -m experiments.router.train`) and is not needed at run time. Knows no glance and no threshold.
 """
 
 import math
@@ -21,8 +21,8 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A regression tree by its nodes, the root first; node i is a leaf where left[i] < 0. A feature at
-    or below the threshold goes left. `value` is each node's mean, in units of quality."""
+    """A regression tree as lists by node, root first. Node i is a leaf if left[i] < 0. A feature at or
+    below the threshold goes left. `value` is each node's mean, in units of quality."""
 
     feature: tuple[int, ...]
     threshold: tuple[float, ...]
@@ -33,8 +33,8 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Scores, rising, of pictures that nothing was trained on, out of `pictures` in all: of those where
-    the full answer is better by more than `margin`, and of those where it alone names a near hazard."""
+    """Ascending scores of held-out pictures, of which there are `pictures`: `better` of those whose full
+    answer is better by more than `margin`, `hazards` of those in which it alone names a near hazard."""
 
     pictures: int
     margin: float
@@ -44,8 +44,8 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """gain = bias + weights · (x - means) + the trees' sum, in units of quality ([-1, 1]);
-    probability that it is above the calibration's margin = 1 / (1 + exp(-(slope · gain + intercept)))."""
+    """gain = bias + weights · (x - means) + sum of the trees, in units of quality ([-1, 1]). The
+    probability of a gain above the calibration's margin is 1 / (1 + exp(-(slope · gain + intercept)))."""
 
     version: int
     features: tuple[str, ...]
@@ -58,11 +58,11 @@ class Model:
     calibration: Calibration
     trained: str
 
-    def parts(self, vector: Vector) -> Vector:
-        """What each feature adds to the gain, in the model's own order of features (n,)."""
-        x = vector[[_PLACE[name] for name in self.features]]
+    def contributions(self, vector: Vector) -> Vector:
+        """The contribution of each feature to the gain, (n,) in the order of `features`."""
+        x = vector[[_FEATURE_INDEX[name] for name in self.features]]
         found: Vector = np.asarray(self.weights) * (x - np.asarray(self.means))
-        # The trees were grown on float32, against thresholds that are not: NumPy would round those too.
+        # The trees were trained on float32 features with float64 thresholds; NumPy would round both.
         single = [float(value) for value in x.astype(np.float32)]
         for tree in self.trees:
             node = 0
@@ -75,11 +75,11 @@ class Model:
         return found
 
     def gain(self, vector: Vector) -> float:
-        """How much better the full answer is expected to be; negative where it is worse."""
+        """How much better the full answer is expected to be; negative if worse."""
         return (
             self.bias
             + math.fsum(tree.value[0] for tree in self.trees)
-            + float(self.parts(vector).sum())
+            + float(self.contributions(vector).sum())
         )
 
     def probability(self, gain: float) -> float:
@@ -87,13 +87,13 @@ class Model:
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self.slope * gain + self.intercept))))
 
 
-_PLACE = {name: index for index, name in enumerate(FEATURES)}
+_FEATURE_INDEX = {name: index for index, name in enumerate(FEATURES)}
 _MODEL = TypeAdapter(Model)
 
 
 @cache
 def read_model(path: Path = LEARNED) -> Model:
-    """The model in `path`. Raises MissingPart where it is not there or not whole."""
+    """The model in `path`. Raises MissingPart if it is missing or invalid."""
     remedy = "train it with python -m experiments.router.train, or use router=rules"
     try:
         model = _MODEL.validate_json(path.read_bytes())
@@ -109,26 +109,26 @@ def read_model(path: Path = LEARNED) -> Model:
 
 
 def _check(model: Model) -> None:
-    """Raises ValueError for what types do not tell."""
+    """Raises ValueError for errors that the types do not exclude."""
     if model.version != VERSION:
-        raise ValueError(f"version {model.version}, not {VERSION}")
+        raise ValueError(f"version {model.version}, expected {VERSION}")
     if unknown := [name for name in model.features if name not in FEATURES]:
-        raise ValueError(f"a feature {unknown[0]}, which there is not")
+        raise ValueError(f"unknown feature {unknown[0]}")
     size = len(model.features)
     if not size == len(model.means) == len(model.weights):
-        raise ValueError("features, means and weights that differ in number")
+        raise ValueError("features, means and weights differ in number")
     for tree in model.trees:
         nodes = len(tree.feature)
         if not nodes == len(tree.threshold) == len(tree.left) == len(tree.right) == len(tree.value):
-            raise ValueError("a tree whose lists differ in length")
+            raise ValueError("a tree's lists differ in length")
         for node in range(nodes):
             children = (tree.left[node], tree.right[node])
             inner = tree.left[node] >= 0
-            # children come after their parent, so that every walk ends
+            # children must follow their parent, so that every evaluation ends
             if inner and not (
                 all(node < child < nodes for child in children) and 0 <= tree.feature[node] < size
             ):
-                raise ValueError("a tree that leads nowhere")
+                raise ValueError("a tree has an invalid child or feature")
     numbers = (model.bias, model.slope, model.intercept, *model.weights, *model.means)
     if not all(math.isfinite(number) for number in numbers):
-        raise ValueError("a number that is not finite")
+        raise ValueError("a number is not finite")

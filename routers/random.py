@@ -1,4 +1,4 @@
-"""The baseline that any router has to beat: escalates a share of the frames, whatever they show."""
+"""The baseline that every router must beat: escalates a random share of the frames."""
 
 from hashlib import blake2b
 
@@ -10,8 +10,8 @@ from routers.threshold import decide
 class Random:
     """Scores each frame by a hash of its number and the seed, uniform in [0, 1).
 
-    A hash and not a generator, so that a frame's score does not depend on which came before it and
-    a replay decides as the session did. The share escalated is 1 - threshold.
+    A hash, not a random generator, so a frame's score does not depend on earlier frames and a replay
+    repeats the session's decisions. The share escalated is 1 - threshold.
     """
 
     name = "random"
@@ -21,8 +21,8 @@ class Random:
         self._seed = seed
 
     def decide(self, glance: Glance) -> Decision:
-        """Decides by `glance.frame.seq` alone."""
+        """Decide by `glance.frame.seq` alone."""
         key = f"{self._seed}:{glance.frame.seq}".encode()
         bits = int.from_bytes(blake2b(key, digest_size=8).digest(), "big")
-        score = (bits >> 11) / 2**53  # 53 bits fill a float exactly, so 1.0 is never reached
+        score = (bits >> 11) / 2**53  # 53 bits fit a float exactly, so the score is below 1.0
         return decide(score, self._threshold, (f"chance {score:.2f}",))

@@ -1,13 +1,13 @@
-"""Escalates complex pictures: a documented sum of what the quick tier saw, against a threshold."""
+"""Escalates complex scenes: compares a weighted sum of hand-set features with a threshold."""
 
 from engine.core.answer import Decision
 from engine.core.glance import Glance
-from routers.complexity import features
+from routers.complexity import complexity_of
 from routers.threshold import decide
 
 
 class Rules:
-    """Scores a glance by `routers.complexity` and says which features weighed most."""
+    """Scores a glance by `routers.complexity`; the reasons name the features with the largest share."""
 
     name = "rules"
 
@@ -15,6 +15,6 @@ class Rules:
         self._threshold = threshold
 
     def decide(self, glance: Glance) -> Decision:
-        """Raises ValueError where the glance's scene is not set."""
-        complexity = features(glance)
+        """Raises ValueError if the glance's scene is not set."""
+        complexity = complexity_of(glance)
         return decide(complexity.score, self._threshold, complexity.reasons)

@@ -1,8 +1,8 @@
-"""The rule of every router that scores: a score at or above the threshold goes to the full tier."""
+"""The rule shared by all scoring routers: a score at or above the threshold selects the full tier."""
 
 from engine.core.answer import Decision
 
 
 def decide(score: float, threshold: float, reasons: tuple[str, ...]) -> Decision:
-    """Turn a score in [0, 1] into a decision that carries it."""
+    """Turn a score in [0, 1] into a decision."""
     return Decision("full" if score >= threshold else "quick", score, threshold, reasons)

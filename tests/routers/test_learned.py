@@ -1,4 +1,4 @@
-"""Learned routers: features are bounded, the stored form is checked, promises are kept."""
+"""Learned routers: features are bounded, the stored model is validated, guarantees hold."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from routers.model import LEARNED, Calibration, Model, Tree, read_model
 from tests.fakes.glances import make_glance, make_obstacle, make_scene
 from tests.fakes.recordings import PICTURE
 
-quick_settings = settings(max_examples=100, deadline=None)
+property_settings = settings(max_examples=100, deadline=None)
 shares = st.floats(0.0, 1.0)
 pictures = st.builds(ImageStatistics, shares, shares, shares, shares, shares, shares)
 scenes = st.builds(
@@ -53,28 +53,28 @@ glances = st.builds(
     st.lists(obstacles, max_size=12), scenes, pictures,
 )  # fmt: skip
 
-LINEAR = Model(
+LINEAR_MODEL = Model(
     version=1, features=("obstacle_count", "doubt"), means=(0.5, 0.0), bias=0.1, weights=(-0.4, 0.2),
     trees=(), slope=10.0, intercept=0.0,
     calibration=Calibration(100, 0.05, (0.2, 0.4, 0.6), (0.3,)), trained="by hand",
 )  # fmt: skip
-# crowded goes right; there, doubt decides
+# many obstacles go right; there the doubt decides
 TREE = Tree(
     (0, 0, 1, 0, 0),
-    (0.5, 0, 0.3, 0, 0),
+    (0.5, 0, 0.29, 0, 0),  # no share of up to 12 obstacles is 0.29, so rounding does not matter
     (1, -1, 3, -1, -1),
     (2, -1, 4, -1, -1),
     (0.0, 0.2, -0.1, -0.3, 0.1),
 )
-GROWN = replace(LINEAR, weights=(0.0, 0.0), bias=0.0, trees=(TREE,))
+TREE_MODEL = replace(LINEAR_MODEL, weights=(0.0, 0.0), bias=0.0, trees=(TREE,))
 
 
-def value(name: str, of: Glance) -> float:
+def feature(name: str, of: Glance) -> float:
     return float(features(of)[list(FEATURES).index(name)])
 
 
 @given(glances)
-@quick_settings
+@property_settings
 def test_features_are_named_and_bounded(found: Glance) -> None:
     vector = features(found)
     assert vector.shape == (len(FEATURES),)
@@ -83,25 +83,25 @@ def test_features_are_named_and_bounded(found: Glance) -> None:
 
 
 @given(glances, st.randoms(use_true_random=False))
-@quick_settings
-def test_the_order_of_obstacles_does_not_matter(found: Glance, shuffler: object) -> None:
+@property_settings
+def test_the_order_of_obstacles_does_not_matter(found: Glance, rng: object) -> None:
     mixed = list(found.obstacles)
-    shuffler.shuffle(mixed)  # type: ignore[attr-defined]
+    rng.shuffle(mixed)  # type: ignore[attr-defined]
     np.testing.assert_allclose(
         features(replace(found, obstacles=tuple(mixed))), features(found), atol=1e-12
     )
 
 
 @given(glances, obstacles)
-@quick_settings
-def test_one_more_obstacle_lowers_no_count(found: Glance, extra: Obstacle) -> None:
+@property_settings
+def test_another_obstacle_lowers_no_count(found: Glance, extra: Obstacle) -> None:
     more = replace(found, obstacles=(*found.obstacles, extra))
     for name in ("obstacle_count", "obstacle_kinds", "people_count", "largest_area", "covered_area",
                  "spread_across", "spread_down", "crowding", "nearness", "hazard"):  # fmt: skip
-        assert value(name, more) >= value(name, found), name
+        assert feature(name, more) >= feature(name, found), name
 
 
-def test_features_of_a_known_picture() -> None:
+def test_features_of_a_known_glance() -> None:
     scene = replace(
         make_scene(probability=0.5, entropy=0.4), top=(("a", 0.3), ("b", 0.5), ("c", 0.1))
     )
@@ -113,24 +113,24 @@ def test_features_of_a_known_picture() -> None:
         "doubt": 0.5, "mean_score": 0.6, "nearness": 0.5, "hazard": 1.0, "obstacle_kinds": 0.5,
     }  # fmt: skip
     for name, number in expected.items():
-        assert value(name, found) == pytest.approx(number), name
+        assert feature(name, found) == pytest.approx(number), name
 
 
 @pytest.mark.parametrize("missing", ["scene", "picture"])
-def test_features_need_scene_and_picture(missing: str) -> None:
+def test_a_glance_without_scene_or_picture_is_rejected(missing: str) -> None:
     with pytest.raises(ValueError, match=missing):
         features(replace(glance(), **{missing: None}))  # type: ignore[arg-type]
 
 
 @given(glances)
-@quick_settings
-def test_the_gain_is_the_sum_of_its_parts_and_scores_are_probabilities(found: Glance) -> None:
+@property_settings
+def test_the_gain_is_the_sum_of_contributions_and_the_score_a_probability(found: Glance) -> None:
     vector = features(found)
-    count, doubt = value("obstacle_count", found), value("doubt", found)
-    assert LINEAR.gain(vector) == pytest.approx(0.1 - 0.4 * (count - 0.5) + 0.2 * doubt)
-    leaf = 0.2 if count <= 0.5 else (-0.3 if float(np.float32(doubt)) <= 0.3 else 0.1)
-    assert GROWN.gain(vector) == pytest.approx(leaf)
-    for model in (LINEAR, GROWN):
+    count, doubt = feature("obstacle_count", found), feature("doubt", found)
+    assert LINEAR_MODEL.gain(vector) == pytest.approx(0.1 - 0.4 * (count - 0.5) + 0.2 * doubt)
+    leaf = 0.2 if count <= 0.5 else (-0.3 if doubt <= 0.29 else 0.1)
+    assert TREE_MODEL.gain(vector) == pytest.approx(leaf)
+    for model in (LINEAR_MODEL, TREE_MODEL):
         decision = Learned(0.5, model).decide(found)
         assert 0 < decision.score < 1
         assert decision.score == pytest.approx(1 / (1 + math.exp(-10 * model.gain(vector))))
@@ -143,62 +143,60 @@ def test_the_gain_is_the_sum_of_its_parts_and_scores_are_probabilities(found: Gl
     ("change", "said"),
     [
         ({"version": 9}, "version 9"),
-        ({"features": ["obstacle_count", "charm"]}, "a feature charm"),
+        ({"features": ["obstacle_count", "charm"]}, "unknown feature charm"),
         ({"weights": [1.0]}, "differ in number"),
         ({"slope": None}, "valid number"),
         ({"trees": [{**asdict(TREE), "value": [0.0]}]}, "differ in length"),
-        ({"trees": [{**asdict(TREE), "left": [0, -1, 3, -1, -1]}]}, "leads nowhere"),
-        ({"trees": [{**asdict(TREE), "feature": [7, 0, 1, 0, 0]}]}, "leads nowhere"),
+        ({"trees": [{**asdict(TREE), "left": [0, -1, 3, -1, -1]}]}, "invalid child or feature"),
+        ({"trees": [{**asdict(TREE), "feature": [7, 0, 1, 0, 0]}]}, "invalid child or feature"),
     ],
 )
-def test_a_model_that_is_not_whole_is_refused(
-    tmp_path: Path, change: dict[str, object], said: str
-) -> None:
+def test_an_invalid_model_is_rejected(tmp_path: Path, change: dict[str, object], said: str) -> None:
     path = tmp_path / "learned.json"
-    path.write_text(json.dumps(asdict(GROWN) | change))
+    path.write_text(json.dumps(asdict(TREE_MODEL) | change))
     with pytest.raises(MissingPart, match=said) as caught:
         read_model(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_stored_model_is_read_back_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "learned.json"
-    path.write_text(json.dumps(asdict(GROWN)))
-    assert read_model(path) == GROWN
+    path.write_text(json.dumps(asdict(TREE_MODEL)))
+    assert read_model(path) == TREE_MODEL
     with pytest.raises(MissingPart, match="found none; train it with"):
         read_model(tmp_path / "nowhere.json")
 
 
-def test_the_shipped_model_is_whole() -> None:
+def test_the_shipped_model_is_valid() -> None:
     model = read_model(LEARNED)
     assert model.calibration.pictures > 100
     assert list(model.calibration.better) == sorted(model.calibration.better)
 
 
-def test_allowed_losses_are_those_of_the_exact_binomial_bound() -> None:
+def test_allowed_losses_match_the_exact_binomial_bound() -> None:
     # 0.9^28 is above 0.05 and 0.9^29 below it
     assert allowed_losses(28, 0.1, 0.95) == -1
     assert allowed_losses(29, 0.1, 0.95) == 0
-    assert allowed_losses(46, 0.1, 0.95) == 1  # Clopper and Pearson's bound of 1 in 46 is 0.0991
+    assert allowed_losses(46, 0.1, 0.95) == 1  # Clopper and Pearson's bound for 1 in 46 is 0.0991
 
 
 @given(
     st.lists(shares, max_size=60), st.lists(shares, max_size=5),
     st.integers(60, 400), st.floats(0.01, 0.5), st.floats(0.5, 0.99),
 )  # fmt: skip
-@quick_settings
-def test_the_calibrated_threshold_leaves_no_more_than_allowed(
+@property_settings
+def test_the_calibrated_threshold_misses_no_more_than_allowed(
     better: list[float], hazards: list[float], pictures: int, risk: float, confidence: float
 ) -> None:
     calibration = Calibration(pictures, 0.05, tuple(sorted(better)), tuple(sorted(hazards)))
     threshold = calibrated(calibration, risk, confidence)
-    left = sum(score < threshold for score in better)
-    assert left <= max(0, allowed_losses(pictures, risk, confidence))
+    missed = sum(score < threshold for score in better)
+    assert missed <= max(0, allowed_losses(pictures, risk, confidence))
     assert not any(score < threshold for score in hazards)
     assert calibrated(calibration, risk / 2, confidence) <= threshold
 
 
-def test_the_promise_is_kept_as_often_as_stated() -> None:
+def test_the_risk_bound_holds_as_often_as_stated() -> None:
     rng = np.random.default_rng(0)
     kept = 0
     for _ in range(300):
@@ -206,17 +204,17 @@ def test_the_promise_is_kept_as_often_as_stated() -> None:
         wrong = rng.random(300) < 0.5 * score  # better answers score higher
         calibration = Calibration(300, 0.05, tuple(np.sort(score[wrong])), ())
         threshold = calibrated(calibration, 0.1, 0.9)
-        kept += 0.25 * threshold**2 <= 0.1  # the true share wrongly left below it
+        kept += 0.25 * threshold**2 <= 0.1  # the true share of missed escalations
     assert kept >= 0.9 * 300 - 3 * math.sqrt(300 * 0.09)
 
 
-def test_a_hazard_that_the_template_would_not_name_is_never_left_to_it() -> None:
+def test_a_hazard_that_the_template_would_not_name_is_escalated() -> None:
     near = [
         make_obstacle(label, distance_m=m) for m, label in enumerate(("chair", "bench", "tv"), 1)
     ]
     car, book = make_obstacle("car", 9.0), make_obstacle("book", 8.0)
-    router = Conformal(replace(LINEAR, calibration=Calibration(100, 0.05, (), ())), 0.1, 0.9)
-    assert router.threshold == 1.0  # nothing forbids it: else all is left to the template
+    router = Conformal(replace(LINEAR_MODEL, calibration=Calibration(100, 0.05, (), ())), 0.1, 0.9)
+    assert router.threshold == 1.0  # calibration has no losses, so only the hazard rule escalates
     assert router.decide(glance(*near, book)).tier == "quick"
     decision = router.decide(glance(*near, book, car))
     assert decision.tier == "full"
@@ -225,11 +223,11 @@ def test_a_hazard_that_the_template_would_not_name_is_never_left_to_it() -> None
 
 
 @given(st.lists(shares, min_size=1, max_size=300), shares, st.floats(0.01, 1.0), shares)
-@quick_settings
-def test_a_budget_is_kept_whatever_comes(
+@property_settings
+def test_a_budget_is_kept_for_any_sequence_of_scores(
     scored: list[float], share: float, step: float, start: float
 ) -> None:
-    class Given:
+    class FixedScores:
         name = "given"
 
         def __init__(self) -> None:
@@ -238,7 +236,7 @@ def test_a_budget_is_kept_whatever_comes(
         def decide(self, _: Glance) -> Decision:
             return Decision("quick", next(self.scores), 0.5, ("given",))
 
-    router = Budget(Given(), share, start, step)
+    router = Budget(FixedScores(), share, start, step)
     decisions = [router.decide(glance()) for _ in scored]
     escalated = sum(decision.tier == "full" for decision in decisions) / len(scored)
     assert abs(escalated - share) <= (1 + step) / (step * len(scored)) + 1e-9
@@ -248,13 +246,13 @@ def test_a_budget_is_kept_whatever_comes(
 @pytest.mark.parametrize(
     ("average_ms", "share"), [(420, 0.0), (752, 1.0), (586, 0.5), (100, 0.0), (9000, 1.0)]
 )
-def test_an_average_is_a_share(average_ms: float, share: float) -> None:
+def test_an_average_latency_gives_a_share(average_ms: float, share: float) -> None:
     assert share_of(average_ms, 420, 752) == pytest.approx(share)
 
 
 @given(st.integers(0, 12))
-@quick_settings
-def test_count_looks_at_the_number_alone(number: int) -> None:
+@property_settings
+def test_count_uses_only_the_number_of_obstacles(number: int) -> None:
     decision = Count(0.5).decide(glance(*[make_obstacle("chair")] * number))
     assert decision.score == min(1.0, number / 6)
     assert (decision.tier == "full") == (number >= 3)
