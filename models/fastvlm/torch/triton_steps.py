@@ -1,7 +1,7 @@
 """`Steps` on a graphics card, in Triton's kernels: two, five a layer, and two for the choice.
 
 Rows stay in fp32 from the embedding to the logits; the cache is Qwen2's own, so that prompts are read by
-torch. Sizes of blocks were tried out on an H100 (see experiments/results/LOG.md).
+torch. Sizes of blocks were tried out on an H100 (see experiments/results/fastvlm.md).
 """
 
 from typing import Any
