@@ -174,7 +174,7 @@ class LiveStages:
         except Exception as error:  # the obstacles are known, and matter more
             detail = in_one_line(error)
             self._answerer.report(Health("scenes", detail, "answered without the place"))
-            self._speaker.excuse("scene_failed")
+            self._speaker.explain_once("scene_failed")
             return NO_SCENE
 
     def template(self, draft: Draft) -> str:
@@ -206,7 +206,7 @@ class LiveStages:
                     if event.error is not None:
                         raise event.error
                     if heard:
-                        self._speaker.well("describer_failed", "describer_late")
+                        self._speaker.recovered("describer_failed", "describer_late")
                     return
                 if event is None:
                     if interrupted():
@@ -238,7 +238,7 @@ class LiveStages:
         if health is not None:
             self._answerer.report(health)
         if key is not None:
-            self._speaker.excuse(key)
+            self._speaker.explain_once(key)
 
     def stamp(self, draft: Draft, stage: str) -> None:
         if stage != "describer":

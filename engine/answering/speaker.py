@@ -23,7 +23,7 @@ class Speaker:
         self._say = say
         self._next_id = next_id
         self._timeline = timeline
-        self._excused: set[StatusKey] = set()
+        self._explained: set[StatusKey] = set()
 
     def utter(self, text: str, answer: int, yields: bool = False) -> None:
         """Queue a part of the answer to the request with id `answer`, sentence by sentence.
@@ -44,11 +44,11 @@ class Speaker:
                 )
             )
 
-    def excuse(self, key: StatusKey) -> None:
-        """Say a status that explains a shorter answer: once, until `well` resets it."""
-        if key in self._excused:
+    def explain_once(self, key: StatusKey) -> None:
+        """Say a status that explains a shorter answer: once, until `recovered` resets it."""
+        if key in self._explained:
             return
-        self._excused.add(key)
+        self._explained.add(key)
         self._say(
             Utterance(
                 id=self._next_id(),
@@ -59,6 +59,6 @@ class Speaker:
             )
         )
 
-    def well(self, *keys: StatusKey) -> None:
+    def recovered(self, *keys: StatusKey) -> None:
         """Reset these statuses: what had failed works again."""
-        self._excused -= set(keys)
+        self._explained -= set(keys)
