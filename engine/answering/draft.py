@@ -10,7 +10,7 @@ from typing import Literal
 from engine.core.answer import Beat, Decision, Description, Request, Tier
 from engine.core.glance import Glance, Mark, SceneClass
 from engine.core.preferences import Detail
-from engine.language.wording import Why
+from engine.language.facts import Why
 
 NO_SCENE = SceneClass("", 0.0, 1.0, indoor=False)  # for answers that need no scene
 

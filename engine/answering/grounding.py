@@ -21,7 +21,7 @@ from engine.core.glance import Obstacle, SceneClass
 from engine.core.preferences import Language, Unsupported
 from engine.language.nouns import Mention
 from engine.language.pack import capital
-from engine.language.phrases import Reading, grammar, words
+from engine.language.phrases import ParsedClause, phrase_grammar, words
 
 # The most probable scene supports its name; so does any other scene that is at least this probable.
 ALSO_LIKELY = 0.1
@@ -69,10 +69,10 @@ class Grounder:
     of claims without support."""
 
     def __init__(
-        self, labels: Sequence[str], language: Language = "en", how: Unsupported = "hedge"
+        self, labels: Sequence[str], language: Language, how: Unsupported = "hedge"
     ) -> None:
         """Raises MissingPart if the language's folder is missing or incomplete."""
-        self._grammar = grammar(labels, language)
+        self._grammar = phrase_grammar(labels, language)
         self._lists = self._grammar.lists
         self._vocabulary = self._grammar.vocabulary
         self._wider = {
@@ -84,7 +84,7 @@ class Grounder:
 
     def check(self, clause: str, evidence: Evidence) -> Grounded:
         """Check one clause against the evidence. The result is grammatical."""
-        reading = Reading(clause, self._grammar)
+        reading = ParsedClause(clause, self._grammar)
         claims = self._claims(reading, evidence)
         unsupported = tuple(dict.fromkeys(claim.noun for claim in claims if not claim.supported))
         if self.how == "say":
@@ -103,9 +103,9 @@ class Grounder:
     def adds(self, clause: str, told: str) -> bool:
         """Whether `clause` says anything that `told` has not said."""
         known = {word.text for word in words(told)} | self._lists.small
-        reading = Reading(clause, self._grammar)
+        reading = ParsedClause(clause, self._grammar)
         said = {m.thing for m in self._vocabulary.mentions(told)}
-        said |= {label for label, _, _ in Reading(told, self._grammar).places}
+        said |= {label for label, _, _ in ParsedClause(told, self._grammar).places}
         skipped: set[int] = set()
         for mention in reading.mentions:
             if mention.thing in said:
@@ -140,7 +140,7 @@ class Grounder:
 
     # finding claims
 
-    def _claims(self, reading: Reading, evidence: Evidence) -> list[_NounClaim]:
+    def _claims(self, reading: ParsedClause, evidence: Evidence) -> list[_NounClaim]:
         claims = []
         for mention in reading.mentions:
             at = reading.words_in(mention.at)
@@ -192,7 +192,7 @@ class Grounder:
     # editing the clause
 
     def _side_edits(
-        self, reading: Reading, claims: list[_NounClaim], evidence: Evidence
+        self, reading: ParsedClause, claims: list[_NounClaim], evidence: Evidence
     ) -> list[tuple[int, int, str]]:
         """Replace each side with no obstacle of the claim's kind. A side that belongs to several
         nouns is checked against the first of them that was detected."""
@@ -214,7 +214,7 @@ class Grounder:
         return [(*at, text) for at, text in edits.items() if reading.text[at[0] : at[1]] != text]
 
     def _hedges(
-        self, reading: Reading, claims: list[_NounClaim], weak: list[_NounClaim]
+        self, reading: ParsedClause, claims: list[_NounClaim], weak: list[_NounClaim]
     ) -> list[tuple[int, int, str]]:
         """Insert the hedge before each weak phrase: once for adjacent weak phrases, and once for a
         clause in which every claim is weak, if a weak phrase opens it."""
@@ -235,7 +235,7 @@ class Grounder:
         return edits
 
     def _cuts(
-        self, reading: Reading, claims: list[_NounClaim], weak: list[_NounClaim]
+        self, reading: ParsedClause, claims: list[_NounClaim], weak: list[_NounClaim]
     ) -> list[tuple[int, int, str]] | None:
         """The phrases to cut; None if only dropping the whole clause keeps the grammar. A weak
         phrase can be cut after the last verb, if a preposition opens it or "and" joins it to

@@ -115,7 +115,7 @@ class AnswerPlan:
         self.settings = settings
         self.router = router
         self.words = words
-        self.grounder = Grounder((), how="say") if grounder is None else grounder
+        self.grounder = Grounder((), words.language, "say") if grounder is None else grounder
         self._prompt = prompt
         self._gauge = ImageGauge()
 

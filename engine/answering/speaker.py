@@ -5,7 +5,7 @@ from collections.abc import Callable
 from engine.core.ports import Clock
 from engine.core.priority import Priority
 from engine.core.utterance import Utterance
-from engine.language.wording import StatusKey, Words, sentences
+from engine.language.wording import StatusKey, Words
 
 
 class Speaker:
@@ -31,7 +31,7 @@ class Speaker:
         The first sentence plays while the next are synthesised. After an interruption speech
         resumes with the sentence that was cut off, unless the text `yields`.
         """
-        for sentence in sentences(text):
+        for sentence in self._words.sentences(text):
             self._say(
                 Utterance(
                     id=self._next_id(),

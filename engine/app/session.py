@@ -36,7 +36,7 @@ from engine.core.preferences import Directions, Units
 from engine.core.priority import Priority
 from engine.core.report import Health, ModelCard
 from engine.core.utterance import Heard, Utterance
-from engine.language.commands import grammar
+from engine.language.commands import command_grammar
 from engine.language.wording import Words
 from engine.listening.ear import EchoGuard, Overheard
 from engine.perception.depth_prior import BoxHistory
@@ -193,7 +193,9 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Parts]:
             view=view,
             fed_until_s=meanwhile.fed_until_s,
             around=perception.build_side_cameras(config, source, mount),
-            grammar=grammar(config.language, inputs.label_names(words, models.detector.labels)),
+            grammar=command_grammar(
+                config.language, inputs.label_names(words, models.detector.labels)
+            ),
             media_keys=media_keys,
             depth=depth,
         )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from engine.config import QualityConfig
 from engine.core.glance import Box, Truth
 from engine.core.preferences import Language
-from engine.language.nouns import Vocabulary, cider_d
+from engine.evaluation.cider import cider_d
+from engine.language.nouns import Vocabulary
 from engine.perception.camera import pinhole
 from engine.perception.classes import HURTS, kind_of
 from engine.perception.geometry import measure_box

@@ -13,7 +13,6 @@ from engine.core.errors import DescriberFailed
 from engine.core.glance import Glance
 from engine.core.ports import Clock, Describer, Detector, SceneClassifier, Source, Voice
 from engine.evaluation.stored_outputs import Record, StoredAnswer
-from engine.language.wording import sentences
 from engine.perception.localize import Localizer
 from engine.perception.perceive import perceive, stages_ms
 
@@ -125,5 +124,5 @@ class Recorder:
     def _speech_ms(self, text: str, seq: int) -> float:
         """How long the voice takes to synthesise the first sentence of `text`."""
         begin_s = self._wall.now()
-        self._voice.synthesise(f"{sentences(text)[0]} {seq}.")
+        self._voice.synthesise(f"{self._plan.words.sentences(text)[0]} {seq}.")
         return (self._wall.now() - begin_s) * 1000

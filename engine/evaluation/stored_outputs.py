@@ -24,7 +24,7 @@ from engine.core.glance import Glance, ImageStatistics, Obstacle, SceneClass, Tr
 from engine.core.preferences import Directions, Language, Units
 from engine.core.report import ModelCard
 from engine.evaluation.quality import QualityParts
-from engine.language.wording import sentences
+from engine.language.wording import Words
 
 VERSION = 1
 
@@ -62,9 +62,9 @@ class StoredAnswer:
     error: str = ""
     clauses: tuple[Grounded, ...] = ()
 
-    def grounded(self) -> tuple[Grounded, ...]:
+    def grounded(self, words: Words) -> tuple[Grounded, ...]:
         """The clauses; in older recordings the sentences of the text."""
-        return self.clauses or tuple(Grounded(part, ()) for part in sentences(self.text))
+        return self.clauses or tuple(Grounded(part, ()) for part in words.sentences(self.text))
 
 
 @dataclass(frozen=True, slots=True)

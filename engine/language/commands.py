@@ -1,7 +1,7 @@
-"""What the wearer can ask for, by key or in words, in their language: keys and phrases to commands.
+"""Turns key presses and phrases in the wearer's language into commands.
 
-The grammar is small and closed: a phrase is a command or it is nothing. Must not know: who heard it,
-or how a command is carried out.
+The grammar is small and closed: a phrase is a command or it is nothing. Must not know: who heard the
+phrase, or how a command is executed.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import get_args
 
 from engine.core.answer import Command, Control, Wish
 from engine.core.preferences import Language
-from engine.language.pack import TEMPLATES, not_whole
+from engine.language.pack import TEMPLATES, incomplete
 
 KEYS: dict[str, Wish | Control] = {
     "\n": "describe",
@@ -35,61 +35,70 @@ ESCAPE, BACKSPACES = "\x1b", ("\x7f", "\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Grammar:
-    """All that can be said in one language: whole `phrases`, and `where` followed by a noun.
+class CommandGrammar:
+    """All commands of one language: whole `phrases`, and a prefix of `where` followed by a noun.
 
-    `nouns` are the things' names as they are said, each with the detector's label.
+    `nouns` maps the names of things, as they are said, to the detector's labels. `contractions` maps
+    shortened forms to full ones ("'s" → " is").
     """
 
     phrases: Mapping[str, Wish | Control]
     where: tuple[str, ...]
     nouns: Mapping[str, str]
+    contractions: Mapping[str, str]
 
     def parse(self, text: str) -> Command | None:
-        """The command that `text` is, or None. Accents, capitals and marks do not matter."""
-        said = plain(text)
+        """The command in `text`, or None. Accents, upper case and punctuation are ignored."""
+        said = self._normal(text)
         for phrase, name in self.phrases.items():
-            if said == plain(phrase):
+            if said == self._normal(phrase):
                 return Command(name)
         for prefix in self.where:
-            start = f"{plain(prefix)} "
+            start = f"{self._normal(prefix)} "
             if said.startswith(start) and (label := self.label(said.removeprefix(start))):
                 return Command("where", label)
         return None
 
     def label(self, noun: str) -> str | None:
-        """The label of the thing that is called `noun`, or None."""
-        said = plain(noun)
-        return next((label for name, label in self.nouns.items() if plain(name) == said), None)
+        """The label of the thing called `noun`, or None."""
+        said = self._normal(noun)
+        names = self.nouns.items()
+        return next((label for name, label in names if self._normal(name) == said), None)
+
+    def _normal(self, text: str) -> str:
+        text = text.lower()
+        for short, full in self.contractions.items():
+            text = text.replace(short, full)
+        return plain(text)
 
 
-def grammar(language: Language, nouns: Mapping[str, str]) -> Grammar:
-    """The grammar of `language`, from its folder's `commands.json`, over the detector's things: name as
-    said → label. Raises MissingPart where the file is missing or not whole."""
+def command_grammar(language: Language, nouns: Mapping[str, str]) -> CommandGrammar:
+    """Read the grammar of `language` from its `commands.json`. `nouns` maps the names of things, as
+    they are said, to the detector's labels. Raises MissingPart if the file is missing or incomplete."""
     path = TEMPLATES / language / "commands.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         known = {*get_args(Wish), *get_args(Control)}
         if unknown := set(raw["phrases"].values()) - known:
             raise ValueError(f"no such command: {', '.join(sorted(unknown))}")
-        return Grammar(raw["phrases"], tuple(raw["where"]), nouns)
+        return CommandGrammar(raw["phrases"], tuple(raw["where"]), nouns, dict(raw["contractions"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise not_whole(language, error) from error
+        raise incomplete(language, error) from error
 
 
 def plain(text: str) -> str:
-    """`text` in lower case, without accents and punctuation, single blanks between words."""
-    bare = unicodedata.normalize("NFKD", text.lower().replace("'s", " is"))
-    letters = (c if c.isalnum() else " " for c in bare if not unicodedata.combining(c))
+    """`text` in lower case, without accents and punctuation, with single spaces between words."""
+    decomposed = unicodedata.normalize("NFKD", text.lower())
+    letters = (c if c.isalnum() else " " for c in decomposed if not unicodedata.combining(c))
     return " ".join("".join(letters).split())
 
 
 class Keys:
-    """Key presses to commands. After `f`, what is typed up to Enter names what is looked for; Escape
-    gives up."""
+    """Turns key presses into commands. After `f`, the text up to Enter names the thing to find;
+    Escape cancels."""
 
-    def __init__(self, spoken: Grammar) -> None:
-        self._grammar = spoken
+    def __init__(self, grammar: CommandGrammar) -> None:
+        self._grammar = grammar
         self._name: str | None = None  # what has been typed after `f`
 
     @property
@@ -98,8 +107,8 @@ class Keys:
         return self._name is not None
 
     def press(self, key: str) -> Command | None:
-        """The command that `key` (one character, or a whole line from a pipe) completes, or None.
-        `where` without a target: a name was typed that no thing here has."""
+        """The command that `key` completes, or None. `key` is one character, or a whole line from a
+        pipe. A `where` without a target means that the typed name is unknown."""
         if len(key) > 1:
             return self._line(key)
         if self._name is None:

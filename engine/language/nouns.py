@@ -1,101 +1,25 @@
-"""What a text says, held against a picture's labels: CIDEr-D, and the things named with their sides.
+"""Finds the things that a text names, and the side said of each.
 
-Pure text and counting. It knows nothing of pictures, boxes or models. A thing's names are the ones
-that the templates say, so that what the quick tier words is always recognised, and those that the
-language's `understand.json` adds.
+Pure text. It knows nothing of images, boxes or models. The names of a thing are those that the
+templates say, so that the quick tier's own words are always recognised, and the synonyms in the
+language's `understand.json`.
 """
 
-import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.core.glance import Side
 from engine.core.preferences import Language
 from engine.language.pack import Understood, sayable, understood
 
-LONGEST_GRAM = 4
-SIGMA_WORDS = 6.0  # of the penalty on a difference in length
-
 TOKEN = re.compile(r"\w+|[^\w\s]")
-
-
-Grams = dict[tuple[str, ...], float]
-
-
-class CiderD:
-    """CIDEr-D against the references of a set of pictures.
-
-    Vedantam, Zitnick, Parikh, "CIDEr: Consensus-based image description evaluation", CVPR 2015,
-    with the clipping and the length penalty of its section on CIDEr-D. For n-grams of 1 to 4 words:
-    the cosine of tf-idf vectors, the candidate's weights clipped to the reference's, times
-    exp(-(difference in words)² / (2 · 6²)); then the mean over n and over the references, times 10.
-    Document frequencies count the pictures of `references`, so a score depends on the whole set and
-    a set of one picture scores 0. Words are lower-case runs of letters and digits, which is simpler
-    than the original's tokenizer: figures differ a little from the COCO server's.
-    """
-
-    def __init__(self, references: Sequence[Sequence[str]]) -> None:
-        counted = [[_grams(text) for text in texts] for texts in references]
-        self._frequency: Counter[tuple[str, ...]] = Counter()
-        for several in counted:
-            self._frequency.update({g for grams in several for counts in grams for g in counts})
-        self._pictures = math.log(max(1, len(references)))
-        self._references = [
-            [(grams[0].total(), self._weigh(grams)) for grams in several] for several in counted
-        ]
-
-    def score(self, picture: int, text: str) -> float:
-        """Of `text` said of the picture with that index, in [0, 10] (10: word for word the same)."""
-        said = _grams(text)
-        mine, words = self._weigh(said), said[0].total()
-        total = 0.0
-        for length, weights in self._references[picture]:
-            cosines = map(_clipped_cosine, mine, weights)
-            penalty = math.exp(-((words - length) ** 2) / (2 * SIGMA_WORDS**2))
-            total += penalty * sum(cosines) / LONGEST_GRAM
-        return 10.0 * total / max(1, len(self._references[picture]))
-
-    def _weigh(self, grams: list[Counter[tuple[str, ...]]]) -> list[tuple[Grams, float]]:
-        """tf-idf vectors by the length of their n-grams, each with its norm."""
-        vectors = [
-            {
-                g: count * (self._pictures - math.log(max(1, self._frequency[g])))
-                for g, count in counts.items()
-            }
-            for counts in grams
-        ]
-        return [(vector, math.hypot(*vector.values())) for vector in vectors]
-
-
-def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """Each candidate's `CiderD` against its own references."""
-    scorer = CiderD(references)
-    pairs = zip(candidates, references, strict=True)
-    return [scorer.score(picture, text) for picture, (text, _) in enumerate(pairs)]
-
-
-def _grams(text: str) -> list[Counter[tuple[str, ...]]]:
-    """Counts of all word sequences, by their length from 1."""
-    words = re.findall(r"[^\W_]+", text.lower())
-    return [
-        Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
-        for n in range(1, LONGEST_GRAM + 1)
-    ]
-
-
-def _clipped_cosine(mine: tuple[Grams, float], theirs: tuple[Grams, float]) -> float:
-    (said, said_norm), (known, known_norm) = mine, theirs
-    norm = said_norm * known_norm
-    shared = sum(min(v, known[g]) * known[g] for g, v in said.items() if g in known)
-    return shared / norm if norm > 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A thing that a text names, and the side said with it. `at` and `side_at` are where: the first
-    character and the one after the last; `side_at` is None where no side is said."""
+    """A thing that a text names, and the side said of it. `at` and `side_at` are their character spans
+    (start, end); `side_at` is None if no side is said."""
 
     thing: str
     side: Side | None
@@ -105,7 +29,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A thing (or else a side) and the characters that say it."""
+    """A thing or a side, with its character span."""
 
     thing: str | None
     side: Side | None
@@ -113,14 +37,14 @@ class _Found:
 
 
 class Vocabulary:
-    """The things that `labels` name, as a text in `language` calls them.
+    """The names, in `language`, of the things that `labels` stand for.
 
-    Labels that the templates say alike are one thing ("person", "pedestrian"). A longer name wins
-    ("teddy bear" is no bear), also where only the shorter one is of `labels`. A negation ("no car")
-    is not understood, and counts as a mention.
+    Labels with the same name are one thing ("person", "pedestrian"). The longest name matches
+    ("teddy bear" is no bear), even if only the shorter one is among `labels`. A negation ("no car")
+    is not understood and counts as a mention.
     """
 
-    def __init__(self, labels: Iterable[str], language: Language = "en") -> None:
+    def __init__(self, labels: Iterable[str], language: Language) -> None:
         self._names = {label: [n.one, n.many] for label, n in sayable(language).things.items()}
         self._known: Understood = understood(language)
         phrases: dict[str, str | None] = dict.fromkeys(self._known.not_things)
@@ -129,31 +53,31 @@ class Vocabulary:
         for label in labels:
             words = self._known.synonyms.get(label, "").split()
             phrases |= dict.fromkeys(words, self.thing(label))
-        for label in labels:  # after all synonyms: a label's own name is nobody else's
-            names = self._names.get(label) or [label, f"{label}s"]
+        for label in labels:  # after all synonyms, since a label's own name takes precedence
+            names = self._names.get(label) or [label, f"{label}{self._known.plural_ending}"]
             phrases |= dict.fromkeys(names, self.thing(label))
         self._labels = {self.thing(label): label for label in reversed(labels)}
         self._things = {_tokens(phrase): thing for phrase, thing in phrases.items()}
-        self._sides = {_tokens(p): side for side, ways in self._known.sides.items() for p in ways}
+        self._sides = {_tokens(p): side for side, names in self._known.sides.items() for p in names}
         self._longest = max(len(phrase) for phrase in [*self._things, *self._sides])
 
     def thing(self, label: str) -> str:
-        """The thing that a label names; the same for labels that are said alike."""
+        """The thing that a label stands for; labels with the same name are the same thing."""
         return self._names.get(label, [label])[0]
 
     def knows(self, label: str) -> bool:
-        """Whether `label` is one that the language lists."""
+        """Whether the language has a name for `label`."""
         return label in self._names
 
     def label(self, thing: str) -> str:
-        """The first of the vocabulary's labels that names `thing`. Raises KeyError for others."""
+        """The first label that stands for `thing`. Raises KeyError if there is none."""
         return self._labels[thing]
 
     def mentions(self, text: str) -> list[Mention]:
-        """Every naming of a thing, in order, each with the side said of it in the same clause.
+        """All mentions of things, in order, each with the side said of it in the same clause.
 
-        A clause that opens with a side says it of all that follow up to the next side ("on the
-        left, a car"); else a side belongs to the thing just before it ("a car on the left").
+        A side that opens a clause applies to all things up to the next side ("on the left, a car").
+        Any other side applies to the thing just before it ("a car on the left").
         """
         found: list[Mention] = []
         for clause in self._clauses(text):
@@ -164,15 +88,15 @@ class Vocabulary:
                     leading = item
                     continue
                 following = clause[index + 1] if index + 1 < len(clause) else None
-                told = leading if opens_with_side else following
-                if told is None or told.side is None:
+                side = leading if opens_with_side else following
+                if side is None or side.side is None:
                     found.append(Mention(item.thing, None, item.at))
                 else:
-                    found.append(Mention(item.thing, told.side, item.at, told.at))
+                    found.append(Mention(item.thing, side.side, item.at, side.at))
         return found
 
     def _clauses(self, text: str) -> Iterator[list[_Found]]:
-        """Each clause's things and sides, in order."""
+        """The things and sides of each clause, in order."""
         matches = list(TOKEN.finditer(text))
         tokens = tuple(match.group().lower() for match in matches)
         clause: list[_Found] = []
@@ -185,7 +109,7 @@ class Vocabulary:
             for n in range(min(self._longest, len(tokens) - at), 0, -1):
                 phrase, rest = tokens[at : at + n], tokens[at + n :][:3]
                 span = (matches[at].start(), matches[at + n - 1].end())
-                if phrase in self._sides and self._is_own_side(rest):
+                if phrase in self._sides and self._is_wearers_side(rest):
                     clause.append(_Found(None, self._sides[phrase], span))
                     length = n
                     break
@@ -198,8 +122,9 @@ class Vocabulary:
             at += length
         yield clause
 
-    def _is_own_side(self, rest: tuple[str, ...]) -> bool:
-        if rest[:1] == ("side",):
+    def _is_wearers_side(self, rest: tuple[str, ...]) -> bool:
+        """Whether a side followed by `rest` is the wearer's, not that of a thing ("left of the car")."""
+        if rest[:1] == (self._known.side_noun,):
             rest = rest[1:]
         outside = bool(rest) and rest[0] in self._known.no_side_before
         return not outside or " ".join(rest[:2]) in self._known.own_side

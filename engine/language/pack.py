@@ -1,7 +1,7 @@
-"""A language is a folder of `templates/`: what it can say, what it understands, and its sentences.
+"""Reads the folder of a language in `templates/`: what it can say, what it understands, its sentences.
 
-The list of languages is the list of folders: adding one adds a language, and no line of Python names
-any. Reads and checks the folder; decides nothing.
+The list of languages is the list of folders: a new folder is a new language, and no line of Python
+names any language. `templates/README.md` explains the files and their keys.
 """
 
 import json
@@ -22,7 +22,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A thing's name in both numbers. `gender` is empty where the language has none."""
+    """A thing's name, singular and plural. `gender` is empty where the language has none."""
 
     one: str
     many: str
@@ -30,58 +30,93 @@ class Noun:
 
 
 @dataclass(frozen=True, slots=True)
-class Direction:
+class SpokenDirection:
     """A direction after a noun ("at two o'clock") and alone ("two o'clock")."""
 
     phrase: str
     shout: str
 
 
+@dataclass(frozen=True, slots=True)
+class SentenceMarks:
+    """The marks that end a sentence, and those that may open one before its first letter."""
+
+    ends: str
+    opens: str
+
+
 @dataclass(frozen=True)
 class Sayable:
-    """What a language says, from `things.json`, `scenes.json` and `words.json`, and its templates."""
+    """What a language can say: `things.json`, `scenes.json`, `words.json` and the templates."""
 
     things: Mapping[str, Noun]
     scenes: Mapping[str, str | None]  # None: a class that names no place
     labels_are_words: bool  # whether labels, which are English, are words of this language
-    sides: Mapping[Side, Direction]
-    clock: tuple[Direction, ...]
+    sides: Mapping[Side, SpokenDirection]
+    clock: tuple[SpokenDirection, ...]
     units: Mapping[str, Noun]
     languages: Mapping[str, str]  # code → the name of a language in this one
-    voice: str  # espeak-ng's
+    voice: str  # a voice of espeak-ng
+    recogniser: str | None  # PocketSphinx's acoustic model; None: no spoken commands
+    sentences: SentenceMarks
     environment: Environment
 
 
 @dataclass(frozen=True)
-class Understood:
-    """What a language understands of a free text, from `understand.json`; all in lower case.
+class ClauseWords:
+    """The words by which a describer's text is cut into clauses (`models.clauses`).
 
-    synonyms        label → further words for it
-    not_things      phrases that hold a thing's name and name no such thing ("bus stop")
+    opens           conjunctions that open a clause after a comma; none: only sentences are split
+    verbs           finite verbs, which make a clause of a phrase
+    verb_ending     the ending of other verb forms ("ing"), empty where there is none
+    not_verbs       words with that ending that are no verbs
+    cannot_end      words that cannot end a phrase
+    abbreviations   words after which a full stop ends no sentence
+    """
+
+    opens: frozenset[str]
+    verbs: frozenset[str]
+    verb_ending: str
+    not_verbs: frozenset[str]
+    cannot_end: frozenset[str]
+    abbreviations: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What a language understands of free text, from `understand.json`; all in lower case.
+
+    synonyms        label → more words for it
+    plural_ending   makes the plural of a label that `things.json` does not list
+    not_things      phrases that contain a thing's name and name no such thing ("bus stop")
     ambiguous       also a colour or a verb: a thing only where the phrase ends with it
-    after_a_thing   what may follow such a phrase's end
+    after_a_thing   what may follow the end of such a phrase
     wider           a word for several kinds ("vehicle") → their labels
-    sides           side → the ways of saying it, the first the one that is said instead of another
-    clause_ends, no_side_before, own_side  how far a side reaches, see `engine.language.nouns`
-    determiners     words that open a phrase around a noun
-    numbers, many   how many they mean; several without a number
-    before          prepositions and the like, before such a phrase
+    sides           side → its phrases, the first of which replaces a wrong side
+    side_noun       what may follow the phrase of a side ("left side")
+    clause_ends, no_side_before, own_side  where a side applies, see `engine.language.nouns`
+    determiners     words that open a noun phrase
+    numbers, many   number words with their values; phrases that mean several
+    before          prepositions and the like, which may stand before a noun phrase
     joins           "and"
-    breaks          other words that no phrase around a noun goes across
+    breaks          other words that no noun phrase contains
     verbs           which make a clause of a phrase
-    no              what denies: "no", "without"
-    hedge, hedges   the word that makes a claim unsure, and all such words
-    alike           places that pass for each other
+    no              negations: "no", "without"
+    hedge, hedges   the word that marks a claim as uncertain, and all such words
+    alike           places that support one another's names
     small           words that add nothing to what has been said
-    common          words that tell this language on a sign, and letters that do (`letters`)
+    common          words that identify this language on a sign, as the letters in `letters` do
+    clauses         see `ClauseWords`
     """
 
     synonyms: Mapping[str, str]
+    plural_ending: str
     not_things: tuple[str, ...]
     ambiguous: frozenset[str]
     after_a_thing: frozenset[str]
     wider: Mapping[str, str]
     sides: Mapping[Side, tuple[str, ...]]
+    side_noun: str
     clause_ends: frozenset[str]
     no_side_before: frozenset[str]
     own_side: frozenset[str]
@@ -99,6 +134,7 @@ class Understood:
     small: frozenset[str]
     common: frozenset[str]
     letters: str
+    clauses: ClauseWords
 
 
 def languages() -> tuple[str, ...]:
@@ -112,14 +148,15 @@ def prompts(code: Language) -> tuple[str, ...]:
 
 
 def check_language(code: str) -> None:
-    """Raise MissingPart where `code` has no folder."""
+    """Raise MissingPart if `code` has no folder."""
     if code not in languages():
         have = ", ".join(languages()) or "none"
         raise MissingPart(f"language: expected a folder of templates/ ({have}), got {code!r}")
 
 
 def sayable(code: Language) -> Sayable:
-    """Read what the language says; kept. Raises MissingPart where its folder is missing or not whole."""
+    """Read what the language can say; cached. Raises MissingPart if the folder is missing or
+    incomplete."""
     check_language(code)
     return _sayable(code, TEMPLATES / code)
 
@@ -136,19 +173,21 @@ def _sayable(code: str, folder: Path) -> Sayable:
             things={k: Noun(*v) for k, v in _read(folder, "things").items()},
             scenes=_read(folder, "scenes"),
             labels_are_words=bool(words["labels_are_words"]),
-            sides={side: Direction(*pair) for side, pair in words["sides"].items()},
-            clock=tuple(Direction(*pair) for pair in words["clock"]),
+            sides={side: SpokenDirection(*pair) for side, pair in words["sides"].items()},
+            clock=tuple(SpokenDirection(*pair) for pair in words["clock"]),
             units={unit: Noun(*noun) for unit, noun in words["units"].items()},
             languages=words["languages"],
             voice=words["voice"],
+            recogniser=words["recogniser"],
+            sentences=SentenceMarks(**words["sentences"]),
             environment=environment,
         )
     except (OSError, ValueError, KeyError, TypeError, TemplateError) as error:
-        raise not_whole(code, error) from error
+        raise incomplete(code, error) from error
 
 
 def understood(code: Language) -> Understood:
-    """Read what the language understands; kept. Raises MissingPart as `sayable` does."""
+    """Read what the language understands; cached. Raises MissingPart as `sayable` does."""
     check_language(code)
     return _understood(code, TEMPLATES / code)
 
@@ -157,13 +196,16 @@ def understood(code: Language) -> Understood:
 def _understood(code: str, folder: Path) -> Understood:
     try:
         raw = _read(folder, "understand")
+        clauses = raw["clauses"]
         return Understood(
             synonyms=raw["synonyms"],
+            plural_ending=raw["plural_ending"],
             not_things=tuple(raw["not_things"]),
             ambiguous=_set(raw["ambiguous"]),
             after_a_thing=_set(raw["after_a_thing"]),
             wider=raw["wider"],
             sides={side: tuple(phrases) for side, phrases in raw["sides"].items()},
+            side_noun=raw["side_noun"],
             clause_ends=_set(raw["clause_ends"]),
             no_side_before=_set(raw["no_side_before"]),
             own_side=frozenset(raw["own_side"]),
@@ -181,18 +223,26 @@ def _understood(code: str, folder: Path) -> Understood:
             small=_set(raw["small"]),
             common=_set(raw["common"]),
             letters=raw["letters"],
+            clauses=ClauseWords(
+                opens=_set(clauses["opens"]),
+                verbs=_set(clauses["verbs"]),
+                verb_ending=clauses["verb_ending"],
+                not_verbs=_set(clauses["not_verbs"]),
+                cannot_end=_set(clauses["cannot_end"]),
+                abbreviations=_set(clauses["abbreviations"]),
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise not_whole(code, error) from error
+        raise incomplete(code, error) from error
 
 
-def not_whole(code: str, error: Exception) -> MissingPart:
-    """The one line for a language's folder that lacks something."""
-    return MissingPart(f"language: templates/{code} is not whole ({error}); restore the folder")
+def incomplete(code: str, error: Exception) -> MissingPart:
+    """The one-line error for a language's folder that lacks something."""
+    return MissingPart(f"language: templates/{code} is incomplete ({error}); restore the folder")
 
 
 def capital(text: str) -> str:
-    """`text` re-spaced, with a capital."""
+    """`text` with single spaces and its first letter in upper case."""
     text = " ".join(text.split())
     return text[:1].upper() + text[1:]
 

@@ -1,7 +1,7 @@
-"""Where the phrases of a clause begin and end: just enough grammar to hedge a noun or leave it out.
+"""Finds where the noun phrases of a clause begin and end, so that one can be hedged or cut out.
 
-Pure text, by the lists of a language's `understand.json`. A phrase is a noun with what stands before it:
-modifiers, a determiner or number, perhaps "group of", perhaps a preposition. Knows nothing of pictures.
+Pure text, by the word lists of a language's `understand.json`. A phrase is a noun with the words before
+it: modifiers, a determiner or number, perhaps "group of", perhaps a preposition.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from engine.core.preferences import Language
 from engine.language.nouns import TOKEN, Mention, Vocabulary
 from engine.language.pack import Sayable, Understood, sayable, understood
 
-MODIFIERS = 3  # at most so many words between a phrase's first word and its noun
+MAX_MODIFIERS = 3  # words between a phrase's first word and its noun
 
 Phrase = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word or mark, in lower case, and its characters."""
+    """A word or punctuation mark in lower case, with its character span."""
 
     text: str
     start: int
@@ -27,28 +27,28 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Grammar:
-    """A language's lists as they are looked up here; `vocabulary` is what counts as a thing."""
+class PhraseGrammar:
+    """A language's word lists, prepared for lookup. `vocabulary` decides what is a thing."""
 
     lists: Understood
     vocabulary: Vocabulary
     places: Mapping[Phrase, str]  # a place's noun → the scene's label
     before: tuple[Phrase, ...]  # prepositions, the longest first
     many: tuple[Phrase, ...]
-    stops: frozenset[str]  # words that are in no phrase
+    stops: frozenset[str]  # words that no phrase contains
 
 
-def grammar(labels: Sequence[str], language: Language) -> Grammar:
-    """The grammar of `language`, over all things it lists; what goes by another name for one of
-    `labels` is that. Raises MissingPart where the language's folder is missing or not whole."""
+def phrase_grammar(labels: Sequence[str], language: Language) -> PhraseGrammar:
+    """The grammar of `language`, over all things that it lists. A synonym of one of `labels` means that
+    label. Raises MissingPart if the language's folder is missing or incomplete."""
     lists = understood(language)
     can = sayable(language)
     taken = {word for label in labels for word in lists.synonyms.get(label, "").split()}
-    further = [k for k, n in can.things.items() if not {n.one, n.many} & taken]
+    others = [k for k, n in can.things.items() if not {n.one, n.many} & taken]
     before = sorted(map(_split, lists.before), key=len, reverse=True)
-    return Grammar(
+    return PhraseGrammar(
         lists,
-        Vocabulary(dict.fromkeys([*labels, *further]), language),
+        Vocabulary(dict.fromkeys([*labels, *others]), language),
         _place_nouns(can, lists),
         tuple(before),
         tuple(sorted(map(_split, lists.many), key=len, reverse=True)),
@@ -69,10 +69,10 @@ def _place_nouns(can: Sayable, lists: Understood) -> dict[Phrase, str]:
     return nouns
 
 
-class Reading:
-    """One clause, and where its phrases begin. Words are told by their number."""
+class ParsedClause:
+    """A clause with its words and phrases. Positions are word indices."""
 
-    def __init__(self, text: str, grammar: Grammar) -> None:
+    def __init__(self, text: str, grammar: PhraseGrammar) -> None:
         self.text = text
         self.words = words(text)
         self._grammar = grammar
@@ -84,7 +84,7 @@ class Reading:
 
     @cached_property
     def places(self) -> list[tuple[str, int, int]]:
-        """(scene label, first word, one past the last) of each place named."""
+        """(scene label, first word, one past the last) of each place that is named."""
         nouns = self._grammar.places
         texts = [word.text for word in self.words]
         found, at = [], 0
@@ -100,27 +100,28 @@ class Reading:
         return found
 
     def words_in(self, span: tuple[int, int]) -> range:
+        """The indices of the words in a character span."""
         inside = [i for i, w in enumerate(self.words) if span[0] <= w.start < span[1]]
         return range(inside[0], inside[-1] + 1)
 
     def phrase_start(self, noun: int) -> int:
-        """The first word of the phrase around the noun: its determiner, number or modifiers."""
+        """The first word of the phrase that ends with `noun`: a determiner, number or modifier."""
         at = noun
-        for _ in range(MODIFIERS + 1):
+        for _ in range(MAX_MODIFIERS + 1):
             if at == 0 or not self._is_inside(self.words[at - 1].text):
                 break
             at -= 1
             if self.words[at].text in self._lists.determiners:
                 break
-        else:  # too far for one phrase: only the noun is sure
+        else:  # too long for one phrase: only the noun is certain
             at = noun
-        return self._of_many(at)
+        return self._with_quantity(at)
 
     def _is_inside(self, word: str) -> bool:
         return word.isalnum() and word not in self._grammar.stops
 
-    def _of_many(self, at: int) -> int:
-        """A "group of" before the phrase belongs to it, with its own article."""
+    def _with_quantity(self, at: int) -> int:
+        """`at`, moved to the front of a "group of" before the phrase and its article."""
         for phrase in self._grammar.many:
             start = at - len(phrase)
             if start >= 0 and tuple(w.text for w in self.words[start:at]) == phrase:
@@ -131,7 +132,7 @@ class Reading:
         return at
 
     def opening(self, first: int) -> int:
-        """The first word of the preposition before the phrase, or the phrase's own first word."""
+        """The first word of the preposition before the phrase, or `first` if there is none."""
         for phrase in self._grammar.before:
             start = first - len(phrase)
             if start >= 0 and tuple(w.text for w in self.words[start:first]) == phrase:
@@ -139,7 +140,7 @@ class Reading:
         return first
 
     def number(self, first: int, noun: int) -> int:
-        """How many are said: 1 where no number is, 2 for "several" and the like."""
+        """The number said: 1 if there is none, 2 for "several" and the like."""
         said = tuple(w.text for w in self.words[first:noun])
         for phrase in self._grammar.many:
             if any(said[i : i + len(phrase)] == phrase for i in range(len(said))):
@@ -147,20 +148,20 @@ class Reading:
         return max((self._lists.numbers.get(word, 1) for word in said), default=1)
 
     def is_no_claim(self, first: int) -> bool:
-        """Whether the phrase is denied, or hedged already."""
+        """Whether the phrase is negated or already hedged."""
         around = [w.text for w in self.words[max(0, self.opening(first) - 2) : first + 1]]
         return any(word in self._lists.no or word in self._lists.hedges for word in around)
 
     def cut_start(self, opening: int, first: int) -> int | None:
-        """The word from which the phrase can be cut out; None where it cannot."""
+        """The word from which the phrase can be cut out, or None if it cannot."""
         if opening < first:
             return opening
         joined = opening > 0 and self.words[opening - 1].text in self._lists.joins
         return opening - 1 if joined else None
 
     def may_end(self, end: int) -> bool:
-        """Whether what follows can stand without the phrase: nothing, or a preposition; and no verb,
-        whose number might not fit any more."""
+        """Whether the rest of the clause can stand without the phrase. It can if it is empty or begins
+        with a preposition. It cannot if it has a verb, whose number might no longer agree."""
         rest = self.words[end:]
         if any(w.text in self._lists.verbs for w in rest):
             return False
@@ -171,7 +172,7 @@ class Reading:
 
 
 def words(text: str) -> list[Word]:
-    """The words and marks of a text."""
+    """The words and punctuation marks of a text."""
     return [Word(m.group().lower(), m.start(), m.end()) for m in TOKEN.finditer(text)]
 
 

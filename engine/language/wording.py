@@ -1,32 +1,32 @@
-"""What the wearer hears, in their language: glances, alerts and statuses become sentences.
+"""Puts glances, alerts and statuses into sentences of the wearer's language.
 
-Decides what is worth saying and how exactly; how it is said is in `templates/LANGUAGE/`, which
-holds every word of that language and nothing of another, so that a sentence cannot mix two
+This module decides which facts are said and how precisely. The words are in `templates/LANGUAGE/`,
+which holds every word of one language and none of another, so that a sentence cannot mix two
 (`engine.language.pack` reads it). Knows nothing of models, threads or sound.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from jinja2 import Template, TemplateError
 
-from engine.core.answer import Decision
 from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.core.preferences import Detail, Directions, Language, Units
-from engine.language.pack import Direction, Noun, not_whole, sayable
+from engine.language.facts import Group, Place, Span, Whereabouts, Why
+from engine.language.pack import Noun, SpokenDirection, incomplete, sayable
 
-SURE = 0.5  # a scene at least as probable is stated; below, it is hedged
-UNSURE = 0.2  # a scene less probable is not named
-# Kinds of obstacle told, and directions told for one kind: more takes longer to say than it stays true.
+SURE = 0.5  # a scene of at least this probability is stated; a less probable one is hedged
+UNSURE = 0.2  # a scene below this probability is not named
+# Kinds of obstacle, and directions of one kind: a longer answer would be stale before it ends.
 MAX_GROUPS: dict[Detail, int] = {"brief": 2, "normal": 3, "full": 6}
 MAX_PLACES: dict[Detail, int] = {"brief": 1, "normal": 3, "full": 5}
-NEAR_M = 0.25  # nearer than this rounds to nothing, so it is "within reach"
-HALVES_BELOW_M = 3.0  # half a meter matters near by, and is beyond the estimate's accuracy far off
-FAR_M = 20.0  # beyond this a number is neither accurate nor useful
-FIVES_ABOVE = 10  # feet and steps are counted up to here, then told in fives
+NEAR_M = 0.25  # a smaller distance rounds to zero and is "within reach"
+HALVES_BELOW_M = 3.0  # beyond it, half a meter is below the accuracy of the estimate
+FAR_M = 20.0  # beyond it, a number is neither accurate nor useful
+FIVES_ABOVE = 10  # more feet or steps than these are rounded to fives
 METERS_PER_FOOT = 0.3048  # exact, by definition
 
 AlertLength = Literal["full", "short", "shortest"]
@@ -66,79 +66,30 @@ StatusKey = Literal[
     "failed",
 ]
 
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-ZÁÉÍÓÚÑ¿¡])")
-_PLAIN_WORDS = re.compile(r"[a-z]{2,20}( [a-z]{2,20}){0,3}")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A distance as it is said: `whole` units and perhaps a `half`, or only near or far."""
-
-    reach: Literal["near", "measured", "far"]
-    whole: int
-    half: bool
-    unit: Noun
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """How many of a kind are in one direction, and how far the nearest of them is."""
-
-    direction: Direction
-    count: int
-    nearest: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """All obstacles of one kind, the place of the nearest first. `elsewhere` are only counted."""
-
-    thing: Noun
-    count: int
-    places: tuple[Place, ...]
-    elsewhere: int
-
-
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """The scene as it is said. `words` is a phrase ("in a kitchen"); unlisted, the bare label."""
-
-    kind: Literal["known", "unlisted", "indoors", "outdoors", "unsure"]
-    words: str
-    sure: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """What there is to say about how an answer came about. `by`: the wearer's mode decided, the
-    router, the wearer who asked for more, the language, or a describer that failed."""
-
-    by: Literal["mode", "router", "more", "language", "failure"]
-    decision: Decision
-    scene: SceneClass | None
-    obstacles: int
+_PLAIN_WORDS = re.compile(r"[a-z]{2,20}( [a-z]{2,20}){0,3}")  # labels are in ASCII
 
 
 class Words:
-    """Words glances, alerts and statuses in one language.
+    """Puts glances, alerts and statuses into the words of one language.
 
-    An obstacle label that the language does not list is said as "obstacle": never dropped, and
-    never spelt out, since a stray label can mislead ("none ahead"). A scene label that is not
-    listed is said as it stands where the language is the one that labels are written in (English)
-    and it is made of plain words; otherwise only indoors or outdoors is said.
+    A detector label that the language does not list is said as "obstacle". It is neither dropped nor
+    said as it is, since a stray label can mislead ("none ahead"). An unlisted scene label is said as
+    it is if labels are words of the language and it consists of plain words. Otherwise only "indoors"
+    or "outdoors" is said.
     """
 
     def __init__(
         self,
-        language: Language = "en",
+        language: Language,
         units: Units = "meters",
         directions: Directions = "sides",
         step_m: float = 0.7,
     ) -> None:
         """Read and compile the language's folder. `step_m` is the length of the wearer's step in
-        meters. Raises MissingPart where the folder is missing or not whole."""
+        meters. Raises MissingPart if the folder is missing or incomplete."""
+        self.language = language
         self._can = can = sayable(language)
-        self._language = language
+        self._sentence_gap = re.compile(rf"(?<=[{re.escape(can.sentences.ends)}])\s+")
         environment = can.environment
         try:
             self._unit = can.units[units]
@@ -149,28 +100,28 @@ class Words:
             }
             self._say_distance = vars(environment.get_template("grammar.j2").module)["distance"]
         except (KeyError, TemplateError) as error:
-            raise not_whole(language, error) from error
+            raise incomplete(language, error) from error
         self._units = units
         self._directions = directions
         self._step_m = step_m
 
     def describe(self, glance: Glance, detail: Detail = "normal") -> str:
-        """The quick tier's answer: what is in the way, nearest kind first, then the place.
+        """The quick tier's answer: the obstacles, nearest kind first, then the place.
 
-        `brief` tells two kinds, the nearest place of each, and where it is only when nothing is in
-        the way; `full` tells six kinds and how far away each is in every direction.
+        `brief` names two kinds and the nearest place of each, and the scene only if there is no
+        obstacle. `full` names six kinds, with a distance in every direction.
         """
         groups = self._groups(glance.obstacles, MAX_PLACES[detail])
-        told = groups[: MAX_GROUPS[detail]]
+        named = groups[: MAX_GROUPS[detail]]
         rest = sum(group.count for group in groups[MAX_GROUPS[detail] :])
         place = None if glance.scene is None else self._whereabouts(glance.scene)
         if detail == "brief" and groups:
             place = None
-        return self._render("quick", groups=told, rest=rest, place=place, detail=detail)
+        return self._render("quick", groups=named, rest=rest, place=place, detail=detail)
 
     def where(self, label: str, found: Sequence[Obstacle], can_be_seen: bool = True) -> str:
-        """Where the nearest of `found`, all of them named by `label`, is, and how many more there
-        are. With none found: whether none is there, or the detector could not see one."""
+        """Where the nearest of `found` is, all of which are called `label`, and how many more there
+        are. If there are none: whether none is there, or the detector cannot detect it."""
         ordered = sorted(found, key=lambda o: o.distance_m)
         nearest = ordered[0] if ordered else None
         return self._render(
@@ -183,8 +134,8 @@ class Words:
             span=None if nearest is None else self._span(nearest.distance_m),
         )
 
-    def why(self, why: "Why") -> str:
-        """Why the last answer came from where it did, and how sure of the place it was."""
+    def why(self, why: Why) -> str:
+        """Why the last answer came from its tier, and how certain the place was."""
         place = None if why.scene is None else self._whereabouts(why.scene)
         percent = 0 if why.scene is None else round(100 * why.scene.probability)
         return self._render(
@@ -200,18 +151,16 @@ class Words:
         )
 
     def read(self, sure: Sequence[str], unsure: Sequence[str], language: Language | None) -> str:
-        """Text read in a picture, exactly as written; `language` is the one it is in, where that
-        is known. Without any, that there is none."""
-        name = (
-            None if language in (None, self._language) else self._can.languages.get(str(language))
-        )
+        """Text found in an image, exactly as written, or that there is none. `language` is that of
+        the text, if known."""
+        name = None if language in (None, self.language) else self._can.languages.get(str(language))
         return self._render(
             "read", sure=[_line(t) for t in sure], unsure=[_line(t) for t in unsure], language=name
         )
 
     def alert(self, obstacle: Obstacle, length: AlertLength = "full") -> str:
-        """One obstacle, the deciding word first: "Person ahead, two meters.", "Person ahead." or
-        "Ahead!"."""
+        """One obstacle, the most important word first: "Person ahead, two meters.", "Person ahead."
+        or "Ahead!"."""
         return self._render(
             "alert",
             length=length,
@@ -221,11 +170,11 @@ class Words:
         )
 
     def status(self, key: StatusKey, count: int = 1) -> str:
-        """What the engine says about itself. `count` is how many pictures were skipped."""
+        """A sentence about the engine itself. `count` is the number of skipped images."""
         return self._render("status", key=key, count=count)
 
     def label(self, name: str, count: int = 1) -> str:
-        """A detector's label as it is said: "person", "people"; "obstacle" where it is unknown."""
+        """A detector's label as it is said: "person", "people", or "obstacle" if it is unknown."""
         noun = self._noun(name)
         return noun.one if count == 1 else noun.many
 
@@ -234,9 +183,9 @@ class Words:
         return str(self._say_distance(self._span(distance_m)))
 
     def prompt(self, name: str, glance: Glance) -> str:
-        """What a describer is asked about a glance: `prompts/NAME.j2`, which may use `place` ("in a
-        kitchen", empty where that is unsure) and `seen` (kinds of obstacles, nearest first). Raises
-        MissingPart where there is no such file."""
+        """What a describer is asked about a glance, from `prompts/NAME.j2`. The template may use
+        `place` ("in a kitchen", empty if uncertain) and `seen` (kinds of obstacles, nearest first).
+        Raises MissingPart if there is no such file."""
         place = None if glance.scene is None else self._whereabouts(glance.scene)
         groups = self._groups(glance.obstacles, most_places=1)
         seen = [group.thing.one if group.count == 1 else group.thing.many for group in groups]
@@ -245,7 +194,23 @@ class Words:
             known = place is not None and place.kind == "known"
             return _render(template, place=place.words if known and place else "", seen=seen)
         except TemplateError as error:
-            raise not_whole(self._language, error) from error
+            raise incomplete(self.language, error) from error
+
+    def sentences(self, text: str) -> list[str]:
+        """`text` split into its sentences. A sentence opens with a letter that is not lower case, or
+        with one of the language's opening marks."""
+        text = " ".join(text.split())
+        starts = [
+            match.end()
+            for match in self._sentence_gap.finditer(text)
+            if self._opens_sentence(text[match.end()])
+        ]
+        bounds = itertools.pairwise([0, *starts, len(text)])
+        return [text[start:end].rstrip() for start, end in bounds if start < end]
+
+    def _opens_sentence(self, character: str) -> bool:
+        capital = character.isalpha() and not character.islower()
+        return capital or character in self._can.sentences.opens
 
     def _render(self, name: str, **facts: object) -> str:
         return _render(self._templates[name], **facts)
@@ -253,10 +218,10 @@ class Words:
     def _noun(self, label: str) -> Noun:
         return self._can.things.get(_normal(label), self._obstacle)
 
-    def _direction(self, obstacle: Obstacle) -> Direction:
+    def _direction(self, obstacle: Obstacle) -> SpokenDirection:
         if self._directions == "sides":
             return self._can.sides[obstacle.side]
-        # each hour is 30 degrees wide, centred: twelve o'clock is -15 up to 15
+        # each hour is 30 degrees wide: twelve o'clock is from -15 to 15 degrees
         return self._can.clock[math.floor(obstacle.bearing_deg / 30 + 0.5) % 12]
 
     def _span(self, distance_m: float) -> Span:
@@ -275,7 +240,7 @@ class Words:
 
     def _groups(self, obstacles: Sequence[Obstacle], most_places: int) -> list[Group]:
         """Obstacles by kind and by direction, the kind of the nearest obstacle first."""
-        kinds: dict[Noun, dict[Direction, list[Obstacle]]] = {}
+        kinds: dict[Noun, dict[SpokenDirection, list[Obstacle]]] = {}
         for obstacle in sorted(obstacles, key=lambda o: (o.distance_m, -o.priority, o.track)):
             kind = kinds.setdefault(self._noun(obstacle.label), {})
             kind.setdefault(self._direction(obstacle), []).append(obstacle)
@@ -286,8 +251,8 @@ class Words:
                 for direction, those in directions.items()
             )
             count = sum(place.count for place in places)
-            told = places[:most_places]
-            groups.append(Group(noun, count, told, count - sum(place.count for place in told)))
+            named = places[:most_places]
+            groups.append(Group(noun, count, named, count - sum(place.count for place in named)))
         return groups
 
     def _whereabouts(self, scene: SceneClass) -> Whereabouts:
@@ -298,7 +263,7 @@ class Words:
             return Whereabouts("unsure", "", False)
         if phrase:
             return Whereabouts("known", phrase, sure)
-        # None is a class that names no place
+        # a phrase of None marks a class that names no place
         if phrase == "" and self._can.labels_are_words and _PLAIN_WORDS.fullmatch(name):
             return Whereabouts("unlisted", name, sure)
         if scene.indoor is None:
@@ -306,18 +271,13 @@ class Words:
         return Whereabouts("indoors" if scene.indoor else "outdoors", "", sure)
 
 
-def sentences(text: str) -> list[str]:
-    """`text` cut between its sentences, in English or Spanish; joined by blanks it is whole again."""
-    return [part for part in _BETWEEN_SENTENCES.split(" ".join(text.split())) if part]
-
-
 def _render(template: Template, **facts: object) -> str:
-    """Render, with every run of white space made one space: templates may break lines freely."""
+    """Render with single spaces, so that templates may break lines anywhere."""
     return " ".join(template.render(facts).split())
 
 
 def _line(text: str) -> str:
-    """A line of a sign as it is put into a sentence: without a full stop of its own."""
+    """A line of a sign as part of a sentence: without its own full stop."""
     return " ".join(text.split()).rstrip(" .")
 
 

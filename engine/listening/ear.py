@@ -21,7 +21,7 @@ from engine.core.errors import RunError
 from engine.core.ports import AudioSource, Clock, Recogniser, Sink, WakeEngine
 from engine.core.report import Health, Hearing
 from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
-from engine.language.commands import Grammar
+from engine.language.commands import CommandGrammar
 
 LATE_S = 0.25  # a block dealt with so long after it was taken is a late tick
 POLL_S = 0.2
@@ -175,7 +175,7 @@ class Ear:
         wake: WakeEngine,
         guard: EchoGuard,
         recogniser: Recogniser | None,
-        grammar: Grammar,
+        grammar: CommandGrammar,
         clock: Clock,
         report: Callable[[Health], None],
         *,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from engine.language.nouns import cider_d
+from engine.evaluation.cider import cider_d
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record, read_sets
 from experiments.pocket.describer_model import library, load_model, load_padded

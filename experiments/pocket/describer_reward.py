@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.language.nouns import CiderD
+from engine.evaluation.cider import CiderD
 from experiments.pocket.captions import objects
 from experiments.pocket.data import Record
 from experiments.pocket.describer_model import embedded

@@ -19,7 +19,7 @@ KINDS = (
     "skis", "snowboard", "sports ball", "skateboard", "surfboard", "bottle", "cup", "chair",
     "couch", "potted plant", "bed", "dining table", "toilet", "tv", "oven", "sink", "refrigerator",
 )  # fmt: skip
-VOCABULARY = Vocabulary(KINDS)
+VOCABULARY = Vocabulary(KINDS, "en")
 
 
 def named(text: str) -> set[str]:

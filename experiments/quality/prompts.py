@@ -23,7 +23,7 @@ from engine.app.command_line import CONF
 from engine.core.errors import DescriberFailed
 from engine.core.glance import Glance
 from engine.core.ports import Describer
-from engine.language.nouns import cider_d
+from engine.evaluation.cider import cider_d
 from engine.language.pack import prompts
 from engine.language.wording import Words
 from engine.perception.localize import Localizer

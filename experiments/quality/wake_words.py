@@ -22,7 +22,7 @@ from engine.core.ports import WakeEngine
 from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
 from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 from engine.devices.sound.recogniser import PocketSphinx
-from engine.language.commands import grammar
+from engine.language.commands import command_grammar
 from engine.listening.ear import OWN_VOICE, STEP_S, WINDOW_S, EchoGuard
 from experiments.common import command_parser, hardware, hardware_line, last_line, table_of
 from experiments.quality.synthetic_speech import VOICES, Said, pause, say, to_pcm, with_noise
@@ -237,7 +237,7 @@ def echoes(phrases: tuple[str, ...]) -> dict[str, Any]:
 
 def commands() -> dict[str, Any]:
     """Commands understood rightly and wrongly, and speech that is none taken for one."""
-    spoken = grammar("en", {label: label for label in LABELS})
+    spoken = command_grammar("en", {label: label for label in LABELS})
     recogniser = PocketSphinx(spoken)
     right = wrong = false = said = none = 0
     for text in (*COMMANDS, *NOT_COMMANDS):

@@ -30,7 +30,7 @@ from engine.core.report import Health, ModelCard
 from engine.core.triggers import Once
 from engine.core.utterance import Heard
 from engine.evaluation.scoring import Scorer
-from engine.language.wording import Words, sentences
+from engine.language.wording import Words
 from engine.perception.localize import Localizer
 from engine.recording.session_log import SessionLog
 from routers import Always, Rules
@@ -208,7 +208,7 @@ def test_an_escalated_answer_has_two_beats(tmp_path: Path) -> None:
     assert description.tier == "full"
     assert description.text.endswith("A man is waiting. A bus is behind him.")
     answers = [h.utterance.text for h in bench.heard if h.utterance.kind == "answer"]
-    template = sentences(description.beats[0].text)
+    template = bench.parts.words.sentences(description.beats[0].text)
     assert answers == [*template, "A man is waiting.", "A bus is behind him."]
     assert not bench.health
 

@@ -20,7 +20,7 @@ from engine.core.glance import Detection, SceneClass
 from engine.core.report import Health
 from engine.core.sound import Pcm, Sound
 from engine.core.triggers import OnDemand
-from engine.language.commands import grammar
+from engine.language.commands import command_grammar
 from engine.listening.ear import Ear, EchoGuard
 from engine.perception.scene_cache import SceneCache
 from engine.recording.session_log import latencies
@@ -76,7 +76,7 @@ class Room:
 def with_ear(bench: Bench, room: Room, wake: Hears) -> None:
     parts = bench.parts
     ear = Ear(
-        room, wake, EchoGuard(RATE_HZ), None, grammar("en", {}), parts.wall, parts.report,
+        room, wake, EchoGuard(RATE_HZ), None, command_grammar("en", {}), parts.wall, parts.report,
         refractory_s=1.0, command_s=0.0,
     )  # fmt: skip
     bench.parts = replace(parts, ear=ear, trigger=OnDemand("wake"))
@@ -159,7 +159,7 @@ class Asked:
 @pytest.fixture
 def asked(tmp_path: Path) -> Asked:
     parts = Bench(tmp_path).parts
-    return Asked(replace(parts, grammar=grammar("en", {"door": "door"})))
+    return Asked(replace(parts, grammar=command_grammar("en", {"door": "door"})))
 
 
 def test_keys_become_requests_or_are_done(asked: Asked) -> None:

@@ -66,7 +66,7 @@ def test_the_scene_is_a_street(session: list[dict[str, Any]]) -> None:
 def test_the_full_answer_names_what_is_there(session: list[dict[str, Any]]) -> None:
     description = one(session, "description")
     assert description["tier"] == "full"
-    vocabulary = Vocabulary((*THERE, *NOT_THERE))
+    vocabulary = Vocabulary((*THERE, *NOT_THERE), "en")
     named = {mention.thing for mention in vocabulary.mentions(description["text"])}
     assert named & {vocabulary.thing(label) for label in THERE}
     assert not named & {vocabulary.thing(label) for label in NOT_THERE}

@@ -19,7 +19,7 @@ from engine.devices.sound.recogniser import PocketSphinx
 from engine.devices.sound.recording import Recording, read_pcm
 from engine.devices.sound.resampling import Resampler
 from engine.devices.sound.voice import SAMPLE_RATE_HZ, Pyttsx3Voice
-from engine.language.commands import Grammar, grammar
+from engine.language.commands import CommandGrammar, command_grammar
 from engine.listening.ear import WINDOW_S, EchoGuard, Framer
 from experiments.quality.synthetic_speech import pause, say, to_pcm, with_noise, write_wav
 
@@ -101,9 +101,9 @@ def test_the_engines_own_voice_is_known_when_it_says_the_phrase() -> None:
 
 
 @pytest.fixture(scope="module")
-def commands() -> tuple[Grammar, PocketSphinx]:
+def commands() -> tuple[CommandGrammar, PocketSphinx]:
     labels = ("door", "chair", "traffic light", "xyzzyplugh")  # the last is in no dictionary
-    spoken_ = grammar("en", {label: label for label in labels})
+    spoken_ = command_grammar("en", {label: label for label in labels})
     return spoken_, PocketSphinx(spoken_)
 
 
@@ -123,7 +123,7 @@ def commands() -> tuple[Grammar, PocketSphinx]:
     ],
 )
 def test_spoken_commands(
-    commands: tuple[Grammar, PocketSphinx], text: str, command: Command | None
+    commands: tuple[CommandGrammar, PocketSphinx], text: str, command: Command | None
 ) -> None:
     spoken_, recogniser = commands
     recogniser.begin()
@@ -135,7 +135,7 @@ def test_spoken_commands(
 
 
 def test_a_command_cut_off_by_a_new_beginning_is_forgotten(
-    commands: tuple[Grammar, PocketSphinx],
+    commands: tuple[CommandGrammar, PocketSphinx],
 ) -> None:
     _, recogniser = commands
     recogniser.begin()

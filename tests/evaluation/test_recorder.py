@@ -89,7 +89,9 @@ class Fakes:
 
 
 def recorder(fakes: Fakes, describer: Describer | None) -> Recorder:
-    plan = AnswerPlan(AnswerSettings(), Count(0.5), Words(), Grounder(("person",), how="hedge"))
+    plan = AnswerPlan(
+        AnswerSettings(), Count(0.5), Words("en"), Grounder(("person",), "en", "hedge")
+    )
     return Recorder(
         detector=fakes, localizer=Localizer(), scenes=fakes, describer=describer, plan=plan,
         voice=fakes, wall=fakes.clock,

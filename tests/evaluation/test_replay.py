@@ -26,7 +26,9 @@ from tests.fakes.recordings import make_record, save_recording
 
 
 def plan_of(router: Router, mode: str = "auto", beats: int = 2) -> AnswerPlan:
-    return AnswerPlan(AnswerSettings(mode, beats), router, Words(), Grounder(("person", "car")))
+    return AnswerPlan(
+        AnswerSettings(mode, beats), router, Words("en"), Grounder(("person", "car"), "en")
+    )
 
 
 def session_records(

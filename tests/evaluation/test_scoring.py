@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from engine.core.answer import Beat, Decision, Description, Request, Tier
 from engine.core.errors import MissingPart
 from engine.core.glance import Box, Side, Truth
+from engine.evaluation.cider import cider_d
 from engine.evaluation.scoring import Scorer
-from engine.language.nouns import Mention, Vocabulary, cider_d
+from engine.language.nouns import Mention, Vocabulary
 from engine.language.pack import TEMPLATES
 from tests.fakes.glances import make_glance, make_obstacle, make_scene
 
@@ -216,12 +217,12 @@ def test_the_side_of_a_labelled_box_is_computed_as_for_obstacles(
     ],
 )
 def test_english_mentions(text: str, mentions: list[tuple[str, Side | None]]) -> None:
-    vocabulary = Vocabulary(("person", "car", "dog", "bus", "orange", "bear"))
+    vocabulary = Vocabulary(("person", "car", "dog", "bus", "orange", "bear"), "en")
     assert vocabulary.mentions(text) == [Mention(*mention) for mention in mentions]
 
 
 def test_labels_with_the_same_name_are_one_kind() -> None:
-    vocabulary = Vocabulary(("pedestrian", "person", "table", "dining table", "rowan"))
+    vocabulary = Vocabulary(("pedestrian", "person", "table", "dining table", "rowan"), "en")
     assert vocabulary.thing("pedestrian") == vocabulary.thing("person")
     assert vocabulary.mentions("Tables.") == [Mention(vocabulary.thing("table"), None)]
     assert vocabulary.mentions("Rowans.") == [Mention("rowan", None)]
@@ -241,7 +242,7 @@ def test_spanish() -> None:
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_every_noun_of_the_templates_is_recognised(language: str) -> None:
     things = json.loads((TEMPLATES / language / "things.json").read_text(encoding="utf-8"))
-    vocabulary = Vocabulary(things, "es" if language == "es" else "en")
+    vocabulary = Vocabulary(things, language)
     for label, names in things.items():
         for name in names[:2]:
             assert vocabulary.mentions(f"{name}.") == [Mention(vocabulary.thing(label), None)], name
@@ -296,4 +297,4 @@ def test_any_text_is_scored_within_bounds(rows: list[tuple[str, list[str]]]) -> 
     scores = cider_d([text for text, _ in rows], [texts for _, texts in rows])
     assert all(-1e-9 <= score <= 10 + 1e-9 for score in scores)
     for text, _ in rows:
-        Vocabulary(LABELS).mentions(text)
+        Vocabulary(LABELS, "en").mentions(text)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from engine.app.builders.inputs import label_names
 from engine.core.answer import Command, Control, Wish
 from engine.core.preferences import Language
-from engine.language.commands import KEYS, SHOWN, Grammar, Keys, grammar, plain
+from engine.language.commands import KEYS, SHOWN, CommandGrammar, Keys, command_grammar, plain
 from engine.language.pack import languages
 from engine.language.wording import Words
 
-EN = grammar("en", label_names(Words("en"), ("person", "door", "traffic_light", "stairs")))
-ES = grammar("es", label_names(Words("es"), ("person", "door", "traffic_light", "stairs")))
+EN = command_grammar("en", label_names(Words("en"), ("person", "door", "traffic_light", "stairs")))
+ES = command_grammar("es", label_names(Words("es"), ("person", "door", "traffic_light", "stairs")))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ ES = grammar("es", label_names(Words("es"), ("person", "door", "traffic_light", 
     ],
 )
 def test_words_are_a_command_or_nothing(
-    spoken: Grammar, text: str, command: Command | None
+    spoken: CommandGrammar, text: str, command: Command | None
 ) -> None:
     assert spoken.parse(text) == command
 
@@ -45,7 +45,7 @@ def test_words_are_a_command_or_nothing(
 @pytest.mark.parametrize("language", languages())
 def test_every_command_can_be_said_and_no_phrase_says_two(language: Language) -> None:
     names = {*get_args(Wish), *get_args(Control)} - {"quit", "where"}
-    spoken = grammar(language, {})
+    spoken = command_grammar(language, {})
     assert set(spoken.phrases.values()) == names
     assert len({plain(phrase) for phrase in spoken.phrases}) == len(spoken.phrases)
     assert spoken.where

@@ -231,7 +231,7 @@ def test_a_missing_or_broken_language_is_one_line(
         Words("fr", "meters", "sides")
     monkeypatch.setattr(languages, "TEMPLATES", tmp_path)
     (tmp_path / "en").mkdir()
-    with pytest.raises(MissingPart, match="not whole"):
+    with pytest.raises(MissingPart, match="incomplete"):
         Words("en", "meters", "sides")
 
 

@@ -9,8 +9,9 @@ import pytest
 from engine.core.answer import Decision
 from engine.core.glance import Side
 from engine.core.preferences import Detail
+from engine.language.facts import Why
 from engine.language.pack import TEMPLATES, languages, prompts, understood
-from engine.language.wording import Why, Words
+from engine.language.wording import Words
 from tests.fakes.glances import make_glance, make_obstacle, make_scene
 
 EN, ES = Words("en"), Words("es")

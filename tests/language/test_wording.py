@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.language.pack import TEMPLATES
-from engine.language.wording import AlertLength, Words, sentences
+from engine.language.wording import AlertLength, Words
 from tests.fakes.glances import make_glance, make_obstacle, make_scene
 
 LANGUAGES, UNITS, DIRECTIONS = ("en", "es"), ("meters", "feet", "steps"), ("sides", "clock")
@@ -255,18 +255,19 @@ def test_clock_directions(bearing_deg: float, english: str, spanish: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
+    ("words", "text", "parts"),
     [
-        ("", []),
-        ("Nothing here.", ["Nothing here."]),
-        ("A bus ahead, 2.5 meters. You are on a street.", 2),
-        ("Una persona. ¿Dónde? ¡Ahí! Estás en una calle.", 4),
-        ("Look! A sign says no. 5 and nothing else", 2),
+        (EN, "", []),
+        (EN, "Nothing here.", ["Nothing here."]),
+        (EN, "A bus ahead, 2.5 meters. You are on a street.", 2),
+        (ES, "Una persona. ¿Dónde? ¡Ahí! Estás en una calle.", 4),
+        (ES, "Un coche. Árboles a la izquierda.", 2),
+        (EN, "Look! A sign says no. 5 and nothing else", 2),
     ],
 )
-def test_a_text_is_cut_between_its_sentences_and_nothing_is_lost(
-    text: str, parts: int | list[str]
+def test_a_text_is_split_into_its_sentences_and_nothing_is_lost(
+    words: Words, text: str, parts: int | list[str]
 ) -> None:
-    found = sentences(text)
+    found = words.sentences(text)
     assert " ".join(found) == text
     assert found == parts if isinstance(parts, list) else len(found) == parts

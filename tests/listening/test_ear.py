@@ -13,7 +13,7 @@ from engine.core.clock import VirtualClock
 from engine.core.errors import SourceLost, SpeechFailed
 from engine.core.report import Health
 from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
-from engine.language.commands import grammar
+from engine.language.commands import command_grammar
 from engine.listening.ear import LATE_S, STEP_S, Ear, EchoGuard, Framer, Overheard
 
 CLICK, WORD, END = 30_000, 20_000, 10_000  # a wake; a word is being said; it has been said
@@ -120,7 +120,7 @@ def hear(
     source = Tape(pcm, clock, **tape_options)  # type: ignore[arg-type]
     change(source)
     health: list[Health] = []
-    spoken = grammar("en", {"door": "door"})
+    spoken = command_grammar("en", {"door": "door"})
     ear = Ear(
         source, Clicks(), guard or EchoGuard(HEARING_HZ), Phrases(*phrases), spoken, clock,
         health.append, refractory_s=1.0, command_s=command_s,
@@ -187,7 +187,7 @@ def test_a_command_begun_before_the_wake_was_sure_is_heard_from_its_beginning() 
     clock = VirtualClock()
     pcm = tape(2.0, {0.8: 1, 0.95: WORD, 1.0: CLICK, 1.2: WORD + 1})
     ear = Ear(
-        Tape(pcm, clock), Clicks(), EchoGuard(HEARING_HZ), Ears(), grammar("en", {}), clock,
+        Tape(pcm, clock), Clicks(), EchoGuard(HEARING_HZ), Ears(), command_grammar("en", {}), clock,
         lambda _: None, refractory_s=1.0, command_s=2.0,
     )  # fmt: skip
     ear.run(threading.Event(), Told())

@@ -12,7 +12,8 @@ from engine.core.ports import AudioSource, Clock, Hears, Recogniser, Source, Wak
 from engine.core.report import Health
 from engine.core.triggers import Every, Interval, Once, OnDemand, Trigger
 from engine.devices.input.media_keys import MediaKeys, find_media_keys
-from engine.language.commands import Grammar
+from engine.language.commands import CommandGrammar
+from engine.language.pack import sayable
 from engine.language.wording import Words
 from engine.listening.ear import Ear, EchoGuard
 
@@ -78,7 +79,7 @@ def build_listening(config: Config, source: Source, clock: Clock) -> Listening |
     auto = config.trigger.name == "auto" and config.source.realtime
     if config.trigger.name != "wake" and not (auto and (source.live or settings.path)):
         return None
-    if config.language == "en" and settings.command_s:
+    if settings.command_s and sayable(config.language).recogniser:
         from engine.devices.sound.recogniser import require_pocketsphinx
 
         require_pocketsphinx()
@@ -150,21 +151,22 @@ def label_names(words: Words, labels: tuple[str, ...]) -> dict[str, str]:
     return names
 
 
-def build_recogniser(config: Config, grammar: Grammar) -> Recogniser | None:
+def build_recogniser(config: Config, grammar: CommandGrammar) -> Recogniser | None:
     """The recogniser of spoken commands; None if no package ships a model of the language, so that
     commands are given by key only."""
-    if config.language != "en" or not config.trigger.wake.command_s:
+    model = sayable(config.language).recogniser
+    if model is None or not config.trigger.wake.command_s:
         return None
     from engine.devices.sound.recogniser import PocketSphinx
 
-    return PocketSphinx(grammar)
+    return PocketSphinx(grammar, model)
 
 
 def build_ear(
     config: Config,
     listening: Listening,
     guard: EchoGuard,
-    grammar: Grammar,
+    grammar: CommandGrammar,
     wall: Clock,
     report: Callable[[Health], None],
 ) -> Ear:
@@ -190,7 +192,7 @@ def describe_asking(config: Config, listening: Listening | None, trigger: str) -
     commands = "spoken commands"
     if not config.trigger.wake.command_s:
         commands = "no spoken commands"
-    elif config.language != "en":
+    elif sayable(config.language).recogniser is None:
         commands = "commands by key only: no recogniser here ships a model of this language"
     wake = listening.wake
     return f'say "{wake.phrase}" ({wake.name}, {listening.source.name}); {commands}'

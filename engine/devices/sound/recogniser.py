@@ -13,11 +13,12 @@ from typing import Any
 
 from engine.core.errors import MissingPart
 from engine.core.sound import HEARING_HZ, Pcm
-from engine.language.commands import Grammar
+from engine.language.commands import CommandGrammar
 
 # Mean over the 10 ms frames of the difference in log likelihood per frame (in PocketSphinx's units)
 # between command and phone loop: chosen on the spoken phrases of `experiments.quality.wake_words`.
 LEAST_SCORE = -0.0003
+SHIPPED_MODEL = "en-us"  # the only acoustic model in the wheel
 ENDS_S = 0.3  # of silence end an utterance
 BEFORE = 17  # frames of 30 ms: what was said while the endpointer was not yet sure, and a breath
 
@@ -25,23 +26,23 @@ BEFORE = 17  # frames of 30 ms: what was said while the endpointer was not yet s
 class PocketSphinx:
     """Understands the commands of `grammar`, in English. Raises MissingPart."""
 
-    def __init__(self, grammar: Grammar) -> None:
+    def __init__(self, grammar: CommandGrammar, acoustic_model: str = SHIPPED_MODEL) -> None:
         library: Any = _library()
         self._grammar = grammar
-        model = Path(library.get_model_path("en-us"))
-        spoken = _dictionary(model / "cmudict-en-us.dict", grammar)
+        model = Path(library.get_model_path(acoustic_model))
+        spoken = _dictionary(model / f"cmudict-{acoustic_model}.dict", grammar)
         nouns = [noun for noun in grammar.nouns if set(noun.split()) <= spoken.keys()]
         rules = jsgf(grammar, nouns)
         with tempfile.TemporaryDirectory(prefix="scene-aria-") as folder:
             path = Path(folder) / "words.dict"
             path.write_text("".join(line for lines in spoken.values() for line in lines))
-            common = {"hmm": str(model / "en-us"), "dict": str(path), "lm": None}
+            common = {"hmm": str(model / acoustic_model), "dict": str(path), "lm": None}
             quiet = {"loglevel": "FATAL", "samprate": HEARING_HZ}
             commands = library.Decoder(library.Config(**common, **quiet))
             phones = library.Decoder(library.Config(**common, **quiet, allphone_ci=True))
         commands.add_jsgf_string("commands", rules)
         commands.activate_search("commands")
-        phones.add_allphone_file("phones", str(model / "en-us-phone.lm.bin"))
+        phones.add_allphone_file("phones", str(model / f"{acoustic_model}-phone.lm.bin"))
         phones.activate_search("phones")
         self._decoders = (commands, phones)
         self._endpointer_of: Any = lambda: library.Endpointer(window=ENDS_S, sample_rate=HEARING_HZ)
@@ -93,7 +94,7 @@ class PocketSphinx:
         return str(command.hypstr) if fits and self._grammar.parse(command.hypstr) else ""
 
 
-def jsgf(grammar: Grammar, nouns: Iterable[str]) -> str:
+def jsgf(grammar: CommandGrammar, nouns: Iterable[str]) -> str:
     """The grammar, over these nouns of it, in the Java Speech Grammar Format."""
     phrases = " | ".join(grammar.phrases)
     return (
@@ -102,7 +103,7 @@ def jsgf(grammar: Grammar, nouns: Iterable[str]) -> str:
     )
 
 
-def _dictionary(path: Path, grammar: Grammar) -> dict[str, list[str]]:
+def _dictionary(path: Path, grammar: CommandGrammar) -> dict[str, list[str]]:
     """The grammar's words, each with its lines of the dictionary: all of it would take a second to
     load. A word that is not in it cannot be heard."""
     words = {w for part in (*grammar.phrases, *grammar.where, *grammar.nouns) for w in part.split()}
