@@ -10,6 +10,7 @@ from engine.answering.grounding import Grounded
 from engine.core.errors import InputError
 from engine.evaluation import stored_outputs
 from engine.evaluation.stored_outputs import StoredAnswer
+from engine.language.wording import Words
 from tests.fakes.recordings import HEADER, make_record, save_recording
 
 
@@ -38,7 +39,7 @@ def test_a_recording_from_before_clauses_were_stored_is_read(tmp_path: Path) -> 
     (record,) = stored_outputs.read(path)[1]
     assert record.full == full
     clauses = [Grounded("A man is walking.", ()), Grounded("He waits.", ())]
-    assert list(record.full.grounded()) == clauses
+    assert list(record.full.grounded(Words("en"))) == clauses
 
 
 def test_clauses_are_read_back_one_by_one(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_clauses_are_read_back_one_by_one(tmp_path: Path) -> None:
     full = StoredAnswer("A man. Maybe a dog.", 60.0, 90.0, 95.0, 16.0, clauses=clauses)
     path = save_recording(tmp_path / "outputs.jsonl", [make_record(full=full)])
     (record,) = stored_outputs.read(path)[1]
-    assert record.full.grounded() == clauses
+    assert record.full.grounded(Words("en")) == clauses
 
 
 def test_a_record_gives_the_glance_that_was_routed() -> None:
