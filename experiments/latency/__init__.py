@@ -1,1 +1,1 @@
-"""How long alerts, answers and single stages take."""
+"""Latency of alerts, answers and single stages."""

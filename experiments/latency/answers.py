@@ -1,12 +1,12 @@
-"""How long it takes from the end of a spoken wake phrase to the answer's first sample, closed loop.
+"""How long it takes from the end of a spoken wake phrase to the answer's first sample, end to end.
 
-`python -m experiments.latency.answers` has espeak-ng say "okay nabu" into a WAV, plays that to the
-engine's own ear at its own pace, behind a synthetic camera (15 frames a second, of the sample) and in
-front of a sink that notes when it is given sound, in each mode: quick, full, auto. Only callouts are
-off, so that every sound is an answer; the detector works on every frame. The last line is JSON:
-`quick` and `full`, each with `p50_ms` and `p95_ms` from the moment the wake engine fired to the first
-sample of the answer, `wake_delay_ms` (from the phrase's end to that moment), `auto` (first sound, and
-the second beat: from the wake to FastVLM's first words), and the stages.
+`python -m experiments.latency.answers` has espeak-ng say "okay nabu" into a WAV file and plays it to the
+engine's ear in real time, behind a synthetic camera (15 frames a second, of the sample) and in front of a
+sink that records when it receives sound, in each mode: quick, full, auto. Obstacle alerts are off, so
+that every sound belongs to an answer; the detector still runs on every frame. The last line is JSON:
+`quick` and `full`, each with `p50_ms` and `p95_ms` from the time the wake engine fired to the first
+sample of the answer, `wake_delay_ms` (from the phrase's end to that time), `auto` (first sound, and the
+second beat: from the wake to FastVLM's first words), and the stages.
 
 `full` is mode=full, whose first sound is FastVLM's. The budgets (engine.core.budgets) run
 from asking to sound, so the total that is compared with them includes the wake engine's delay.
@@ -52,17 +52,18 @@ from experiments.latency.obstacle_stage import ProbeSink, SyntheticCamera
 from experiments.latency.throughput import configuration, quiet_screen, sample_frames
 from experiments.quality.synthetic_speech import in_a_row, pause, say, with_noise, write_wav
 
-AIMS_MS = {"quick": (60.0, 100.0), "full": (None, 400.0)}  # p50, p95 beyond the wake's own delay
+# Aims for p50 and p95, from the wake to the first sample.
+AIMS_MS = {"quick": (60.0, 100.0), "full": (None, 400.0)}
 VOICES = (("gmw/en-us", 150), ("gmw/en", 170), ("gmw/en-us+m3", 190), ("gmw/en-us", 190))
-STARTS_S = 2.0  # of quiet, in which the first frames are looked at
+LEAD_IN_S = 2.0  # of silence, while the first frames are processed
 STAGES = (
     "capture", "classify", "route", "template", "describer_first_token", "describer_total",
     "speech_first_audio",
 )  # fmt: skip
 
 
-class NotingWake:
-    """The session's wake engine, which notes when it fired."""
+class ProbeWake:
+    """The session's wake engine, which also records when it fired."""
 
     def __init__(self, inner: WakeEngine, clock: Clock) -> None:
         self.name, self.phrase = inner.name, inner.phrase
@@ -86,19 +87,19 @@ class NotingWake:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One question and its answer, milliseconds."""
+class AnswerTiming:
+    """The latency of one answer."""
 
     wake_delay_ms: float  # from the phrase's end until the wake engine fired
-    first_ms: float  # from there to the first sample at the sink
+    first_ms: float  # from the wake to the first sample at the sink
     stages: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """All of one mode's that was asked, answered and heard."""
+class ModeRun:
+    """The answers that were heard in one mode, and the number of questions."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[AnswerTiming, ...]
     asked: int
 
     def percentile(self, share: float) -> float:
@@ -109,17 +110,17 @@ class Run:
 
 
 def script(count: int, gap_s: float, path: Path) -> list[float]:
-    """Write the phrases to `path`; return when each one's last sound ends."""
+    """Write the wake phrases to `path`; return the time at which each one's last sound ends."""
     phrases = [say("okay nabu", *VOICES[i % len(VOICES)]) for i in range(count)]
-    # Not in step with the camera or the blocks of sound.
-    gaps = [STARTS_S] + [gap_s + 0.0137 * (i % 7) for i in range(count - 1)]
+    # Gaps vary, so that phrases are not in step with the camera or the blocks of sound.
+    gaps = [LEAD_IN_S] + [gap_s + 0.0137 * (i % 7) for i in range(count - 1)]
     samples, ends = in_a_row(phrases, gaps)
     write_wav(path, with_noise(np.concatenate([samples, pause(gap_s)]), 40.0, seed=0))
     return ends
 
 
-def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Path) -> Run:
-    """Ask in one mode, over and over, and time every answer."""
+def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Path) -> ModeRun:
+    """Ask every question in one mode and time the answers."""
     wav = folder / "asked.wav"
     count = args.questions + args.warm_ups
     ends = script(count, args.gap, wav)
@@ -145,7 +146,7 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
         clock, ear = parts.wall, parts.ear
         assert ear is not None
         assert isinstance(ear.source, Recording)
-        wake = NotingWake(ear.wake, clock)
+        wake = ProbeWake(ear.wake, clock)
         ear.wake = wake
         sink = ProbeSink(parts.sink, clock)
         length = round((ends[-1] + args.gap) * args.fps)
@@ -162,16 +163,16 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
     answers = matched(folder / mode / "session.jsonl", truth, wake.fired_s, sink.loud_s)
     if not answers:
         raise InputError(f"mode={mode}: expected answers to be heard, got none")
-    return Run(tuple(a for at, a in answers if at >= args.warm_ups), args.questions)
+    return ModeRun(tuple(a for at, a in answers if at >= args.warm_ups), args.questions)
 
 
 def matched(
     log: Path, truth_s: Sequence[float], fired_s: Sequence[float], loud_s: Sequence[float]
-) -> list[tuple[int, Answer]]:
+) -> list[tuple[int, AnswerTiming]]:
     """Each answer of the session, with the number of the phrase that asked for it.
 
-    A wake belongs to the last phrase that ended before it, an answer to the wakes in their order. Its
-    first sample is in the first block that was not silent from when the log says it started.
+    A wake belongs to the last phrase that ended before it; answers belong to the wakes in order. The
+    first sample is in the first block that is not silent after the start that the log gives.
     """
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     descriptions = [r for r in records if r["type"] == "description"]
@@ -184,18 +185,18 @@ def matched(
         phrase = bisect.bisect_right(truth_s, at_s) - 1
         if "end_to_end" not in stages or phrase < 0:
             continue
-        # The log counts from the phrase's end as the engine estimates it; the wake engine's own
-        # moment is known here.
+        # The log counts from the engine's estimate of the phrase's end; here the time at which the
+        # wake engine fired is known.
         started_s = at_s + (stages["end_to_end"] - stages["wake"]) / 1000
         place = bisect.bisect_left(loud_s, started_s - 1e-3)
         if place < len(loud_s):
             delay_ms = 1000 * (at_s - truth_s[phrase])
-            found.append((phrase, Answer(delay_ms, 1000 * (loud_s[place] - at_s), stages)))
+            found.append((phrase, AnswerTiming(delay_ms, 1000 * (loud_s[place] - at_s), stages)))
     return found
 
 
-def show(runs: dict[str, Run], console: Console) -> None:
-    """The stages of every mode, and the totals against what was aimed at."""
+def show(runs: dict[str, ModeRun], console: Console) -> None:
+    """Print the stages of every mode, and the totals against the budgets and aims."""
     title = "from the end of the wake phrase to the answer's first sample, ms (p50 / p95)"
     table = table_of(title, "stage", *runs)
     table.add_row("wake", *(_cell([a.wake_delay_ms for a in r.answers]) for r in runs.values()))
@@ -225,7 +226,7 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
     """Measure every mode; return what the last line says."""
     frames = sample_frames(90)
     seconds = args.questions * (args.gap + 0.8)
-    runs: dict[str, Run] = {}
+    runs: dict[str, ModeRun] = {}
     for mode in args.modes:
         console.print(f"mode={mode}: {args.questions} questions, {seconds:.0f} s ...")
         runs[mode] = ask(args, mode, frames, folder)
@@ -264,8 +265,8 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
     }
 
 
-def _ahead(answer: Answer) -> float:
-    """What went before the describer began."""
+def _ahead(answer: AnswerTiming) -> float:
+    """Milliseconds before the describer began."""
     return sum(answer.stages.get(stage, 0.0) for stage in ("capture", "classify", "route"))
 
 
@@ -273,16 +274,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = command_parser("experiments.latency.answers", __doc__)
     add_pack(parser)
     add_device(parser)
-    parser.add_argument("--checkpoint", metavar="DIR", help="a FastVLM to describe with instead")
-    parser.add_argument("--image-size", type=int, help="pixels a side that it sees")
-    parser.add_argument("--precision", default="auto", help="of its weights: int8, int4, ...")
-    parser.add_argument("--tokens", type=int, default=16, help="that it writes at most")
-    parser.add_argument("--deadline", type=float, default=1.5, help="seconds it may take")
+    parser.add_argument("--checkpoint", metavar="DIR", help="folder of a FastVLM to use instead")
+    parser.add_argument("--image-size", type=int, help="pixels a side of its pictures")
+    parser.add_argument("--precision", default="auto", help="of its weights: int8, int4 ...")
+    parser.add_argument("--tokens", type=int, default=16, help="written at most")
+    parser.add_argument("--deadline", type=float, default=1.5, help="of its answer, seconds")
     parser.add_argument(
         "--modes", nargs="+", choices=("quick", "full", "auto"), default=["quick", "full", "auto"]
     )
-    parser.add_argument("--questions", type=at_least_one, default=14, help="timed a mode")
-    parser.add_argument("--warm-ups", type=int, default=2, help="before those, not timed")
+    parser.add_argument("--questions", type=at_least_one, default=14, help="timed in each mode")
+    parser.add_argument("--warm-ups", type=int, default=2, help="asked before those, not timed")
     parser.add_argument("--gap", type=float, default=3.5, help="seconds between two questions")
     parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
     args = parser.parse_args(arguments)

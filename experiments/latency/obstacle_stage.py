@@ -1,8 +1,8 @@
-"""What `obstacle_latency` puts around the engine: a camera, a scene whose truth is known, and clocks.
+"""The synthetic camera, scene and probes that the latency experiments put around the engine.
 
-The engine's own loops, detector, tracker, geometry, alerts, log and mixer run as in any session. Only
-what the detector *found* is replaced by the truth of the synthetic scene, after the detector has done
-all its work, so that the number of alerts does not depend on what its weights know.
+The engine's loops, detector, localizer, alerts, log and mixer run as in any session. Only the detector's
+result is replaced by the scene's truth, after the detector has done all its work, so that the number of
+alerts does not depend on its weights.
 """
 
 import bisect
@@ -22,17 +22,18 @@ from engine.core.ports import Clock, Detector, Sink
 from engine.core.sound import Samples
 from engine.core.utterance import Utterance
 
-QUIET_S = 1.05  # with nothing in view: the last alert fades, and its 0.75 s of silence passes
+# Empty frames before each person, so that the last alert and its 0.75 s of silence pass.
+QUIET_S = 1.05
 SHOWN_S = 0.55  # with a person in view, who is announced in the first frame
-JITTER_S = 0.005  # as cameras have, so that frames do not keep step with the blocks of sound
+JITTER_S = 0.005  # of the camera, so that frames and blocks of sound are not in step
 PERSON_M, PERSON_HEIGHT_M, PERSON_WIDTH_M = 2.5, 1.7, 0.5
 ROUNDING_S = 1e-4  # the log's times have four decimals
 
 
 class SyntheticCamera:
-    """A live camera: `count` frames, `fps` a second, stamped with the moment of capture.
+    """A live camera: `count` frames, `fps` a second, stamped with the time of capture.
 
-    That is when the frame was due, not when a thread came for it: a late thread is latency.
+    The stamp is when the frame was due, not when a thread read it: a late reader counts as latency.
     """
 
     name = "synthetic"
@@ -71,7 +72,7 @@ class SyntheticCamera:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One alert's worth of frames: first nothing, then a person dead ahead."""
+    """The frames of one alert: first empty ones, then a person straight ahead."""
 
     quiet: int  # frames
     shown: int
@@ -101,21 +102,21 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """An alert's moments in the watch loop, on the host's clock."""
+class AlertMoments:
+    """When one alert passed each step of the watch loop, on the host's clock."""
 
     alert: int
     scene: int
     captured_s: float
-    begun_s: float  # the detector got the frame
+    begun_s: float  # the detector received the frame
     detected_s: float
-    located_s: float  # the alerts' turn
+    located_s: float  # the alert policy received the obstacles
 
 
-class StagedEyes:
-    """The session's detector: it does all its work, and then the scene's truth is returned.
+class StagedDetector:
+    """The session's detector, whose result is replaced by the scene's truth after it has run.
 
-    At the first frame of a new scene `clear` is called, so that the last alert is past.
+    Calls `clear` at the first frame of each scene, to end the last alert.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class StagedEyes:
         self._scene = scene
         self._clock = clock
         self._clear = clear
-        self.number = -1  # of the scene under way
+        self.number = -1  # of the current scene
         self.captured_s = self.begun_s = self.detected_s = 0.0
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
@@ -146,12 +147,12 @@ class StagedEyes:
         self._inner.reset()
 
 
-class NotingAlertPolicy(AlertPolicy):
-    """The engine's warner, which notes from which frame each alert came."""
+class ProbeAlertPolicy(AlertPolicy):
+    """The engine's alert policy, which also records the moments of each alert."""
 
-    def watch(self, eyes: StagedEyes, clock: Clock) -> None:
-        self._eyes, self._clock = eyes, clock
-        self.noted: list[Noted] = []
+    def watch(self, detector: StagedDetector, clock: Clock) -> None:
+        self._staged, self._clock = detector, clock
+        self.moments: list[AlertMoments] = []
 
     def warn(
         self,
@@ -160,17 +161,15 @@ class NotingAlertPolicy(AlertPolicy):
         camera_is_good: bool = True,
         pose: Pose | None = None,
     ) -> tuple[Utterance, ...]:
-        located_s, eyes = self._clock.now(), self._eyes
+        located_s, detector = self._clock.now(), self._staged
         alerts = super().warn(obstacles, now_s, camera_is_good, pose)
-        self.noted += [
-            Noted(a.id, eyes.number, eyes.captured_s, eyes.begun_s, eyes.detected_s, located_s)
-            for a in alerts
-        ]
+        times_s = (detector.captured_s, detector.begun_s, detector.detected_s, located_s)
+        self.moments += [AlertMoments(alert.id, detector.number, *times_s) for alert in alerts]
         return alerts
 
 
 class ProbeSink:
-    """The session's sink, which notes when it was given each block that is not silent."""
+    """The session's sink, which also records when it received each block that is not silent."""
 
     def __init__(self, inner: Sink, clock: Clock) -> None:
         self.name = inner.name
@@ -190,40 +189,40 @@ class ProbeSink:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """From a frame's capture to the first sample of its alert, in parts, milliseconds."""
+    """The latency from a frame's capture to the first sample of its alert, by step."""
 
-    wait_ms: float  # until the detector got the frame
+    wait_ms: float  # until the detector received the frame
     detect_ms: float
     locate_ms: float
-    queue_ms: float  # wording, and until the mixer's next block
-    sink_ms: float  # logging and screen, until the sink was given the block
+    queue_ms: float  # wording, then waiting for the mixer's next block
+    sink_ms: float  # log and screen, until the sink received the block
 
     @property
     def total_ms(self) -> float:
         return self.wait_ms + self.detect_ms + self.locate_ms + self.queue_ms + self.sink_ms
 
 
-def timing(noted: Noted, started_s: float, sunk_s: float) -> Timing:
-    """The parts between the moments of one alert."""
-    moments = (
-        noted.captured_s,
-        noted.begun_s,
-        noted.detected_s,
-        noted.located_s,
+def timing(moments: AlertMoments, started_s: float, sunk_s: float) -> Timing:
+    """The steps between the moments of one alert."""
+    times_s = (
+        moments.captured_s,
+        moments.begun_s,
+        moments.detected_s,
+        moments.located_s,
         started_s,
         sunk_s,
     )
-    spans = [1000 * (later - earlier) for earlier, later in itertools.pairwise(moments)]
+    spans = [1000 * (later - earlier) for earlier, later in itertools.pairwise(times_s)]
     return Timing(*spans)
 
 
 def timings(
-    log: Path, start_s: float, noted: Sequence[Noted], loud_s: Sequence[float]
+    log: Path, start_s: float, moments: Sequence[AlertMoments], loud_s: Sequence[float]
 ) -> tuple[list[Timing], int]:
-    """(timings of the alerts that were heard, how many were not).
+    """Returns (timings of the alerts that were heard, number of those that were not).
 
-    `log` is the session's; it counts from `start_s` on the host's clock. An alert's first sample is
-    in the first block that was not silent from the moment at which the log says it started.
+    `log` is the session's log, whose times count from `start_s` on the host's clock. An alert's first
+    sample is in the first block that is not silent after the start that the log gives.
     """
     began: dict[int, float] = {}
     for line in log.read_text(encoding="utf-8").splitlines():
@@ -231,11 +230,11 @@ def timings(
         if record["type"] == "utterance" and record["started_t"] is not None:
             began[int(record["id"])] = start_s + float(record["started_t"])
     found: list[Timing] = []
-    for item in noted:
+    for item in moments:
         started_s = began.get(item.alert)
         if started_s is None:
             continue
         place = bisect.bisect_left(loud_s, started_s - ROUNDING_S)
         if place < len(loud_s):
             found.append(timing(item, started_s, loud_s[place]))
-    return found, len(noted) - len(found)
+    return found, len(moments) - len(found)

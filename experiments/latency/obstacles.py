@@ -1,11 +1,11 @@
 """How long it takes from a frame's capture to the first sample of its alert, on this machine.
 
-`python -m experiments.latency.obstacles` runs the engine's own live loops behind a synthetic camera, in
-front of a sink that notes when it is given sound: alone, and while a describer writes without pause.
-Before that it compares the engine's throughput with Ultralytics' own predict on the same video with the
-same compiled network. The last line is JSON: `fps` (frames a second that the engine can do on the
-video), `p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample), `engine_cost_ms` (a
-frame's time in the engine over its time in predict), and the parts.
+`python -m experiments.latency.obstacles` runs the engine's live loops behind a synthetic camera and in
+front of a sink that records when it receives sound, alone and while a describer writes without pause.
+Before that it compares the engine's throughput with Ultralytics' own predict, on the same video and with
+the same compiled network. The last line is JSON: `fps` (the engine's frames a second on the video),
+`p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample), `engine_cost_ms` (a frame's time
+in the engine less its time in predict), and the steps.
 """
 
 import argparse
@@ -44,10 +44,10 @@ from experiments.common import (
     table_of,
 )
 from experiments.latency.obstacle_stage import (
-    NotingAlertPolicy,
+    ProbeAlertPolicy,
     ProbeSink,
     Scene,
-    StagedEyes,
+    StagedDetector,
     SyntheticCamera,
     Timing,
     timings,
@@ -63,14 +63,14 @@ from models.describer import open_describer
 
 AIMS_MS = {"p50": 60.0, "p99": 120.0, "engine_cost": 2.0}  # on two cores, with the pocket pack
 GPU_P99_MS = 60.0
-SLOWER = 1.25  # under a describer, at most
+MAX_SLOWDOWN = 1.25  # of p99 while a describer writes
 WARM_UPS = 3  # scenes whose alerts are not counted
-PARTS = tuple(field.name for field in fields(Timing))
+STAGES = tuple(field.name for field in fields(Timing))
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What a run of the live loops gave."""
+class LiveRun:
+    """The result of one run of the live loops."""
 
     timings: tuple[Timing, ...]
     unheard: int
@@ -85,16 +85,18 @@ class Live:
 
 @contextmanager
 def describing(args: argparse.Namespace, frame: Frame) -> Iterator[list[float]]:
-    """A describer that writes one description after another in the engine's own thread for it; the
-    list fills with the moments at which each was done."""
+    """Have a describer write one description after another in the engine's describer worker.
+
+    The list that is yielded fills with the times at which descriptions were finished.
+    """
     wall = MonotonicClock()
-    scribe = DescriberWorker(open_describer(args.pack, args.device), wall)
+    worker = DescriberWorker(open_describer(args.pack, args.device), wall)
     stop = threading.Event()
     done: list[float] = []
 
     def ask() -> None:
         while not stop.is_set():
-            task = scribe.start(frame)
+            task = worker.start(frame)
             while not isinstance(task.events.get(), End):
                 pass
             done.append(wall.now())
@@ -106,10 +108,12 @@ def describing(args: argparse.Namespace, frame: Frame) -> Iterator[list[float]]:
     finally:
         stop.set()
         thread.join(timeout=10.0)
-        scribe.close()
+        worker.close()
 
 
-def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, describe: bool) -> Live:
+def run_live(
+    args: argparse.Namespace, frames: Sequence[Frame], folder: Path, describe: bool
+) -> LiveRun:
     """Run the live loops over the scenes and time every alert."""
     config = configuration(args.pack, args.device, SourceConfig(name="sample"))
     camera = frames[0].intrinsics
@@ -118,21 +122,21 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
     count = (args.alerts + WARM_UPS) * scene.frames
     with session(config, folder, quiet_screen()) as parts:
         wall = parts.wall
-        warner = NotingAlertPolicy(parts.words, config.speech.rate_wpm, parts.next_id)
+        warner = ProbeAlertPolicy(parts.words, config.speech.rate_wpm, parts.next_id)
 
         def clear() -> None:
             parts.locator.reset()
             warner.reset()
             parts.audio.stop()
 
-        eyes = StagedEyes(parts.detector, scene, wall, clear)
-        warner.watch(eyes, wall)
+        staged = StagedDetector(parts.detector, scene, wall, clear)
+        warner.watch(staged, wall)
         sink = ProbeSink(parts.sink, wall)
         images = [frame.image for frame in frames]
         parts = replace(
             parts,
             source=SyntheticCamera(images, camera, args.fps, count, wall),
-            detector=eyes,
+            detector=staged,
             warner=warner,
             sink=sink,
             listen_to_keys=False,
@@ -147,7 +151,7 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
             loop.run()
         start_s = wall.now() - parts.trace.elapsed_s()
         summary = parts.trace.close()
-    counted = [item for item in warner.noted if item.scene >= WARM_UPS]
+    counted = [item for item in warner.moments if item.scene >= WARM_UPS]
     found, unheard = timings(folder / "session.jsonl", start_s, counted, sink.loud_s)
     if not found:
         raise InputError(
@@ -155,17 +159,17 @@ def live(args: argparse.Namespace, frames: Sequence[Frame], folder: Path, descri
             "too slow for --fps"
         )
     totals = summary["frames"]
-    return Live(
+    return LiveRun(
         tuple(found), unheard, summary["obstacle_fps"], totals["seen"], totals["dropped"],
         descriptions,
     )  # fmt: skip
 
 
-def show(alone: Live, under: Live, console: Console) -> None:
-    """The parts, alone and under a describer."""
+def show(alone: LiveRun, under: LiveRun, console: Console) -> None:
+    """Print the steps, alone and while a describer writes."""
     title = "from capture to the first sample of the alert, milliseconds (p50 / p99)"
-    table = table_of(title, "part", "alone", "under a describer")
-    for name in PARTS:
+    table = table_of(title, "step", "alone", "under a describer")
+    for name in STAGES:
         cells = []
         for run in (alone, under):
             values = [getattr(t, name) for t in run.timings]
@@ -205,18 +209,18 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
     )
     scenes_s = (args.alerts + WARM_UPS) * (frames_of(args) / args.fps)
     console.print(f"{args.alerts} alerts alone, then under a describer, {scenes_s:.0f} s each ...")
-    alone = live(args, frames, folder / "alone", describe=False)
-    under = live(args, frames, folder / "under", describe=True)
+    alone = run_live(args, frames, folder / "alone", describe=False)
+    under = run_live(args, frames, folder / "under", describe=True)
     show(alone, under, console)
     p50, p99 = alone.percentile(50), alone.percentile(99)
     ratio = under.percentile(99) / p99
     console.print(
         f"p50 {p50:.1f} ms (aim {AIMS_MS['p50']:g}) against its floor of {floor_ms:.1f} ms; p99 "
         f"{p99:.1f} ms (aim {AIMS_MS['p99']:g}; {GPU_P99_MS:g} on a GPU); under a describer p99 is "
-        f"{ratio:.2f} times that (aim at most {SLOWER:g})"
+        f"{ratio:.2f} times that (aim at most {MAX_SLOWDOWN:g})"
     )
     means = {
-        f"mean_{name}": round(fmean(getattr(t, name) for t in alone.timings), 3) for name in PARTS
+        f"mean_{name}": round(fmean(getattr(t, name) for t in alone.timings), 3) for name in STAGES
     }
     return {
         "fps": round(1000 / engine_ms, 2),

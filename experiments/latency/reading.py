@@ -1,11 +1,9 @@
-"""How long reading takes on this machine, and how much memory: all text of a picture, and the glimpse.
+"""How long reading the text in a picture takes on this machine, and how much memory.
 
-`python -m experiments.latency.reading` (options: --help) renders signs into pictures of 960 x 720
-pixels, and
-takes the street photo of the sample; warms up, takes medians over repeats, and ends in one line of JSON.
-`read` is what the wish to read waits for (budget 400 ms on two cores), `glimpse` what is added behind a
-quick answer while that is being said. Processor time is told too: on a machine that is busy with
-other things it is the fairer figure.
+`python -m experiments.latency.reading` renders signs into pictures of 960 x 720 pixels, adds the street
+photo of the sample, warms up and takes medians over repeats. `read` is the whole text, for which a request
+to read waits (budget: 400 ms on two cores). `glimpse` is the large text only, which is added to a quick
+answer while that is being spoken. Processor time is the fairer figure on a busy machine.
 """
 
 import sys
@@ -71,7 +69,7 @@ def street() -> Frame:
 
 
 def timed(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """p50 and p95 of wall time, and the median of processor time over the cores, in milliseconds."""
+    """Milliseconds: p50 and p95 of wall time, and the median of processor time over all cores."""
     wall, cpu = [], []
     for _ in range(repeats + 2):
         begin, begin_cpu = time.perf_counter(), time.process_time()

@@ -1,8 +1,7 @@
 """How long each stage of the engine takes on this machine, one picture at a time.
 
-`python -m experiments.latency.stages` (options: --help) prints the hardware, warms up, takes medians
-over repeats of the sample's frames with the pack in use, and ends in one line of JSON. Each figure
-includes pre- and post-processing; adapters synchronise their device before they return.
+`python -m experiments.latency.stages` (`make bench`) warms up and takes medians over frames of the sample.
+Each figure includes pre- and post-processing; adapters synchronise their device before they return.
 """
 
 import sys
@@ -37,12 +36,12 @@ from models.scenes import open_scenes
 from routers import Rules
 
 WARM_UPS = 5
-# What the pocket pack is built to stay within on two cores, milliseconds
+# The pocket pack's targets on two cores.
 AIMS_MS = {"detect": 20.0, "classify": 15.0, "describe_first_token": 60.0, "describe_all": 150.0}
 
 
 def describe(describer: Describer, frame: Frame) -> tuple[float, float]:
-    """(first token, everything) in milliseconds."""
+    """Milliseconds to (the first token, the end)."""
     first: list[float] = []
     begin = time.perf_counter()
     for _ in describer.describe(frame, lambda: first.append(time.perf_counter())):
@@ -51,7 +50,7 @@ def describe(describer: Describer, frame: Frame) -> tuple[float, float]:
 
 
 def measure(pack: str, repeats: int, console: Console) -> dict[str, list[float]]:
-    """Milliseconds of every stage, `repeats` times, stage by stage on the same frames."""
+    """Milliseconds of every stage, over `repeats` frames."""
     detector = open_detector(pack, threads=2)
     scenes = open_scenes(pack)
     describer = open_describer(pack)
@@ -79,7 +78,7 @@ def measure(pack: str, repeats: int, console: Console) -> dict[str, list[float]]
         glance = Glance(frame, obstacles, scenes.classify(frame))
         keep("route", timed_ms(lambda g=glance: router.decide(g)))  # type: ignore[misc]
         keep("template", timed_ms(lambda g=glance: words.describe(g)))  # type: ignore[misc]
-        # a number makes each sentence new, since the voice keeps what it has said
+        # The number makes each sentence new: the voice caches what it has synthesised.
         text = f"{words.describe(glance)} {index}."
         keep("synthesise", timed_ms(lambda t=text: voice.synthesise(t)))  # type: ignore[misc]
         first_ms, all_ms = describe(describer, frame)

@@ -1,6 +1,6 @@
-"""The engine's throughput against Ultralytics' own predict: the same video, in turns, in one process.
+"""The engine's throughput against Ultralytics' own predict, on the same video in one process.
 
-Also what `obstacle_latency` shares with it: a session's configuration and the sample as a video.
+Also the session configuration and the sample's frames that the latency experiments share.
 """
 
 import time
@@ -24,7 +24,7 @@ from engine.devices.video.sample import SampleSource
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Milliseconds a frame over the whole video, one value a repeat."""
+    """Milliseconds per frame over the whole video, one value for each repeat."""
 
     engine_ms: tuple[float, ...]
     predict_ms: tuple[float, ...]
@@ -38,7 +38,7 @@ class Throughput:
 
 
 def configuration(pack: str, device: str, source: SourceConfig) -> Config:
-    """A session that asks for no description and makes no sound."""
+    """The configuration of a session without descriptions and without sound."""
     return check(
         Config(
             mode="quick",
@@ -51,7 +51,7 @@ def configuration(pack: str, device: str, source: SourceConfig) -> Config:
 
 
 def quiet_screen() -> Screen:
-    """The engine's screen, which renders as in a session and shows nothing."""
+    """The engine's screen, which renders as in a session but shows nothing."""
     return Screen(Console(quiet=True))
 
 
@@ -74,8 +74,10 @@ def write_video(path: Path, frames: Sequence[Frame], fps: float) -> Path:
 
 
 def predict_ms(detector: Any, video: Path) -> float:
-    """Milliseconds a frame of Ultralytics' own predict, on the network that `detector` compiled and
-    with its settings: opened anew it would take other threads."""
+    """Milliseconds per frame of Ultralytics' own predict.
+
+    Uses the network that `detector` compiled, with its settings: a new one would use other threads.
+    """
     model = detector._model
     names = ("imgsz", "conf", "max_det", "device")
     settings = {name: getattr(model.predictor.args, name) for name in names}
@@ -86,8 +88,10 @@ def predict_ms(detector: Any, video: Path) -> float:
 
 
 def throughput(pack: str, device: str, video: Path, repeats: int, folder: Path) -> Throughput:
-    """The batch loop and predict over the whole video in turns; a first turn warms up. Sessions are
-    written to `folder`. Raises SetupError."""
+    """Run the batch loop and predict over the video in turns; the first turn warms up.
+
+    Sessions are written to `folder`. Raises SetupError.
+    """
     engine_ms, alone_ms = [], []
     config = configuration(
         pack, device, SourceConfig(name="video", path=str(video), realtime=False)
