@@ -1,4 +1,5 @@
-"""What the commands of `experiments/` share: the hardware card, common options, timing, the last line.
+"""What the commands of `experiments/` share: the hardware card, common options, timing, the last
+line.
 
 Every command that measures prints its machine first and one line of JSON last, so that figures from
 different machines can be compared. This module imports no framework: `--help` stays quick.

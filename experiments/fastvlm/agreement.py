@@ -1,11 +1,12 @@
-"""Whether every backend and precision writes the tokens that torch writes in fp32, on the same weights.
+"""Whether every backend and precision writes the tokens that torch writes in fp32, on the same
+weights.
 
-`python -m experiments.fastvlm.agreement` (options: --help) has transformers' own `generate` in fp32 answer
-about each picture, greedily and until it ends, and holds every recipe's tokens against that: the share of
-tokens that agree place by place, the share of answers that are the same throughout, and where the others
-first differ. By default it takes the pocket pack's describer, the two photos that Ultralytics installs and
-views cut out of them; with --checkpoint any FastVLM, with --pictures a folder. The table comes out as
-Markdown, and the last line is JSON.
+`python -m experiments.fastvlm.agreement` (options: --help) has transformers' own `generate` in fp32
+answer about each picture, greedily and until it ends, and holds every recipe's tokens against that:
+the share of tokens that agree place by place, the share of answers that are the same throughout,
+and where the others first differ. By default it takes the pocket pack's describer, the two photos
+that Ultralytics installs and views cut out of them; with --checkpoint any FastVLM, with --pictures
+a folder. The table comes out as Markdown, and the last line is JSON.
 """
 
 import argparse

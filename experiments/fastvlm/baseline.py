@@ -1,14 +1,16 @@
 """The seed's recipe, and what it could have had for nothing: transformers' own `generate`, eager.
 
-The seed (December 2025, an RTX 2060) loaded Apple's code, set `cudnn.benchmark` and `allow_tf32`, wrapped
-the model in `torch.compile(mode="reduce-overhead")` and called `generate(max_new_tokens=16,
+The seed (December 2025, an RTX 2060) loaded Apple's code, set `cudnn.benchmark` and `allow_tf32`,
+wrapped the model in `torch.compile(mode="reduce-overhead")` and called `generate(max_new_tokens=16,
 do_sample=False, use_cache=False)` in fp16. Two of those do not do what they say:
 
-- Apple's code hands `generate` the embeddings, and with embeddings transformers sets `use_cache` back to
+- Apple's code hands `generate` the embeddings, and with embeddings transformers sets `use_cache`
+back to
   True. Here transformers' own FastVLM is given ids and pixels, so `use_cache=False` is obeyed: the whole
   prompt is read again for every token. Whether the picture is encoded again too depends on the release
   (5.17 does, 5.23 does not): the note says how often, and `EncodedOnce` never does.
-- `generate` of a compiled module is the bare module's, so that nothing is ever compiled; the note says
+- `generate` of a compiled module is the bare module's, so that nothing is ever compiled; the note
+says
   how many graphs were.
 """
 
@@ -78,7 +80,9 @@ class Generate:
 
 
 class EncodedOnce(Generate):
-    """No cache, but the picture is encoded once: the whole prompt and answer are read for every token."""
+    """No cache, but the picture is encoded once: the whole prompt and answer are read for every
+    token.
+    """
 
     def answer(self, question: Question, count: int) -> Answer:
         import torch

@@ -69,8 +69,8 @@ class Opened(Protocol):
 
 @dataclass
 class Bench:
-    """`folder` is a checkpoint's, `limit` the most tokens that will be asked for. Without `ends` every
-    recipe writes as many as it is asked for, whatever they are."""
+    """`folder` is a checkpoint's, `limit` the most tokens that will be asked for. Without `ends`
+    every recipe writes as many as it is asked for, whatever they are."""
 
     folder: Path
     device: str
@@ -132,8 +132,8 @@ class Bench:
 
 
 def eager_precision(device: str) -> str:
-    """In which the seed's recipe runs: fp16, as the seed had it; on a processor, which emulates that, bf16
-    where it has such instructions, else fp32."""
+    """In which the seed's recipe runs: fp16, as the seed had it; on a processor, which emulates
+    that, bf16 where it has such instructions, else fp32."""
     return precision_name(choose_dtype(device, large=True))
 
 

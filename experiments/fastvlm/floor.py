@@ -1,8 +1,8 @@
 """How fast FastVLM could be on this machine at best: bytes over measured bandwidth, operations over
 measured rate, whichever takes longer.
 
-What is counted comes off the checkpoint's own networks (`Work`), what a device can do from one large
-copy or read and one large matrix product (`Machine`). Knows no recipe.
+What is counted comes off the checkpoint's own networks (`Work`), what a device can do from one
+large copy or read and one large matrix product (`Machine`). Knows no recipe.
 """
 
 import time
@@ -33,8 +33,8 @@ class Machine:
     operations_s: dict[str, float]  # by precision; two for a multiplication and its addition
 
     def ms(self, read_bytes: float, operations: float, precision: str) -> float:
-        """Milliseconds at least. Weights below half precision may be multiplied in whichever measured
-        precision is fastest, and half precision as bf16 where there is no other."""
+        """Milliseconds at least. Weights below half precision may be multiplied in whichever
+        measured precision is fastest, and half precision as bf16 where there is no other."""
         rates = self.operations_s
         small = WEIGHT_BYTES[precision] < 2
         rate = max(rates.values()) if small else rates.get(precision, rates["bf16"])
@@ -53,8 +53,8 @@ class Work:
     def floor(
         self, machine: Machine, side_px: int, prompt: int, tokens: int, precisions: tuple[str, str]
     ) -> "Floor":
-        """Of an answer of `tokens` after `prompt` tokens; precisions of the encoder's weights and the
-        decoder's."""
+        """Of an answer of `tokens` after `prompt` tokens; precisions of the encoder's weights and
+        the decoder's."""
         encoder, decoder = precisions
         weights = self.decoder_parameters * WEIGHT_BYTES[decoder]
         cached = self.cache_numbers * CACHE_BYTES

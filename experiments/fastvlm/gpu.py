@@ -1,11 +1,12 @@
 """All that a graphics card can say about FastVLM, in one run of a few minutes.
 
 `python -m experiments.fastvlm.gpu` makes random weights of the true 0.5B architecture (or takes
---checkpoint), and measures: the latency table at 256, 512 and 1024 px with the seed's recipe and ours (see
-experiments/fastvlm/latency.py); memory at 1024 px of ours opened for that alone; how many tokens agree
-between our precisions and fp32; and the describer beside a detector that looks at 30 frames a second. It
-needs torch for CUDA, transformers, timm and rich, and no network. Its last line is JSON: the latency
-summary with `memory_mb`, `agreement` and `beside`. --device cpu tries it out without a card.
+--checkpoint), and measures: the latency table at 256, 512 and 1024 px with the seed's recipe and
+ours (see experiments/fastvlm/latency.py); memory at 1024 px of ours opened for that alone; how many
+tokens agree between our precisions and fp32; and the describer beside a detector that looks at 30
+frames a second. It needs torch for CUDA, transformers, timm and rich, and no network. Its last line
+is JSON: the latency summary with `memory_mb`, `agreement` and `beside`. --device cpu tries it out
+without a card.
 """
 
 import argparse
@@ -60,8 +61,9 @@ def memory(bench: Bench, side: int, console: Console) -> dict[str, Any]:
 
 
 def agreement(folder: Path | None, device: str, console: Console) -> dict[str, Any]:
-    """Share of tokens that agree with fp32 `generate`, by recipe, or why there is none: of the pocket
-    pack's describer where there is no `folder`, as random weights would say little of rounded ones."""
+    """Share of tokens that agree with fp32 `generate`, by recipe, or why there is none: of the
+    pocket pack's describer where there is no `folder`, as random weights would say little of
+    rounded ones."""
     bench = fastvlm_agreement.speaking(folder, device, None, TOKENS)
     side = own_side_px(bench.processor)
     questions = [bench.question(side, picture) for picture in fastvlm_agreement.pictures(None)]
@@ -71,8 +73,8 @@ def agreement(folder: Path | None, device: str, console: Console) -> dict[str, A
 
 
 def looking(device: str) -> tuple[str, Callable[[], object]]:
-    """(name, one look) of the pocket pack's detector; where Ultralytics is not installed, of a small
-    network of random weights in its place."""
+    """(name, one look) of the pocket pack's detector; where Ultralytics is not installed, of a
+    small network of random weights in its place."""
     with suppress(EngineError, ImportError):
         from models.detector import open_detector
 

@@ -1,16 +1,16 @@
 """How long FastVLM-0.5B takes by the seed's recipe and by ours, side by side in one process.
 
-`python -m experiments.fastvlm.latency` (options: --help) measures every recipe at every picture size and
-answer length: the seed's eager `generate` in fp16 without a cache, the same with one, and ours for each
-runtime and precision; encoder, prefill, each token and the whole apart, memory, and beside each the floor
-(bytes over measured bandwidth, operations over measured rate). Without --checkpoint it makes random
-weights of the true architecture, and says so: good for speed, and for nothing else. It writes
-fastvlm_latency.md, .png and .json to --out and ends in one line of JSON: `seed_recipe_ms`, `ours_ms`,
-`speedup`, `first_token_ms`, `floor_ms`, `device` and more, at one size and length (1024 px on a graphics
-card, 512 on a processor, 16 tokens, where those are measured).
+`python -m experiments.fastvlm.latency` (options: --help) measures every recipe at every picture
+size and answer length: the seed's eager `generate` in fp16 without a cache, the same with one, and
+ours for each runtime and precision; encoder, prefill, each token and the whole apart, memory, and
+beside each the floor (bytes over measured bandwidth, operations over measured rate). Without
+--checkpoint it makes random weights of the true architecture, and says so: good for speed, and for
+nothing else. It writes fastvlm_latency.md, .png and .json to --out and ends in one line of JSON:
+`seed_recipe_ms`, `ours_ms`, `speedup`, `first_token_ms`, `floor_ms`, `device` and more, at one size
+and length (1024 px on a graphics card, 512 on a processor, 16 tokens, where those are measured).
 
-From pixels on the host to token ids on the host: preparing the picture is the same for all, and is not
-counted. Every recipe writes exactly as many tokens as asked for.
+From pixels on the host to token ids on the host: preparing the picture is the same for all, and is
+not counted. Every recipe writes exactly as many tokens as asked for.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """How much memory one recipe of the latency table holds on a processor, in a process of its own.
 
-`python -m experiments.fastvlm.memory --checkpoint DIR --recipe NAME` opens the recipe, has it answer once
-and prints one line of JSON: `resident_peak`, MiB at most, loading included; `resident`, MiB at the end.
+`python -m experiments.fastvlm.memory --checkpoint DIR --recipe NAME` opens the recipe, has it
+answer once and prints one line of JSON: `resident_peak`, MiB at most, loading included; `resident`,
+MiB at the end.
 """
 
 import argparse
@@ -44,8 +45,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def peak_mb() -> int:
-    """MiB resident at most. Not getrusage's, which begins with what the parent held; 0 where the system
-    does not tell."""
+    """MiB resident at most. Not getrusage's, which begins with what the parent held; 0 where the
+    system does not tell."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -1,12 +1,13 @@
-"""Random weights of FastVLM's true architecture, in the layout in which Apple publishes it: for speed.
+"""Random weights of FastVLM's true architecture, in the layout in which Apple publishes it: for
+speed.
 
-`python -m experiments.fastvlm.random_weights --out DIR` writes config.json, model.safetensors and
-a tokenizer
-as `apple/FastVLM-0.5B` has them: every tensor's name and shape comes from building the same networks
-with timm and transformers and naming them back. What these weights say is noise, but it is finite in
-half precision at every size, and no end token is ever the likeliest, so that every recipe writes as many
-tokens as it is asked for. The tokenizer knows the benchmark's and the engine's English prompts word by
-word, so that a prompt is as long as Qwen2's own tokenizer makes it.
+`python -m experiments.fastvlm.random_weights --out DIR` writes config.json, model.safetensors and a
+tokenizer as `apple/FastVLM-0.5B` has them: every tensor's name and shape comes from building the
+same networks with timm and transformers and naming them back. What these weights say is noise, but
+it is finite in half precision at every size, and no end token is ever the likeliest, so that every
+recipe writes as many tokens as it is asked for. The tokenizer knows the benchmark's and the
+engine's English prompts word by word, so that a prompt is as long as Qwen2's own tokenizer makes
+it.
 """
 
 import json
@@ -173,8 +174,8 @@ def made_up(number: int) -> str:
 
 
 def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
-    """Qwen2's special tokens at their own ids, bytes, the words of all prompts, and made-up words, so that
-    a voice takes as long for noise as for a sentence."""
+    """Qwen2's special tokens at their own ids, bytes, the words of all prompts, and made-up words,
+    so that a voice takes as long for noise as for a sentence."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

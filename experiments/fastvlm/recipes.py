@@ -70,7 +70,8 @@ class Halves:
 
 class Quick:
     """The pocket pack's quick tier: a scene's class by FastViT, and a template around it. Not a
-    describer: it is here since the seed held it for the way out. Its one `token` is the sentence."""
+    describer: it is here since the seed held it for the way out. Its one `token` is the
+    sentence."""
 
     steady = True
 
@@ -252,8 +253,8 @@ def missing_forms(bench: Bench, recipe: Recipe, sides: tuple[int, ...]) -> list[
 
 
 def export(bench: Bench, forms: Sequence[Form]) -> list[str]:
-    """Export forms of one runtime and part, all precisions at all sides, in a process of its own so that
-    its memory is not ours; what it said, in lines."""
+    """Export forms of one runtime and part, all precisions at all sides, in a process of its own so
+    that its memory is not ours; what it said, in lines."""
     sides = [str(form.side_px) for form in forms if form.side_px is not None]
     precisions = dict.fromkeys(form.precision for form in forms)
     done = run(

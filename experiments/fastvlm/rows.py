@@ -1,7 +1,8 @@
-"""The rows of FastVLM's latency table: each recipe opened, warmed up and timed at every size and length.
+"""The rows of FastVLM's latency table: each recipe opened, warmed up and timed at every size and
+length.
 
-A recipe that cannot be had, or fails, gives rows that say why in one line. Within a time budget repeats
-are dropped, never rows.
+A recipe that cannot be had, or fails, gives rows that say why in one line. Within a time budget
+repeats are dropped, never rows.
 """
 
 import contextlib
@@ -174,8 +175,8 @@ def _at_side(
 def _answers(
     opened: Opened, question: Question, plan: Plan, end_s: float, budget: Budget
 ) -> dict[int, list[Answer]]:
-    """Answers that hold so many tokens. Where tokens arrive one by one, the longest answers hold all
-    shorter ones."""
+    """Answers that hold so many tokens. Where tokens arrive one by one, the longest answers hold
+    all shorter ones."""
     lengths = (max(plan.tokens),) if opened.steady else plan.tokens
     found: dict[int, list[Answer]] = {length: [] for length in lengths}
     for turn in range(plan.repeats):
@@ -199,8 +200,8 @@ def _forget_peaks(device: str) -> None:
 
 
 def _memory(device: str) -> dict[str, float]:
-    """MiB on a graphics card: at most so far, loading and warming up included, and now. A processor's
-    is measured by `resident`, since one process holds the leavings of every recipe."""
+    """MiB on a graphics card: at most so far, loading and warming up included, and now. A
+    processor's is measured by `resident`, since one process holds the leavings of every recipe."""
     import torch
 
     if device != "cuda":
@@ -213,8 +214,8 @@ def _memory(device: str) -> dict[str, float]:
 
 
 def resident(bench: Bench, recipe: Recipe, side: int, count: int) -> dict[str, float]:
-    """MiB resident at most in a process of its own that opens `recipe` and answers once; empty where
-    it fails."""
+    """MiB resident at most in a process of its own that opens `recipe` and answers once; empty
+    where it fails."""
     command = [
         sys.executable, "-m", "experiments.fastvlm.memory", "--checkpoint", str(bench.folder),
         "--recipe", recipe.name, "--image-size", str(side), "--tokens", str(count),

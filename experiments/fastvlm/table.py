@@ -35,8 +35,8 @@ def of(rows: Sequence[Row], side: int, count: int) -> list[Row]:
 
 
 def find(rows: Sequence[Row], recipe: str) -> Row | None:
-    """The row of a recipe, or the fastest of a backend or of a precision of ours; else the first that
-    says why it is not here."""
+    """The row of a recipe, or the fastest of a backend or of a precision of ours; else the first
+    that says why it is not here."""
     fits = [row for row in rows if recipe in (row.recipe, row.backend)] or [
         row for row in rows if row.precisions[1] == recipe
     ]

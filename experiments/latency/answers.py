@@ -1,18 +1,20 @@
 """How long it takes from the end of a spoken wake phrase to the answer's first sample, end to end.
 
-`python -m experiments.latency.answers` has espeak-ng say "okay nabu" into a WAV file and plays it to the
-engine's ear in real time, behind a synthetic camera (15 frames a second, of the sample) and in front of a
-sink that records when it receives sound, in each mode: quick, full, auto. Obstacle alerts are off, so
-that every sound belongs to an answer; the detector still runs on every frame. The last line is JSON:
-`quick` and `full`, each with `p50_ms` and `p95_ms` from the time the wake engine fired to the first
-sample of the answer, `wake_delay_ms` (from the phrase's end to that time), `auto` (first sound, and the
-second beat: from the wake to FastVLM's first words), and the stages.
+`python -m experiments.latency.answers` has espeak-ng say "okay nabu" into a WAV file and plays it
+to the engine's ear in real time, behind a synthetic camera (15 frames a second, of the sample) and
+in front of a sink that records when it receives sound, in each mode: quick, full, auto. Obstacle
+alerts are off, so that every sound belongs to an answer; the detector still runs on every frame.
+The last line is JSON: `quick` and `full`, each with `p50_ms` and `p95_ms` from the time the wake
+engine fired to the first sample of the answer, `wake_delay_ms` (from the phrase's end to that
+time), `auto` (first sound, and the second beat: from the wake to FastVLM's first words), and the
+stages.
 
 `full` is mode=full, whose first sound is FastVLM's. The budgets (engine.core.budgets) run
 from asking to sound, so the total that is compared with them includes the wake engine's delay.
 
-With a `--checkpoint` of random weights (`experiments.fastvlm.random_weights`) what is said is noise without
-commas, so that the first clause is all that is written: `--tokens 8` is a usual first clause.
+With a `--checkpoint` of random weights (`experiments.fastvlm.random_weights`) what is said is noise
+without commas, so that the first clause is all that is written: `--tokens 8` is a usual first
+clause.
 """
 
 import argparse
@@ -171,8 +173,8 @@ def matched(
 ) -> list[tuple[int, AnswerTiming]]:
     """Each answer of the session, with the number of the phrase that asked for it.
 
-    A wake belongs to the last phrase that ended before it; answers belong to the wakes in order. The
-    first sample is in the first block that is not silent after the start that the log gives.
+    A wake belongs to the last phrase that ended before it; answers belong to the wakes in order.
+    The first sample is in the first block that is not silent after the start that the log gives.
     """
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     descriptions = [r for r in records if r["type"] == "description"]

@@ -1,9 +1,9 @@
 """What Aria's lens and sensors cost on this machine, on one core.
 
-`python -m experiments.latency.aria` warms up and takes medians over repeats, for Gen 1's RGB camera at
-1408 x 1408 pixels, placed by the official drawings: turning a picture upright, undistorting it to a
-pinhole's (`source.undistort=true`) and both, a bearing through the fisheye polynomial, one second of
-IMU samples, and fitting the lens once. Needs the extra `aria`.
+`python -m experiments.latency.aria` warms up and takes medians over repeats, for Gen 1's RGB camera
+at 1408 x 1408 pixels, placed by the official drawings: turning a picture upright, undistorting it
+to a pinhole's (`source.undistort=true`) and both, a bearing through the fisheye polynomial, one
+second of IMU samples, and fitting the lens once. Needs the extra `aria`.
 """
 
 import math
@@ -36,8 +36,8 @@ PITCH_RAD = math.radians(-5.0)
 
 
 def gen1_calibration() -> Any:
-    """Gen 1's RGB camera: where the official drawings have it, with the lens that Meta publishes for
-    its simulated glasses. Raises MissingPart without projectaria-tools."""
+    """Gen 1's RGB camera: where the official drawings have it, with the lens that Meta publishes
+    for its simulated glasses. Raises MissingPart without projectaria-tools."""
     try:
         from projectaria_tools.core import calibration
         from projectaria_tools.projects import ase

@@ -1,8 +1,8 @@
 """The synthetic camera, scene and probes that the latency experiments put around the engine.
 
-The engine's loops, detector, localizer, alerts, log and mixer run as in any session. Only the detector's
-result is replaced by the scene's truth, after the detector has done all its work, so that the number of
-alerts does not depend on its weights.
+The engine's loops, detector, localizer, alerts, log and mixer run as in any session. Only the
+detector's result is replaced by the scene's truth, after the detector has done all its work, so
+that the number of alerts does not depend on its weights.
 """
 
 import bisect
@@ -221,8 +221,8 @@ def timings(
 ) -> tuple[list[Timing], int]:
     """Returns (timings of the alerts that were heard, number of those that were not).
 
-    `log` is the session's log, whose times count from `start_s` on the host's clock. An alert's first
-    sample is in the first block that is not silent after the start that the log gives.
+    `log` is the session's log, whose times count from `start_s` on the host's clock. An alert's
+    first sample is in the first block that is not silent after the start that the log gives.
     """
     began: dict[int, float] = {}
     for line in log.read_text(encoding="utf-8").splitlines():

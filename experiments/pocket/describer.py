@@ -1,8 +1,8 @@
 """Trains, evaluates and exports the pocket describer (see `describer_model`). Run with `--help`.
 
-On two cores the trunk stays frozen and its features are computed once; on a GPU all of it learns, and
-the last part of the time tunes it by what it says. All sentences of a picture are learnt in one pass: they
-share the picture and the prompt, and none sees another.
+On two cores the trunk stays frozen and its features are computed once; on a GPU all of it learns,
+and the last part of the time tunes it by what it says. All sentences of a picture are learnt in one
+pass: they share the picture and the prompt, and none sees another.
 """
 
 import argparse
@@ -134,8 +134,8 @@ def loss_of(
 def tuning_loss(
     model: Any, prefix: list[int], shown: Tensor, rows: np.ndarray, reward: Reward, words: Any
 ) -> tuple[Tensor, float]:
-    """Self-critical loss of the pictures `rows` as they are `shown`, and the mean reward. `words` is
-    the tokenizer."""
+    """Self-critical loss of the pictures `rows` as they are `shown`, and the mean reward. `words`
+    is the tokenizer."""
     end = words.eos_token_id
     drawn = sample(model, prefix, shown, LONGEST_TOKENS + 1, end).cpu().tolist()
     answers = [ids[: ids.index(end) + 1] if end in ids else ids for ids in drawn]
@@ -159,8 +159,8 @@ def row_weights(records: Sequence[Record]) -> np.ndarray:
 
 
 def rate_at(progress: float, tuning_from: float) -> float:
-    """Learning rate after a share `progress` of the time: short warm-up, half a cosine until tuning,
-    and another, lower one."""
+    """Learning rate after a share `progress` of the time: short warm-up, half a cosine until
+    tuning, and another, lower one."""
     if progress >= tuning_from:
         done = (progress - tuning_from) / (1 - tuning_from)
         return TUNING_RATE * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
@@ -188,8 +188,8 @@ def begin(args: argparse.Namespace, texts: Sequence[Sequence[str]]) -> tuple[Any
 
 
 def train(args: argparse.Namespace) -> None:
-    """Trains until `--minutes` are used up, resuming from the checkpoint. A CPU learns projector and
-    decoder from the captions; a GPU the trunk too, and it tunes by `describer_reward` from
+    """Trains until `--minutes` are used up, resuming from the checkpoint. A CPU learns projector
+    and decoder from the captions; a GPU the trunk too, and it tunes by `describer_reward` from
     `--tune-from` on."""
     records, texts = training_set(require_data(args.data))
     args.work.mkdir(parents=True, exist_ok=True)

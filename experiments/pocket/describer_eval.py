@@ -92,8 +92,8 @@ def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence
 
 
 def evaluate(root: Path, out: Path, work: Path, seed: int) -> None:
-    """Measures `out/describer`, writes figures and examples into `out/describer.json`, and the examples
-    with their pictures, whose licence lets nobody ship them, to `work/examples.png`."""
+    """Measures `out/describer`, writes figures and examples into `out/describer.json`, and the
+    examples with their pictures, whose licence lets nobody ship them, to `work/examples.png`."""
     card = json.loads((out / "describer.json").read_text(encoding="utf-8"))
     records = [
         record

@@ -1,4 +1,5 @@
-"""The pocket describer's parts: transformers' own FastVLM at pocket size, its processor, its pictures.
+"""The pocket describer's parts: transformers' own FastVLM at pocket size, its processor, its
+pictures.
 
 The eye is EfficientNet-Lite0 with ImageNet weights (a timm trunk, as FastVLM asks for); a two-layer
 projector and a small Qwen2 decoder follow. Trains nothing.
@@ -181,8 +182,8 @@ class LearningEye:
 
 
 def cached_features(trunk: Any, records: Sequence[Record], work: Path) -> NDArray[np.float16]:
-    """The output of `trunk` for every record and view, float16 [VIEWS, N, 49, 1280], memory-mapped from
-    a file in `work` that is named after the trunk's weights."""
+    """The output of `trunk` for every record and view, float16 [VIEWS, N, 49, 1280], memory-mapped
+    from a file in `work` that is named after the trunk's weights."""
     weights = torch.cat([value.float().flatten() for value in trunk.state_dict().values()])
     path = work / f"features-{zlib.crc32(weights.numpy().tobytes()):08x}.npy"
     shape = (VIEWS, len(records), TOKENS, WIDTH)

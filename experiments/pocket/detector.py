@@ -16,10 +16,10 @@
     python -m experiments.pocket.detector export --mean-with models/pocket/detector.pt
     python -m experiments.pocket.detector evaluate
 
-Each training wants a `--work` of its own. Ultralytics' own trainer does the training; what differs is
-that the pictures come from memory, that a label counts only where its set covers it, and that a CPU
-starts with smaller pictures where it begins anew, leaves the trunk as it is and runs it in OpenVINO.
-The saved weights hold no class of this project, so Ultralytics alone loads them.
+Each training wants a `--work` of its own. Ultralytics' own trainer does the training; what differs
+is that the pictures come from memory, that a label counts only where its set covers it, and that a
+CPU starts with smaller pictures where it begins anew, leaves the trunk as it is and runs it in
+OpenVINO. The saved weights hold no class of this project, so Ultralytics alone loads them.
 """
 
 import argparse
@@ -126,8 +126,8 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def average(model: nn.Module, other: nn.Module) -> None:
-    """`model` becomes the mean of both (Wortsman et al. 2022, Model soups): where one was trained on from
-    the other, the mean is often better than either."""
+    """`model` becomes the mean of both (Wortsman et al. 2022, Model soups): where one was trained
+    on from the other, the mean is often better than either."""
     theirs = other.state_dict()
     with torch.no_grad():
         for name, ours in model.state_dict().items():

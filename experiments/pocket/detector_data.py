@@ -60,8 +60,8 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`img` uint8 [3, size, size] RGB, `cls` [n, 1], `bboxes` [n, 4] as centre and size in
-        shares, `batch_idx` [n], `covered` [labels] with 1 for what the picture's set covers; `unsure`
-        [m, 5], label and corners in shares of what may be there, and `unsure_idx` [m]."""
+        shares, `batch_idx` [n], `covered` [labels] with 1 for what the picture's set covers;
+        `unsure` [m, 5], label and corners in shares of what may be there, and `unsure_idx` [m]."""
         # torch's generator is seeded apart in every worker
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
         chosen = int(np.searchsorted(self.limits, rng.random() * self.limits[-1]))

@@ -1,6 +1,7 @@
 """Judges the pocket detector on the `val` pictures and chooses its thresholds there.
 
-Average precision is COCO's (101 recalls, IoU 0.50 to 0.95); intervals are 95 % bootstraps over pictures.
+Average precision is COCO's (101 recalls, IoU 0.50 to 0.95); intervals are 95 % bootstraps over
+pictures.
 """
 
 from pathlib import Path
@@ -30,8 +31,9 @@ RESAMPLES = 400
 def detect_all(
     model: Any, samples: list[Sample], size: int
 ) -> list[tuple[NDArray[np.int64], Floats, Floats]]:
-    """Runs an Ultralytics model on pictures of `size` pixels along the longer side, with the engine's
-    limit to overlap, label by label: per picture classes [n], scores [n] and boxes [n, 4] in shares."""
+    """Runs an Ultralytics model on pictures of `size` pixels along the longer side, with the
+    engine's limit to overlap, label by label: per picture classes [n], scores [n] and boxes [n, 4]
+    in shares."""
     detections = []
     for sample in tqdm(samples, "evaluate", mininterval=5):
         image = load_image(sample, size)
@@ -70,9 +72,9 @@ def average_precision(label: Scored, times: Floats, levels: slice = slice(None))
 
 
 def choose_threshold(name: str, label: Scored) -> float:
-    """The score with the best F at IoU 0.5 (van Rijsbergen's, which counts recall MISSED times as much as
-    precision for what can hurt), within `THRESHOLD_RANGE` and where at least one in three is right; the
-    highest of the range where none is so: what is mostly invented stays quiet."""
+    """The score with the best F at IoU 0.5 (van Rijsbergen's, which counts recall MISSED times as
+    much as precision for what can hurt), within `THRESHOLD_RANGE` and where at least one in three
+    is right; the highest of the range where none is so: what is mostly invented stays quiet."""
     if label.truth.sum() < ENOUGH_BOXES or not len(label.score):
         return DEFAULT_THRESHOLD
     low, high = THRESHOLD_RANGE
@@ -104,8 +106,9 @@ def tall_by_set(
 
 
 def hazard_recall(scored: dict[str, Scored], confidence: dict[str, float], times: Floats) -> float:
-    """Of what can hurt (engine.perception.classes.HURTS) and reaches low, the share that is found at the
-    thresholds: the mean over labels with enough boxes, as poles alone are half of all boxes."""
+    """Of what can hurt (engine.perception.classes.HURTS) and reaches low, the share that is found
+    at the thresholds: the mean over labels with enough boxes, as poles alone are half of all
+    boxes."""
     shares = [
         _found(label, label.low, label.low_truth, confidence[name], times)
         for name, label in scored.items()

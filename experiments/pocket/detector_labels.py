@@ -1,9 +1,9 @@
-"""What the pocket detector learns to see: its labels, which set knows which of them, and every picture
-with its boxes.
+"""What the pocket detector learns to see: its labels, which set knows which of them, and every
+picture with its boxes.
 
-Human boxes come first, the sets' machine labels (`pseudo_boxes`) fill in what humans left out. A label that
-a set does not cover is unknown there, and a box that a machine is unsure of may or may not be there: the
-loss leaves both alone. Knows nothing of models.
+Human boxes come first, the sets' machine labels (`pseudo_boxes`) fill in what humans left out. A
+label that a set does not cover is unknown there, and a box that a machine is unsure of may or may
+not be there: the loss leaves both alone. Knows nothing of models.
 """
 
 from collections import Counter
@@ -84,8 +84,8 @@ SET_WEIGHT = {"walks_sf": 4.0, "boxes_coco": 3.0, "scenes_miniplaces": 0.7, "sce
 @dataclass(frozen=True)
 class Sample:
     """A picture and its boxes: `classes` int64 [n], `boxes` float32 [n, 4] as x1, y1, x2, y2 in
-    shares of the picture. A class from len(LABELS) on is that label less len(LABELS), unsure: it may or
-    may not be there. `aspect` is the width over height that it should be shown at."""
+    shares of the picture. A class from len(LABELS) on is that label less len(LABELS), unsure: it
+    may or may not be there. `aspect` is the width over height that it should be shown at."""
 
     set_name: str
     path: Path
@@ -103,8 +103,8 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def merge_boxes(record: Record) -> list[tuple[str, Box, bool]]:
-    """Human boxes of known labels, then the pseudo boxes that repeat none of them, and whether each is
-    to be trusted."""
+    """Human boxes of known labels, then the pseudo boxes that repeat none of them, and whether each
+    is to be trusted."""
     known = [(SYNONYMS.get(box.label, box.label), box, True) for box in record.boxes]
     merged = [row for row in known if row[0] in COVERED[record.set_name]]
     for box in record.pseudo_boxes:

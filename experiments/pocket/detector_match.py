@@ -25,10 +25,10 @@ LOW = 1 / 3  # of the frame's height: what ends above that stands in nobody's wa
 class Scored:
     """One label's detections over all pictures, best first: which `picture` [n], `score` [n].
 
-    On judged pictures, whether it hits a box, `hit` [n, 10] at each IoU, or is `wrong` [n, 10], and how
-    many boxes there are, `truth` [pictures]. On all pictures, `tall` [n] says which detections hit, at IoU
-    0.5, a box taller than `TALL`, `low` which hit one that reaches below `LOW`; each picture has
-    `tall_truth` and `low_truth` [pictures] of them."""
+    On judged pictures, whether it hits a box, `hit` [n, 10] at each IoU, or is `wrong` [n, 10], and
+    how many boxes there are, `truth` [pictures]. On all pictures, `tall` [n] says which detections
+    hit, at IoU 0.5, a box taller than `TALL`, `low` which hit one that reaches below `LOW`; each
+    picture has `tall_truth` and `low_truth` [pictures] of them."""
 
     picture: NDArray[np.int64]
     score: Floats
@@ -82,8 +82,8 @@ def read_crowds(root: Path) -> dict[Path, list[tuple[str, Floats]]]:
 
 
 def in_crowd(found: Floats, crowds: list[Floats]) -> NDArray[np.bool_]:
-    """Whether the share of each box [n, 4] that is in one of `crowds` reaches each IoU [n, 10]: how COCO's
-    own evaluation tells which detections it passes over."""
+    """Whether the share of each box [n, 4] that is in one of `crowds` reaches each IoU [n, 10]: how
+    COCO's own evaluation tells which detections it passes over."""
     inside = np.zeros(len(found))
     for crowd in crowds:
         low, high = np.maximum(found[:, :2], crowd[:2]), np.minimum(found[:, 2:], crowd[2:])

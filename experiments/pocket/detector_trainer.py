@@ -1,5 +1,5 @@
-"""The pocket detector's network, and Ultralytics' trainer as it learns it: pictures from memory, labels
-that count only where they are known, and a frozen trunk in OpenVINO on a CPU.
+"""The pocket detector's network, and Ultralytics' trainer as it learns it: pictures from memory,
+labels that count only where they are known, and a frozen trunk in OpenVINO on a CPU.
 """
 
 from pathlib import Path
@@ -104,8 +104,9 @@ class _Stages(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 
 class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is untyped
-    """Ultralytics' loss in float32, silent about labels that a picture's set does not cover, and about a
-    label where a machine is unsure of it: that it is not there would be a lie as often as not."""
+    """Ultralytics' loss in float32, silent about labels that a picture's set does not cover, and
+    about a label where a machine is unsure of it: that it is not there would be a lie as often as
+    not."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -200,7 +201,9 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
         return {}, float(self.epoch)  # so that the last weights are the best
 
     def read_results_csv(self) -> dict[str, list[float]]:
-        """What would be stored with the weights; it needs Polars, and losses are in the file anyway."""
+        """What would be stored with the weights; it needs Polars, and losses are in the file
+        anyway.
+        """
         return {}
 
     def final_eval(self) -> None:

@@ -1,7 +1,7 @@
 """Labels and pictures of the scene classifier: which picture counts as which scene.
 
-Every image is decoded once, to 224 x 224 (most sources have 128), and memory-mapped from the work folder
-afterwards.
+Every image is decoded once, to 224 x 224 (most sources have 128), and memory-mapped from the work
+folder afterwards.
 """
 
 from collections.abc import Sequence
@@ -71,8 +71,8 @@ STREET_SETS = ("boxes_pedestrians", "masks_camvid", "walks_sf")
 
 
 def kind_of(record: Record) -> int:
-    """Index into `CLASSES`, or -1 where the picture has no scene label. The picture's own flag for indoors
-    comes before its scene's."""
+    """Index into `CLASSES`, or -1 where the picture has no scene label. The picture's own flag for
+    indoors comes before its scene's."""
     scene = "street" if record.set_name in STREET_SETS else record.scene
     if scene is None:
         return -1
@@ -84,8 +84,8 @@ def kind_of(record: Record) -> int:
 class SceneData:
     """All images, in the order of `read_sets`.
 
-    `images` uint8 [N, 224, 224, 3]; `kind` int64 [N], index into CLASSES, -1 unknown; `train`, `val` bool
-    [N]. `val` holds only pictures whose scene a person labelled.
+    `images` uint8 [N, 224, 224, 3]; `kind` int64 [N], index into CLASSES, -1 unknown; `train`,
+    `val` bool [N]. `val` holds only pictures whose scene a person labelled.
     """
 
     images: NDArray[np.uint8]

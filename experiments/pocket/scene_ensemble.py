@@ -1,9 +1,10 @@
-"""Trains the scenes' second eye: a head on the last features of the detector's trunk. Run with `--help`.
+"""Trains the scenes' second eye: a head on the last features of the detector's trunk. Run with
+`--help`.
 
-The trunk stays as the detector's training left it, so its features are taken once, of whole pictures
-and of crops, and only the head learns: several that begin alike and see the pictures in another order,
-whose mean is better than any. Those that are ready are kept in `--work`. A head on the same network as
-ImageNet made it teaches FastViT (`experiments.pocket.scenes`).
+The trunk stays as the detector's training left it, so its features are taken once, of whole
+pictures and of crops, and only the head learns: several that begin alike and see the pictures in
+another order, whose mean is better than any. Those that are ready are kept in `--work`. A head on
+the same network as ImageNet made it teaches FastViT (`experiments.pocket.scenes`).
 """
 
 import argparse
@@ -91,8 +92,8 @@ def imagenet_head() -> Any:
 
 
 def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -> Any:
-    """A head trained on views `maps` [V, T, 320, 7, 7] of pictures whose classes are `kinds` [T]. Heads
-    of one seed begin alike, whatever the `order` in which they see the pictures."""
+    """A head trained on views `maps` [V, T, 320, 7, 7] of pictures whose classes are `kinds` [T].
+    Heads of one seed begin alike, whatever the `order` in which they see the pictures."""
     torch.manual_seed(args.seed)
     head = imagenet_head()
     torch.manual_seed(args.seed + order)
@@ -120,8 +121,8 @@ def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -
 
 
 def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Tensor:
-    """What `head` on the detector's trunk says of the val pictures, as the engine asks: the mean over
-    each as it is and mirrored, [V, C]."""
+    """What `head` on the detector's trunk says of the val pictures, as the engine asks: the mean
+    over each as it is and mirrored, [V, C]."""
     trunk, rows = detector_trunk(args.out), np.flatnonzero(data.val)
     views = [trunk_maps(trunk, data, rows, args, mirrored=m)[0] for m in (False, True)]
     with torch.inference_mode():

@@ -29,8 +29,8 @@ def outputs_of(
     normalise: Callable[[Tensor], Tensor],
     device: str,
 ) -> Tensor:
-    """Runs `net`, which is on `device`, over the images `rows` [N], whole, `size` pixels a side: its
-    outputs [N, ...]."""
+    """Runs `net`, which is on `device`, over the images `rows` [N], whole, `size` pixels a side:
+    its outputs [N, ...]."""
     batches = []
     parts = np.array_split(rows, max(1, len(rows) // 64))
     with torch.inference_mode():
@@ -90,8 +90,8 @@ def judge(first: Tensor, second: Tensor, data: SceneData, seed: int) -> dict[str
     """All figures, weight and temperature (see `settle`), and the confusion matrix [L, L] (rows are
     the truth). `first` and `second` are the logits [V, C] of the val images, in their order.
 
-    Both parameters are settled on half of val and judged on the other half, and the other way round;
-    what is shipped is settled on all of it.
+    Both parameters are settled on half of val and judged on the other half, and the other way
+    round; what is shipped is settled on all of it.
     """
     truth = torch.from_numpy(data.kind[data.val])
     half = torch.from_numpy(np.random.default_rng(seed).random(len(truth)) < 0.5)

@@ -1,8 +1,9 @@
 """Trains, evaluates and exports the pocket scene classifier, a FastViT-T8.
 
-The student learns from scene labels and from EfficientNet-Lite0, which has looked at the whole picture
-once: its features, and the scene probabilities of a small head on them. Such a head on the detector's
-trunk is shipped as the student's second eye (`experiments.pocket.scene_ensemble`). Run with `--help`.
+The student learns from scene labels and from EfficientNet-Lite0, which has looked at the whole
+picture once: its features, and the scene probabilities of a small head on them. Such a head on the
+detector's trunk is shipped as the student's second eye (`experiments.pocket.scene_ensemble`). Run
+with `--help`.
 """
 
 import argparse
@@ -171,9 +172,9 @@ def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
 
 
 def refit(args: argparse.Namespace) -> None:
-    """Fits the last layer of what is in `--out` anew on the network's features, every class drawn equally
-    often. Otherwise "other", the largest class and the one that tells a walker nothing, swallows streets
-    and paths."""
+    """Fits the last layer of what is in `--out` anew on the network's features, every class drawn
+    equally often. Otherwise "other", the largest class and the one that tells a walker nothing,
+    swallows streets and paths."""
     data = load(require_data(args.data), args.work)
     torch.manual_seed(args.seed)
     net: Any = exported(args.out).to(args.device)

@@ -1,1 +1,1 @@
-"""How true answers are, and how well the ear hears."""
+"""Quality of answers (grounding, prompts) and of hearing (wake words, commands); the HRTF table."""

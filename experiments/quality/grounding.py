@@ -1,17 +1,17 @@
-"""What holding the describer's words against the detector changes: invented objects, recall, sides.
+"""How much grounding helps: invented objects, recall and sides of the describer's words.
 
-`python -m experiments.quality.grounding` (options: --help) describes Flickr8k's `val` pictures, on
-which nothing
-was trained and no threshold chosen, words the quick answer too, and holds every clause against what the
-detector and the scene classifier saw. Needs the labelled sets (`--data`). Ends in one line of JSON.
+`python -m experiments.quality.grounding` describes Flickr8k's `val` pictures, on which nothing was
+trained and no threshold was chosen, words the quick answer too, and checks every clause against the
+detections and the scene. Needs the labelled sets (`--data`).
 
-True is what machine boxes (at the usual certainty) or any of five human captions name. Rates are over
-(picture, kind), kinds being those that the boxes cover, with 95 % bootstraps over pictures:
-    hallucination  of the kinds stated as a fact, the share that is not true
-    recall         of the kinds boxed, the share that is named; `stated` leaves out what is hedged
-    hedges_right   of the kinds hedged, the share that is indeed not true
-    sides          "A dog on the left.", the side drawn at random: the share of sides that are the
-                   largest box's, before and after
+True is what machine boxes (at the usual confidence) or any of five human captions name. Rates are
+over (picture, class) for the classes that the boxes cover, with 95 % bootstrap intervals over
+pictures:
+    hallucination  of the classes stated as a fact, the share that is not true
+    recall         of the classes boxed, the share that is named; `stated` leaves out hedged ones
+    hedges_right   of the classes hedged, the share that is indeed not true
+    sides          "A dog on the left.", with a random side: the share of sides that match the largest
+                   box, before and after grounding
 """
 
 import argparse
@@ -55,26 +55,26 @@ from models.scenes import open_scenes
 
 HFOV_DEG = 70.0  # the engine's own default
 HEIGHT_PX = 224  # as stored
-SQUASHED_ASPECT = 4 / 3  # of pictures whose shape was lost
-HOWS: tuple[Unsupported, ...] = ("say", "hedge", "drop")
+SQUASHED_ASPECT = 4 / 3  # assumed where the true aspect ratio is unknown
+POLICIES: tuple[Unsupported, ...] = ("say", "hedge", "drop")
 SIDES: tuple[Side, ...] = ("left", "ahead", "right")
 SIDE_PHRASES = {"left": "on the left", "ahead": "ahead", "right": "on the right"}
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One picture: what is true of it, what the engine saw, and what was said of it."""
+class JudgedPicture:
+    """One picture: its labels, what the engine saw in it and what was said about it."""
 
     boxed: frozenset[str]
     true: frozenset[str]
-    sides: dict[str, Side]  # of the largest box of each kind
+    sides: dict[str, Side]  # of the largest box of each class
     evidence: Evidence
     quick: str
     clauses: tuple[str, ...]
 
 
 def picture(record: Record) -> Frame:
-    """The picture in its true shape."""
+    """The picture at its true aspect ratio."""
     aspect = record.true_aspect or SQUASHED_ASPECT
     with Image.open(record.path) as image:
         size = (round(HEIGHT_PX * aspect), HEIGHT_PX)
@@ -95,21 +95,21 @@ def sides(record: Record, frame: Frame) -> dict[str, Side]:
     return {kind: measure_box(box, camera).side for kind, box in largest.items()}
 
 
-def look_at(records: Sequence[Record], pack: str) -> tuple[list[Seen], tuple[str, ...]]:
-    """All of `records` through the engine's models; and the detector's labels."""
+def run_models(records: Sequence[Record], pack: str) -> tuple[list[JudgedPicture], tuple[str, ...]]:
+    """Run the engine's models on `records`; returns the pictures and the detector's labels."""
     detector, scenes, describer = open_detector(pack), open_scenes(pack), open_describer(pack)
-    locator, words = Localizer(HFOV_DEG), Words("en")
+    localizer, words = Localizer(HFOV_DEG), Words("en")
     found = []
     for record in tqdm(records, "pictures", mininterval=5):
         frame = picture(record)
         detector.reset()
-        locator.reset()
-        obstacles = locator.localize(frame, detector.detect(frame))
+        localizer.reset()
+        obstacles = localizer.localize(frame, detector.detect(frame))
         scene = scenes.classify(frame)
         boxed = frozenset(VOCABULARY.thing(kind) for kind in objects(record) if kind in KINDS)
         captioned: set[str] = set().union(*map(named, record.captions))
         found.append(
-            Seen(
+            JudgedPicture(
                 boxed,
                 boxed | captioned,
                 sides(record, frame),
@@ -122,7 +122,7 @@ def look_at(records: Sequence[Record], pack: str) -> tuple[list[Seen], tuple[str
 
 
 def shares(parts: Iterable[float], wholes: Iterable[float], seed: int) -> dict[str, Any]:
-    """As `rate`, with the number of cases; no value where there are none."""
+    """Like `rate`, with the number of cases; the value is None where there are none."""
     whole = np.array(list(wholes), float)
     if not whole.sum():
         return {"value": None, "interval95": None, "of": 0}
@@ -130,8 +130,10 @@ def shares(parts: Iterable[float], wholes: Iterable[float], seed: int) -> dict[s
     return {"value": figures["value"], "interval95": figures["interval95"], "of": int(whole.sum())}
 
 
-def measure(found: Sequence[Seen], grounder: Grounder, quick: bool, seed: int) -> dict[str, Any]:
-    """The figures of the describer's words under one rule; with `quick`, of both beats."""
+def measure(
+    found: Sequence[JudgedPicture], grounder: Grounder, quick: bool, seed: int
+) -> dict[str, Any]:
+    """The figures of the describer's words under one policy; with `quick`, of both beats."""
     stated: list[set[str]] = []
     hedged: list[set[str]] = []
     silent = 0
@@ -163,8 +165,8 @@ def measure(found: Sequence[Seen], grounder: Grounder, quick: bool, seed: int) -
     }
 
 
-def measure_sides(found: Sequence[Seen], grounder: Grounder, seed: int) -> dict[str, Any]:
-    """Sides drawn at random, and what the check makes of them."""
+def measure_sides(found: Sequence[JudgedPicture], grounder: Grounder, seed: int) -> dict[str, Any]:
+    """The share of correct sides, for sides drawn at random, before and after grounding."""
     draw = random.Random(seed)
     before, after, seen_too = [], [], []
     for seen in found:
@@ -195,8 +197,8 @@ def table(figures: dict[str, dict[str, Any]]) -> Table:
     names = ("hallucination_rate", "object_recall", "object_recall_stated", "hedges_right")
     title = "the describer's words, by what happens to unsupported nouns"
     shown = table_of(title, "", *names, "silent")
-    for how, row in figures.items():
-        shown.add_row(how, *(cell(row[name]) for name in names), str(row["silent"]))
+    for policy, row in figures.items():
+        shown.add_row(policy, *(cell(row[name]) for name in names), str(row["silent"]))
     return shown
 
 
@@ -209,12 +211,13 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     if args.pictures:
         records = random.Random(args.seed).sample(records, min(args.pictures, len(records)))
     begin_s = time.monotonic()
-    found, labels = look_at(records, args.pack)
-    grounders = {how: Grounder(labels, "en", how) for how in HOWS}
+    found, labels = run_models(records, args.pack)
+    grounders = {policy: Grounder(labels, "en", policy) for policy in POLICIES}
     figures: dict[str, dict[str, Any]] = {}
-    figures |= {how: measure(found, g, False, args.seed) for how, g in grounders.items()}
+    figures |= {policy: measure(found, g, False, args.seed) for policy, g in grounders.items()}
     figures |= {
-        f"both beats, {how}": measure(found, grounders[how], True, args.seed) for how in HOWS
+        f"both beats, {policy}": measure(found, grounders[policy], True, args.seed)
+        for policy in POLICIES
     }
     console.print(table(figures))
     sided = measure_sides(found, grounders["hedge"], args.seed)

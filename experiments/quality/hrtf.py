@@ -1,12 +1,9 @@
-"""Where `engine/audio/kemar.npz` comes from: the horizontal plane of slab's KEMAR measurements, as the
-engine reads it.
+"""Makes `engine/audio/kemar.npz`: the horizontal plane of slab's KEMAR measurements.
 
-    python -m experiments.quality.hrtf [FILE]
-
-The engine does not import slab itself: that takes seconds, and without PortAudio, which Linux wheels
-do not ship, it fails. Measured: Gardner and Martin, "HRTF Measurements of a KEMAR Dummy-Head
-Microphone", MIT Media Lab Perceptual Computing Technical Report 280 (1994), 44.1 kHz, free to use
-where its authors are cited.
+`python -m experiments.quality.hrtf [FILE]`. The engine does not import slab: that takes seconds,
+and fails without PortAudio, which Linux wheels do not contain. Source: Gardner and Martin, "HRTF
+Measurements of a KEMAR Dummy-Head Microphone", MIT Media Lab Perceptual Computing Technical Report
+280 (1994), 44.1 kHz, free to use where its authors are cited.
 """
 
 import sys
@@ -19,21 +16,23 @@ from numpy.typing import NDArray
 from engine.audio.hrtf import FILE, RATE_HZ, STEP_DEG, TAPS
 from experiments.common import command_parser
 
-FIRST = 10  # samples of plain flight time before the nearest ear hears anything
-LOWEST_HZ, HIGHEST_HZ = 200.0, 16000.0  # beyond, the loudspeaker of 1994 gives too little to undo
-SMOOTHING = 2 ** (1 / 6)  # a third of an octave
-OVERSAMPLING = 16  # of the search for a delay
-LONGEST_STEP_S = 150e-6  # between directions 5 degrees apart; sound passes a head in 0.7 ms
+FIRST = 10  # samples before the sound reaches the nearer ear
+# Outside this band the loudspeaker of 1994 is too weak to be equalised.
+LOWEST_HZ, HIGHEST_HZ = 200.0, 16000.0
+SMOOTHING = 2 ** (1 / 6)  # a third of an octave in all
+OVERSAMPLING = 16  # of the cross-correlation that gives a delay
+# Between directions 5 degrees apart; sound passes a head in 0.7 ms.
+LONGEST_STEP_S = 150e-6
 
 Array = NDArray[np.float64]
 
 
 def kemar() -> tuple[Array, Array]:
-    """slab's data: directions (n, 2) of azimuth (positive left) and elevation in degrees, and
+    """slab's data: directions (n, 2) as azimuth (positive left) and elevation in degrees, and
     impulse responses (n, 512, 2) of the left and right ear."""
     try:
         import sounddevice  # noqa: F401
-    except OSError:  # no PortAudio: slab imports this, but reading data needs none of it
+    except OSError:  # no PortAudio: slab imports sounddevice but does not need it to read data
         sys.modules["sounddevice"] = ModuleType("sounddevice")
     import slab
 
@@ -54,9 +53,12 @@ def minimum_phase(magnitude: Array) -> Array:
 
 
 def equalised(responses: Array) -> Array:
-    """(n, m, 2) without what all directions share: loudspeaker, microphone and ear canal, which
-    headphones and the wearer's own canals add once more. One filter for both ears and all
-    directions, so that every difference between the ears stays as measured."""
+    """Diffuse-field equalisation of (n, m, 2): removes what all directions share.
+
+    That is the loudspeaker, the microphone and the ear canal, which headphones and the wearer's
+    ears add again. One filter serves both ears and all directions, so that differences between the
+    ears stay.
+    """
     size = 4 * responses.shape[1]
     spectra = np.fft.rfft(responses, size, axis=1)
     frequencies_hz = np.fft.rfftfreq(size, 1 / RATE_HZ)
@@ -73,8 +75,10 @@ def equalised(responses: Array) -> Array:
 
 
 def delays_s(responses: Array) -> Array:
-    """How much later than straight ahead each response (n, m, 2) comes, seconds (n, 2): summed over
-    the steps between neighbours, each the peak of their cross-correlation."""
+    """The delay of each response (n, m, 2) relative to straight ahead, in seconds (n, 2).
+
+    Sums the steps between neighbours, each the peak of their cross-correlation.
+    """
     size = 4 * responses.shape[1]
     spectra = np.fft.rfft(responses, size, axis=1)
     likeness = np.fft.irfft(spectra[1:] * spectra[:-1].conj(), size * OVERSAMPLING, axis=1)
@@ -86,8 +90,8 @@ def delays_s(responses: Array) -> Array:
 
 
 def table() -> dict[str, NDArray[np.float32]]:
-    """What the file holds: `responses` (37, TAPS, 2), left and right ear, for a source at 0 to 180
-    degrees to the right, and their `delays_s` (37, 2). The left side is its mirror image."""
+    """The file's content: `responses` (37, TAPS, 2) of the left and right ear for a source at 0 to
+    180 degrees to the right, and their `delays_s` (37, 2). The left side is the mirror image."""
     directions, responses = kemar()
     flat = equalised(responses)
     level = np.abs(directions[:, 1]) < 0.5

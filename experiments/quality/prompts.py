@@ -1,11 +1,10 @@
-"""Which prompt serves a describer best: every prompt of `templates/en/prompts`, on the same pictures.
+"""Which prompt serves a describer best: every prompt of `templates/en/prompts` on the same
+pictures.
 
-`python -m experiments.quality.prompts` (options: --help) asks the pack's describer about
-Flickr8k's `val` pictures
-(`--data`) with each prompt in turn, with the one that the scene chooses (`conf/prompts/walker.yaml`), and
-with the model's own. The pocket describer has learnt a single prompt, so that this shows how little it
-minds the others; for the hub pack (`--pack hub`) the same command compares what they are worth. What
-counts as true is as in `experiments.quality.grounding`. Ends in one line of JSON.
+`python -m experiments.quality.prompts` asks the pack's describer about Flickr8k's `val` pictures
+(`--data`) with each prompt, with the one that the scene chooses (`conf/prompts/walker.yaml`) and
+with the model's own. The pocket describer has learnt a single prompt; the hub pack's (`--pack hub`)
+follows others. What counts as true is defined in `experiments.quality.grounding`.
 """
 
 import argparse
@@ -47,13 +46,13 @@ from models.detector import open_detector
 from models.scenes import open_scenes
 
 BY_SCENE = "by scene"
-OWN = "the model's own"
+MODEL_PROMPT = "the model's own"
 
-Asks = Callable[[Glance], str | None]
+PromptOf = Callable[[Glance], str | None]
 
 
-def by_scene(words: Words) -> Asks:
-    """The prompt that `conf/prompts/walker.yaml` gives a scene."""
+def by_scene(words: Words) -> PromptOf:
+    """The prompts that `conf/prompts/walker.yaml` assigns to scenes."""
     lines = (CONF / "prompts" / "walker.yaml").read_text(encoding="utf-8").splitlines()
     pairs = [line.split(": ", 1) for line in lines if line and not line.startswith("#")]
     names = {scene: name.strip() for scene, name in pairs}
@@ -65,22 +64,22 @@ def by_scene(words: Words) -> Asks:
     return ask
 
 
-def all_prompts(words: Words) -> dict[str, Asks]:
-    asks: dict[str, Asks] = {OWN: lambda glance: None, BY_SCENE: by_scene(words)}
+def all_prompts(words: Words) -> dict[str, PromptOf]:
+    prompt_of: dict[str, PromptOf] = {MODEL_PROMPT: lambda glance: None, BY_SCENE: by_scene(words)}
     for name in prompts("en"):
-        asks[name] = lambda glance, name=name: words.prompt(name, glance)  # type: ignore[misc]
-    return asks
+        prompt_of[name] = lambda glance, name=name: words.prompt(name, glance)  # type: ignore[misc]
+    return prompt_of
 
 
 def glances(records: Sequence[Record], pack: str) -> list[Glance]:
-    """What the quick tier sees, which prompts may use."""
-    detector, scenes, locator = open_detector(pack), open_scenes(pack), Localizer(HFOV_DEG)
+    """What the quick tier sees in each picture; prompts may use it."""
+    detector, scenes, localizer = open_detector(pack), open_scenes(pack), Localizer(HFOV_DEG)
     found = []
     for record in records:
         frame = picture(record)
         detector.reset()
-        locator.reset()
-        obstacles = locator.localize(frame, detector.detect(frame))
+        localizer.reset()
+        obstacles = localizer.localize(frame, detector.detect(frame))
         found.append(Glance(frame, obstacles, scenes.classify(frame)))
     return found
 
@@ -109,7 +108,7 @@ def measure(
 
 
 def describe(describer: Describer, glance: Glance, prompt: str | None) -> str:
-    """What it says; nothing where it gives no usable text."""
+    """The description; an empty string where the describer gives no usable text."""
     try:
         return " ".join(describer.describe(glance.frame, None, prompt))
     except DescriberFailed:

@@ -1,4 +1,4 @@
-"""Speech for the ear's experiments: espeak-ng in many voices, as a microphone would give it."""
+"""Synthetic speech as a microphone would hear it: espeak-ng in many voices, with noise."""
 
 import tempfile
 import wave
@@ -19,28 +19,28 @@ VOICES = (
     "gmw/en-us", "gmw/en", "gmw/en-GB-scotland", "gmw/en-GB-x-rp", "gmw/en-GB-x-gbclan",
     "gmw/en-us+m3", "gmw/en-us+f3", "gmw/en-us+f5", "gmw/en+m7", "gmw/en+f2",
 )  # fmt: skip
-LEVEL = 0.1  # root mean square of full scale: somebody near the microphone
-TRIMMED_S = 0.1  # of quiet that `trim` leaves after the last sound
+LEVEL = 0.1  # RMS as a share of full scale: a speaker near the microphone
+TRIMMED_S = 0.1  # of silence that `trim` leaves after the last sound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """A phrase, mono at HEARING_HZ, and where in it the last sound ends."""
+class Phrase:
+    """A spoken phrase, mono at HEARING_HZ, and the time at which its last sound ends."""
 
     samples: Samples
     end_s: float
 
 
 @lru_cache(maxsize=512)
-def say(text: str, voice: str, rate_wpm: int) -> Said:
-    """`text` by espeak-ng's `voice`, at LEVEL. Raises SpeechFailed."""
+def say(text: str, voice: str, rate_wpm: int) -> Phrase:
+    """`text` spoken by espeak-ng's `voice` at LEVEL. Raises SpeechFailed."""
     samples = trim(_raw(text, voice, rate_wpm).astype(np.float32) / np.float32(32768))
     end_s = len(samples) / SAMPLE_RATE_HZ - TRIMMED_S
     resampler = Resampler()
     pcm = (samples * np.float32(32767)).astype(np.int16)
     heard = np.concatenate([resampler.pcm(pcm, SAMPLE_RATE_HZ), resampler.flush()])
     floats = heard.astype(np.float32) / np.float32(32768)
-    return Said(floats * np.float32(LEVEL / max(1e-4, _rms(floats))), end_s)
+    return Phrase(floats * np.float32(LEVEL / max(1e-4, _rms(floats))), end_s)
 
 
 def _raw(text: str, voice: str, rate_wpm: int) -> Pcm:
@@ -65,7 +65,7 @@ def pause(length_s: float) -> Samples:
 
 
 def babble(length_s: float, seed: int) -> Samples:
-    """Noise with the long-term slope of speech: white above 500 Hz falls by 6 dB an octave."""
+    """Noise with the long-term spectrum of speech: falls by 6 dB an octave above 500 Hz. RMS 1."""
     white = np.random.default_rng(seed).normal(0.0, 1.0, round(length_s * HEARING_HZ))
     spectrum = np.fft.rfft(white)
     hertz = np.fft.rfftfreq(len(white), 1 / HEARING_HZ)
@@ -75,7 +75,7 @@ def babble(length_s: float, seed: int) -> Samples:
 
 
 def with_noise(samples: Samples, snr_db: float, seed: int) -> Pcm:
-    """`samples` and noise under LEVEL by `snr_db`, as int16."""
+    """`samples` with noise `snr_db` below LEVEL, as int16."""
     noise = babble(len(samples) / HEARING_HZ, seed) * np.float32(LEVEL * 10 ** (-snr_db / 20))
     return to_pcm(samples + noise[: len(samples)])
 
@@ -93,8 +93,8 @@ def write_wav(path: Path, pcm: Pcm) -> Path:
     return path
 
 
-def in_a_row(phrases: Sequence[Said], gaps_s: Sequence[float]) -> tuple[Samples, list[float]]:
-    """The phrases, each after its gap; (samples, the moment at which each one's last sound ends)."""
+def in_a_row(phrases: Sequence[Phrase], gaps_s: Sequence[float]) -> tuple[Samples, list[float]]:
+    """The phrases, each after its gap: (samples, the time at which each one's last sound ends)."""
     parts: list[Samples] = []
     ends: list[float] = []
     at_s = 0.0

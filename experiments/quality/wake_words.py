@@ -1,11 +1,11 @@
-"""How well the ear hears: wake phrases, what is none, its own voice, and commands.
+"""How well wake phrases and commands are heard, and whether the engine's own voice is ignored.
 
-`python -m experiments.quality.wake_words` has espeak-ng speak in ten voices, at several speeds and noise
-levels, and plays that to the engine's own adapters, guard and recogniser, as fast as they compute:
-hit rate, delay from the phrase's end, how long before that the wake engine gives a hint, false wakes
-and hints on speech without the phrase (texts and near phrases), how often the engine's own voice wakes
-it through a simulated loudspeaker and room, and how many commands are understood. Synthetic voices, no
-real speaker: figures to compare with, not to promise. The last line is JSON.
+`python -m experiments.quality.wake_words` has espeak-ng speak in ten voices, at several speeds and
+noise levels, to the engine's own adapters, echo guard and recogniser, faster than real time. It
+measures the hit rate, the delay from the phrase's end, how long before the wake a hint comes, false
+wakes and hints on speech without the phrase (everyday texts and near phrases), how often the
+engine's own voice wakes it through a simulated loudspeaker and room, and how many commands are
+understood. Nobody real has spoken: compare these figures with one another only.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from engine.devices.sound.recogniser import PocketSphinx
 from engine.language.commands import command_grammar
 from engine.listening.ear import OWN_VOICE, STEP_S, WINDOW_S, EchoGuard
 from experiments.common import command_parser, hardware, hardware_line, last_line, table_of
-from experiments.quality.synthetic_speech import VOICES, Said, pause, say, to_pcm, with_noise
+from experiments.quality.synthetic_speech import VOICES, Phrase, pause, say, to_pcm, with_noise
 
 RATES_WPM = (130, 160, 190, 220)
 SNR_DB = (40.0, 20.0, 10.0, 5.0)
 REFRACTORY_S = 1.5
-# Written for this: everyday speech, and words that sound like the phrases.
+# Everyday speech, and below it phrases that sound like the wake phrases; written for this test.
 TEXTS = (
     "The bus was late again this morning, so I walked along the river and bought two loaves of bread.",
     "Could you tell me which platform the train to the coast leaves from? I think it is number seven.",
@@ -39,7 +39,7 @@ TEXTS = (
     "It rained all night, the garden is full of snails, and the cat refuses to leave the kitchen.",
     "We met at the museum, looked at the old maps for an hour, and had coffee on the terrace.",
 )
-NEAR = (
+NEAR_PHRASES = (
     "okay now", "okay nobody knows", "a canoe boat", "okay, no boo boos", "hockey nap", "okay, I knew",
     "a lecture", "Alex is here", "an election", "all exits", "hey Jason", "hey, jar of this",
     "hey Marcus", "hey, my craft", "hey Michael", "they microwave it",
@@ -70,7 +70,7 @@ NOT_COMMANDS = (
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """One condition: how many were said and heard, and how long after their end."""
+    """One condition: how many phrases were spoken, and the delay of each one that was heard."""
 
     said: int
     delays_s: tuple[float, ...]
@@ -81,8 +81,9 @@ class Hits:
 
 
 def wakes(engine: WakeEngine, pcm: Pcm) -> Iterator[float]:
-    """When the engine fires, in seconds from the start; what it says again within the refractory time
-    is the same wake."""
+    """The times at which the engine fires, in seconds from the start, at most one per refractory
+    time.
+    """
     last_s = -REFRACTORY_S
     size = engine.frame_samples
     for start in range(0, len(pcm) - size + 1, size):
@@ -93,7 +94,7 @@ def wakes(engine: WakeEngine, pcm: Pcm) -> Iterator[float]:
 
 
 def hits(phrase: str, sensitivity: float, snr_db: float, rates: tuple[int, ...]) -> Hits:
-    """The phrase alone, by every voice at every rate, each to a fresh engine."""
+    """The phrase by every voice at every rate, each to a new wake engine."""
     delays = []
     said = 0
     for voice in VOICES:
@@ -112,7 +113,9 @@ def hits(phrase: str, sensitivity: float, snr_db: float, rates: tuple[int, ...])
 
 
 def hints(engine: WakeEngine, pcm: Pcm) -> Iterator[tuple[float, bool]]:
-    """When the engine's hint comes, and when it fires (True), in seconds from the start."""
+    """The times, in seconds from the start, at which the engine fires (True) or gives a hint
+    (False).
+    """
     size, before = engine.frame_samples, (False, False)
     for start in range(0, len(pcm) - size + 1, size):
         now = (engine.hear(pcm[start : start + size]), engine.stirring)
@@ -123,7 +126,7 @@ def hints(engine: WakeEngine, pcm: Pcm) -> Iterator[tuple[float, bool]]:
 
 
 def lead_ms(phrase: str) -> list[float]:
-    """How long before the engine fires its first hint comes, by every voice at every rate."""
+    """Milliseconds from the first hint to the wake, by every voice at every rate."""
     leads = []
     for number, voice in enumerate(VOICES):
         for rate in RATES_WPM:
@@ -139,7 +142,7 @@ def lead_ms(phrase: str) -> list[float]:
 
 
 def hints_a_minute(speech: Pcm) -> dict[str, float]:
-    """Hints on `speech`, which has none of the phrases."""
+    """Hints a minute on `speech`, which contains none of the phrases."""
     rates = {}
     for phrase in DELAY_S:
         engine = MicroWakeWord(phrase)
@@ -149,8 +152,8 @@ def hints_a_minute(speech: Pcm) -> dict[str, float]:
     return rates
 
 
-def chatter(texts: Sequence[str], minutes: float, seed: int) -> Pcm:
-    """Speech without any of the phrases: texts, voices and rates drawn."""
+def speech_without(texts: Sequence[str], minutes: float, seed: int) -> Pcm:
+    """Speech without any of the phrases: random texts, voices and rates."""
     draw = np.random.default_rng(seed)
     parts: list[Samples] = []
     length = 0
@@ -164,7 +167,7 @@ def chatter(texts: Sequence[str], minutes: float, seed: int) -> Pcm:
 
 
 def false_wakes(speech: Pcm, sensitivities: Sequence[float]) -> dict[str, float]:
-    """Wakes an hour on `speech`, which has none of the phrases: phrase and sensitivity → rate."""
+    """Wakes an hour on `speech`, which contains none of the phrases, by phrase and sensitivity."""
     rates = {}
     for phrase in DELAY_S:
         for sensitivity in sensitivities:
@@ -175,8 +178,8 @@ def false_wakes(speech: Pcm, sensitivities: Sequence[float]) -> dict[str, float]
     return rates
 
 
-def through_a_room(played: Said, delay_s: float, gain: float, seed: int) -> Samples:
-    """What a microphone hears of a loudspeaker: later, quieter, with 0.3 s of reverberation."""
+def through_a_room(played: Phrase, delay_s: float, gain: float, seed: int) -> Samples:
+    """A loudspeaker as a microphone hears it: delayed, quieter, with 0.3 s of reverberation."""
     draw = np.random.default_rng(seed)
     count = round(0.3 * HEARING_HZ)
     response = draw.normal(0.0, 1.0, count) * np.exp(-6.9 * np.arange(count) / count)
@@ -190,8 +193,10 @@ def through_a_room(played: Said, delay_s: float, gain: float, seed: int) -> Samp
 
 
 def likeness(played: Samples, heard: Samples, phrase: str) -> float | None:
-    """How much like the played sound that was which the engine took for `phrase`; None where it took
-    nothing for it."""
+    """How similar the sound that the wake engine took for `phrase` is to what was played.
+
+    None where the wake engine did not fire.
+    """
     guard, engine = EchoGuard(HEARING_HZ), MicroWakeWord(phrase)
     step, pcm = round(STEP_S * HEARING_HZ), to_pcm(heard)
     fired: float | None = None
@@ -208,7 +213,7 @@ def likeness(played: Samples, heard: Samples, phrase: str) -> float | None:
 
 
 def echoes(phrases: tuple[str, ...]) -> dict[str, Any]:
-    """The engine's voice saying the phrase; and the wearer saying it while the engine says else."""
+    """Count wakes by the engine's own voice, and wakes by the wearer while the engine speaks."""
     own: list[float] = []
     theirs: list[float] = []
     other = say("Three people: one left, two meters. Bus ahead, four meters.", "gmw/en-us", 190)
@@ -236,7 +241,7 @@ def echoes(phrases: tuple[str, ...]) -> dict[str, Any]:
 
 
 def commands() -> dict[str, Any]:
-    """Commands understood rightly and wrongly, and speech that is none taken for one."""
+    """Count commands understood and misunderstood, and other speech taken for a command."""
     spoken = command_grammar("en", {label: label for label in LABELS})
     recogniser = PocketSphinx(spoken)
     right = wrong = false = said = none = 0
@@ -265,20 +270,20 @@ def commands() -> dict[str, Any]:
     }
 
 
-def hints_told(speeches: dict[str, Pcm], console: Console) -> dict[str, Any]:
-    """How long before the wake a hint comes, and how often on speech without the phrase."""
+def report_hints(speeches: dict[str, Pcm], console: Console) -> dict[str, Any]:
+    """Print how long before the wake a hint comes, and how often on speech without the phrase."""
     found_ms = {phrase: lead_ms(phrase) for phrase in DELAY_S}
     leads = {
         phrase: [round(float(v)) for v in np.percentile(found, [10, 50, 90])]
         for phrase, found in found_ms.items()
         if found
     }
-    told = ", ".join(f"{name} {mid} ({low} to {high})" for name, (low, mid, high) in leads.items())
-    console.print(f"a hint comes before the wake, ms, p50 (p10 to p90): {told}")
+    text = ", ".join(f"{name} {mid} ({low} to {high})" for name, (low, mid, high) in leads.items())
+    console.print(f"a hint comes before the wake, ms, p50 (p10 to p90): {text}")
     stirred = {kind: hints_a_minute(speech) for kind, speech in speeches.items()}
     for kind, each in stirred.items():
-        told = ", ".join(f"{name} {value:g}" for name, value in each.items())
-        console.print(f"hints a minute of {kind}: {told}")
+        text = ", ".join(f"{name} {value:g}" for name, value in each.items())
+        console.print(f"hints a minute of {kind}: {text}")
     return {"hint_before_ms_p10_p50_p90": leads, "hints_a_minute": stirred}
 
 
@@ -305,10 +310,10 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             delays_ms[key] = [round(float(v), 1) for v in (low, mid, high)]
     console.print(table)
     speeches = {
-        kind: chatter(texts, args.minutes, seed=1)
-        for kind, texts in (("texts", TEXTS), ("near phrases", NEAR))
+        kind: speech_without(texts, args.minutes, seed=1)
+        for kind, texts in (("texts", TEXTS), ("near phrases", NEAR_PHRASES))
     }
-    early = hints_told(speeches, console)
+    early = report_hints(speeches, console)
     false = {
         kind: false_wakes(speech, (0.5, args.sensitivity)) for kind, speech in speeches.items()
     }
@@ -323,11 +328,11 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"{echo['own_voice_woke']} times; the wearer, while it spoke: heard {echo['wearer_heard']} times, "
         f"taken for its own voice {echo['wearer_taken_for_own_voice']} times"
     )
-    told = commands()
+    understood = commands()
     console.print(
-        f"commands: {told['commands_right']} of {told['commands_said']} right, "
-        f"{told['commands_wrong']} wrong; of {told['other_speech']} other sentences "
-        f"{told['other_speech_taken']} taken for a command"
+        f"commands: {understood['commands_right']} of {understood['commands_said']} right, "
+        f"{understood['commands_wrong']} wrong; of {understood['other_speech']} other sentences "
+        f"{understood['other_speech_taken']} taken for a command"
     )
     default = f"okay nabu {0.5:g}"
     return {
@@ -342,7 +347,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             "delay_ms": delays_ms[default][1],
         },
         **echo,
-        **told,
+        **understood,
     }
 
 

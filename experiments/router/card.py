@@ -1,8 +1,9 @@
 """What each router buys: writes experiments/results/router_card.md and its plots.
 
 `python -m experiments.router.card` (options: --help) makes what recordings are missing
-(`experiments.router.records`), scores every picture once by every router, and counts. Ends in one line
-of JSON. It trains nothing; routers/learned.json is what `experiments.router.train` made of other pictures.
+(`experiments.router.records`), scores every picture once by every router, and counts. Ends in one
+line of JSON. It trains nothing; routers/learned.json is what `experiments.router.train` made of
+other pictures.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from experiments.router.figures import (
     RISK,
     ROUTERS,
     SHARES,
-    Interval,
+    ConfidenceInterval,
     SetFigures,
     at_share,
     measure,
@@ -57,7 +58,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _with_interval(item: Interval, sign: str = "") -> str:
+def _with_interval(item: ConfidenceInterval, sign: str = "") -> str:
     if math.isnan(item.value):
         return "–"
     return f"{item.value:{sign}.3f} ({item.low:{sign}.3f} to {item.high:{sign}.3f})"
@@ -129,7 +130,7 @@ def shares_table(test: SetFigures) -> str:
     return table(head, rows)
 
 
-def promises_table(found: SetFigures) -> str:
+def self_set_table(found: SetFigures) -> str:
     """Routers that set their own threshold."""
     head = [
         "",
@@ -154,7 +155,7 @@ def promises_table(found: SetFigures) -> str:
                 str(item.hazards_missed),
                 str(item.hazards_missed_both_said),
             ]
-            for item in found.promises
+            for item in found.self_set
         ],
     )
 
@@ -164,7 +165,7 @@ def shifts_table(sets: Mapping[str, SetFigures]) -> str:
     rows = []
     for name, found in sets.items():
         items = found.routers
-        learned, promise = items["learned"], found.promises[0]
+        learned, conformal = items["learned"], found.self_set[0]
         rows.append(
             [
                 f"{name}, {len(found.outcomes)}",
@@ -177,7 +178,7 @@ def shifts_table(sets: Mapping[str, SetFigures]) -> str:
                 _with_interval(learned.better_than_count, "+"),
                 f"{learned.auroc:.2f}",
                 f"{learned.calibration_error or 0:.3f}",
-                f"{promise.wrongly_left:.1%}, {promise.escalated:.0%}",
+                f"{conformal.wrongly_left:.1%}, {conformal.escalated:.0%}",
             ]
         )
     head = ["set, pictures", "quality quick / full", "APGR learned"]
@@ -195,14 +196,14 @@ def claim_table(sets: Mapping[str, SetFigures]) -> str:
     """The seed's claim, held against every set."""
     rows = []
     for name, found in sets.items():
-        for promise in found.promises[-2:]:
-            simple = 1 - promise.escalated
-            seeds = simple * QUICK_MS + promise.escalated * FULL_MS
+        for conformal in found.self_set[-2:]:
+            simple = 1 - conformal.escalated
+            seeds = simple * QUICK_MS + conformal.escalated * FULL_MS
             rows.append(
                 [
-                    f"{name}, {promise.name}",
+                    f"{name}, {conformal.name}",
                     f"{simple:.0%}",
-                    f"{promise.mean_ms:.0f}",
+                    f"{conformal.mean_ms:.0f}",
                     f"{seeds:.0f}",
                 ]
             )
@@ -255,7 +256,7 @@ def card(sets: Mapping[str, SetFigures], model: Model, packs: str) -> str:
         tiers_table=tiers_table(test),
         routers_table=routers_table(test),
         shares_table=shares_table(test),
-        promises_table=promises_table(test),
+        self_set_table=self_set_table(test),
         shifts_table=shifts_table(sets),
         claim_table=claim_table(recorded),
         stages_table=stages_table(recorded),

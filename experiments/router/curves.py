@@ -1,7 +1,9 @@
-"""What a router buys, counted over recordings: scores once a picture, then any number of thresholds.
+"""What a router buys, counted over recordings: scores once a picture, then any number of
+thresholds.
 
-Pure arithmetic over arrays of one number a picture; knows neither models nor plots. Escalated answers
-count as either-or (`answer.beats=1`): the wearer hears the describer's words and not the template's.
+Pure arithmetic over arrays of one number a picture; knows neither models nor plots. Escalated
+answers count as either-or (`answer.beats=1`): the wearer hears the describer's words and not the
+template's.
 """
 
 from collections.abc import Sequence
@@ -121,8 +123,8 @@ class Sweep:
 
 
 def sweep(score: Numbers, found: Outcomes, thresholds: Numbers) -> Sweep:
-    """Replay every threshold over scores (n,): one pass over the n pictures a threshold, so the work is
-    n · m and no router is asked again."""
+    """Replay every threshold over scores (n,): one pass over the n pictures a threshold, so the
+    work is n · m and no router is asked again."""
     rows = np.empty((6, len(thresholds)))
     for index, threshold in enumerate(thresholds):
         full = score >= threshold
@@ -139,8 +141,8 @@ def sweep(score: Numbers, found: Outcomes, thresholds: Numbers) -> Sweep:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean quality against the share escalated, pictures taken in order of falling score; both (k,),
-    from share 0 to 1. Equal scores are one step: any order among them is as likely."""
+    """Mean quality against the share escalated, pictures taken in order of falling score; both
+    (k,), from share 0 to 1. Equal scores are one step: any order among them is as likely."""
 
     share: Numbers
     quality: Numbers

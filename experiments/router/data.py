@@ -1,7 +1,8 @@
 """The pictures that routers are trained and judged on, as datasets that the engine reads.
 
-`python -m experiments.router.data` (options: --help) writes one folder a set to --work; what is there
-already is kept. Sets, from the labelled images of `shared/data` (its README: sources, licences):
+`python -m experiments.router.data` (options: --help) writes one folder a set to --work; what is
+there already is kept. Sets, from the labelled images of `shared/data` (its README: sources,
+licences):
 
     train        captioned pictures of the split that the pocket models were trained on
     train_street, train_rooms   walks, streets and roads, and rooms and places, of that split: no captions
@@ -11,8 +12,8 @@ already is kept. Sets, from the labelled images of `shared/data` (its README: so
     street, rooms   as the ones trained on, of `val`
     doors        corridors and cupboards of `val`: a kind of scene that no router was trained on
 
-Flickr8k's pictures are stored squashed and are shown at their true aspect where it is known, else at
-4:3. Machine labels count as boxes where they are sure (as in the describer's training).
+Flickr8k's pictures are stored squashed and are shown at their true aspect where it is known, else
+at 4:3. Machine labels count as boxes where they are sure (as in the describer's training).
 """
 
 import argparse

@@ -43,7 +43,7 @@ BUDGET_SHARE = 0.35
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A figure and the 2.5 and 97.5 percentiles of its bootstraps."""
 
     value: float
@@ -52,22 +52,22 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Scored:
+class RouterFigures:
     """One router on one set."""
 
     name: str
     score: Numbers
     curve: Curve
-    apgr: Interval
-    lift: Interval
-    better_than_count: Interval  # in lift
+    apgr: ConfidenceInterval
+    lift: ConfidenceInterval
+    better_than_count: ConfidenceInterval  # in lift
     calls: tuple[float, ...]
     auroc: float
     calibration_error: float | None
 
 
 @dataclass(frozen=True)
-class Promise:
+class SelfSetThreshold:
     """What a router that sets its own threshold kept: shares of the pictures, counts of hazards."""
 
     name: str
@@ -87,8 +87,8 @@ class SetFigures:
     name: str
     outcomes: Outcomes
     parts: dict[str, tuple[float, float]]
-    routers: dict[str, Scored]
-    promises: tuple[Promise, ...]
+    routers: dict[str, RouterFigures]
+    self_set: tuple[SelfSetThreshold, ...]
     stages: dict[str, tuple[float, float]]  # stage → median and 95th percentile, ms
 
 
@@ -113,19 +113,19 @@ def measure(
         "oracle": found.gain,
     }
     # one resampling of pictures for all routers, so that their differences are paired
-    drawn = {key: _drawn(score, found, draws) for key, score in scored.items()}
+    resampled = {key: _resampled(score, found, draws) for key, score in scored.items()}
     routers = {}
     for key, score in scored.items():
         line = curve(score, found)
         count = curve(scored["count"], found).lift
-        apgrs, lifts = drawn[key]
-        routers[key] = Scored(
+        apgrs, lifts = resampled[key]
+        routers[key] = RouterFigures(
             name=key,
             score=score,
             curve=line,
             apgr=_interval(line.apgr, apgrs),
             lift=_interval(line.lift, lifts),
-            better_than_count=_interval(line.lift - count, lifts - drawn["count"][1]),
+            better_than_count=_interval(line.lift - count, lifts - resampled["count"][1]),
             calls=tuple(line.call_share(part) for part in CALLS),
             auroc=auroc(score, found.gain > MARGIN),
             calibration_error=calibration_error(score, found.gain > MARGIN)
@@ -137,25 +137,27 @@ def measure(
         found,
         part_means(kept, settings),
         routers,
-        tuple(_promises(kept, found, model)),
+        tuple(_self_set(kept, found, model)),
         _stages(kept),
     )
 
 
-def _drawn(score: Numbers, found: Outcomes, draws: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
+def _resampled(
+    score: Numbers, found: Outcomes, draws: NDArray[np.int64]
+) -> tuple[Numbers, Numbers]:
     """(APGR, lift) of each resampling of the pictures."""
     lines = [curve(score[draw], found.of(draw)) for draw in draws]
     return np.array([line.apgr for line in lines]), np.array([line.lift for line in lines])
 
 
-def _interval(value: float, drawn: Numbers) -> Interval:
+def _interval(value: float, resampled: Numbers) -> ConfidenceInterval:
     if np.isnan(value):
-        return Interval(value, value, value)
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    return Interval(value, float(low), float(high))
+        return ConfidenceInterval(value, value, value)
+    low, high = np.nanpercentile(resampled, (2.5, 97.5))
+    return ConfidenceInterval(value, float(low), float(high))
 
 
-def _promises(kept: Sequence[Record], found: Outcomes, model: Model) -> list[Promise]:
+def _self_set(kept: Sequence[Record], found: Outcomes, model: Model) -> list[SelfSetThreshold]:
     """Routers in their own words, the way a session would ask them: one picture after another."""
     share = share_of(550.0, QUICK_MS, FULL_MS)
     asked: dict[str, Router] = {
@@ -169,15 +171,15 @@ def _promises(kept: Sequence[Record], found: Outcomes, model: Model) -> list[Pro
         "learned at 0.5": Learned(0.5, model),
         "rules at 0.5": Rules(0.5),
     }
-    promises = []
+    self_set = []
     for name, router in asked.items():
         decisions = [router.decide(record.glance()) for record in kept]
         full = np.array([decision.tier == "full" for decision in decisions])
         both = np.minimum(
             found.quick_missed, found.full_missed
         )  # a bound: not always the same thing
-        promises.append(
-            Promise(
+        self_set.append(
+            SelfSetThreshold(
                 name,
                 decisions[-1].threshold,
                 float(full.mean()),
@@ -188,7 +190,7 @@ def _promises(kept: Sequence[Record], found: Outcomes, model: Model) -> list[Pro
                 float(np.where(full, found.full_ms, found.quick_ms).mean()),
             )
         )
-    return promises
+    return self_set
 
 
 def _stages(kept: Sequence[Record]) -> dict[str, tuple[float, float]]:
@@ -211,7 +213,7 @@ def _stages(kept: Sequence[Record]) -> dict[str, tuple[float, float]]:
 
 
 def at_share(
-    scored: Scored, found: Outcomes, share: float
+    scored: RouterFigures, found: Outcomes, share: float
 ) -> tuple[float, float, float, float, int]:
     """(quality, mean, p50 and p95 in ms, hazards missed) where about `share` is escalated; equal
     scores are escalated in the order of the pictures."""

@@ -1,8 +1,9 @@
-"""Both tiers' outputs on every set of `experiments.router.data`: what routers learn from and are judged by.
+"""Both tiers' outputs on every set of `experiments.router.data`: what routers learn from and are
+judged by.
 
-`python -m experiments.router.records` (options: --help) makes the sets and runs, for each, the engine
-itself (`source=dataset record=FILE`). A set whose recording is whole is passed over, so that the command
-can be stopped and run again; other weights need another --work.
+`python -m experiments.router.records` (options: --help) makes the sets and runs, for each, the
+engine itself (`source=dataset record=FILE`). A set whose recording is whole is passed over, so that
+the command can be stopped and run again; other weights need another --work.
 """
 
 import argparse
@@ -44,8 +45,8 @@ def add_record_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make_recordings(args: argparse.Namespace, names: Iterable[str] | None = None) -> None:
-    """Record what sets of `names` (None: all) have no whole recording yet. Raises SystemExit where what
-    is there was recorded with other weights."""
+    """Record what sets of `names` (None: all) have no whole recording yet. Raises SystemExit where
+    what is there was recorded with other weights."""
     weights = {tier: dict(find_pack(tier, args.pack).files) for tier in TIERS}
     keep_note(args.work / "weights.json", json.loads(json.dumps(weights)))
     missing = [n for n in names or SETS if not recording(args.work, n).is_file()]

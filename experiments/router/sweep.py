@@ -1,8 +1,10 @@
-"""A thousand thresholds over ten thousand stored answers: how long it takes, and that it grows linearly.
+"""A thousand thresholds over ten thousand stored answers: how long it takes, and that it grows
+linearly.
 
-`python -m experiments.router.sweep FILE` (options: --help) reads a recording, repeats its pictures up to
---records, scores each once and sweeps the thresholds, at a quarter, half and all of them; prints the
-seconds of each part and the best threshold under each budget, and ends in one line of JSON.
+`python -m experiments.router.sweep FILE` (options: --help) reads a recording, repeats its pictures
+up to --records, scores each once and sweeps the thresholds, at a quarter, half and all of them;
+prints the seconds of each part and the best threshold under each budget, and ends in one line of
+JSON.
 """
 
 import argparse

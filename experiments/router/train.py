@@ -1,12 +1,11 @@
 """Trains `router=learned` on stored outputs of both tiers, and writes routers/learned.json.
 
-`python -m experiments.router.train` (options: --help; needs the `train` extra) makes what recordings are
-missing (`experiments.router.records`), fits a ridge regression and small gradient boosting to the gain
-(quality of the full answer less that of the quick one), keeps the one whose cross-validated order of
-pictures gives more quality, turns its gain into the probability of more than a margin by Platt's
-method on the cross-validated predictions, and stores the scores of the calibration set for
-`router=conformal`.
-The `test` sets are not opened.
+`python -m experiments.router.train` (options: --help; needs the `train` extra) makes what
+recordings are missing (`experiments.router.records`), fits a ridge regression and small gradient
+boosting to the gain (quality of the full answer less that of the quick one), keeps the one whose
+cross-validated order of pictures gives more quality, turns its gain into the probability of more
+than a margin by Platt's method on the cross-validated predictions, and stores the scores of the
+calibration set for `router=conformal`. The `test` sets are not opened.
 """
 
 import json
@@ -66,8 +65,9 @@ def matrix_of(kept: Sequence[Record]) -> Matrix:
 
 
 def filled(kept: Sequence[Record], means: tuple[float, float]) -> list[Record]:
-    """Pictures without captions given each tier's mean CIDEr-D of those with: left out, what the full
-    answer mostly gains would be missing there, and the model would learn to tell the sets apart."""
+    """Pictures without captions given each tier's mean CIDEr-D of those with: left out, what the
+    full answer mostly gains would be missing there, and the model would learn to tell the sets
+    apart."""
     return [
         replace(record, quick=_filled(record.quick, means[0]), full=_filled(record.full, means[1]))
         for record in kept

@@ -1,9 +1,9 @@
 """How accurate distances and times are, and whether alerts come in time, on synthetic walks.
 
-`python -m experiments.walks` plays the scripted walks and `--walks` random ones (`--seed`) through the
-engine's Localizer, AlertPolicy and sound scheduler in virtual time. The engine does not know the camera's
-height or pitch, except in the rows that say so. Depth is simulated. The figures are the same on every
-machine.
+`python -m experiments.walks` plays the scripted walks and `--walks` random ones (`--seed`) through
+the engine's Localizer, AlertPolicy and sound scheduler in virtual time. The engine does not know
+the camera's height or pitch, except in the rows that say so. Depth is simulated. The figures are
+the same on every machine.
 """
 
 import argparse

@@ -22,7 +22,8 @@ class DepthNoise:
     """Errors as factors, given as standard deviations of their logarithms.
 
     `scale` is one factor for the whole walk (as a wrong focal length causes), `thing` one for each
-    object, `frame` one for each map. Maps are `interval_s` apart and arrive `delay_s` after their frame.
+    object, `frame` one for each map. Maps are `interval_s` apart and arrive `delay_s` after their
+    frame.
     """
 
     scale: float = 0.2

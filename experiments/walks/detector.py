@@ -1,4 +1,6 @@
-"""A simulated detector: a walk's true boxes with jitter, misses, false positives and track switches."""
+"""A simulated detector: a walk's true boxes with jitter, misses, false positives and track
+switches.
+"""
 
 import itertools
 import random
@@ -16,9 +18,9 @@ class Noise:
     """How the simulated detector errs.
 
     Edges jitter by `edge_px` and by `edge_share` of the box (one standard deviation each);
-    `correlation` is that of the error from frame to frame. An object is missed in a share `miss` of the
-    frames, and missed again with probability `run`. `ghosts` (false positives of at most `ghost_frames`
-    frames) and `swaps` (track switches) are counts a minute.
+    `correlation` is that of the error from frame to frame. An object is missed in a share `miss` of
+    the frames, and missed again with probability `run`. `ghosts` (false positives of at most
+    `ghost_frames` frames) and `swaps` (track switches) are counts a minute.
     """
 
     edge_px: float = 1.5
@@ -44,8 +46,8 @@ class TrackState:
 
 
 class SimulatedDetector:
-    """Detects a walk's objects frame by frame; `things` maps each track to its object, or to None for a
-    false positive."""
+    """Detects a walk's objects frame by frame; `things` maps each track to its object, or to None
+    for a false positive."""
 
     def __init__(self, walk: Walk, noise: Noise, fps: float, seed: str) -> None:
         self._walk, self._noise, self._fps = walk, noise, fps
@@ -99,7 +101,9 @@ class SimulatedDetector:
         return Box(x1, y1, x2, y2)
 
     def _edge(self, at_px: float, error: float, jitter_px: float, size_px: float) -> float:
-        """The detected edge; one that the picture's border cuts stays within `edge_px` of the border."""
+        """The detected edge; one that the picture's border cuts stays within `edge_px` of the
+        border.
+        """
         if at_px <= 0.0:
             return abs(error) * self._noise.edge_px
         if at_px >= size_px:

@@ -1,4 +1,6 @@
-"""Figures of played walks: errors of distance, bearing and time to collision, and quality of alerts."""
+"""Figures of played walks: errors of distance, bearing and time to collision, and quality of
+alerts.
+"""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -11,8 +13,8 @@ Figures = dict[str, float | int | None]
 
 
 def figures(played: Sequence[Played]) -> Figures:
-    """All figures. Of each error: its median, its 90th percentile, and the shares within one and two
-    stated sigmas (0.68 and 0.95 if errors were normal)."""
+    """All figures. Of each error: its median, its 90th percentile, and the shares within one and
+    two stated sigmas (0.68 and 0.95 if errors were normal)."""
     estimates = [e for walk in played for e in walk.estimates if e.true_m <= FAR_M]
     return {
         "walks": len(played),
@@ -47,8 +49,8 @@ def bearing_figures(estimates: Sequence[Estimate]) -> Figures:
 def ttc_figures(estimates: Sequence[Estimate]) -> Figures:
     """Errors as shares of the true time, for objects that arrive within MAX_TTC_S.
 
-    `ttc_known` is the share of these that have an estimate; `ttc_false` is the share of objects that do
-    not come nearer and have an estimate below MAX_TTC_S.
+    `ttc_known` is the share of these that have an estimate; `ttc_false` is the share of objects
+    that do not come nearer and have an estimate below MAX_TTC_S.
     """
     comes = [e for e in estimates if e.true_ttc_s is not None and e.true_ttc_s <= MAX_TTC_S]
     stays = [e for e in estimates if e.true_ttc_s is None]

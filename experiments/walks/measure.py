@@ -1,6 +1,7 @@
 """Plays a walk through the engine's Localizer, AlertPolicy and Audio, in virtual time.
 
-The pipeline and the voice take a fixed time each, so that the figures are the same on every machine.
+The pipeline and the voice take a fixed time each, so that the figures are the same on every
+machine.
 """
 
 import itertools
@@ -119,8 +120,8 @@ def play(
     seed: int = 0,
     depth: DepthNoise | None = None,
 ) -> Played:
-    """Play `walk` once. The engine believes that the camera is worn as `mount` says; with `depth`, it
-    also gets the depth maps of a simulated model."""
+    """Play `walk` once. The engine believes that the camera is worn as `mount` says; with `depth`,
+    it also gets the depth maps of a simulated model."""
     clock, heard = VirtualClock(), list[Heard]()
     words = Words("en", "meters", "sides")
     next_id = itertools.count(1).__next__
@@ -203,8 +204,8 @@ def _in_corridor(walk: Walk, thing: Thing, time_s: float) -> bool:
 
 
 def _is_justified(walk: Walk, thing: Thing | None, time_s: float, all_clear: bool) -> bool:
-    """Whether an alert at this time is useful: its object is in the corridor, or will be very soon. An
-    all-clear is useful where nothing stands in the corridor within the notice distance."""
+    """Whether an alert at this time is useful: its object is in the corridor, or will be very soon.
+    An all-clear is useful where nothing stands in the corridor within the notice distance."""
     if all_clear:
         return not any(
             _in_corridor(walk, other, time_s) and walk.distance_m(other, time_s) <= 3.0

@@ -1,9 +1,9 @@
 """Writes one self-contained HTML page about a walk, for a sighted or low-vision helper.
 
-`python -m experiments.walks.report SESSION` reads a session's folder and writes `report.html` into it:
-what was heard and when (with pictures only if the session kept them), distances, latencies against
-their budgets, and what was dropped and why. The page fetches nothing. Each chart is repeated in words
-and in a table, so that a screen reader misses nothing.
+`python -m experiments.walks.report SESSION` reads a session's folder and writes `report.html` into
+it: what was heard and when (with pictures only if the session kept them), distances, latencies
+against their budgets, and what was dropped and why. The page fetches nothing. Each chart is
+repeated in words and in a table, so that a screen reader misses nothing.
 """
 
 import base64

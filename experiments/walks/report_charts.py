@@ -1,6 +1,7 @@
 """The three charts of a walk report, drawn by matplotlib and returned as SVG for the page.
 
-Colours are Okabe and Ito's (2008), which colour-blind readers can tell apart; lines also differ by dash.
+Colours are Okabe and Ito's (2008), which colour-blind readers can tell apart; lines also differ by
+dash.
 """
 
 import io

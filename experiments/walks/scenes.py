@@ -36,8 +36,8 @@ def thing(label: str, x_m: float, z_m: float, vx: float = 0.0, vz: float = 0.0) 
 
 
 def scripted() -> tuple[Walk, ...]:
-    """Fifteen walks with cameras at 0.9 to 1.9 m, pitched by up to 15 degrees either way. The engine
-    knows the lens only."""
+    """Fifteen walks with cameras at 0.9 to 1.9 m, pitched by up to 15 degrees either way. The
+    engine knows the lens only."""
     person, cars = thing("person", 0.1, 10.0), (-2.6, 2.6)
     parked = tuple(thing("car", x, z) for x in cars for z in (5.0, 10.0, 15.0, 20.0))
     passing = tuple(

@@ -1,7 +1,8 @@
 """A synthetic walk: where every object is at any time, and the boxes that a camera would see.
 
-The ground is level; x is metres to the right and z metres ahead of the start, and the wearer walks along z.
-Objects are upright rectangles that face the camera. Must not know the Localizer or the AlertPolicy.
+The ground is level; x is metres to the right and z metres ahead of the start, and the wearer walks
+along z. Objects are upright rectangles that face the camera. Must not know the Localizer or the
+AlertPolicy.
 """
 
 import math
@@ -22,8 +23,8 @@ TOO_NEAR_M = 0.25  # nearer objects have no box
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An upright object, at (x_m, z_m) when the walk begins, moving at (vx, vz) metres a second from
-    `starts_s` to `stops_s`. `bottom_m` is the height of its lower edge above the ground."""
+    """An upright object, at (x_m, z_m) when the walk begins, moving at (vx, vz) metres a second
+    from `starts_s` to `stops_s`. `bottom_m` is the height of its lower edge above the ground."""
 
     label: str
     height_m: float
@@ -45,8 +46,8 @@ class Thing:
 class Walk:
     """A wearer who walks at `speed_m_s` until `stops_s`, whatever is in the way, among `things`.
 
-    `camera`, `height_m` and `pitch_deg` are the true ones. `told` is the camera that the engine is told
-    of (None: nothing).
+    `camera`, `height_m` and `pitch_deg` are the true ones. `told` is the camera that the engine is
+    told of (None: nothing).
     """
 
     name: str
@@ -134,7 +135,9 @@ class Walk:
         return math.sin(2 * math.pi * STRIDE_HZ * time_s)
 
     def _pixel(self, x: float, y: float, z: float, time_s: float) -> tuple[float, float] | None:
-        """Project a point (right, down, ahead of the lens), with the head's turn and the camera's pitch."""
+        """Project a point (right, down, ahead of the lens), with the head's turn and the camera's
+        pitch.
+        """
         turn = math.radians(SWAY_DEG * self._gait(time_s / 2))
         pitch = math.radians(self.pitch_deg + NOD_DEG * self._gait(time_s + 0.1))
         x, z = x * math.cos(turn) - z * math.sin(turn), x * math.sin(turn) + z * math.cos(turn)

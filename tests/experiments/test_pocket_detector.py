@@ -1,4 +1,6 @@
-"""What the pocket detector's training is told, and how it is judged: little things that figures hang on."""
+"""What the pocket detector's training is told, and how it is judged: little things that figures
+hang on.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,7 +82,9 @@ def item(covered: tuple[int, ...], unsure: list[list[float]]) -> dict[str, Any]:
 
 
 def pull(net: Any, batch: dict[str, Any]) -> Any:
-    """How the loss pulls at each score: (pictures, labels, anchors), and each anchor's centre in shares."""
+    """How the loss pulls at each score: (pictures, labels, anchors), and each anchor's centre in
+    shares.
+    """
     preds = net(batch["img"])
     preds["scores"].retain_grad()
     CoveredLoss(net)(preds, batch)[0].sum().backward()
@@ -117,8 +121,8 @@ def test_the_mean_of_two_networks() -> None:
 
 
 def test_hazards_are_counted_where_they_stand_in_the_way() -> None:
-    """Ten people, of whom nine reach low; six of these are found, one below the threshold. A door is no
-    hazard, and three potholes are too few to judge by."""
+    """Ten people, of whom nine reach low; six of these are found, one below the threshold. A door
+    is no hazard, and three potholes are too few to judge by."""
     found = np.array([1] * 6 + [0] * 2, bool)
     never = np.zeros((8, 10), bool)
     person = Scored(

@@ -1,4 +1,6 @@
-"""The scripted walks: whatever stands in the way is heard of in time, with all the noise of a detector."""
+"""The scripted walks: whatever stands in the way is heard of in time, with all the noise of a
+detector.
+"""
 
 from dataclasses import replace
 from functools import cache
