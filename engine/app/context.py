@@ -17,7 +17,7 @@ from engine.core.report import Health
 from engine.core.triggers import Trigger
 from engine.core.utterance import Utterance
 from engine.devices.input.media_keys import MediaKeys
-from engine.language.commands import CommandGrammar, command_grammar
+from engine.language.commands import CommandGrammar
 from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
 from engine.perception.camera_health import CameraFault, CameraHealth
@@ -65,7 +65,7 @@ class Parts:
     max_frames: int | None
     report: Callable[[Health], None]  # to the log, the screen and the view
     view: View = field(default_factory=NoView)
-    grammar: CommandGrammar = field(default_factory=lambda: command_grammar("en", {}))
+    grammar: CommandGrammar = field(default_factory=lambda: CommandGrammar({}, (), {}, {}))
     ear: Ear | None = None
     media_keys: MediaKeys | None = None
     sight: CameraHealth = field(default_factory=CameraHealth)

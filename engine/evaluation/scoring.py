@@ -44,7 +44,7 @@ class Scorer:
     def __init__(
         self,
         labels: tuple[str, ...],
-        language: Language = "en",
+        language: Language,
         hfov_deg: float = 70.0,
         weights: QualityConfig | None = None,
     ) -> None:

@@ -361,7 +361,7 @@ def test_a_dataset_played_in_real_time_is_scored_too(tmp_path: Path) -> None:
             return Truth((("person", Box(28, 10, 36, 40)),), "street")
 
     bench = Bench(tmp_path, camera=Labelled())
-    scorer = Scorer(("person",))
+    scorer = Scorer(("person",), "en")
     Live(bench.parts, scorer).run()
     quality = scorer.quality()
     assert (quality["n"], quality["scene_top1"], quality["object_recall"]) == (1, 1.0, 1.0)

@@ -279,3 +279,8 @@ def test_the_core_needs_none_of_these_libraries() -> None:
         [sys.executable, "-c", script], env=os.environ, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_acoustic_model_that_is_not_shipped_is_refused_in_one_line() -> None:
+    with pytest.raises(MissingPart, match=r"got 'fr'; set it to null"):
+        PocketSphinx(command_grammar("en", {}), "fr")

@@ -34,7 +34,7 @@ def truth(*boxes: tuple[str, Box]) -> Truth:
 
 
 def one(text: str, labels: Truth) -> dict[str, object]:
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     scorer.add(labels, make_glance(), said(text))
     return scorer.quality()
 
@@ -59,7 +59,7 @@ def one(text: str, labels: Truth) -> dict[str, object]:
     ],
 )
 def test_average_precision(found: list[tuple[str, Box]], map50: float, map50_95: float) -> None:
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     obstacles = [make_obstacle(label, box=box) for label, box in found]
     scorer.add(truth(("person", LEFT), ("car", RIGHT)), make_glance(*obstacles), said("."))
     quality = scorer.quality()
@@ -70,7 +70,7 @@ def test_average_precision(found: list[tuple[str, Box]], map50: float, map50_95:
 
 def test_crowds_are_ignored() -> None:
     crowd = Truth(boxes=(("person", LEFT),), ignored=(("person", RIGHT),))
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     sure = replace(make_obstacle("person", box=RIGHT), score=0.99)
     scorer.add(crowd, make_glance(sure, make_obstacle("person", box=LEFT)), said("."))
     assert scorer.quality()["map50"] == pytest.approx(1.0, abs=1e-3)
@@ -79,7 +79,7 @@ def test_crowds_are_ignored() -> None:
 def test_unlabelled_pictures_and_unknown_labels_are_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     wrong = make_obstacle("person", box=RIGHT)
     scorer.add(Truth(scene="street"), make_glance(wrong), said("A dog.", scene="street"))
     scorer.add(None, make_glance(wrong), said("A dog."))
@@ -94,8 +94,8 @@ def test_unlabelled_pictures_and_unknown_labels_are_left_out(
 
 
 def test_figures_that_the_labels_do_not_allow_are_left_out() -> None:
-    assert Scorer(LABELS).quality() == {"n": 0}
-    scorer = Scorer(LABELS)
+    assert Scorer(LABELS, "en").quality() == {"n": 0}
+    scorer = Scorer(LABELS, "en")
     scorer.add(Truth(), make_glance(), said("A dog."))
     assert scorer.quality() == {"n": 1}
     # only brevity (0.05) and truthfulness (0.2) of the quality can be measured
@@ -107,7 +107,7 @@ def test_figures_that_the_labels_do_not_allow_are_left_out() -> None:
 
 
 def test_scene_top1_and_that_the_figures_are_json() -> None:
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     for is_so, named in (("street", "street"), ("park", "street"), ("park", "park")):
         scorer.add(Truth(scene=is_so), make_glance(), said(".", scene=named))
     assert scorer.quality()["scene_top1"] == 0.6667
@@ -117,7 +117,7 @@ def test_scene_top1_and_that_the_figures_are_json() -> None:
 def test_a_missing_pycocotools_is_reported_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingPart, match="pip install pycocotools"):
-        Scorer(LABELS)
+        Scorer(LABELS, "en")
 
 
 def test_no_model_library_is_needed() -> None:
@@ -152,7 +152,7 @@ def test_recall_and_hallucination(text: str, recall: float, invented: float | No
 
 
 def test_shares_are_over_kinds_and_not_over_pictures() -> None:
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     scorer.add(PEOPLE_AND_CAR, make_glance(), said("A person, a car and a dog."))
     scorer.add(truth(("bus", LEFT)), make_glance(), said("A dog."))
     quality = scorer.quality()
@@ -161,7 +161,7 @@ def test_shares_are_over_kinds_and_not_over_pictures() -> None:
 
 
 def test_recall_uses_the_whole_text_and_cider_what_the_tier_worded() -> None:
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     for caption in ("a tall man waits", "one red car parks"):
         labels = Truth(boxes=(("bus", LEFT),), captions=(caption,))
         scorer.add(labels, make_glance(), said("Bus on the left.", caption))
@@ -286,7 +286,7 @@ def test_repeating_a_word_gains_nothing() -> None:
 
 
 def test_one_captioned_picture_has_no_cider() -> None:
-    scorer = Scorer(LABELS)
+    scorer = Scorer(LABELS, "en")
     scorer.add(Truth(captions=("a dog",)), make_glance(), said("A dog."))
     assert "caption_cider" not in scorer.quality()
 

@@ -10,7 +10,7 @@ from engine.core.answer import Decision
 from engine.core.glance import Side
 from engine.core.preferences import Detail
 from engine.language.facts import Why
-from engine.language.pack import TEMPLATES, languages, prompts, understood
+from engine.language.pack import TEMPLATES, languages, prompts, sayable, understood
 from engine.language.wording import Words
 from tests.fakes.glances import make_glance, make_obstacle, make_scene
 
@@ -146,8 +146,9 @@ def test_every_language_has_the_same_files_and_names_the_others() -> None:
         code: {p.relative_to(TEMPLATES / code) for p in (TEMPLATES / code).rglob("*.*")}
         for code in languages()
     }
-    assert files["en"] == files["es"]
     for code in languages():
+        assert files[code] == files["en"]
+        assert set(sayable(code).languages) >= set(languages())
         assert len(prompts(code)) >= 6
         assert understood(code).sides.keys() == set(get_args(Side))
 

@@ -30,6 +30,11 @@ class PocketSphinx:
         library: Any = _library()
         self._grammar = grammar
         model = Path(library.get_model_path(acoustic_model))
+        if not model.is_dir():
+            raise MissingPart(
+                f"recogniser: expected an acoustic model that pocketsphinx ships ({SHIPPED_MODEL}), got "
+                f"{acoustic_model!r}; set it to null in the language's words.json"
+            )
         spoken = _dictionary(model / f"cmudict-{acoustic_model}.dict", grammar)
         nouns = [noun for noun in grammar.nouns if set(noun.split()) <= spoken.keys()]
         rules = jsgf(grammar, nouns)
