@@ -5,9 +5,7 @@ nothing of distances, sides or alerts.
 """
 
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +80,8 @@ class YoloDetector:
         if backend == "torch":
             limit_threads(threads)
         try:
-            with _openvino_threads(threads if backend == "openvino" else None):
-                self.detect(_grey_frame())  # what an OpenVINO model is opened at
+            self._predictor = _predictor_class(backend, threads)
+            self.detect(_grey_frame())  # Ultralytics loads the network at the first prediction
         except Exception as error:
             raise _not_a_detector(files, path, error) from None
         self.reset()
@@ -130,6 +128,7 @@ class YoloDetector:
         with first_in_line(self._device):
             found = self._model.predict(
                 bgr,
+                predictor=self._predictor,
                 imgsz=self._image_size,
                 conf=TRACK_LOW,
                 iou=NMS_IOU,
@@ -202,6 +201,15 @@ def to_detections(results: Any) -> tuple[Detection, ...]:
     )
 
 
+def _predictor_class(backend: str, threads: int | None) -> Any:
+    """A class of Ultralytics' predictors; None is its usual one."""
+    if backend != "openvino":
+        return None
+    from models.ultralytics_openvino import cpu_predictor
+
+    return cpu_predictor(threads)
+
+
 def _new_tracker(threshold: float) -> Any:
     """ByteTrack as Ultralytics sets it, but a track starts at the pack's lowest threshold."""
     from ultralytics.trackers.byte_tracker import BYTETracker
@@ -223,26 +231,6 @@ def _new_motion(side: int) -> Any:
     motion = GMC("sparseOptFlow", downscale=max(1, round(side / MOTION_PX)))
     motion.feature_params.update(MOTION_CORNERS)
     return motion
-
-
-@contextmanager
-def _openvino_threads(threads: int | None) -> Iterator[None]:
-    """Networks that are opened meanwhile and do not say otherwise get so many threads. Ultralytics
-    has no setting for it, and to compile a second time would take another second."""
-    if threads is None:
-        yield
-        return
-    import openvino as ov
-
-    def limited(core: Any, model: Any, device_name: str, config: dict[str, Any]) -> Any:
-        return compile_model(core, model, device_name, {"INFERENCE_NUM_THREADS": threads} | config)
-
-    compile_model = ov.Core.compile_model
-    ov.Core.compile_model = limited
-    try:
-        yield
-    finally:
-        ov.Core.compile_model = compile_model
 
 
 def _precision(model: Any, backend: str) -> str:
