@@ -1,11 +1,10 @@
-"""Describes a frame in words, by FastVLM: pixels and ids in, clauses out.
+"""Describes a frame in words with FastVLM: a frame in, clauses of text out.
 
-An encoder and a decoder of whichever runtime do the work (models/fastvlm). Writes greedily in the
-caller's thread, so that closing the iterator stops at once. Knows nothing of routes, voices or
+An encoder and a decoder of any runtime do the work (see models/fastvlm). Generation is greedy and runs in
+the caller's thread, so closing the iterator stops it at once. Knows nothing of routes, voices or
 deadlines.
 """
 
-import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,21 +21,21 @@ from engine.core.errors import (
     MissingPart,
     OutOfMemory,
     PromptTooLong,
+    in_one_line,
 )
 from engine.core.ports import Describer
 from engine.core.preferences import Language
 from engine.core.report import ModelCard
 from models import quiet_offline
 from models.clauses import clauses
-from models.devices import limit_threads
+from models.devices import is_out_of_memory, limit_threads
 from models.fastvlm.checkpoint import generation_config, load_model, load_processor, patch_px
 from models.fastvlm.custom_checkpoint import find_checkpoint
+from models.fastvlm.detokenize import text_pieces
 from models.fastvlm.greedy import Greedy
-from models.fastvlm.inputs import Prompts, own_side_px, square_pixels
+from models.fastvlm.inputs import Prompts, default_side_px, square_pixels
 from models.fastvlm.selection import DescriberOptions, open_parts
 from models.packs import PackFiles, choose_form
-
-NO_MEMORY = re.compile(r"(can't|failed to) allocate|bad.?alloc|out of memory|ALLOC_FAILED", re.I)
 
 
 def open_describer(
@@ -51,10 +50,10 @@ def open_describer(
     path: str | None = None,
     options: DescriberOptions | None = None,
 ) -> Describer:
-    """The describer of a pack, or of the checkpoint at `path`, warm; see FastVlmDescriber.
+    """The describer of a pack, or of the checkpoint at `path`, warmed up; see FastVlmDescriber.
 
-    Where memory does not suffice, one that says so whenever it is asked: the engine starts all the
-    same, and its quick tier answers. Raises MissingPart for what is asked for and not here.
+    If memory does not suffice, returns one that raises OutOfMemory at every request: the engine still
+    starts, and its quick tier answers. Raises MissingPart if something requested is not here.
     """
     files = find_checkpoint(pack, path)
     try:
@@ -73,14 +72,14 @@ def open_describer(
 
 
 class NoMemoryDescriber:
-    """Stands in for a describer that did not fit: raises OutOfMemory when asked."""
+    """Replaces a describer that did not fit into memory: raises OutOfMemory at every request."""
 
-    def __init__(self, card: ModelCard, why: str) -> None:
+    def __init__(self, card: ModelCard, reason: str) -> None:
         self.card = card
-        self._why = why
+        self._reason = reason
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
-        """Nothing to begin with."""
+        """Does nothing."""
         yield from ()
 
     def describe(
@@ -89,26 +88,26 @@ class NoMemoryDescriber:
         on_first_token: Callable[[], None] | None = None,
         prompt: str | None = None,
     ) -> Iterator[str]:
-        raise OutOfMemory(self._why)
+        raise OutOfMemory(self._reason)
 
 
 @dataclass(slots=True)
-class Ahead:
-    """What has been done about a frame before anybody asked; `more` writes on."""
+class PrefetchedAnswer:
+    """What was computed about a frame before it was asked about."""
 
     frame: Frame
     features: Any
     ids: tuple[int, ...]  # of the prompt
-    tokens: list[int]
-    more: Iterator[int]
+    tokens: list[int]  # generated so far
+    rest: Iterator[int]  # generates the remaining ones
 
 
 class FastVlmDescriber:
     """Describes frames; to be used from one thread.
 
-    `image_size` is the side in pixels of the square that the encoder sees (None: the checkpoint's
-    own); `language` is the one whose sentences it is to yield; `options` chooses the runtimes. Raises
-    MissingPart, ConfigError and OutOfMemory.
+    `image_size`: the side in pixels of the square that the encoder sees (None: the checkpoint's own).
+    `language`: the language of the answers. `options`: which runtimes to use. Raises MissingPart,
+    ConfigError and OutOfMemory.
     """
 
     def __init__(
@@ -131,18 +130,18 @@ class FastVlmDescriber:
         folder = files.open(choose_form(files, backend, self._device)[1])
         limit_threads(threads)
         settings = files.settings()
-        self._max_new_tokens = max_new_tokens
+        self.max_new_tokens = max_new_tokens
         self._language = language
-        self._ahead: Ahead | None = None
+        self._prefetched: PrefetchedAnswer | None = None
         self._prompt: str = settings["prompt"]
         try:
-            self._processor = load_processor(folder)
-            side_px = own_side_px(self._processor) if image_size is None else image_size
-            _refuse_cut_patches(side_px, int(self._processor.patch_size))
-            self._prompts = Prompts(self._processor, side_px)
+            self.processor = load_processor(folder)
+            side_px = default_side_px(self.processor) if image_size is None else image_size
+            _check_patches(side_px, int(self.processor.patch_size))
+            self.prompts = Prompts(self.processor, side_px)
             greedy = Greedy.of(generation_config(folder))
-            self._ends = greedy.ends
-            halves = open_parts(
+            self.ends = greedy.ends
+            parts = open_parts(
                 folder,
                 self._device,
                 options,
@@ -153,21 +152,21 @@ class FastVlmDescriber:
                 large=bool(settings.get("large")),
                 threads=threads,
             )
-            self._encoder, self._decoder = halves.encoder, halves.decoder
+            self.encoder, self.decoder = parts.encoder, parts.decoder
             self._warm_up()
         except PromptTooLong as error:
             raise ConfigError(f"models.describer.image_size={side_px}: {error}") from None
         except EngineError:
             raise
-        except Exception as error:  # safetensors, tokenizers and transformers each have their own
-            self._release()
-            if _lacked_memory(error):
-                raise OutOfMemory(self._without_memory()) from error
+        except Exception as error:  # safetensors, tokenizers and transformers have their own
+            self._free_gpu_memory()
+            if is_out_of_memory(error):
+                raise OutOfMemory(self._memory_message()) from error
             raise MissingPart(
                 f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in Apple's "
-                f"layout or transformers' own, got {_one_line(error)}; to mend it: {files.remedy}"
+                f"layout or transformers' own, got {in_one_line(error)}; to mend it: {files.remedy}"
             ) from None
-        self.card = _card(files, self._device, halves.told("runtime"), halves.told("precision"))
+        self.card = _card(files, self._device, parts.label("runtime"), parts.label("precision"))
 
     def describe(
         self,
@@ -175,105 +174,96 @@ class FastVlmDescriber:
         on_first_token: Callable[[], None] | None = None,
         prompt: str | None = None,
     ) -> Iterator[str]:
-        """Yield finished, speakable clauses as soon as each is complete, greedy.
+        """Yield speakable clauses, each as soon as it is complete.
 
-        `on_first_token` is called once, when the first token is known; `prompt` is the user's turn
-        of the chat (None: the pack's own). Closing the iterator stops the generation. Raises
-        OutOfMemory, PromptTooLong or DescriberFailed, with one line, whatever went wrong.
+        `on_first_token` is called once, when the first token is known. `prompt` is the user's turn of the
+        chat (None: the pack's). Closing the iterator stops the generation. Raises OutOfMemory,
+        PromptTooLong or DescriberFailed, with a message of one line.
         """
-        said = False
+        has_text = False
         try:
             with closing(self._pieces(frame, on_first_token, prompt)) as pieces:
                 for clause in clauses(pieces, self._language):
-                    said = True
+                    has_text = True
                     yield clause
         except PromptTooLong:
             raise
-        except Exception as error:  # the template answers instead, so nothing may pass
-            self._release()
-            if _lacked_memory(error):
-                raise OutOfMemory(self._without_memory()) from error
-            raise DescriberFailed(f"the describer failed: {_one_line(error)}") from error
-        if not said:
+        except Exception as error:  # whatever the runtime raised: the template answers instead
+            self._free_gpu_memory()
+            if is_out_of_memory(error):
+                raise OutOfMemory(self._memory_message()) from error
+            raise DescriberFailed(f"the describer failed: {in_one_line(error)}") from error
+        if not has_text:
             raise DescriberFailed("the describer failed: it gave no usable text")
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
-        """Encode `frame`, then write about it, a token a step: see engine.core.ports.Describer."""
-        self._ahead = None
+        """Prefetch: encode `frame`, then generate one token a step; see engine.core.ports.Describer."""
+        self._prefetched = None
         ids = self._ids(prompt)
         features = self._encode(frame)
-        self._ahead = ahead = Ahead(frame, features, ids, [], self._write(ids, features))
+        answer = PrefetchedAnswer(frame, features, ids, [], self._generate(ids, features))
+        self._prefetched = answer
         yield
         try:
-            for token in ahead.more:
-                ahead.tokens.append(token)
+            for token in answer.rest:
+                answer.tokens.append(token)
                 yield
-        except Exception:  # to be met again by who describes it
-            self._ahead = None
+        except Exception:  # a later `describe` of the frame starts again
+            self._prefetched = None
             raise
 
     def tokens(self, frame: Frame, prompt: str | None = None) -> Iterator[int]:
-        """Token ids as the decoder writes them: one more than may be said, or up to an end token."""
+        """Token ids of an answer: up to an end token, or one more than become text. Uses what was
+        prefetched for the same frame and prompt, or the features of the same frame."""
         ids = self._ids(prompt)
-        ahead, self._ahead = self._ahead, None
-        if ahead is None or ahead.frame is not frame:
-            return self._write(ids, self._encode(frame))
-        if ahead.ids != ids:
-            return self._write(ids, ahead.features)
-        return chain(ahead.tokens, ahead.more)
+        answer, self._prefetched = self._prefetched, None
+        if answer is None or answer.frame is not frame:
+            return self._generate(ids, self._encode(frame))
+        if answer.ids != ids:
+            return self._generate(ids, answer.features)
+        return chain(answer.tokens, answer.rest)
 
     def _ids(self, prompt: str | None) -> tuple[int, ...]:
-        return self._prompts.ids(self._prompt if prompt is None else prompt)
+        return self.prompts.ids(self._prompt if prompt is None else prompt)
 
     def _encode(self, frame: Frame) -> Any:
-        return self._encoder.encode(square_pixels(frame.image, self._encoder.side_px))
+        return self.encoder.encode(square_pixels(frame.image, self.encoder.side_px))
 
-    def _write(self, ids: tuple[int, ...], features: Any) -> Iterator[int]:
-        return self._decoder.write(ids, features, self._max_new_tokens + 1)
+    def _generate(self, ids: tuple[int, ...], features: Any) -> Iterator[int]:
+        return self.decoder.write(ids, features, self.max_new_tokens + 1)
 
     def _pieces(
         self, frame: Frame, on_first_token: Callable[[], None] | None, prompt: str | None
     ) -> Generator[str, None, bool]:
-        """Text bit by bit; returns whether the model itself ended it."""
-        said: list[int] = []
-        text = ""
-        for token in self.tokens(frame, prompt):
-            if not said and on_first_token is not None:
-                on_first_token()
-            if token in self._ends:
-                return True
-            grown = self._decode([*said, token])
-            if len(said) == self._max_new_tokens:
-                # One step past the limit is never said; it tells whether the last word was whole.
-                after = grown[len(text) : len(text) + 1]
-                if after and not after.isalnum() and after not in "'-\ufffd":
-                    yield f"{after} "
-                return False
-            said.append(token)
-            if not grown.endswith("\ufffd"):  # half of a character of several tokens
-                yield grown[len(text) :]
-                text = grown
-        return False
+        """The text piece by piece; returns whether the model ended it itself."""
+
+        def tokens() -> Iterator[int]:
+            for index, token in enumerate(self.tokens(frame, prompt)):
+                if index == 0 and on_first_token is not None:
+                    on_first_token()
+                yield token
+
+        return text_pieces(tokens(), self._decode, self.ends, self.max_new_tokens)
 
     def _decode(self, tokens: list[int]) -> str:
-        text: str = self._processor.tokenizer.decode(
+        text: str = self.processor.tokenizer.decode(
             tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
 
     def _warm_up(self) -> None:
-        """A whole answer, so that the wearer's first one meets nothing that is done once."""
+        """Generate one whole answer, so that one-time work does not delay the wearer's first one."""
         for _ in self.tokens(Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0)):
             pass
 
-    def _release(self) -> None:
-        """Give memory back after a failure, which may have been the lack of it."""
+    def _free_gpu_memory(self) -> None:
+        """Release torch's unused GPU memory after a failure, which may have been caused by its lack."""
         if self._device == "cuda":
             import torch
 
             torch.cuda.empty_cache()
 
-    def _without_memory(self) -> str:
+    def _memory_message(self) -> str:
         where = "graphics card" if self._device == "cuda" else self._device
         return (
             f"the describer found no memory on the {where}; use a smaller "
@@ -295,30 +285,16 @@ def _card(files: PackFiles, device: str, backend: str, precision: str) -> ModelC
 
 
 def check_image_size(files: PackFiles, side: int) -> None:
-    """Raise ConfigError for a side that the checkpoint's processor could not give; opens no
-    weights. What cannot be read here is refused by the adapter, by name."""
+    """Raises ConfigError if `side` is not a multiple of the checkpoint's patch size; opens no weights. A
+    checkpoint that cannot be read is left for the adapter to report."""
     form = next(iter(files.forms().values()))
     patch = patch_px(files.root / form)
     if patch is not None:
-        _refuse_cut_patches(side, patch)
+        _check_patches(side, patch)
 
 
-def _refuse_cut_patches(side: int, patch: int) -> None:
+def _check_patches(side: int, patch: int) -> None:
     if side % patch:
         raise ConfigError(
             f"models.describer.image_size: expected a multiple of {patch}, got {side}"
         )
-
-
-def _lacked_memory(error: Exception) -> bool:
-    """Torch has an error of its own for a graphics card; for a processor, no library has one."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(
-        NO_MEMORY.search(str(error))
-    )
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

@@ -16,7 +16,7 @@ from engine.core.errors import MissingPart, in_one_line
 from engine.core.glance import Box, Detection
 from engine.core.report import ModelCard
 from models import quiet_offline
-from models.devices import choose_device, first_in_line, has_bf16, limit_threads
+from models.devices import choose_device, has_bf16, high_priority_stream, limit_threads
 from models.packs import PackFiles, choose_form, find_pack
 
 DEFAULT_CONFIDENCE = 0.25  # Ultralytics' own, for labels without a threshold in the pack
@@ -125,7 +125,7 @@ class YoloDetector:
         import cv2
 
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # what Ultralytics takes arrays for
-        with first_in_line(self._device):
+        with high_priority_stream(self._device):
             found = self._model.predict(
                 bgr,
                 predictor=self._predictor,

@@ -1,20 +1,25 @@
-"""Which device a network runs on, in which precision, on how many threads.
+"""Chooses devices and precisions, limits threads, and measures memory, for every adapter that uses torch.
 
-Knows torch by name only: it is imported inside the functions. Knows no model.
+torch is imported inside the functions only. Knows no model.
 """
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
 
+ALLOCATION_FAILED = re.compile(
+    r"(can't|failed to) allocate|bad.?alloc|out of memory|ALLOC_FAILED", re.I
+)
 
-def choose_device(asked: str) -> str:
+
+def choose_device(requested: str) -> str:
     """`auto` becomes the fastest device present: cuda, then mps, then cpu.
 
-    Raises MissingPart when a device is asked for by name and is not here.
+    Raises MissingPart if a device is requested by name and is not present.
     """
     import torch
 
@@ -23,36 +28,36 @@ def choose_device(asked: str) -> str:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if asked == "auto":
-        return next(name for name, here in present.items() if here)
-    if not present.get(asked, False):
-        here = ", ".join(name for name in present if present[name])
+    if requested == "auto":
+        return next(name for name, is_present in present.items() if is_present)
+    if not present.get(requested, False):
+        available = ", ".join(name for name in present if present[name])
         raise MissingPart(
-            f"models.device={asked}: torch sees no such device here, only {here}; "
+            f"models.device={requested}: torch sees no such device here, only {available}; "
             "use one of those or models.device=auto"
         )
-    return asked
+    return requested
 
 
 def has_bf16() -> bool:
-    """Whether the processor has bf16 instructions, and with them twice the arithmetic."""
+    """Whether the CPU has bf16 instructions, which double its arithmetic throughput."""
     import torch
 
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def has_vnni() -> bool:
-    """Whether the processor adds products of 8 bits in 32: older ones add pairs in 16, which overflow."""
+    """Whether the CPU accumulates 8-bit products in 32 bits (VNNI); older ones use 16, which overflow."""
     import torch
 
     return bool(torch.cpu._is_vnni_supported())
 
 
 def choose_dtype(device: str, large: bool = False) -> Any:
-    """torch dtype for inference: half precision on an accelerator, full on a CPU.
+    """The torch dtype for inference: fp16 on an accelerator, fp32 on a CPU.
 
-    `large` is for models that are bound by memory traffic: on a CPU with bf16 instructions they run
-    in bf16, which halves it.
+    `large` is for models whose speed is limited by memory traffic: on a CPU with bf16 instructions they
+    run in bf16, which halves it.
     """
     import torch
 
@@ -67,7 +72,7 @@ def precision_name(dtype: Any) -> str:
 
 
 def limit_threads(threads: int | None) -> None:
-    """Let torch use `threads` CPU threads in this whole process; None leaves its own choice."""
+    """Let torch use `threads` CPU threads in this process; None leaves torch's default."""
     import torch
 
     if threads is not None:
@@ -75,7 +80,7 @@ def limit_threads(threads: int | None) -> None:
 
 
 def synchronise(device: str) -> None:
-    """Wait until the device has done all that was asked of it, so that clocks are honest."""
+    """Wait until the device has finished its work, so that timings are correct."""
     import torch
 
     if device == "cuda":
@@ -84,26 +89,36 @@ def synchronise(device: str) -> None:
         torch.mps.synchronize()
 
 
-def first_in_line(device: str) -> Any:
-    """On CUDA, work within goes to a stream whose kernels the card starts before all others that wait: a
-    hazard goes before a description. Elsewhere nothing is changed."""
+def high_priority_stream(device: str) -> Any:
+    """On CUDA, a context in which work goes to a stream of high priority, so that obstacle detection runs
+    before a description. Does nothing on other devices."""
     import torch
 
-    return torch.cuda.stream(_hurried() if device == "cuda" else None)
+    return torch.cuda.stream(_priority_stream() if device == "cuda" else None)
 
 
 @cache
-def _hurried() -> Any:
+def _priority_stream() -> Any:
     import torch
 
     stream = torch.cuda.Stream(priority=-1)
-    stream.wait_stream(torch.cuda.default_stream())  # on which networks were loaded
+    stream.wait_stream(torch.cuda.default_stream())  # networks were loaded on it
     return stream
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a library failed to allocate memory. torch has an error class for a GPU; for a CPU, no
+    library has one, so the message decides."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(
+        ALLOCATION_FAILED.search(str(error))
+    )
+
+
 def memory_bytes(device: str) -> dict[str, int]:
-    """On CUDA, what torch has `allocated` and `reserved` for this process; elsewhere what is `resident`
-    of the process, by the system's own count (0 where it gives none)."""
+    """On CUDA, the bytes that torch has `allocated` and `reserved`; elsewhere the process's `resident`
+    bytes by the system's count (0 if it gives none)."""
     import torch
 
     if device == "cuda":

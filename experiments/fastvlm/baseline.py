@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.core.errors import MissingPart
 from experiments.fastvlm.bench import Answer, Bench, Question, Stamps, eager_precision
-from models.fastvlm.tower import features_of
+from models.fastvlm.image_features import image_features
 
 
 class Generate:
@@ -94,7 +94,7 @@ class EncodedOnce(Generate):
         with torch.inference_mode():
             words = self._model.get_input_embeddings()
             halves = self._model.model
-            seen = features_of(
+            seen = image_features(
                 halves.vision_tower.timm_model,
                 halves.multi_modal_projector,
                 inputs["pixel_values"],

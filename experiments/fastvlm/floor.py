@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.devices import synchronise
-from models.fastvlm.tower import features_of
+from models.fastvlm.image_features import image_features
 
 # bytes a weight, with a half-precision scale for every group of 64 in 4 bits
 WEIGHT_BYTES = {
@@ -101,7 +101,7 @@ def work_of(model: Any, sides: tuple[int, ...]) -> Work:
     for side in sides:
         pixels = torch.empty(1, 3, side, side, dtype=torch.bfloat16, device="meta")
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
-            features_of(tower, projector, pixels)
+            image_features(tower, projector, pixels)
         operations[side] = counter.get_total_flops()
     embedding = model.get_input_embeddings().weight.numel()
     head = model.lm_head.weight.numel()

@@ -31,8 +31,8 @@ from experiments.fastvlm.bench import Bench, Opened, Question, blocks
 from experiments.fastvlm.floor import measure_machine, work_of
 from experiments.fastvlm.recipes import Recipe, recipes
 from experiments.fastvlm.rows import Budget, Plan, measure
-from models.devices import choose_device, first_in_line
-from models.fastvlm.inputs import own_side_px
+from models.devices import choose_device, high_priority_stream
+from models.fastvlm.inputs import default_side_px
 
 BACKENDS = ("seed", "torch", "onnx", "hybrid", "tensorrt", "quick")
 TOKENS = 16
@@ -65,7 +65,7 @@ def agreement(folder: Path | None, device: str, console: Console) -> dict[str, A
     pocket pack's describer where there is no `folder`, as random weights would say little of
     rounded ones."""
     bench = fastvlm_agreement.speaking(folder, device, None, TOKENS)
-    side = own_side_px(bench.processor)
+    side = default_side_px(bench.processor)
     questions = [bench.question(side, picture) for picture in fastvlm_agreement.pictures(None)]
     found = fastvlm_agreement.agreements(bench, ours(device), questions, console)
     console.print(fastvlm_agreement.markdown(found), soft_wrap=True, markup=False)
@@ -88,7 +88,7 @@ def looking(device: str) -> tuple[str, Callable[[], object]]:
     picture = torch.rand(1, 3, STAND_IN_PX, STAND_IN_PX)
 
     def look() -> object:
-        with torch.inference_mode(), first_in_line(device):
+        with torch.inference_mode(), high_priority_stream(device):
             return net(picture.to(device)).argmax().item()
 
     return f"fastvit_t8 at {STAND_IN_PX} px in a detector's place", look

@@ -47,7 +47,7 @@ from experiments.fastvlm.rows import Budget, Plan, Row, measure, resident
 from experiments.fastvlm.table import find, markdown, nearest, of
 from models import cache_home, quiet_offline
 from models.devices import choose_device, limit_threads
-from models.fastvlm.export.forms import Form
+from models.fastvlm.forms import Form
 
 HEADLINE_PX = {"cuda": 1024, "cpu": 512}  # for which the aims are set
 HEADLINE_TOKENS = 16

@@ -17,7 +17,7 @@ from experiments.fastvlm.bench import (
     blocks,
     eager_precision,
 )
-from models.fastvlm.export.forms import Form, Part, Runtime, find_form
+from models.fastvlm.forms import Form, Part, Runtime, find_form
 from models.fastvlm.onnx.runtime import Provider, check_provider
 
 BACKENDS = ("seed", "torch", "openvino", "onnx", "hybrid", "tensorrt", "quick")

@@ -1,5 +1,5 @@
-"""FastVLM taken apart: its checkpoints, its encoder and its decoder, each in the form of one runtime.
+"""FastVLM: checkpoints, and an encoder and a decoder for each runtime.
 
-`ports.py` says what an encoder and a decoder are; any encoder goes with any decoder of the same
-checkpoint. The adapter around them is `models/describer.py`.
+`ports.py` defines an encoder and a decoder. Any encoder works with any decoder of the same checkpoint.
+The describer that uses them is `models/describer.py`.
 """

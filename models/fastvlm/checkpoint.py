@@ -1,8 +1,8 @@
-"""FastVLM checkpoints on disk to transformers' own FastVLM: (processor, model), whole or not at all.
+"""Loads a FastVLM checkpoint into transformers' FastVLM: (processor, model), complete or not at all.
 
-Two layouts: the one that transformers saves, and the one in which Apple publishes (LLaVA's names, its
-configuration, no processor). Apple's is mapped here name by name, so that no code out of a checkpoint
-is ever run. Knows nothing of frames or prompts.
+Two layouts are supported: the one that transformers saves, and Apple's (LLaVA's tensor names and
+configuration, no processor). Apple's tensor names are mapped here, so that no code from a checkpoint is
+ever run. Knows nothing of frames or prompts.
 """
 
 import json
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 APPLE = "llava_qwen2"  # `model_type` of Apple's configuration
-# In Apple's network list: what each part is called in timm's FastViT. An index is a stage's blocks, a
-# downsampling or a positional encoding, in this order (FastViTHD, Vasu et al. 2024).
+# Apple's list index -> timm's stage. An entry of Apple's network list is a stage's blocks, a downsampling
+# or a positional encoding, in this order (FastViTHD, Vasu et al. 2024).
 STAGES = {0: 0, 2: 1, 4: 2, 7: 3, 10: 4}
 DOWNSAMPLES = {1: 1, 3: 2, 5: 3, 8: 4}
 POSITIONS = {6: 3, 9: 4}
 TOWER = "model.vision_tower.vision_tower.model."
-UNUSED = f"{TOWER}head.proj"  # the encoder's CLIP head, which FastVLM never calls
+UNUSED = f"{TOWER}head.proj"  # the encoder's CLIP head, which FastVLM does not use
 RENAMED = (
     (r"^patch_embed\.", "stem."),
     (r"^conv_exp\.", "final_conv."),
@@ -29,8 +29,8 @@ RENAMED = (
 )
 PIXELS_PER_TOKEN = 64
 PICTURE_PX = 1024  # `mobileclip_l_1024`
-IMAGE_ID = 151646  # of `<image>`: the first after Qwen2's own tokens
-SYSTEM = "You are a helpful assistant."  # of the conversation that Apple trained on ("qwen_2")
+IMAGE_ID = 151646  # `<image>`, the first id after Qwen2's tokens
+SYSTEM = "You are a helpful assistant."  # of the chat template that Apple trained with ("qwen_2")
 CHAT = (
     f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -43,75 +43,75 @@ CHAT = (
 
 
 def load_checkpoint(folder: Path, dtype: Any) -> tuple[Any, Any]:
-    """(processor, model) of either layout: see load_processor and load_model."""
+    """(processor, model), in either layout; see load_processor and load_model."""
     return load_processor(folder), load_model(folder, dtype)
 
 
 def load_processor(folder: Path) -> Any:
-    """The processor of either layout, with a tokenizer that fits the weights.
+    """The processor, in either layout, with a tokenizer that fits the weights.
 
-    Raises ValueError for one that does not, and whatever tokenizers and transformers raise for files
-    that they cannot read.
+    Raises ValueError if it does not fit, and whatever tokenizers and transformers raise for files that
+    they cannot read.
     """
     settings = _settings(folder)
     image: Any = IMAGE_ID
     if settings.get("model_type") == APPLE:
-        processor, words = _apple_processor(folder), settings["vocab_size"]
+        processor, vocabulary = _apple_processor(folder), settings["vocab_size"]
     else:
         from transformers import AutoProcessor
 
         processor = AutoProcessor.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
-        words = settings["text_config"]["vocab_size"]
+        vocabulary = settings["text_config"]["vocab_size"]
         image = settings.get("image_token_index", settings.get("image_token_id"))
-    known = len(processor.tokenizer)
-    if known > words:
-        raise ValueError(f"a tokenizer of {known} tokens for weights of {words}")
+    tokens = len(processor.tokenizer)
+    if tokens > vocabulary:
+        raise ValueError(f"a tokenizer of {tokens} tokens for weights of {vocabulary}")
     if processor.image_token_id != image:
         raise ValueError(
             f"a tokenizer in which {processor.image_token} is {processor.image_token_id}, not {image}"
         )
     images = processor.image_processor
-    same = not any(images.image_mean) and all(value == 1 for value in images.image_std)
-    if images.do_normalize and not same:
+    is_identity = not any(images.image_mean) and all(value == 1 for value in images.image_std)
+    if images.do_normalize and not is_identity:
         raise ValueError(f"pictures normalised by {images.image_mean}, {images.image_std}")
     return processor
 
 
 def load_model(folder: Path, dtype: Any) -> Any:
-    """transformers' model in eval mode, of either layout, in `dtype`, on the CPU.
+    """transformers' model in eval mode, from either layout, in `dtype`, on the CPU.
 
-    Raises ValueError naming the tensors that are missing, left over or of another shape, and whatever
-    safetensors and transformers raise for files that they cannot read.
+    Raises ValueError with the names of tensors that are missing, unexpected or of the wrong shape, and
+    whatever safetensors and transformers raise for files that they cannot read.
     """
     from transformers import FastVlmForConditionalGeneration
 
-    settings, given = _settings(folder), {}
+    settings, arguments = _settings(folder), {}
     apple = settings.get("model_type") == APPLE
     if apple:
         state = _apple_state(folder)
-        given = {"config": apple_config(settings, state), "state_dict": state}
+        arguments = {"config": apple_config(settings, state), "state_dict": state}
     model, info = FastVlmForConditionalGeneration.from_pretrained(
         None if apple else str(folder),
         dtype=dtype,
         local_files_only=True,
         use_safetensors=True,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are refused below, by name
-        **given,
+        ignore_mismatched_sizes=True,  # refused below, with their names
+        **arguments,
     )
-    for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(_named(key) for key in info.get(trouble) or ()):
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(_key_name(key) for key in info.get(problem) or ()):
             raise ValueError(
-                f"{len(names)} {trouble.replace('_', ' ')} such as {', '.join(names[:3])}"
+                f"{len(names)} {problem.replace('_', ' ')} such as {', '.join(names[:3])}"
             )
     model.generation_config = generation_config(folder)
     return model.eval()
 
 
 def generation_config(folder: Path) -> Any:
-    """How the checkpoint wants to be asked for tokens, and which ones end an answer."""
+    """The checkpoint's generation settings, with its end-of-sequence tokens."""
     from transformers import GenerationConfig
 
     settings = _settings(folder)
@@ -129,13 +129,13 @@ def _settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def _named(key: Any) -> str:
-    """A tensor's name; a mismatched one comes with both shapes."""
+def _key_name(key: Any) -> str:
+    """A tensor's name; transformers gives a mismatched one with both shapes."""
     return key if isinstance(key, str) else " ".join(str(part) for part in key)
 
 
 def patch_px(folder: Path) -> int | None:
-    """How many pixels a side the checkpoint makes one token of; None where it cannot be read."""
+    """The side in pixels of the patch that becomes one token; None if it cannot be read."""
     try:
         processor = folder / "processor_config.json"
         if processor.is_file():
@@ -147,7 +147,7 @@ def patch_px(folder: Path) -> int | None:
 
 
 def apple_name(name: str) -> str | None:
-    """What transformers' FastVLM calls Apple's tensor `name`; None for what it does not use. Raises
+    """The name in transformers' FastVLM of Apple's tensor `name`; None if it is not used. Raises
     ValueError for a name that no FastVLM has."""
     if name == UNUSED:
         return None
@@ -164,13 +164,13 @@ def apple_name(name: str) -> str | None:
 
 def _tower_name(name: str) -> str:
     if found := re.match(r"network\.(\d+)\.(.+)", name):
-        place, rest = int(found[1]), found[2]
-        if place in STAGES:
-            name = f"stages.{STAGES[place]}.blocks.{rest}"
-        elif place in DOWNSAMPLES:
-            name = f"stages.{DOWNSAMPLES[place]}.downsample.{rest}"
-        elif place in POSITIONS:
-            name = f"stages.{POSITIONS[place]}.pos_emb.{rest}"
+        index, rest = int(found[1]), found[2]
+        if index in STAGES:
+            name = f"stages.{STAGES[index]}.blocks.{rest}"
+        elif index in DOWNSAMPLES:
+            name = f"stages.{DOWNSAMPLES[index]}.downsample.{rest}"
+        elif index in POSITIONS:
+            name = f"stages.{POSITIONS[index]}.pos_emb.{rest}"
         else:
             raise ValueError(f"1 unexpected key such as {TOWER}{name}")
     for pattern, replacement in RENAMED:
@@ -179,7 +179,7 @@ def _tower_name(name: str) -> str:
 
 
 def _apple_state(folder: Path) -> dict[str, Any]:
-    """All tensors under transformers' names."""
+    """All tensors, under transformers' names."""
     from safetensors.torch import load_file
 
     files = sorted(folder.glob("*.safetensors"))
@@ -194,8 +194,8 @@ def _apple_state(folder: Path) -> dict[str, Any]:
 
 
 def apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
-    """transformers' configuration from Apple's, by which alone 0.5B and 1.5B differ. How deep and wide
-    the encoder is, Apple's does not say: that is read off `state`."""
+    """transformers' configuration from Apple's `settings`. 0.5B and 1.5B differ only in it. Apple's does
+    not give the encoder's depth and width, which are taken from the tensors in `state`."""
     from transformers import FastVlmConfig
 
     for key, expected in (
@@ -241,8 +241,7 @@ def apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
 
 
 def _tower_arguments(state: dict[str, Any]) -> dict[str, Any]:
-    """What timm needs to build the encoder in `state`. Raises ValueError where a stage has
-    no blocks."""
+    """timm's arguments for the encoder in `state`. Raises ValueError if a stage has no blocks."""
     layers, widths = [], []
     for stage in range(len(STAGES)):
         prefix = f"model.vision_tower.timm_model.stages.{stage}.blocks."
@@ -256,7 +255,7 @@ def _tower_arguments(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apple_processor(folder: Path) -> Any:
-    """The processor that Apple's code is: pad to a square, resize, 0 to 1; Qwen2's chat."""
+    """The equivalent of Apple's code: pad to a square, resize, scale to [0, 1]; Qwen2's chat."""
     from transformers import AutoTokenizer, LlavaImageProcessor, LlavaProcessor
 
     tokenizer = AutoTokenizer.from_pretrained(

@@ -1,4 +1,4 @@
-"""A checkpoint folder of one's own, in place of a pack's: models.describer.path."""
+"""Uses a checkpoint folder given by models.describer.path instead of a pack's describer."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from engine.core.errors import MissingPart
 from models.packs import HUB, PackFiles, find_pack
 
-LARGE_BYTES = 300_000_000  # of weights: from here on, reading them is what takes time
+LARGE_BYTES = 300_000_000  # of weights; from here on, memory traffic limits the speed
 
 
 def find_checkpoint(pack: str, path: str | None) -> PackFiles:
-    """The describer of a pack, or the checkpoint at `path`. Raises MissingPart where none is."""
+    """The describer of a pack, or the checkpoint at `path`. Raises MissingPart if there is none."""
     if path is None:
         return find_pack("describer", pack)
     root = Path(path).expanduser()
@@ -24,7 +24,7 @@ def find_checkpoint(pack: str, path: str | None) -> PackFiles:
 
 
 class CustomCheckpoint(PackFiles):
-    """A pack of one folder, with no manifest to check it against."""
+    """A pack that is one folder without a manifest, so its files are not checked."""
 
     def forms(self) -> dict[str, str]:
         return {"torch": "."}
@@ -33,7 +33,7 @@ class CustomCheckpoint(PackFiles):
         return self.root / path
 
     def settings(self) -> dict[str, Any]:
-        """Those of the hub's, of which it is taken to be a kin."""
+        """The hub describer's settings: the checkpoint is taken to be a FastVLM of the same kind."""
         size = sum(path.stat().st_size for path in self.root.glob("*.safetensors"))
         name = self.root.resolve().name
         return {**HUB["describer"].settings, "name": name, "large": size >= LARGE_BYTES}

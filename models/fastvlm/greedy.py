@@ -1,5 +1,5 @@
-"""Which token comes next, without chance: what the checkpoint's generation settings ask for, then the
-largest logit. Knows no runtime.
+"""Greedy decoding: the next token is the one with the largest logit, after the repetition rules of the
+checkpoint's generation settings. Knows no runtime.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Greedy:
-    """Chooses as transformers' `generate(do_sample=False)` does with the same settings.
+    """Chooses the same tokens as transformers' `generate(do_sample=False)` with the same settings.
 
-    `ends`: the tokens behind which nothing more is written. `repetition_penalty`: above 1, what was
-    read or written before is less likely (Keskar et al. 2019, CTRL). `no_repeat_ngram`: no run of so
-    many tokens comes twice; 0 is no such rule.
+    `ends`: the end-of-sequence tokens. `repetition_penalty`: above 1, tokens that were read or
+    generated before are less likely (Keskar et al. 2019, CTRL). `no_repeat_ngram`: no sequence of this
+    many tokens occurs twice; 0 turns the rule off.
     """
 
     ends: frozenset[int] = frozenset()
@@ -25,7 +25,7 @@ class Greedy:
 
     @classmethod
     def of(cls, config: Any) -> "Greedy":
-        """From transformers' GenerationConfig, in which anything may be None."""
+        """From transformers' GenerationConfig, in which any value may be None."""
         ends = config.eos_token_id
         return cls(
             frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends]),
@@ -35,11 +35,11 @@ class Greedy:
 
     @property
     def plain(self) -> bool:
-        """Whether nothing but the largest logit decides, so that a device can choose by itself."""
+        """Whether no repetition rule applies, so that the device can take the argmax itself."""
         return self.repetition_penalty == 1.0 and not self.no_repeat_ngram
 
     def choose(self, logits: NDArray[np.float32], ids: Sequence[int]) -> int:
-        """The token after `ids`, the prompt and all that was written, by its logits (words,)."""
+        """The token after `ids` (prompt and generated tokens), given the logits (vocabulary,)."""
         if self.plain:
             return int(logits.argmax())
         scores = logits.copy()
@@ -52,7 +52,7 @@ class Greedy:
         return int(scores.argmax())
 
     def _banned(self, ids: Sequence[int]) -> Iterator[int]:
-        """What would end a run that is there already."""
+        """Tokens that would complete an n-gram that occurs in `ids` already."""
         size = self.no_repeat_ngram
         if not size or len(ids) < size:
             return

@@ -1,7 +1,7 @@
-"""What FastVLM is given: the pixels of a picture and the ids of a prompt.
+"""Prepares FastVLM's inputs: the pixels of a picture and the token ids of a prompt.
 
-The pixels by their definition: the picture is padded with black to a square, resized (bicubic) and
-scaled to 0 to 1, with no mean or deviation. Knows no network.
+A picture is padded with black to a square, resized (bicubic) and scaled to [0, 1]; no mean or standard
+deviation is applied. Knows no network.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ def square_pixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]
         square.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
         return square
 
-    # Pillow resizes a picture's rows, then its columns. Rows of black need not be resized, so a wide
-    # picture is padded between the two: the same pixels in half the time.
+    # Pillow resizes rows first, then columns. Black rows need no resizing, so a wide picture is padded
+    # between the two steps: the same pixels in half the time.
     picture = Image.fromarray(image)
     longer = max(picture.size)
     bicubic = Image.Resampling.BICUBIC
@@ -35,23 +35,23 @@ def square_pixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]
     return pixels
 
 
-def own_side_px(processor: Any) -> int:
-    """The side that a checkpoint's own processor gives."""
+def default_side_px(processor: Any) -> int:
+    """The picture side that the checkpoint's processor is configured for."""
     size = processor.image_processor.size
     return int(size.get("height") or size.get("shortest_edge"))
 
 
 class Prompts:
-    """Ids of the prompts for pictures of one side, by the checkpoint's chat and tokenizer. What was
-    asked before is remembered."""
+    """Token ids of prompts about pictures of one size, by the checkpoint's chat template and tokenizer.
+    Caches the most recent prompts."""
 
     def __init__(self, processor: Any, side_px: int) -> None:
         self._processor = processor
-        self._images = (side_px // int(processor.patch_size)) ** 2  # tokens of a picture
+        self._image_tokens = (side_px // int(processor.patch_size)) ** 2
         self.ids: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=64)(self._ids)
 
     def _ids(self, prompt: str) -> tuple[int, ...]:
-        """A user's turn of a picture and `prompt`, which may be empty, and the answer's beginning."""
+        """A user turn with a picture and `prompt` (may be empty), and the start of the answer's turn."""
         content: list[dict[str, str]] = [{"type": "image"}]
         if prompt:
             content.append({"type": "text", "text": prompt})
@@ -60,5 +60,5 @@ class Prompts:
         )
         mark = self._processor.image_token
         return tuple(
-            self._processor.tokenizer(chat.replace(mark, mark * self._images))["input_ids"]
+            self._processor.tokenizer(chat.replace(mark, mark * self._image_tokens))["input_ids"]
         )

@@ -1,7 +1,7 @@
-"""What FastVLM's two halves are, whichever runtime runs them.
+"""The interfaces of FastVLM's encoder and decoder, which every runtime implements.
 
-The adapter makes pixels and token ids; an encoder makes features of the pixels, and a decoder writes
-from ids and features. Both know nothing of pictures, prompts or words.
+The describer makes pixels and token ids. An encoder turns pixels into features; a decoder generates
+tokens from ids and features. Neither knows pictures, prompts or text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,24 +16,26 @@ class Encoder(Protocol):
 
     side_px: int
     precision: str  # of the weights: fp32, fp16, bf16, int8, q4f16
-    provider: str  # what it runs on, in the runtime's own word: cpu, cuda, tensorrt
+    provider: str  # the device, in the runtime's own term: cpu, cuda, tensorrt
 
     def encode(self, pixels: NDArray[np.float32]) -> Any:
         """Features (tokens, width) of pixels (1, 3, side_px, side_px) in [0, 1], as an array that
-        NumPy and torch can read without copying where they share the memory."""
+        NumPy and torch can read, without a copy where they share the memory."""
 
 
 class Decoder(Protocol):
-    """The language model, greedy. To be used from one thread."""
+    """The language model with greedy decoding. To be used from one thread."""
 
     precision: str
     provider: str
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
-        """At most `limit` tokens after the prompt `ids`, in which each image token stands for a row of
-        `features` (tokens, width). Ends behind an end token, which is yielded. A decoder may run ahead
-        of what was taken; closing the iterator leaves it ready for the next prompt.
+        """Yield at most `limit` tokens after the prompt `ids`. Each image token in the prompt stands for
+        one row of `features` (tokens, width).
 
-        Raises engine.core.errors.PromptTooLong where the prompt and `limit` do not fit, and what its
+        Stops after yielding an end-of-sequence token. A decoder may compute ahead of the caller;
+        closing the iterator leaves it ready for the next prompt.
+
+        Raises engine.core.errors.PromptTooLong if the prompt and `limit` do not fit, and whatever its
         runtime raises.
         """

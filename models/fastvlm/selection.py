@@ -1,6 +1,6 @@
-"""Which runtime serves each of FastVLM's halves, in which precision, on what: chosen, then opened.
+"""Chooses the runtime, precision and device of FastVLM's encoder and decoder, and opens both.
 
-Nothing is swapped in silence: what was asked for by name is opened or refused by name.
+A runtime, precision or provider that was requested by name is never replaced: it is opened or refused.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,20 @@ from typing import Any, Literal, cast
 
 from engine.core.errors import ConfigError, MissingPart
 from models.devices import choose_device, choose_dtype, precision_name
-from models.fastvlm.export.forms import Form, Part, find_form, forms
+from models.fastvlm.forms import Form, Part, exported_forms, find_form
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.ports import Decoder, Encoder
 
-TORCH = ("fp32", "fp16", "bf16")  # precisions
-# With precision=auto, what is taken of the exported forms: first what writes as the weights do.
+TORCH_PRECISIONS = ("fp32", "fp16", "bf16")
+# With precision=auto, the first exported form in this order is used. Those that give the same tokens as
+# the original weights come first.
 PREFERRED: dict[tuple[str, str], tuple[str, ...]] = {
     ("openvino", "encoder"): ("bf16", "fp16", "fp32", "int8"),
     ("openvino", "decoder"): ("int8", "bf16", "fp16", "fp32", "int4"),
     ("onnx", "encoder"): ("fp32", "fp16", "int8", "q4f16"),
     ("onnx", "decoder"): ("int8", "fp32", "int4", "fp16", "q4f16"),
-    ("onnx on a card", "encoder"): ("fp16", "q4f16", "fp32"),
-    ("onnx on a card", "decoder"): ("fp16", "q4f16"),
+    ("onnx on a GPU", "encoder"): ("fp16", "q4f16", "fp32"),
+    ("onnx on a GPU", "decoder"): ("fp16", "q4f16"),
 }
 
 
@@ -86,7 +87,7 @@ class DescriberOptions:
 
 @dataclass(frozen=True)
 class Choice:
-    """One half's runtime, the precision of its weights, and what runs it."""
+    """The runtime, weight precision and provider of an encoder or decoder."""
 
     runtime: Literal["torch", "openvino", "onnx"]
     precision: str
@@ -94,30 +95,32 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Halves:
-    """What serves, and how it was chosen."""
+class EncoderDecoder:
+    """An opened encoder and decoder, with the choices that led to them."""
 
     encoder: Encoder
     decoder: Decoder
-    chosen: tuple[Choice, Choice]
+    choices: tuple[Choice, Choice]
 
-    def told(self, what: Literal["runtime", "precision"]) -> str:
-        """`torch`, or `onnx+torch` of two different halves."""
-        return "+".join(dict.fromkeys(getattr(choice, what) for choice in self.chosen))
+    def label(self, field: Literal["runtime", "precision"]) -> str:
+        """`torch`, or `onnx+torch` if encoder and decoder differ."""
+        return "+".join(dict.fromkeys(getattr(choice, field) for choice in self.choices))
 
 
 def choose(
     part: Part, checkpoint: Path, device: str, options: DescriberOptions, side_px: int, large: bool
 ) -> Choice:
-    """What is to serve `part`. `auto` on a processor is OpenVINO where it is installed and has been
-    exported for, else torch. Raises MissingPart, or ConfigError for what never goes together."""
-    # No encoder has int4: it is asked of the decoder alone.
-    small = part == "encoder" and options.precision == "int4"
-    if small:
+    """The runtime, precision and provider of `part`. On a CPU, `auto` is OpenVINO if it is installed and
+    has an exported form, else torch. Raises MissingPart, and ConfigError for an impossible combination."""
+    # No encoder has int4: only the decoder gets it.
+    wants_int4 = part == "encoder" and options.precision == "int4"
+    if wants_int4:
         options = replace(options, precision="auto")
     side = side_px if part == "encoder" else None
-    there = [form for form in forms(checkpoint) if form.part == part and form.side_px == side]
-    runtime = _runtime(part, device, options, there)
+    exported = [
+        form for form in exported_forms(checkpoint) if form.part == part and form.side_px == side
+    ]
+    runtime = _choose_runtime(part, device, options, exported)
     if runtime == "torch":
         precision = options.precision
         if precision == "auto":
@@ -130,29 +133,27 @@ def choose(
     provider = "cpu"
     if runtime == "onnx" and device != "cpu":
         provider = "tensorrt" if options.uses_tensorrt else "cuda"
-    kind = runtime if provider == "cpu" else f"{runtime} on a card"
+    kind = runtime if provider == "cpu" else f"{runtime} on a GPU"
     order = PREFERRED[kind, part] if options.precision == "auto" else (options.precision,)
-    if small and runtime == "openvino":  # who wants the quickest decoder wants such an encoder too
+    if wants_int4 and runtime == "openvino":  # the fastest encoder for the fastest decoder
         order = ("int8", *order)
-    have = [form.precision for form in there if form.runtime == runtime]
-    precision = next((name for name in order if name in have), order[0])
+    available = [form.precision for form in exported if form.runtime == runtime]
+    precision = next((name for name in order if name in available), order[0])
     return Choice(cast(Any, runtime), precision, provider)
 
 
-def _runtime(part: Part, device: str, options: DescriberOptions, there: list[Form]) -> str:
-    asked = options.runtime_of(part)
-    if asked != "auto":
-        return asked
-    fits = [form for form in there if options.precision in ("auto", form.precision)]
-    if device == "cpu" and any(form.runtime == "openvino" for form in fits) and _has("openvino"):
+def _choose_runtime(
+    part: Part, device: str, options: DescriberOptions, exported: list[Form]
+) -> str:
+    requested, precision = options.runtime_of(part), options.precision
+    if requested != "auto":
+        return requested
+    runtimes = {form.runtime for form in exported if precision in ("auto", form.precision)}
+    if device == "cpu" and "openvino" in runtimes and find_spec("openvino") is not None:
         return "openvino"
-    if options.precision in ("auto", *TORCH) or (options.precision == "int4" and device == "cuda"):
+    if precision in ("auto", *TORCH_PRECISIONS) or (precision == "int4" and device == "cuda"):
         return "torch"
-    return "openvino" if device == "cpu" and options.precision != "q4f16" else "onnx"
-
-
-def _has(library: str) -> bool:
-    return find_spec(library) is not None
+    return "openvino" if device == "cpu" and precision != "q4f16" else "onnx"
 
 
 def open_parts(
@@ -166,10 +167,12 @@ def open_parts(
     limit: int,
     large: bool,
     threads: int | None,
-) -> Halves:
-    """Both halves, open. `load` gives transformers' model in a torch dtype, and is called at most
-    once: not at all where neither half is torch's. Raises MissingPart and ConfigError, and what the
-    runtimes raise."""
+) -> EncoderDecoder:
+    """Choose and open the encoder and the decoder.
+
+    `load` gives transformers' model in a torch dtype. It is called at most once, and only if torch runs
+    the encoder or the decoder. Raises MissingPart and ConfigError, and what the runtimes raise.
+    """
     encoder, decoder = (
         choose(part, checkpoint, device, options, side_px, large) for part in ("encoder", "decoder")
     )
@@ -178,7 +181,7 @@ def open_parts(
             from models.fastvlm.onnx.runtime import check_provider
 
             check_provider(cast(Any, choice.provider))
-        if choice.runtime != "torch":  # before anything is loaded
+        if choice.runtime != "torch":  # a missing form is reported before anything is loaded
             side = side_px if part == "encoder" else None
             find_form(
                 checkpoint,
@@ -186,20 +189,20 @@ def open_parts(
             )
     model = None
     if "torch" in (encoder.runtime, decoder.runtime):
-        model = _load(load, encoder, decoder)
-    return Halves(
+        model = _load_for_torch(load, encoder, decoder)
+    return EncoderDecoder(
         _open_encoder(encoder, checkpoint, model, side_px, threads),
         _open_decoder(decoder, checkpoint, model, greedy, limit, threads),
         (encoder, decoder),
     )
 
 
-def _load(load: Callable[[Any], Any], encoder: Choice, decoder: Choice) -> Any:
-    """The model in the precision of torch's halves, without a half that another runtime serves."""
+def _load_for_torch(load: Callable[[Any], Any], encoder: Choice, decoder: Choice) -> Any:
+    """The model in the precision that torch needs, without the part that another runtime runs."""
     from models.fastvlm.torch.cuda_graphs import dtype_of
 
-    halves = [choice for choice in (encoder, decoder) if choice.runtime == "torch"]
-    model = load(dtype_of(halves[0].precision))
+    by_torch = [choice for choice in (encoder, decoder) if choice.runtime == "torch"]
+    model = load(dtype_of(by_torch[0].precision))
     if encoder.runtime != "torch":
         del model.model.vision_tower, model.model.multi_modal_projector
     if decoder.runtime != "torch":
@@ -211,7 +214,7 @@ def _open_encoder(
     choice: Choice, checkpoint: Path, model: Any, side_px: int, threads: int | None
 ) -> Encoder:
     precision = choice.precision
-    library = import_module(f"models.fastvlm.{choice.runtime}.runtime")  # imports what it runs on
+    library = import_module(f"models.fastvlm.{choice.runtime}.runtime")
     if choice.runtime == "torch":
         return cast(Encoder, library.open_encoder(model, choice.provider, precision, side_px))
     if choice.runtime == "onnx":

@@ -16,9 +16,9 @@ IMAGE, WORDS, LIMIT, GROUP = 1, 300, 4, 16
 RULES = Greedy(repetition_penalty=1.3, no_repeat_ngram=2)
 
 
-def network(four_bits: bool = False) -> Any:
+def network(int4: bool = False) -> Any:
     """Sizes that fill no block: 96 columns, 160 within, three queries for a key. Always the same weights;
-    with `four_bits` all that multiply are what 4 bits leave of them."""
+    with `int4` all that multiply are what 4 bits leave of them."""
     import transformers
 
     library: Any = transformers
@@ -31,7 +31,7 @@ def network(four_bits: bool = False) -> Any:
     net = library.Qwen2ForCausalLM(config).eval().requires_grad_(False)
     for name, tensor in net.named_parameters():
         torch.nn.init.normal_(tensor, 1.0 if "norm" in name else 0.0, 0.2)
-        if four_bits and tensor.dim() == 2 and "embed" not in name:
+        if int4 and tensor.dim() == 2 and "embed" not in name:
             tensor.copy_(torch.from_numpy(left_by_four_bits(tensor.half().float().numpy())))
     return SimpleNamespace(
         model=SimpleNamespace(language_model=net.model),
@@ -77,7 +77,7 @@ def main() -> None:
                 "triton": written("fp32", True, plain),
                 "torch, rules": written("fp32", False, RULES),
                 "triton, rules": written("fp32", True, RULES),
-                "torch, weights of four bits": written("fp32", False, plain, four_bits=True),
+                "torch, weights of four bits": written("fp32", False, plain, int4=True),
                 "triton, four bits": written("int4", True, plain),
             }
         )

@@ -55,11 +55,11 @@ def frame() -> Frame:
 
 def speaking(monkeypatch: pytest.MonkeyPatch, describer: Any, text: str, end: bool) -> list[int]:
     """Make `describer` write `text`, not what its random weights say; returns what it read."""
-    encoded = describer._processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    encoded = describer.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     read: list[int] = []
 
     def tokens(frame: Frame, prompt: str | None) -> Iterator[int]:
-        for token in encoded + [next(iter(describer._ends))] * end:
+        for token in encoded + [next(iter(describer.ends))] * end:
             read.append(token)
             yield token
 
@@ -88,7 +88,7 @@ def test_its_tokens_are_those_of_generate(
     turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ASKED}]}]
     chat = processor.apply_chat_template(turn, add_generation_prompt=True)
     inputs = processor(text=chat, images=frame.image, return_tensors="pt")
-    assert tuple(inputs["input_ids"][0].tolist()) == describer._prompts.ids(ASKED)
+    assert tuple(inputs["input_ids"][0].tolist()) == describer.prompts.ids(ASKED)
     pixels = torch.from_numpy(square_pixels(frame.image, SIDE))
     assert (inputs["pixel_values"] - pixels).abs().max() <= 2 / 255
     inputs["pixel_values"] = pixels
@@ -120,7 +120,7 @@ def test_a_picture_that_was_looked_at_is_not_encoded_again(
 ) -> None:
     expected = list(describer.tokens(frame))
     encoded: list[Any] = []
-    encoder: Any = describer._encoder
+    encoder: Any = describer.encoder
     encode = encoder.encode
 
     def counting(pixels: Any) -> Any:
@@ -147,7 +147,7 @@ def test_what_was_written_ahead_is_not_written_again(
     expected = list(describer.tokens(frame))
     asked = list(describer.tokens(frame, "Anything on the left?"))
     prompts: list[Any] = []
-    decoder: Any = describer._decoder
+    decoder: Any = describer.decoder
     write = decoder.write
 
     def counting(ids: Any, features: Any, limit: int) -> Any:
@@ -170,7 +170,7 @@ def test_what_failed_ahead_is_tried_again(
     describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = list(describer.tokens(frame))
-    decoder: Any = describer._decoder
+    decoder: Any = describer.decoder
     write = decoder.write
 
     def failing(ids: Any, features: Any, limit: int) -> Any:
@@ -187,7 +187,7 @@ def test_what_failed_ahead_is_tried_again(
 def test_clauses_come_whole_and_the_first_token_is_announced_once(
     monkeypatch: pytest.MonkeyPatch, describer: FastVlmDescriber, frame: Frame
 ) -> None:
-    monkeypatch.setattr(describer, "_max_new_tokens", 1000)
+    monkeypatch.setattr(describer, "max_new_tokens", 1000)
     speaking(monkeypatch, describer, "a man is walking, and a car is parked. on", end=True)
     moments: list[str] = []
     said = list(describer.describe(frame, lambda: moments.append("first")))
@@ -199,12 +199,12 @@ def test_a_sentence_is_never_cut_in_half(
     monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame
 ) -> None:
     text = "a man is walking on the street"
-    length = len(describer._processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+    length = len(describer.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
     speaking(monkeypatch, describer, f"{text} and a car", end=True)
-    monkeypatch.setattr(describer, "_max_new_tokens", length)
+    monkeypatch.setattr(describer, "max_new_tokens", length)
     # the next token begins with a blank, so "street" was whole; with one token less it was not sure
     assert list(describer.describe(frame)) == ["A man is walking on the street."]
-    monkeypatch.setattr(describer, "_max_new_tokens", 1)
+    monkeypatch.setattr(describer, "max_new_tokens", 1)
     with pytest.raises(DescriberFailed, match="no usable text"):
         list(describer.describe(frame))
 
@@ -215,7 +215,7 @@ def test_any_limit_gives_whole_words(
 ) -> None:
     text = "a man is walking on the street and a car is parked near the \u00e9lan."
     speaking(monkeypatch, describer, text, end=True)
-    monkeypatch.setattr(describer, "_max_new_tokens", limit)
+    monkeypatch.setattr(describer, "max_new_tokens", limit)
     try:
         said = " ".join(describer.describe(frame))
     except DescriberFailed:
@@ -227,7 +227,7 @@ def test_any_limit_gives_whole_words(
 def test_closing_stops_the_writing(
     monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame
 ) -> None:
-    monkeypatch.setattr(describer, "_max_new_tokens", 1000)
+    monkeypatch.setattr(describer, "max_new_tokens", 1000)
     text = "a man is walking. " * 20
     read = speaking(monkeypatch, describer, text, end=False)
     said = describer.describe(frame)
@@ -259,7 +259,7 @@ def test_any_failure_is_one_line(
     def fails(pixels: object) -> None:
         raise error
 
-    monkeypatch.setattr(describer._encoder, "encode", fails)
+    monkeypatch.setattr(describer.encoder, "encode", fails)
     with pytest.raises(kind, match=said) as caught:
         list(describer.describe(frame))
     assert "\n" not in str(caught.value)
@@ -267,8 +267,8 @@ def test_any_failure_is_one_line(
 
 def test_the_picture_can_be_larger(files: PackFiles, frame: Frame) -> None:
     larger: Any = FastVlmDescriber(files, "cpu", image_size=96)
-    assert larger._encoder.side_px == 96
-    assert larger._prompts.ids(ASKED).count(larger._processor.image_token_id) == 9
+    assert larger.encoder.side_px == 96
+    assert larger.prompts.ids(ASKED).count(larger.processor.image_token_id) == 9
     assert isinstance(next(larger.tokens(frame)), int)
     with pytest.raises(ConfigError, match="multiple of 32"):
         FastVlmDescriber(files, "cpu", image_size=100)

@@ -17,7 +17,7 @@ from models.fastvlm.checkpoint import (
     load_checkpoint,
     load_processor,
 )
-from models.fastvlm.inputs import Prompts, own_side_px, square_pixels
+from models.fastvlm.inputs import Prompts, default_side_px, square_pixels
 from tests.fakes.tiny import save_processor
 
 quiet_offline()
@@ -186,7 +186,7 @@ def test_a_picture_is_padded_resized_and_scaled_and_nothing_else(
 @pytest.mark.parametrize(("side_px", "images"), [(256, 16), (512, 64), (1024, 256)])
 def test_the_prompt_is_qwens_chat(loaded: tuple[Any, Any], side_px: int, images: int) -> None:
     processor, _ = loaded
-    assert own_side_px(processor) == 1024
+    assert default_side_px(processor) == 1024
     start, end = 151644, 151645
 
     def words(text: str) -> list[int]:

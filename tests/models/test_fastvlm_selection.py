@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from engine.core.errors import ConfigError, MissingPart
-from models.fastvlm import selection as parts
+from models.fastvlm import selection
 from models.fastvlm.custom_checkpoint import find_checkpoint
-from models.fastvlm.export.forms import Form, write_form
+from models.fastvlm.export.writer import write_form
+from models.fastvlm.forms import Form
 from models.fastvlm.greedy import Greedy
-from models.fastvlm.selection import Choice, DescriberOptions, Halves, choose, open_parts
+from models.fastvlm.selection import Choice, DescriberOptions, EncoderDecoder, choose, open_parts
 
 SIDE = 512
 
@@ -19,7 +20,7 @@ SIDE = 512
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that passes for one, with no forms yet."""
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(parts, "_has", lambda library: True)
+    monkeypatch.setattr(selection, "find_spec", lambda library: library)
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "config.json").write_text("{}", encoding="utf-8")
@@ -67,7 +68,7 @@ def test_auto_is_openvino_where_it_has_been_exported_for(
     assert chosen(checkpoint, DescriberOptions(precision="fp32")) == [torch, torch]
     assert chosen(checkpoint, DescriberOptions(runtime="torch")) == [torch, torch]
     assert chosen(checkpoint, DescriberOptions(), "cuda") == ["torch fp16 cuda", "torch fp16 cuda"]
-    monkeypatch.setattr(parts, "_has", lambda library: False)
+    monkeypatch.setattr(selection, "find_spec", lambda library: None)
     assert chosen(checkpoint, DescriberOptions()) == [torch, torch]
 
 
@@ -97,7 +98,7 @@ def test_what_is_asked_for_is_chosen(
     assert chosen(checkpoint, options, device) == expected
 
 
-def opened(checkpoint: Path, options: DescriberOptions, device: str = "cpu") -> Halves:
+def opened(checkpoint: Path, options: DescriberOptions, device: str = "cpu") -> EncoderDecoder:
     def load(dtype: Any) -> Any:
         pytest.fail("weights were loaded before the refusal")
 
@@ -178,8 +179,8 @@ def test_a_provider_overrides_the_device_and_is_never_swapped() -> None:
 def test_halves_of_two_kinds_are_told_apart() -> None:
     none: Any = None
     onnx, torch = Choice("onnx", "fp32", "cpu"), Choice("torch", "fp32", "cpu")
-    assert Halves(none, none, (onnx, torch)).told("runtime") == "onnx+torch"
-    assert Halves(none, none, (onnx, torch)).told("precision") == "fp32"
+    assert EncoderDecoder(none, none, (onnx, torch)).label("runtime") == "onnx+torch"
+    assert EncoderDecoder(none, none, (onnx, torch)).label("precision") == "fp32"
 
 
 def test_a_checkpoint_of_ones_own(checkpoint: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from models import quiet_offline
 from models.fastvlm.export.onnx import export_decoder
-from models.fastvlm.onnx.graph import quantise
+from models.fastvlm.onnx.graph import quantize
 
 quiet_offline()
 
@@ -41,7 +41,7 @@ def test_every_layer_has_its_two_cache_tensors_by_name(tmp_path: Path) -> None:
 def test_quantised_weights_are_within_half_a_step(bits: int, steps: int) -> None:
     weight = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float32)
     weight[0, :32] = 0
-    codes, scales = quantise(weight, bits)
+    codes, scales = quantize(weight, bits)
     assert codes.shape == (6, 2, 4 * bits)
     if bits == 4:
         codes = np.stack([codes & 15, codes >> 4], axis=-1).reshape(6, 2, 32)

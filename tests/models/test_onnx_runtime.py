@@ -16,10 +16,12 @@ from engine.devices.video.sample import sample_photo
 from models import quiet_offline
 from models.__main__ import main
 from models.fastvlm.checkpoint import load_checkpoint
-from models.fastvlm.export.forms import Form, describe, find_form, write_form
 from models.fastvlm.export.onnx import export_decoder, export_encoder
+from models.fastvlm.export.writer import facts_of, write_form
+from models.fastvlm.forms import Form, find_form
 from models.fastvlm.greedy import Greedy
-from models.fastvlm.onnx.runtime import PRECISIONS, open_decoder, open_encoder, open_session
+from models.fastvlm.onnx.form import PRECISIONS
+from models.fastvlm.onnx.runtime import open_decoder, open_encoder, open_session
 from models.packs import POCKET
 from tests.models.test_fastvlm_checkpoint import apple, parts
 
@@ -105,7 +107,7 @@ def exported(of: Case, form: Form) -> Path:
         else:
             export_encoder(of.model, form.precision, form.side_px, folder)
 
-    return write_form(of.folder, form, describe(of.model), write)
+    return write_form(of.folder, form, facts_of(of.model), write)
 
 
 def spread(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

@@ -13,7 +13,13 @@ from models.devices import has_vnni
 from models.fastvlm.checkpoint import load_model
 from models.fastvlm.export import openvino as openvino_export
 from models.fastvlm.export.openvino import export_encoder
-from models.fastvlm.openvino.int8 import MARGIN, products, round_product, spans, views
+from models.fastvlm.openvino.int8 import (
+    MARGIN,
+    activation_ranges,
+    calibration_pixels,
+    pointwise_convolutions,
+    quantize_convolution,
+)
 from models.packs import POCKET
 
 quiet_offline()
@@ -52,10 +58,10 @@ def test_a_product_in_8_bits_is_nearly_the_product(span: tuple[float, float]) ->
     pixels[..., 0] = 0
     graph = network(weights, 8)
     expected = answer(graph, pixels)
-    (product,) = products(graph)
-    round_product(product, span)
+    (product,) = pointwise_convolutions(graph)
+    quantize_convolution(product, span)
     got = answer(graph, pixels)
-    assert not products(graph)  # none is left whose weights are not rounded
+    assert not pointwise_convolutions(graph)  # none is left whose weights are not rounded
     assert 0 < np.linalg.norm(got - expected) < 0.01 * np.linalg.norm(expected)
     assert (got[..., 0] == 0).all()
     beyond = answer(graph, np.full_like(pixels, 9))
@@ -65,8 +71,8 @@ def test_a_product_in_8_bits_is_nearly_the_product(span: tuple[float, float]) ->
 
 def test_spans_are_those_of_the_photos_and_wider() -> None:
     graph = network(np.ones((4, 3), np.float32), 64, scale=3, shift=-1)
-    (span,) = spans(graph, products(graph))
-    given = np.concatenate(list(views(64))) * 3 - 1
+    (span,) = activation_ranges(graph, pointwise_convolutions(graph))
+    given = np.concatenate(list(calibration_pixels(64))) * 3 - 1
     assert span == pytest.approx((MARGIN * given.min(), MARGIN * given.max()), rel=1e-4)
     assert len(given) > 1
     assert len(graph.outputs) == 1  # nothing of the watching is left in it
@@ -86,7 +92,7 @@ def test_an_int8_encoder_multiplies_in_8_bits_where_that_is_exact(
     assert (kinds.count("FakeQuantize") > 20) == vnni
     assert bool(kinds.count("FakeQuantize")) == vnni
     if vnni:
-        assert not products(graph)
+        assert not pointwise_convolutions(graph)
     sizes = [node.data.size for node in nodes if _has_8_bits(node)]
     assert sum(sizes) > 1e6  # weights in any case
 

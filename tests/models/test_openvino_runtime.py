@@ -19,20 +19,21 @@ from engine.devices.video.sample import sample_photo
 from models import quiet_offline
 from models.__main__ import main
 from models.fastvlm.checkpoint import load_checkpoint
-from models.fastvlm.export.forms import Form, about, describe, find_form, forms, write_form
 from models.fastvlm.export.openvino import export_decoder, export_encoder
+from models.fastvlm.export.writer import facts_of, write_form
+from models.fastvlm.forms import Form, exported_forms, find_form, read_facts
 from models.fastvlm.greedy import Greedy
-from models.fastvlm.openvino import trial as openvino_trial
+from models.fastvlm.openvino import tuning
 from models.fastvlm.openvino.runtime import (
-    ARITHMETIC,
+    ARITHMETIC_JSON,
     Arithmetic,
     OpenVinoDecoder,
     compiled,
     open_decoder,
     open_encoder,
 )
-from models.fastvlm.openvino.trial import choices
-from models.fastvlm.openvino.weights import GROUP, stored
+from models.fastvlm.openvino.tuning import candidates
+from models.fastvlm.openvino.weights import GROUP, weight_constant
 from models.packs import POCKET
 from tests.models.test_fastvlm_checkpoint import apple, parts
 
@@ -72,7 +73,7 @@ class Checkpoint:
         for precision in precisions:
             form = Form("openvino", "decoder", precision)
             write = partial(export_decoder, self.model, precision)
-            write_form(folder, form, describe(self.model), write)
+            write_form(folder, form, facts_of(self.model), write)
 
     def prompt(self, picture: Any, words: str = "What is ahead?") -> Prompt:
         turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": words}]}]
@@ -158,9 +159,9 @@ def test_rounded_weights_write_nearly_the_same(
 ) -> None:
     """Each token after transformers' own before it, so that one difference is counted once."""
     folder = find_form(pocket.folder, Form("openvino", "decoder", precision))
-    for arithmetic in choices(precision):
+    for arithmetic in candidates(precision):
         graph = compiled(folder, precision, arithmetic.number, threads=1)
-        decoder = OpenVinoDecoder(graph, precision, about(folder), pocket.greedy, arithmetic)
+        decoder = OpenVinoDecoder(graph, precision, read_facts(folder), pocket.greedy, arithmetic)
         same = count = 0
         for (ids, _, features), expected in asked:
             for place, token in enumerate(expected):
@@ -174,35 +175,35 @@ def test_rounded_weights_write_nearly_the_same(
 def test_a_decoder_computes_in_what_was_quickest_when_it_was_exported(
     pocket: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(openvino_trial, "has_bf16", lambda: True)
-    possible = openvino_trial.choices("int8")
+    monkeypatch.setattr(tuning, "has_bf16", lambda: True)
+    possible = tuning.candidates("int8")
     assert [(a.number, a.block) for a in possible] == [("bf16", None), ("bf16", 64), ("f32", None)]
     for best in possible:
-        monkeypatch.setattr(openvino_trial, "takes_s", lambda *a, best=best: float(a[-1] != best))
+        monkeypatch.setattr(tuning, "measure_s", lambda *a, best=best: float(a[-1] != best))
         export_decoder(pocket.model, "int8", tmp_path)
-        kept = json.loads((tmp_path / ARITHMETIC).read_text(encoding="utf-8"))
+        kept = json.loads((tmp_path / ARITHMETIC_JSON).read_text(encoding="utf-8"))
         assert kept == {"number": best.number, "block": best.block}
 
     def only(number: str) -> Any:
-        def takes_s(*asked: Any) -> float:
+        def measure_s(*asked: Any) -> float:
             if asked[-1].number != number:
                 raise RuntimeError("no kernel")
             return 1.0
 
-        return takes_s
+        return measure_s
 
-    facts = describe(pocket.model)
-    monkeypatch.setattr(openvino_trial, "takes_s", only("f32"))
-    assert openvino_trial.quickest(tmp_path, "int8", facts) == Arithmetic("f32", None)
-    monkeypatch.setattr(openvino_trial, "takes_s", only("bf16"))
-    assert openvino_trial.quickest(tmp_path, "int8", facts) == Arithmetic("bf16", None)
-    monkeypatch.setattr(openvino_trial, "takes_s", only("none"))
+    facts = facts_of(pocket.model)
+    monkeypatch.setattr(tuning, "measure_s", only("f32"))
+    assert tuning.fastest(tmp_path, "int8", facts) == Arithmetic("f32", None)
+    monkeypatch.setattr(tuning, "measure_s", only("bf16"))
+    assert tuning.fastest(tmp_path, "int8", facts) == Arithmetic("bf16", None)
+    monkeypatch.setattr(tuning, "measure_s", only("none"))
     with pytest.raises(RuntimeError, match="no kernel"):
-        openvino_trial.quickest(tmp_path, "int8", facts)
-    assert openvino_trial.choices("fp16") == [Arithmetic("f32", None)]  # so that nothing is rounded
-    assert Arithmetic("f32", None) not in openvino_trial.choices("bf16")
-    monkeypatch.setattr(openvino_trial, "has_bf16", lambda: False)
-    assert openvino_trial.choices("int4") == [Arithmetic("f32", None)]
+        tuning.fastest(tmp_path, "int8", facts)
+    assert tuning.candidates("fp16") == [Arithmetic("f32", None)]  # so that nothing is rounded
+    assert Arithmetic("f32", None) not in tuning.candidates("bf16")
+    monkeypatch.setattr(tuning, "has_bf16", lambda: False)
+    assert tuning.candidates("int4") == [Arithmetic("f32", None)]
 
 
 def test_a_prompt_is_read_in_the_blocks_that_were_quickest(
@@ -215,13 +216,13 @@ def test_a_prompt_is_read_in_the_blocks_that_were_quickest(
 
     def says(text: str) -> None:
         facts = json.loads((kept / "export.json").read_text(encoding="utf-8"))
-        facts["files"][ARITHMETIC] = len(text)
+        facts["files"][ARITHMETIC_JSON] = len(text)
         (folder / "export.json").write_text(json.dumps(facts), encoding="utf-8")
-        (folder / ARITHMETIC).write_text(text, encoding="utf-8")
+        (folder / ARITHMETIC_JSON).write_text(text, encoding="utf-8")
 
     for block in (64, None):
         says(json.dumps({"number": "f32", "block": block}))
-        assert pocket.decoder("int8")._block == (block or 512)
+        assert pocket.decoder("int8").prompt_block == (block or 512)
     for broken in ("[", '{"number": "f32"}', '{"number": "f7", "block": null}'):
         says(broken)
         with pytest.raises(
@@ -278,7 +279,7 @@ def test_the_encoder_sees_what_transformers_sees(pocket: Checkpoint, tiny: Check
     ):
         form = Form("openvino", "encoder", precision, checkpoint.side_px)
         write = partial(export_encoder, checkpoint.model, precision, checkpoint.side_px)
-        write_form(checkpoint.folder, form, describe(checkpoint.model), write)
+        write_form(checkpoint.folder, form, facts_of(checkpoint.model), write)
         encoder = open_encoder(checkpoint.folder, precision, checkpoint.side_px, threads=1)
         _, pixels, expected = checkpoint.prompt(photo)
         first = encoder.encode(pixels)
@@ -317,7 +318,7 @@ def test_stored_weights_are_the_weights(precision: str, off: float, shape: tuple
 
     weights = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
     weights[0] = 0
-    node = stored(weights, precision)
+    node = weight_constant(weights, precision)
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     got = ov.compile_model(ov.Model([node], []), "CPU", exact)([])[0]
     assert got.shape == shape
@@ -334,7 +335,7 @@ def test_the_command_writes_what_is_missing(
     said = capsys.readouterr().out
     assert "openvino/decoder-int8: here already" in said
     assert "openvino/decoder-int4: 2.6 MB, in" in said
-    assert Form("openvino", "decoder", "int4") in forms(pocket.folder)
+    assert Form("openvino", "decoder", "int4") in exported_forms(pocket.folder)
     asked.remove("--part")
     asked.remove("decoder")
     # no encoder has 4 bits: the next best

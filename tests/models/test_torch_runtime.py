@@ -57,7 +57,7 @@ def encoder() -> TorchEncoder:
 def replays() -> Iterator[None]:
     """What would be captured into a graph is run again instead."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TorchDecoder, "_captured", lambda self, work: work)
+        patch.setattr(TorchDecoder, "_capture", lambda self, work: work)
         yield
 
 

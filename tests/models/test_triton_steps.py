@@ -14,12 +14,12 @@ import pytest
 triton = pytest.importorskip("triton")
 ROOT = Path(__file__).parents[2]
 HOPPER = 90
-HALF, FLOAT, PLACE, COUNT = "*fp16", "*fp32", "*i64", "i32"
+HALF, FLOAT, POSITION, COUNT = "*fp16", "*fp32", "*i64", "i32"
 TYPES = {
     "weights": HALF, "scales": HALF, "norm": HALF, "bias": HALF, "cache": HALF, "table": HALF,
     "logits": HALF, "x": FLOAT, "inputs": FLOAT, "queries": FLOAT, "cos": FLOAT, "sin": FLOAT,
     "out": FLOAT, "best": FLOAT, "epsilon": "fp32", "scale": "fp32", "which": "*i32",
-    "place": PLACE, "token": PLACE, "written": PLACE, "slots": COUNT, "span": COUNT,
+    "position": POSITION, "token": POSITION, "written": POSITION, "slots": COUNT, "span": COUNT,
     "count": COUNT, "rows": COUNT,
 }  # fmt: skip
 # FastVLM-0.5B's
@@ -31,9 +31,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "attend": {"KEYS": 2, "SHARED": 7, "SIZE": 64, "BLOCK": 512},
     "add_product": {"WIDTH": 896, "K": 4864, "BLOCK": 1024, "ROWS": 4, "GROUP": 0},
     "gate": {"INNER": 4864, "K": 896, "BLOCK": 512, "PAIRS": 8, "GROUP": 0},
-    "score_words": {"WORDS": 151936, "K": 896, "BLOCK": 512, "ROWS": 16, "GROUP": 0, "KEEP": True},
+    "score_tokens": {"VOCABULARY": 151936, "K": 896, "BLOCK": 512, "ROWS": 16, "GROUP": 0, "KEEP": True},
     "take_best": {"BLOCK": 16384},
-    "widen": {"K": 896, "BLOCK": 256, "ROWS": 8, "GROUP": 64},
+    "dequantize": {"K": 896, "BLOCK": 256, "ROWS": 8, "GROUP": 64},
 }  # fmt: skip
 
 
@@ -90,11 +90,11 @@ def test_every_kernel_compiles(
     from triton.backends.compiler import GPUTarget
 
     from models.fastvlm.torch import triton_kernels
-    from models.fastvlm.torch.triton_steps import HEADS_WARPS, WARPS
+    from models.fastvlm.torch.triton_steps import ATTENTION_WARPS, WARPS
 
     for name, shape in settings(card):
         kernel = getattr(triton_kernels, name)
-        fixed = shape | ({} if name == "widen" else {"PDL": early})
+        fixed = shape | ({} if name == "dequantize" else {"PDL": early})
         types = TYPES | ({"weights": "*u8"} if fixed.get("GROUP") else {})
         names = kernel.arg_names
         source = triton.compiler.ASTSource(
@@ -102,10 +102,10 @@ def test_every_kernel_compiles(
             signature={n: "constexpr" if n in fixed else types[n] for n in names},
             constexprs={(names.index(n),): value for n, value in fixed.items()},
         )
-        warps = {"num_warps": HEADS_WARPS if name == "attend" else WARPS}
+        warps = {"num_warps": ATTENTION_WARPS if name == "attend" else WARPS}
         target = GPUTarget("cuda", card, 32)
         code = triton.compile(source, target=target, options=warps).asm["ptx"]
         waits = code.find("griddepcontrol.wait")
-        assert (waits > 0) == (early and name != "widen"), name
+        assert (waits > 0) == (early and name != "dequantize"), name
         if waits > 0 and "weights" in names:
             assert 0 < code.find("ld.global") < waits, name

@@ -1,1 +1,1 @@
-"""Writes a checkpoint in the forms of the runtimes, and finds them again."""
+"""Exports a checkpoint's encoder and decoder for OpenVINO and ONNX Runtime."""

@@ -1,6 +1,6 @@
-"""`python -m models export`: writes a checkpoint's encoder and decoder in the forms of the runtimes.
+"""`python -m models export`: exports a checkpoint's encoder and decoder for other runtimes.
 
-Which runtimes there are, and what each can write, is the table below. Knows no runtime itself.
+The table EXPORTERS lists the runtimes and the precisions that each can write. Imports no runtime itself.
 """
 
 import argparse
@@ -16,31 +16,23 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from engine.core.errors import ConfigError, InputError, MissingPart, in_one_line
 from models import quiet_offline
-from models.fastvlm.export.forms import (
-    PARTS,
-    Form,
-    Part,
-    Runtime,
-    describe,
-    exports_home,
-    find_form,
-    size_bytes,
-    write_form,
-)
-from models.fastvlm.inputs import own_side_px
+from models.fastvlm.export.writer import facts_of, write_form
+from models.fastvlm.forms import PARTS, Form, Part, Runtime, exports_home, find_form, size_bytes
+from models.fastvlm.inputs import default_side_px
 from models.packs import find_pack
 
 
 @dataclass(frozen=True)
 class Exporter:
-    """A module with `export_encoder(model, precision, side_px, folder)` and `export_decoder(model,
-    precision, folder)`; the precisions that each can write, the one written when none is named, and the
-    encoder's that goes with a decoder's where it has not the same."""
+    """How one runtime's forms are written."""
 
+    # has export_encoder(model, precision, side_px, folder) and export_decoder(model, precision, folder)
     module: str
     precisions: Mapping[Part, tuple[str, ...]]
-    usual: Mapping[Part, str]
-    companions: Mapping[str, str]
+    default: Mapping[Part, str]
+    encoder_instead: Mapping[
+        str, str
+    ]  # decoder precision -> the encoder's, where it lacks that one
 
 
 EXPORTERS: dict[Runtime, Exporter] = {
@@ -74,7 +66,7 @@ EXAMPLES = """examples:
 
 
 def add_export(commands: Any) -> None:
-    """Hook `export` into the command line's subparsers."""
+    """Add the `export` command to the command line's subparsers."""
     parser = commands.add_parser(
         "export",
         help="write the describer in the forms that OpenVINO and other runtimes read",
@@ -87,29 +79,29 @@ def add_export(commands: Any) -> None:
     which.add_argument("--pack", choices=("auto", "pocket", "hub"), default="auto")
     which.add_argument("--checkpoint", type=Path, metavar="DIR", help="a FastVLM of your own")
     known = ", ".join(EXPORTERS)
-    parser.add_argument("--runtime", type=_listed, default=["openvino"], help=known)
-    parser.add_argument("--part", type=_listed, default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--runtime", type=_names, default=["openvino"], help=known)
+    parser.add_argument("--part", type=_names, default=list(PARTS), help=", ".join(PARTS))
     parser.add_argument(
-        "--precision", type=_listed, default=[], help="of the weights, such as bf16,int8,int4"
+        "--precision", type=_names, default=[], help="of the weights, such as bf16,int8,int4"
     )
     parser.add_argument(
-        "--image-size", type=_listed, default=[], help="sides in pixels, such as 512,1024"
+        "--image-size", type=_names, default=[], help="sides in pixels, such as 512,1024"
     )
 
 
-def _listed(text: str) -> list[str]:
+def _names(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
 def export(asked: argparse.Namespace, console: Console) -> None:
-    """Write what was asked for and is not there. Raises ConfigError for what nobody can write, and
-    MissingPart where the checkpoint or a form failed; the other forms are written all the same."""
-    checkpoint = asked.checkpoint or _of_pack(asked.pack)
-    sides: list[int | None] = [_side(text) for text in asked.image_size] or [None]
-    wanted = list(dict.fromkeys(_wanted(asked.runtime, asked.part, asked.precision, sides)))
+    """Write the requested forms that do not exist yet. Raises ConfigError for a form that no runtime can
+    write, and MissingPart if the checkpoint or any form failed; the other forms are still written."""
+    checkpoint = asked.checkpoint or _pack_checkpoint(asked.pack)
+    sides: list[int | None] = [_parse_side(text) for text in asked.image_size] or [None]
+    requested = list(dict.fromkeys(_requested(asked.runtime, asked.part, asked.precision, sides)))
     console.print(f"{checkpoint} to {exports_home(checkpoint)}", soft_wrap=True, highlight=False)
-    processor, model = _loaded(checkpoint)
-    forms = [_fitting(form, processor) for form in wanted]
+    processor, model = _load(checkpoint)
+    forms = [_with_side(form, processor) for form in requested]
     failed = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -118,36 +110,36 @@ def export(asked: argparse.Namespace, console: Console) -> None:
             progress.update(task, description=form.folder)
             try:
                 line = _write(checkpoint, form, model)
-            except Exception as error:  # each runtime has its own
+            except Exception as error:  # each runtime raises errors of its own
                 failed += 1
-                said = str(error) if isinstance(error, MissingPart) else in_one_line(error)
-                line = f"{form.folder}: not made: {said}"
+                reason = str(error) if isinstance(error, MissingPart) else in_one_line(error)
+                line = f"{form.folder}: not made: {reason}"
             progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
             progress.advance(task)
     if failed:
         raise MissingPart(f"{failed} of {len(forms)} forms could not be made, see above")
 
 
-def _of_pack(pack: str) -> Path:
+def _pack_checkpoint(pack: str) -> Path:
     files = find_pack("describer", pack)
     return files.open(files.forms()["torch"])
 
 
-def _side(text: str) -> int:
+def _parse_side(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise ConfigError(f"--image-size: expected sides in pixels such as 512,1024, got {text}")
     return int(text)
 
 
-def _wanted(
+def _requested(
     runtimes: Sequence[str],
     parts: Sequence[str],
     precisions: Sequence[str],
     sides: Sequence[int | None],
 ) -> Iterator[Form]:
-    """Every form that the words ask for; each word must serve at least one."""
-    _refuse("--runtime", runtimes, EXPORTERS)
-    _refuse("--part", parts, PARTS)
+    """Every form that the options name. Raises ConfigError for a value that fits none."""
+    _check_known("--runtime", runtimes, EXPORTERS)
+    _check_known("--part", parts, PARTS)
     chosen = [
         (runtime, part, exporter)
         for runtime, exporter in EXPORTERS.items()
@@ -155,22 +147,22 @@ def _wanted(
         if runtime in runtimes and part in parts
     ]
     possible = dict.fromkeys(p for _, part, exporter in chosen for p in exporter.precisions[part])
-    _refuse("--precision", precisions, possible)
+    _check_known("--precision", precisions, possible)
     for runtime, part, exporter in chosen:
-        for asked in precisions or [exporter.usual[part]]:
-            precision = exporter.companions.get(asked, asked) if part == "encoder" else asked
+        for asked in precisions or [exporter.default[part]]:
+            precision = exporter.encoder_instead.get(asked, asked) if part == "encoder" else asked
             if precision in exporter.precisions[part]:
                 for side in sides if part == "encoder" else [None]:
                     yield Form(runtime, part, precision, side)
 
 
-def _refuse(option: str, words: Sequence[str], known: Any) -> None:
-    for word in words:
-        if word not in known:
-            raise ConfigError(f"{option}: expected some of {', '.join(known)}, got {word}")
+def _check_known(option: str, values: Sequence[str], known: Any) -> None:
+    for value in values:
+        if value not in known:
+            raise ConfigError(f"{option}: expected some of {', '.join(known)}, got {value}")
 
 
-def _loaded(checkpoint: Path) -> tuple[Any, Any]:
+def _load(checkpoint: Path) -> tuple[Any, Any]:
     quiet_offline()
     import torch
 
@@ -178,25 +170,26 @@ def _loaded(checkpoint: Path) -> tuple[Any, Any]:
 
     try:
         return load_checkpoint(checkpoint, torch.float32)
-    except Exception as error:  # safetensors, tokenizers and transformers each have their own
+    except Exception as error:  # safetensors, tokenizers and transformers raise errors of their own
         raise InputError(
             f"{checkpoint}: expected a FastVLM checkpoint in Apple's layout or transformers' own, "
             f"got {in_one_line(error)}"
         ) from None
 
 
-def _fitting(form: Form, processor: Any) -> Form:
-    """The form with its side known and a multiple of the checkpoint's patch. Raises ConfigError."""
+def _with_side(form: Form, processor: Any) -> Form:
+    """The form with its side filled in. Raises ConfigError unless it is a multiple of the checkpoint's
+    patch size."""
     if form.part == "decoder":
         return form
-    side = form.side_px or own_side_px(processor)
+    side = form.side_px or default_side_px(processor)
     if side % processor.patch_size:
         raise ConfigError(f"--image-size: expected multiples of {processor.patch_size}, got {side}")
     return Form(form.runtime, form.part, form.precision, side)
 
 
 def _write(checkpoint: Path, form: Form, model: Any) -> str:
-    """Write one form where it is not there whole; returns what was done, in a line."""
+    """Write one form unless it exists and is complete; returns a line that says what was done."""
     try:
         place = find_form(checkpoint, form)
         return f"{form.folder}: here already, {size_bytes(place) / 1e6:.1f} MB"
@@ -213,6 +206,6 @@ def _write(checkpoint: Path, form: Form, model: Any) -> str:
         else:
             exporter.export_encoder(model, form.precision, form.side_px, folder)
 
-    place = write_form(checkpoint, form, describe(model), writer)
+    place = write_form(checkpoint, form, facts_of(model), writer)
     took_s = time.monotonic() - began
     return f"{form.folder}: {size_bytes(place) / 1e6:.1f} MB, in {took_s:.0f} s"

@@ -1,4 +1,5 @@
-"""Writes FastVLM's halves for OpenVINO: the encoder traced at a fixed side, the decoder built anew."""
+"""Exports FastVLM to OpenVINO: the encoder is traced at a fixed picture size, the decoder is built as a
+new graph from its weights."""
 
 import json
 import warnings
@@ -7,42 +8,51 @@ from pathlib import Path
 from typing import Any
 
 from models.devices import has_vnni
-from models.fastvlm.export.forms import describe
+from models.fastvlm.export.writer import facts_of
+from models.fastvlm.image_features import image_features
 from models.fastvlm.openvino.graph import decoder_graph
-from models.fastvlm.openvino.int8 import products, round_product, spans, weight
-from models.fastvlm.openvino.runtime import ARITHMETIC, GRAPH
-from models.fastvlm.openvino.trial import quickest
-from models.fastvlm.openvino.weights import stored
-from models.fastvlm.tower import features_of
+from models.fastvlm.openvino.int8 import (
+    activation_ranges,
+    pointwise_convolutions,
+    quantize_convolution,
+    weight_node,
+)
+from models.fastvlm.openvino.runtime import ARITHMETIC_JSON, GRAPH
+from models.fastvlm.openvino.tuning import fastest
+from models.fastvlm.openvino.weights import weight_constant
 
-SMALL = 1024  # constants of fewer values stay as they are: nothing would be saved
+SMALL = 1024  # constants with fewer values are not compressed: it would save nothing
 
 
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
-    """Write the vision tower and projector of transformers' FastVLM, pixels (1, 3, side, side) to
-    features (tokens, width), with the weights in `precision`. In int8 the convolutions of one pixel
-    take 8 bits for what they are given too, where the processor adds such products without overflow
-    (VNNI), and what is left of the convolutions stays in bf16."""
+    """Write the vision tower and projector of transformers' FastVLM, with weights in `precision`: pixels
+    (1, 3, side, side) to features (tokens, width).
+
+    In int8, 1 x 1 convolutions also get their inputs in 8 bits if the processor adds 8-bit products
+    without overflow (VNNI); the weights of the other convolutions then stay in bf16.
+    """
     import openvino as ov
 
     graph = _traced(model, side_px)
-    in_8_bits = products(graph) if precision == "int8" else []
-    theirs = {weight(product).get_friendly_name() for product in in_8_bits}
-    rounded = in_8_bits if has_vnni() else []
-    given = spans(graph, rounded) if rounded else []
+    pointwise = pointwise_convolutions(graph) if precision == "int8" else []
+    pointwise_weights = {weight_node(each).get_friendly_name() for each in pointwise}
+    quantized = pointwise if has_vnni() else []
+    ranges = activation_ranges(graph, quantized) if quantized else []
     for node in graph.get_ops():
-        others = node.get_friendly_name() not in theirs
-        if _is_weight(node) and (others or not rounded):
-            kept = "bf16" if precision == "int8" and node.data.ndim > 2 and others else precision
+        is_other = node.get_friendly_name() not in pointwise_weights
+        if _is_weight(node) and (is_other or not quantized):
+            is_convolution = node.data.ndim > 2
+            in_bf16 = precision == "int8" and is_convolution and is_other
+            constant = weight_constant(node.data, "bf16" if in_bf16 else precision)
             for reader in list(node.output(0).get_target_inputs()):
-                reader.replace_source_output(stored(node.data, kept).output(0))
-    for product, span in zip(rounded, given, strict=True):
-        round_product(product, span)
+                reader.replace_source_output(constant.output(0))
+    for convolution, value_range in zip(quantized, ranges, strict=True):
+        quantize_convolution(convolution, value_range)
     ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
 
 
 def _traced(model: Any, side_px: int) -> Any:
-    """openvino.Model of the vision tower and projector, all weights constants in fp32."""
+    """An openvino.Model of the vision tower and projector, with fp32 constants as weights."""
     import torch
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -55,15 +65,15 @@ def _traced(model: Any, side_px: int) -> Any:
             self.projector = model.model.multi_modal_projector
 
         def forward(self, pixels: Any) -> Any:
-            return features_of(self.trunk, self.projector, pixels)
+            return image_features(self.trunk, self.projector, pixels)
 
     shape = [1, 3, side_px, side_px]
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes that become constants, which is meant
+        warnings.simplefilter("ignore")  # about sizes that become constants, which is intended
         traced = torch.jit.trace(Tower().eval(), torch.zeros(shape), check_trace=False)
-        # openvino.convert_model would do this too, and report to its maker that it was called
+        # Not openvino.convert_model, which also sends a usage report
         frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(traced)  # which the frontend does not keep alive
+        decoder = TorchScriptPythonDecoder(traced)  # a variable, as the frontend keeps no reference
         graph = frontend.convert(frontend.load(decoder))
     graph.reshape(shape)
     return graph
@@ -81,10 +91,10 @@ def _is_weight(node: Any) -> bool:
 
 
 def export_decoder(model: Any, precision: str, folder: Path) -> None:
-    """Write the language model of transformers' FastVLM, with the weights in `precision`, and what it is
-    best computed in here. Raises ValueError for one that is no Qwen2."""
+    """Write the language model of transformers' FastVLM, with weights in `precision`, and the arithmetic
+    that is fastest on this processor. Raises ValueError if it is not a Qwen2."""
     import openvino as ov
 
     ov.save_model(decoder_graph(model, precision), folder / GRAPH, compress_to_fp16=False)
-    arithmetic = quickest(folder, precision, describe(model))
-    (folder / ARITHMETIC).write_text(json.dumps(asdict(arithmetic)) + "\n", encoding="utf-8")
+    arithmetic = fastest(folder, precision, facts_of(model))
+    (folder / ARITHMETIC_JSON).write_text(json.dumps(asdict(arithmetic)) + "\n", encoding="utf-8")

@@ -1,1 +1,1 @@
-"""FastVLM in ONNX Runtime."""
+"""FastVLM in ONNX Runtime, on a CPU or an NVIDIA GPU."""

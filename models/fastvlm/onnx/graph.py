@@ -1,5 +1,7 @@
-"""Writes an ONNX graph whose weights lie in a file beside it, each written as it comes, so that no more
-than one of them is ever held twice; and quantises them. Knows no model."""
+"""Writes an ONNX graph with its weights in a separate file, and quantizes weights. Knows no model.
+
+Each weight is written at once, so that at most one of them is in memory twice.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,29 +11,29 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.fastvlm.onnx.runtime import MODEL
+from models.fastvlm.onnx.form import MODEL
 
 DATA = f"{MODEL}.data"
 
 BLOCK = 32  # inputs that share a scale
-ROWS = 4096  # that are quantised at once
-CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
-# ONNX 1.16 and 1.17's, which every ONNX Runtime that we allow reads.
+ROWS = 4096  # quantized at once; a whole vocabulary matrix would need gigabytes
+CONTRIB = "com.microsoft"  # the domain of ONNX Runtime's own operators
+# The versions of ONNX 1.16 and 1.17, which all allowed versions of ONNX Runtime read.
 OPSETS = {"": 21, CONTRIB: 1}
 IR_VERSION = 10
-INLINE_BYTES = 1024  # smaller ones stay in the graph, where shapes are inferred from them
-ALIGNMENT = 65536  # lets ONNX Runtime map a weight instead of reading it, on Windows too
-# MatMulNBits may round what it multiplies to 8 bits, by blocks: several times faster on a CPU.
+INLINE_BYTES = 1024  # smaller weights stay in the graph, where shape inference needs them
+ALIGNMENT = 65536  # bytes; lets ONNX Runtime map a weight instead of reading it, also on Windows
+# Lets MatMulNBits round activations to 8 bits, by blocks: several times faster on a CPU.
 ACCURACY = 4
 
 
-def quantise(
+def quantize(
     weight: NDArray[np.float32], bits: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """(packed (out, in / 32, 4 * bits), scales (out, in / 32)) of a matrix (out, in), for 4 or 8 bits.
 
-    Symmetric, by blocks of 32 inputs: the largest value of a block is met exactly, as in llama.cpp's
-    Q4_0. Raises ValueError where the inputs are no multiple of 32.
+    Symmetric, in blocks of 32 inputs; the largest value of a block is exact, as in llama.cpp's Q4_0.
+    Raises ValueError if the number of inputs is not a multiple of 32.
     """
     out, inputs = weight.shape
     if inputs % BLOCK:
@@ -41,7 +43,7 @@ def quantise(
     codes = np.empty((out, inputs // BLOCK, BLOCK * bits // 8), np.uint8)
     scales = np.empty((out, inputs // BLOCK), np.float32)
     middle = 1 << (bits - 1)
-    for start in range(0, out, ROWS):  # else a vocabulary's matrix takes gigabytes on its way
+    for start in range(0, out, ROWS):
         rows = slice(start, start + ROWS)
         blocks = weight[rows].reshape(-1, inputs // BLOCK, BLOCK)
         peak = np.abs(blocks).argmax(axis=2, keepdims=True)
@@ -54,9 +56,9 @@ def quantise(
 
 
 class Graph:
-    """A graph under construction; weights go to `folder` at once, the graph itself with `save`.
+    """A graph under construction. Weights are written to `folder` at once, the graph by `save`.
 
-    `half`: the arithmetic is in 16 bits instead of 32. `bits`: `linear` keeps matrices in so many.
+    `half`: the arithmetic is in fp16 instead of fp32. `bits`: how many bits `linear` gives a matrix.
     """
 
     def __init__(self, folder: Path, half: bool, bits: int | None) -> None:
@@ -69,7 +71,7 @@ class Graph:
         self._weights: list[Any] = []
 
     def weight(self, name: str, array: NDArray[Any], keep: bool = False) -> str:
-        """Store an array, floats in the graph's own type (`keep`: in the array's); returns its name."""
+        """Store an array and return its name. Floats get the graph's type, or with `keep` their own."""
         if array.dtype.kind == "f" and not keep:
             array = array.astype(np.float16 if self.half else np.float32)
         tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
@@ -85,7 +87,7 @@ class Graph:
         return name
 
     def node(self, kind: str, *inputs: str, name: str, domain: str = "", **attributes: Any) -> str:
-        """One node with one output, which has the node's name; returns that name."""
+        """Add a node with one output of the same name; returns that name."""
         self.nodes(kind, inputs, (name,), name, domain, **attributes)
         return name
 
@@ -98,7 +100,7 @@ class Graph:
         domain: str = "",
         **attributes: Any,
     ) -> None:
-        """One node with any number of outputs; "" is one that is left out."""
+        """Add a node with any number of outputs; "" leaves one out."""
         self._nodes.append(
             helper.make_node(kind, inputs, outputs, name=name, domain=domain, **attributes)
         )
@@ -117,7 +119,7 @@ class Graph:
             matrix = self.weight(f"{name}.weight", weight.T)
             x = self.node("MatMul", x, matrix, name=f"{name}.product")
         else:
-            codes, scales = quantise(weight, bits)
+            codes, scales = quantize(weight, bits)
             x = self.node(
                 "MatMulNBits",
                 x,
@@ -136,7 +138,7 @@ class Graph:
         return self.node("Add", x, self.weight(f"{name}.bias", bias), name=f"{name}.sum")
 
     def save(self, inputs: list[Any], outputs: list[Any]) -> None:
-        """Write the graph beside its weights; nothing can be added afterwards."""
+        """Write the graph next to its weights; nothing can be added afterwards."""
         self._data.close()
         graph = helper.make_graph(self._nodes, "graph", inputs, outputs, self._weights)
         model = helper.make_model(

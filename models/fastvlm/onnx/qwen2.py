@@ -1,6 +1,6 @@
-"""FastVLM's language model, Qwen2 (Yang et al. 2024), written into an ONNX graph node by node.
+"""Builds the ONNX graph of FastVLM's language model, Qwen2 (Yang et al. 2024), node by node.
 
-What it takes and gives is said at `export_onnx.export_decoder`.
+`export/onnx.py`, `export_decoder`, lists its inputs and outputs.
 """
 
 import math
@@ -12,13 +12,13 @@ from onnx import TensorProto, helper
 
 from models.fastvlm.onnx.graph import CONTRIB, Graph
 
-# The matrix to the vocabulary keeps 8 bits where the others have 4: an error there moves the choice of
-# a word directly, and it is one product of 24 layers' 169.
-WORD_BITS = 8
+# The output projection keeps 8 bits even if the other matrices have 4: an error there changes the chosen
+# token directly, and it is only one of 169 products (24 layers).
+LOGIT_BITS = 8
 
 
-class Qwen2:
-    """transformers' Qwen2 in `model`, on its way into `graph`."""
+class Qwen2Graph:
+    """Writes transformers' Qwen2 in `model` into `graph`."""
 
     def __init__(self, model: Any, graph: Graph) -> None:
         text = model.config.text_config
@@ -35,12 +35,12 @@ class Qwen2:
         )
 
     def write(self) -> None:
-        """All of it, once."""
+        """Write the whole graph. Call it once."""
         graph, width = self.graph, int(self.text.hidden_size)
         layers = range(int(self.text.num_hidden_layers))
         x, table = self._embedded()
         lengths = self._lengths()
-        delta = ""  # what the last half layer adds to x
+        delta = ""  # output of the last attention or MLP block, to be added to x
         for layer in layers:
             normed, x = self._norm(x, delta, f"layers.{layer}.input_layernorm")
             delta = self._attention(normed, layer, lengths)
@@ -48,7 +48,7 @@ class Qwen2:
             delta = self._mlp(normed, layer)
         normed, _ = self._norm(x, delta, "norm")
         last = graph.weight("last", np.array(-1))
-        self._choose(graph.node("Gather", normed, last, name="last_row", axis=1), table)
+        self._logits(graph.node("Gather", normed, last, name="last_row", axis=1), table)
         cache = [f"{layer}.{kind}" for layer in layers for kind in ("key", "value")]
         whole, real = TensorProto.INT64, TensorProto.FLOAT
         graph.save(
@@ -74,14 +74,14 @@ class Qwen2:
         return array
 
     def _embedded(self) -> tuple[str, str]:
-        """(tokens' rows (1, n, width), the table they are from); image tokens' are the features."""
+        """(embeddings (1, n, width) with the image tokens' replaced by features, embedding table)."""
         graph = self.graph
         words = self._array("embed_tokens.weight")
-        if graph.bits is not None:  # the table is only looked up in: 16 bits lose next to nothing
+        if graph.bits is not None:  # the table is only a lookup: fp16 loses almost nothing
             words = words.astype(np.float16)
         table = graph.weight("embed_tokens.weight", words, keep=graph.bits is not None)
         rows = graph.node("Gather", table, "input_ids", name="words.rows")
-        words_ = graph.node("Cast", rows, name="words", to=graph.type)
+        embedded = graph.node("Cast", rows, name="words", to=graph.type)
         image = graph.weight("image.id", np.array(self.image_id))
         is_image = graph.node("Equal", "input_ids", image, name="image.is")
         ones = graph.node("Cast", is_image, name="image.ones", to=TensorProto.INT64)
@@ -95,10 +95,10 @@ class Qwen2:
         cast = graph.node("Cast", features, name="image.rows", to=graph.type)
         width = graph.weight("image.width", np.array([-1]))
         mask = graph.node("Unsqueeze", is_image, width, name="image.mask")
-        return graph.node("Where", mask, cast, words_, name="embedded"), table
+        return graph.node("Where", mask, cast, embedded, name="embedded"), table
 
     def _lengths(self) -> tuple[str, ...]:
-        """(last position (1,), tokens in all (), cosines, sines), as the attention wants them."""
+        """(last position (1,), number of tokens (), cosines, sines), as GroupQueryAttention takes them."""
         graph = self.graph
         axis = graph.weight("mask.axis", np.array([1]))
         total = graph.node("ReduceSum", "attention_mask", axis, name="mask.sum", keepdims=0)
@@ -107,7 +107,7 @@ class Qwen2:
         count = graph.node(
             "Gather", shape, graph.weight("mask.second", np.array(1)), name="mask.size"
         )
-        # Rotary positions (Su et al. 2021): every pair of a head turns by its own frequency.
+        # Rotary position embedding (Su et al. 2021): each pair of a head has its own frequency.
         theta = float(self.text.rope_parameters["rope_theta"])
         frequencies = theta ** -(np.arange(0, self.head_size, 2) / self.head_size)
         angles = np.outer(np.arange(self.text.max_position_embeddings), frequencies)
@@ -119,7 +119,7 @@ class Qwen2:
         )
 
     def _norm(self, x: str, delta: str, name: str) -> tuple[str, str]:
-        """(the RMS norm of x + delta, x + delta)."""
+        """(RMS norm of x + delta, x + delta)."""
         graph, epsilon = self.graph, float(self.text.rms_norm_eps)
         scale = graph.weight(f"{name}.weight", self._array(f"{name}.weight"))
         if not delta:
@@ -140,7 +140,7 @@ class Qwen2:
     def _attention(self, x: str, layer: int, lengths: tuple[str, ...]) -> str:
         graph, prefix = self.graph, f"layers.{layer}.self_attn"
         parts = [f"{prefix}.{part}_proj" for part in "qkv"]
-        together = graph.linear(
+        qkv = graph.linear(
             x,
             f"{prefix}.qkv_proj",
             np.concatenate([self._array(f"{part}.weight") for part in parts]),
@@ -149,7 +149,7 @@ class Qwen2:
         past = f"past_key_values.{layer}.key", f"past_key_values.{layer}.value"
         graph.nodes(
             "GroupQueryAttention",
-            (together, "", "", *past, *lengths),
+            (qkv, "", "", *past, *lengths),
             (prefix, f"present.{layer}.key", f"present.{layer}.value"),
             prefix,
             CONTRIB,
@@ -163,19 +163,19 @@ class Qwen2:
     def _mlp(self, x: str, layer: int) -> str:
         graph, prefix = self.graph, f"layers.{layer}.mlp"
         gate, up, down = (f"{prefix}.{part}_proj" for part in ("gate", "up", "down"))
-        opened = graph.linear(x, gate, self._array(f"{gate}.weight"))
-        share = graph.node("Sigmoid", opened, name=f"{gate}.sigmoid")
-        silu = graph.node("Mul", opened, share, name=f"{gate}.silu")
+        gated = graph.linear(x, gate, self._array(f"{gate}.weight"))
+        sigmoid = graph.node("Sigmoid", gated, name=f"{gate}.sigmoid")
+        silu = graph.node("Mul", gated, sigmoid, name=f"{gate}.silu")
         raised = graph.linear(x, up, self._array(f"{up}.weight"))
         both = graph.node("Mul", silu, raised, name=f"{prefix}.both")
         return graph.linear(both, down, self._array(f"{down}.weight"))
 
-    def _choose(self, last: str, table: str) -> None:
-        """`logits` and `next_ids` of the last row (1, width)."""
+    def _logits(self, last: str, table: str) -> None:
+        """Write `logits` and `next_ids` from the last hidden row (1, width)."""
         graph = self.graph
         words = self.words.detach().float().numpy()
         if graph.bits is not None:
-            scores = graph.linear(last, "lm_head", words, bits=WORD_BITS)
+            scores = graph.linear(last, "lm_head", words, bits=LOGIT_BITS)
         else:
             if not self.tied:
                 table = graph.weight("lm_head.weight", words)

@@ -1,1 +1,1 @@
-"""FastVLM in OpenVINO on a CPU."""
+"""FastVLM in OpenVINO, on a CPU."""

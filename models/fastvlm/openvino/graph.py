@@ -1,12 +1,12 @@
-"""FastVLM's language model (Qwen2) as one OpenVINO graph that keeps its keys and values itself.
+"""Builds an OpenVINO graph of FastVLM's language model (Qwen2), with the key-value cache as its state.
 
-Built operation by operation from the weights. Nothing is traced, so a release of torch or
-transformers changes nothing here; and each operation has the form that OpenVINO's processor plugin
-fuses: rotary embedding, norm, attention with its cache, products with small weights.
+Built operation by operation from the weights. Nothing is traced, so it does not depend on the release of
+torch or transformers; and each operation has the form that OpenVINO's CPU plugin fuses: rotary embedding,
+norm, attention with its cache, products with compressed weights.
 
-    ids       (1, T) int64     features (N, width)        a row for each image token of `ids`
-    cos, sin  (1, 1, T, head)  mask     (1, 1, T, seen)   added to the attention's scores
-    beam      (1,) int32, 0    logits   (1, vocabulary)   of the last row alone
+    ids       (1, T) int64     features (N, width)        one row for each image token of `ids`
+    cos, sin  (1, 1, T, head)  mask     (1, 1, T, seen)   added to the attention scores
+    beam      (1,) int32, 0    logits   (1, vocabulary)   of the last row only
 """
 
 from typing import Any
@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fastvlm.openvino.weights import stored
+from models.fastvlm.openvino.weights import weight_constant
 
-END = 2**31 - 1  # of a slice: to its last element
+END = 2**31 - 1  # as the end of a slice: up to the last element
 
 
 def decoder_graph(model: Any, precision: str) -> Any:
-    """openvino.Model of the language model in transformers' FastVLM, its weights in `precision`.
+    """An openvino.Model of the language model in transformers' FastVLM, with weights in `precision`.
 
-    Raises ValueError for a language model of another make.
+    Raises ValueError for another architecture.
     """
-    _check(model.config.text_config)
-    return _Builder(model, precision).whole()
+    _check_supported(model.config.text_config)
+    return _Builder(model, precision).build()
 
 
-def _check(text: Any) -> None:
+def _check_supported(text: Any) -> None:
     for what, expected, got in (
         ("model_type", "qwen2", text.model_type),
         ("hidden_act", "silu", text.hidden_act),
@@ -40,7 +40,7 @@ def _check(text: Any) -> None:
 
 
 class _Builder:
-    """One graph in the making: the inputs that every layer reads, and the cache that they leave."""
+    """A graph under construction: the inputs that all layers read, and the cache updates they leave."""
 
     def __init__(self, model: Any, precision: str) -> None:
         import openvino as ov
@@ -54,77 +54,79 @@ class _Builder:
         self._cos = _input("cos", [1, 1, -1, self._size])
         self._sin = _input("sin", [1, 1, -1, self._size])
         self._mask = _input("mask", [1, 1, -1, -1])
-        self._beam = _input("beam", [1], ov.Type.i32)  # the plugin fuses no cache without it
-        self._kept: list[Any] = []
+        self._beam = _input("beam", [1], ov.Type.i32)  # the plugin needs it to fuse the cache
+        self._cache_updates: list[Any] = []
 
-    def whole(self) -> Any:
+    def build(self) -> Any:
         import openvino as ov
         from openvino import opset13 as op
 
         text, head = self._model.model.language_model, self._model.lm_head.weight
-        table = self._stored(text.embed_tokens.weight)
-        rows = self._merged(table)
-        for place, layer in enumerate(text.layers):
-            seen = self._attended(place, layer.self_attn, _norm(rows, layer.input_layernorm))
-            if place == len(text.layers) - 1:  # only its last row is asked for the next word
-                rows, seen = (op.slice(each, [-1], [END], [1], [1]) for each in (rows, seen))
-            rows = op.add(rows, self._linear(seen, layer.self_attn.o_proj))
-            inside = _norm(rows, layer.post_attention_layernorm)
-            gate = op.swish(self._linear(inside, layer.mlp.gate_proj))
-            raised = op.multiply(gate, self._linear(inside, layer.mlp.up_proj))
+        table = self._constant(text.embed_tokens.weight)
+        rows = self._embeddings(table)
+        for index, layer in enumerate(text.layers):
+            attended = self._attention(index, layer.self_attn, _norm(rows, layer.input_layernorm))
+            if index == len(text.layers) - 1:  # only the last row is needed for the next token
+                rows, attended = (
+                    op.slice(each, [-1], [END], [1], [1]) for each in (rows, attended)
+                )
+            rows = op.add(rows, self._linear(attended, layer.self_attn.o_proj))
+            normed = _norm(rows, layer.post_attention_layernorm)
+            gate = op.swish(self._linear(normed, layer.mlp.gate_proj))
+            raised = op.multiply(gate, self._linear(normed, layer.mlp.up_proj))
             rows = op.add(rows, self._linear(raised, layer.mlp.down_proj))
-        words = table if head is text.embed_tokens.weight else self._stored(head)
-        logits = op.matmul(_norm(rows, text.norm), words, False, True)
+        head_table = table if head is text.embed_tokens.weight else self._constant(head)
+        logits = op.matmul(_norm(rows, text.norm), head_table, False, True)
         logits = op.reshape(logits, np.array([1, -1]), False)
         logits.output(0).set_names({"logits"})
         inputs = [self._ids, self._features, self._cos, self._sin, self._mask, self._beam]
-        return ov.Model([op.result(logits)], self._kept, inputs, "decoder")
+        return ov.Model([op.result(logits)], self._cache_updates, inputs, "decoder")
 
-    def _stored(self, weight: Any) -> Any:
-        return stored(_array(weight), self._precision)
+    def _constant(self, weight: Any) -> Any:
+        return weight_constant(_array(weight), self._precision)
 
     def _linear(self, rows: Any, module: Any) -> Any:
         from openvino import opset13 as op
 
-        return op.matmul(rows, self._stored(module.weight), False, True)
+        return op.matmul(rows, self._constant(module.weight), False, True)
 
-    def _merged(self, table: Any) -> Any:
-        """Embeddings (1, T, width), each image token's row taken from the features, in order."""
+    def _embeddings(self, table: Any) -> Any:
+        """Embeddings (1, T, width); image tokens take the rows of the features, in order."""
         from openvino import opset13 as op
 
         image = op.equal(self._ids, op.constant(np.int64(self._model.config.image_token_id)))
         count = op.cumsum(op.convert(image, "i64"), op.constant(np.int64(1)))
-        place = op.maximum(op.subtract(count, op.constant(np.int64(1))), op.constant(np.int64(0)))
-        first = op.constant(np.int64(0))
+        row = op.maximum(op.subtract(count, op.constant(np.int64(1))), op.constant(np.int64(0)))
+        axis = op.constant(np.int64(0))
         return op.select(
             op.unsqueeze(image, op.constant(np.array([2]))),
-            op.gather(self._features, place, first),
-            op.gather(table, self._ids, first),
+            op.gather(self._features, row, axis),
+            op.gather(table, self._ids, axis),
         )
 
-    def _attended(self, place: int, attention: Any, rows: Any) -> Any:
-        """(1, T, heads * size), before the output's projection."""
+    def _attention(self, layer: int, attention: Any, rows: Any) -> Any:
+        """(1, T, heads * size), before the output projection."""
         from openvino import opset13 as op
 
-        three = (attention.q_proj, attention.k_proj, attention.v_proj)
-        weight = np.concatenate([_array(each.weight) for each in three])
-        bias = np.concatenate([_array(each.bias) for each in three])
-        product = op.matmul(rows, stored(weight, self._precision), False, True)
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        weight = np.concatenate([_array(each.weight) for each in projections])
+        bias = np.concatenate([_array(each.bias) for each in projections])
+        product = op.matmul(rows, weight_constant(weight, self._precision), False, True)
         product = op.add(product, op.constant(bias[None, None]))
         parts = op.variadic_split(
-            product, op.constant(np.int64(2)), np.array([len(each.bias) for each in three])
+            product, op.constant(np.int64(2)), np.array([len(each.bias) for each in projections])
         )
-        query = self._turned(self._by_head(parts.output(0), self._heads))
-        key = self._turned(self._by_head(parts.output(1), self._kv_heads))
+        query = self._rotated(self._by_head(parts.output(0), self._heads))
+        key = self._rotated(self._by_head(parts.output(1), self._kv_heads))
         value = self._by_head(parts.output(2), self._kv_heads)
-        seen = op.scaled_dot_product_attention(
+        attended = op.scaled_dot_product_attention(
             query,
-            self._for_each_head(self._with_past(f"key.{place}", key)),
-            self._for_each_head(self._with_past(f"value.{place}", value)),
+            self._for_each_head(self._with_past(f"key.{layer}", key)),
+            self._for_each_head(self._with_past(f"value.{layer}", value)),
             self._mask,
         )
         order = op.constant(np.array([0, 2, 1, 3]))
-        return op.reshape(op.transpose(seen, order), np.array([0, 0, -1]), True)
+        return op.reshape(op.transpose(attended, order), np.array([0, 0, -1]), True)
 
     def _by_head(self, rows: Any, heads: int) -> Any:
         from openvino import opset13 as op
@@ -132,8 +134,8 @@ class _Builder:
         shape = np.array([0, 0, heads, self._size])
         return op.transpose(op.reshape(rows, shape, True), op.constant(np.array([0, 2, 1, 3])))
 
-    def _turned(self, rows: Any) -> Any:
-        """Rotary position embedding: (1, heads, T, size), halves paired as in Qwen2."""
+    def _rotated(self, rows: Any) -> Any:
+        """Rotary position embedding of (1, heads, T, size); the two halves are paired, as in Qwen2."""
         from openvino import opset13 as op
 
         half = self._size // 2
@@ -144,7 +146,7 @@ class _Builder:
         return op.add(op.multiply(rows, self._cos), op.multiply(swapped, self._sin))
 
     def _with_past(self, name: str, new: Any) -> Any:
-        """(1, kv heads, seen, size): what was kept before, and `new` behind it, which is now kept."""
+        """(1, kv heads, seen, size): the cache `name` with `new` appended, which updates the cache."""
         import openvino as ov
         from openvino import opset13 as op
         from openvino.op import util
@@ -153,32 +155,32 @@ class _Builder:
         info.variable_id, info.data_type = name, ov.Type.f32
         info.data_shape = ov.PartialShape([1, self._kv_heads, -1, self._size])
         variable = util.Variable(info)
-        nothing = op.constant(np.zeros((1, self._kv_heads, 0, self._size), np.float32))
-        past = op.gather(op.read_value(nothing, variable), self._beam, op.constant(np.int64(0)))
+        empty = op.constant(np.zeros((1, self._kv_heads, 0, self._size), np.float32))
+        past = op.gather(op.read_value(empty, variable), self._beam, op.constant(np.int64(0)))
         whole = op.concat([past, new], 2)
-        self._kept.append(op.assign(whole, variable))
+        self._cache_updates.append(op.assign(whole, variable))
         return whole
 
-    def _for_each_head(self, few: Any) -> Any:
-        """(1, heads, seen, size) of (1, kv heads, seen, size): each serves its share of the heads."""
+    def _for_each_head(self, shared: Any) -> Any:
+        """(1, heads, seen, size) from (1, kv heads, seen, size): grouped-query attention."""
         from openvino import opset13 as op
 
         times = self._heads // self._kv_heads
         if times == 1:
-            return few
+            return shared
         seen = op.gather(
-            op.shape_of(few, "i64"), op.constant(np.array([2])), op.constant(np.int64(0))
+            op.shape_of(shared, "i64"), op.constant(np.array([2])), op.constant(np.int64(0))
         )
         before = op.constant(np.array([1, self._kv_heads, times]))
         shape = op.concat([before, seen, op.constant(np.array([self._size]))], 0)
         wide = op.broadcast(
-            op.unsqueeze(few, op.constant(np.array([2]))), shape, broadcast_spec="BIDIRECTIONAL"
+            op.unsqueeze(shared, op.constant(np.array([2]))), shape, broadcast_spec="BIDIRECTIONAL"
         )
         return op.reshape(wide, np.array([0, self._heads, -1, self._size]), True)
 
 
 def _norm(rows: Any, norm: Any) -> Any:
-    """Root mean square norm (Zhang and Sennrich 2019)."""
+    """RMS norm (Zhang and Sennrich 2019)."""
     from openvino import opset13 as op
 
     squares = op.power(rows, op.constant(np.float32(2)))

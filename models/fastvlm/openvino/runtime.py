@@ -1,8 +1,8 @@
-"""FastVLM's halves in OpenVINO on a processor, from exports that `python -m models export` wrote.
+"""FastVLM's encoder and decoder in OpenVINO on a CPU, from what `python -m models export` wrote.
 
-Weights in fp32 and fp16 are computed with in fp32, so that answers are torch's own; an encoder's others in
-bf16 where the processor has it, a decoder's in what was quickest when it was exported. Knows nothing of
-pictures, prompts or words.
+Weights in fp32 and fp16 are computed in fp32, so that the answers are the same as torch's. With other
+weights, an encoder uses bf16 if the processor has it, and a decoder the arithmetic that was fastest when
+it was exported. Knows nothing of pictures, prompts or text.
 """
 
 import json
@@ -16,26 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import MissingPart, in_one_line
-from models.fastvlm.export.forms import Form, about, find_form
+from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
+from models.fastvlm.forms import Form, find_form, read_facts
 from models.fastvlm.greedy import Greedy
-from models.fastvlm.openvino.memory import let_go
+from models.fastvlm.openvino.file_pages import release_file_pages
 from models.fastvlm.openvino.weights import GROUP
-from models.fastvlm.validate import in_memory, refuse_misfits
 
-GRAPH = "model.xml"  # beside it its weights, model.bin
-ARITHMETIC = "arithmetic.json"  # beside those of a decoder
+GRAPH = "model.xml"  # its weights are in model.bin
+ARITHMETIC_JSON = "arithmetic.json"  # in a decoder's folder
 EXACT = ("fp32", "fp16")
-# Neighbours of an activation that share a scale where the processor multiplies in 8 bits (VNNI): the
-# wider the quicker, but no wider than those of the weights, and a divisor of every row's length.
-SHARED = {"int8": 128, "int4": GROUP}
-# Rows of a prompt: in AVX-512's bf16 one more makes all of them take half as long again.
-BLOCK = 64
+# Neighbouring activations that share a scale where the processor multiplies in 8 bits (VNNI). Wider groups
+# are faster, but must not exceed those of the weights and must divide the length of every row.
+ACTIVATION_GROUP = {"int8": 128, "int4": GROUP}
+# Rows of a prompt that are read at once. In AVX-512's bf16, one row more makes all 1.5 times slower.
+PROMPT_BLOCK = 64
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What a decoder computes in, OpenVINO's `f32` or `bf16`, and how many rows of a prompt it reads at
-    once (None: all)."""
+    """How a decoder computes: OpenVINO's `number` type (`f32` or `bf16`), and how many rows of a prompt
+    it reads at once (None: all)."""
 
     number: str
     block: int | None
@@ -44,28 +44,30 @@ class Arithmetic:
 def open_encoder(
     checkpoint: Path, precision: str, side_px: int, threads: int | None = None
 ) -> "OpenVinoEncoder":
-    """The exported encoder, warm. Raises MissingPart where it is not there or damaged."""
+    """The exported encoder, warmed up. Raises MissingPart if it is missing or damaged."""
     form = Form("openvino", "encoder", precision, side_px)
     folder = find_form(checkpoint, form)
     number = "bf16" if precision not in EXACT and has_bf16() else "f32"
-    with _mending(form, checkpoint, folder):
+    with _naming_the_remedy(form, checkpoint, folder):
         graph = compiled(folder, precision, number, threads)
     encoder = OpenVinoEncoder(graph, precision, side_px)
-    let_go(folder)
+    release_file_pages(folder)
     return encoder
 
 
 def open_decoder(
     checkpoint: Path, precision: str, greedy: Greedy, threads: int | None = None
 ) -> "OpenVinoDecoder":
-    """The exported decoder, warm. Raises MissingPart where it is not there or damaged."""
+    """The exported decoder, warmed up. Raises MissingPart if it is missing or damaged."""
     form = Form("openvino", "decoder", precision)
     folder = find_form(checkpoint, form)
-    with _mending(form, checkpoint, folder):
-        arithmetic = Arithmetic(**json.loads((folder / ARITHMETIC).read_text(encoding="utf-8")))
+    with _naming_the_remedy(form, checkpoint, folder):
+        arithmetic = Arithmetic(
+            **json.loads((folder / ARITHMETIC_JSON).read_text(encoding="utf-8"))
+        )
         graph = compiled(folder, precision, arithmetic.number, threads)
-    decoder = OpenVinoDecoder(graph, precision, about(folder), greedy, arithmetic)
-    let_go(folder)
+    decoder = OpenVinoDecoder(graph, precision, read_facts(folder), greedy, arithmetic)
+    release_file_pages(folder)
     return decoder
 
 
@@ -88,7 +90,7 @@ class OpenVinoEncoder:
 
 
 class OpenVinoDecoder:
-    """A `Decoder`; to be used from one thread. `facts` are those of `exports.describe`."""
+    """A `Decoder`; to be used from one thread. `facts`: see `forms.read_facts`."""
 
     provider = "cpu"
 
@@ -104,26 +106,25 @@ class OpenVinoDecoder:
         self._request = graph.create_infer_request()
         self._greedy = greedy
         self._context = int(facts["context"])
-        self._block = arithmetic.block or self._context
-        self._image = int(facts["image_token_index"])
+        self.prompt_block = arithmetic.block or self._context
+        self._image_id = int(facts["image_token_index"])
         self._no_features = np.zeros((1, int(facts["hidden_size"])), np.float32)
         size = int(facts["head_size"])
-        self._turns = float(facts["rope_theta"]) ** -(
-            np.arange(0, size, 2) / size
-        )  # radians a token
-        self._head: tuple[int, ...] = ()  # what was read last before a picture
-        self._kept: list[Any] = []  # its keys and values
-        self._read([0, self._image], self._no_features)
+        # Of the rotary position embedding, in radians a token
+        self._frequencies = float(facts["rope_theta"]) ** -(np.arange(0, size, 2) / size)
+        self._prefix: tuple[int, ...] = ()  # the prompt before the picture that was read last
+        self._prefix_cache: list[Any] = []  # its keys and values
+        self._read([0, self._image_id], self._no_features)
         self._step([0], self._no_features, 2)
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
-        """See `Decoder`. Raises DescriberFailed where image tokens and features differ in number."""
-        refuse_misfits(ids, features, limit, context=self._context, image_id=self._image)
-        return self._written(list(ids), in_memory(features), limit)
+        """See `Decoder`. Raises DescriberFailed if the numbers of image tokens and features differ."""
+        check_decoder_inputs(ids, features, limit, context=self._context, image_id=self._image_id)
+        return self._generate(list(ids), features_as_numpy(features), limit)
 
-    def _written(self, ids: list[int], rows: NDArray[np.float32], limit: int) -> Iterator[int]:
-        for place in range(limit):
-            if place == 0:
+    def _generate(self, ids: list[int], rows: NDArray[np.float32], limit: int) -> Iterator[int]:
+        for written in range(limit):
+            if written == 0:
                 logits = self._read(ids, rows)
             else:
                 logits = self._step(ids[-1:], self._no_features, len(ids) - 1)
@@ -134,41 +135,43 @@ class OpenVinoDecoder:
             ids.append(token)
 
     def _read(self, ids: list[int], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits after a whole prompt; all that was kept before is forgotten. What stands before the
-        picture is the same in every question, and only read where it has changed."""
-        start = ids.index(self._image) if self._image in ids else 0
-        self._begin(tuple(ids[:start]))
-        whole = len(ids) - (len(ids) - start) % self._block
+        """Logits after a whole prompt; the cache of the last prompt is dropped. The part before the picture
+        is the same in most prompts: its cache is reused unless it has changed."""
+        start = ids.index(self._image_id) if self._image_id in ids else 0
+        self._read_prefix(tuple(ids[:start]))
+        whole = len(ids) - (len(ids) - start) % self.prompt_block
         seen, logits = 0, np.empty(0, np.float32)
         for first, end in ((start, whole), (whole, len(ids))):
             if block := ids[first:end]:
-                places = block.count(self._image)
+                places = block.count(self._image_id)
                 features = rows[seen : seen + places] if places else self._no_features
                 logits = self._step(block, features, first)
                 seen += places
         return logits
 
-    def _begin(self, head: tuple[int, ...]) -> None:
-        """Have read `head`, and nothing else."""
+    def _read_prefix(self, prefix: tuple[int, ...]) -> None:
+        """Set the cache to that of `prefix` alone."""
         import openvino as ov
 
-        if head and head == self._head:
-            for state, kept in zip(self._request.query_state(), self._kept, strict=True):
-                state.state = kept
+        if prefix and prefix == self._prefix:
+            for state, cached in zip(self._request.query_state(), self._prefix_cache, strict=True):
+                state.state = cached
             return
-        self._head = ()
+        self._prefix = ()
         self._request.reset_state()
-        if head:
-            self._step(list(head), self._no_features, 0)
-            self._kept = [ov.Tensor(state.state.data) for state in self._request.query_state()]
-            self._head = head
+        if prefix:
+            self._step(list(prefix), self._no_features, 0)
+            self._prefix_cache = [
+                ov.Tensor(state.state.data) for state in self._request.query_state()
+            ]
+            self._prefix = prefix
 
     def _step(self, new: list[int], rows: NDArray[np.float32], start: int) -> NDArray[np.float32]:
-        """Logits (vocabulary,) after `new`, the tokens from place `start` on. They are good until the
-        next step."""
-        places = np.arange(start, start + len(new))
-        angles = np.tile(places[:, None] * self._turns, 2)  # (T, head)
-        later = np.arange(start + len(new)) > places[:, None]  # (T, seen)
+        """Logits (vocabulary,) after the tokens `new`, which begin at position `start`. The array is valid
+        until the next step."""
+        positions = np.arange(start, start + len(new))
+        angles = np.tile(positions[:, None] * self._frequencies, 2)  # (T, head)
+        later = np.arange(start + len(new)) > positions[:, None]  # (T, seen)
         self._request.infer(
             {
                 "ids": np.array([new], np.int64),
@@ -191,27 +194,27 @@ def has_bf16() -> bool:
 
 
 def compiled(folder: Path, precision: str, number: str, threads: int | None = None) -> Any:
-    """The exported graph in `folder`, ready to run in `number`s. Raises what OpenVINO raises."""
+    """The exported graph in `folder`, compiled for arithmetic in `number`. Raises OpenVINO's errors."""
     import openvino as ov
 
     options = {
         "INFERENCE_PRECISION_HINT": number,
-        "KV_CACHE_PRECISION": number,  # of itself it would round keys and values to 8 bits
+        "KV_CACHE_PRECISION": number,  # the default would round keys and values to 8 bits
         "NUM_STREAMS": "1",
-        "INFERENCE_NUM_THREADS": threads or 0,  # 0: as many as there are cores
-        "ENABLE_CPU_PINNING": False,  # pinned, it would wait for a detector on its core
+        "INFERENCE_NUM_THREADS": threads or 0,  # 0: one a core
+        "ENABLE_CPU_PINNING": False,  # pinned threads would wait for the detector's
     }
-    if precision in SHARED:
-        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = SHARED[precision]
+    if precision in ACTIVATION_GROUP:
+        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = ACTIVATION_GROUP[precision]
     return ov.Core().compile_model(folder / GRAPH, "CPU", options)
 
 
 @contextmanager
-def _mending(form: Form, checkpoint: Path, folder: Path) -> Iterator[None]:
-    """What goes wrong within is told with the file's name and what mends it."""
+def _naming_the_remedy(form: Form, checkpoint: Path, folder: Path) -> Iterator[None]:
+    """Turns any error into a MissingPart with the file's name and the command that repairs it."""
     try:
         yield
-    except Exception as error:  # OpenVINO has no class of its own
+    except Exception as error:  # OpenVINO has no error class of its own
         raise MissingPart(
             f"{folder / GRAPH}: expected a graph for OpenVINO, got {in_one_line(error)}; "
             f"to mend it: {form.command(checkpoint)}"

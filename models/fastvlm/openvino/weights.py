@@ -1,7 +1,7 @@
-"""Weights as OpenVINO constants: whole, halved, or rounded to 8 or 4 bits with scales beside them.
+"""Weights as OpenVINO constants in fp32, fp16, bf16, or quantized to 8 or 4 bits with scales.
 
-The processor's plugin reads such weights as they lie and widens them while it multiplies, so that a
-token costs the traffic of the small ones. Rounding to the nearest needs no data and no other library.
+The CPU plugin reads compressed weights and widens them while it multiplies, so that a token costs the
+memory traffic of the compressed ones. Rounding to nearest needs no data and no other library.
 """
 
 import math
@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 GROUP = 64  # neighbours in a row that share a scale in 4 bits
-BLOCK = (
-    2048  # rows rounded at once: the vocabulary's 136 million weights would fill 2 GB on their way
-)
+# Rows that are quantized at once: all 136 million weights of the vocabulary would need 2 GB.
+BLOCK = 2048
 
 
-def stored(values: NDArray[np.float32], precision: str) -> Any:
-    """A node worth `values` (rows, ...) in fp32 whose constant is in `precision`: fp32, fp16, bf16, int8
-    (a scale a row) or int4 (a scale a GROUP of a row)."""
+def weight_constant(values: NDArray[np.float32], precision: str) -> Any:
+    """A node that gives `values` (rows, ...) in fp32, from a constant in `precision`: fp32, fp16, bf16,
+    int8 (one scale a row) or int4 (one scale for GROUP weights of a row)."""
     import openvino as ov
     from openvino import opset13 as op
 
@@ -27,8 +26,8 @@ def stored(values: NDArray[np.float32], precision: str) -> Any:
     if precision == "fp16":
         return op.convert(op.constant(values.astype(np.float16)), ov.Type.f32)
     if precision == "bf16":
-        halves = np.concatenate([_halved(values[at : at + BLOCK]) for at in _starts(values)])
-        return op.convert(_constant(halves, values.shape, ov.Type.bf16), ov.Type.f32)
+        bits = np.concatenate([_bf16_bits(values[at : at + BLOCK]) for at in _starts(values)])
+        return op.convert(_constant(bits, values.shape, ov.Type.bf16), ov.Type.f32)
     length = math.prod(values.shape[1:])
     if precision == "int8":
         top, kind = 255, ov.Type.u8
@@ -38,7 +37,7 @@ def stored(values: NDArray[np.float32], precision: str) -> Any:
         length = math.gcd(length, GROUP)
         grouped = (len(values), values.size // len(values) // length, length)
         scaled = (*grouped[:2], 1)
-    codes, zeros, scales = rounded(values.reshape(-1, length), top)
+    codes, zeros, scales = quantize(values.reshape(-1, length), top)
     node = op.multiply(
         op.subtract(
             op.convert(_constant(codes, grouped, kind), ov.Type.f16),
@@ -51,12 +50,12 @@ def stored(values: NDArray[np.float32], precision: str) -> Any:
     return op.convert(node, ov.Type.f32)
 
 
-def rounded(
+def quantize(
     values: NDArray[np.float32], top: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]:
-    """Codes 0 to `top` (rows, columns), zero points and scales (rows, 1) of `values` (rows, columns):
-    value = (code - zero point) * scale."""
-    blocks = [_round(values[at : at + BLOCK], top) for at in _starts(values)]
+    """(codes (rows, columns) from 0 to `top`, zero points (rows, 1), scales (rows, 1)) of `values` (rows,
+    columns): value = (code - zero point) * scale."""
+    blocks = [_quantize_block(values[at : at + BLOCK], top) for at in _starts(values)]
     codes, zeros, scales = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return codes, zeros, scales
 
@@ -65,17 +64,17 @@ def _starts(values: NDArray[np.float32]) -> range:
     return range(0, len(values), BLOCK)
 
 
-def _halved(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The bits of bf16, to the nearest, ties to even."""
+def _bf16_bits(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """`values` in bf16, rounded to nearest, ties to even; as integers, since NumPy has no bf16."""
     bits = np.ascontiguousarray(values).view(np.uint32)
-    halves: NDArray[np.uint16] = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-    return halves
+    rounded: NDArray[np.uint16] = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return rounded
 
 
-def _round(values: NDArray[np.float32], top: int) -> tuple[NDArray[Any], ...]:
+def _quantize_block(values: NDArray[np.float32], top: int) -> tuple[NDArray[Any], ...]:
     low = np.minimum(values.min(1, keepdims=True), 0)
     high = np.maximum(values.max(1, keepdims=True), 0)
-    tiny = np.float32(np.finfo(np.float16).smallest_normal)  # a row of zeros has to have a scale
+    tiny = np.float32(np.finfo(np.float16).smallest_normal)  # so that a row of zeros has a scale
     scales = np.maximum((high - low) / top, tiny).astype(np.float16)
     steps = scales.astype(np.float32)
     zeros = np.clip(np.rint(-low / steps), 0, top)
@@ -84,13 +83,13 @@ def _round(values: NDArray[np.float32], top: int) -> tuple[NDArray[Any], ...]:
 
 
 def _constant(raw: NDArray[Any], shape: tuple[int, ...], kind: Any) -> Any:
-    """A constant of a type that NumPy lacks. The tensor owns its memory: OpenVINO would not keep an
+    """A constant of a type that NumPy lacks. The tensor owns its memory, as OpenVINO does not keep an
     array alive."""
     import openvino as ov
     from openvino import opset13 as op
 
     flat = raw.ravel()
-    if kind == ov.Type.u4:  # two codes to a byte, the first in its lower half
+    if kind == ov.Type.u4:  # two codes in a byte, the first in the lower half
         flat = np.append(flat, np.zeros(flat.size % 2, np.uint8))
         flat = flat[0::2] | flat[1::2] << 4
     tensor = ov.Tensor(kind, list(shape))

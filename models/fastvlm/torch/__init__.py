@@ -1,1 +1,1 @@
-"""FastVLM in torch: CUDA graphs, Triton kernels, and the reference on a CPU."""
+"""FastVLM in torch: CUDA graphs and Triton kernels on a GPU, and the reference on a CPU."""

@@ -1,5 +1,5 @@
-"""Functions of fixed shapes, run on a stream of the describer's own and captured into CUDA graphs; on
-other devices the same functions, called. Knows no network.
+"""Runs functions of fixed shapes: captured into CUDA graphs on the describer's stream, or on other devices
+simply called. Knows no network.
 """
 
 import time
@@ -15,15 +15,15 @@ from engine.core.errors import MissingPart
 from models.devices import memory_bytes, synchronise
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-FOUR_BITS = "int4"  # of the decoder's weights, on a graphics card: multiplied in fp16
+INT4 = "int4"  # the decoder's weights on a GPU; multiplied in fp16
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """In which torch computes. Raises MissingPart for a precision that torch has not."""
-    precision = "fp16" if precision == FOUR_BITS else precision
+    """The dtype in which torch computes. Raises MissingPart for a precision that torch does not have."""
+    precision = "fp16" if precision == INT4 else precision
     if precision not in PRECISIONS:
         raise MissingPart(
-            f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}, and {FOUR_BITS} "
+            f"models.describer.precision={precision}: torch has {', '.join(PRECISIONS)}, and {INT4} "
             "on a graphics card; use one of those, or models.describer.runtime=openvino or onnx"
         )
     return PRECISIONS[precision]
@@ -31,14 +31,15 @@ def dtype_of(precision: str) -> torch.dtype:
 
 @cache
 def side_stream() -> Any:
-    """The describer's own, on CUDA; one, so that features are there when the decoder reads them."""
+    """The describer's CUDA stream. Encoder and decoder share it, so that features are complete when the
+    decoder reads them."""
     return torch.cuda.Stream()
 
 
-class Part:
-    """What both halves share: a device, a precision, and functions run on a stream or captured."""
+class CapturedPart:
+    """Base of the encoder and the decoder: device, precision, and the capture of functions."""
 
-    start_s = 0.0  # seconds of the first runs and captures
+    start_s = 0.0  # time spent on first runs and captures
 
     def __init__(self, device: str, precision: str, capture: bool | None) -> None:
         self.precision, self.provider = precision, device
@@ -47,41 +48,44 @@ class Part:
         self._pool: Any = None
 
     def memory(self) -> dict[str, int]:
-        """Bytes that this process holds on the device; see models.devices.memory_bytes."""
+        """Bytes that this process uses on the device; see models.devices.memory_bytes."""
         return memory_bytes(self.provider)
 
-    def _on(self) -> Any:
-        """Work within goes to the describer's stream. Never around a `yield`: it holds for whatever
-        the thread does."""
+    def _on_stream(self) -> Any:
+        """A context in which work goes to the describer's stream. Do not `yield` inside it: it applies to
+        everything that the thread does."""
         return torch.cuda.stream(side_stream() if self.provider == "cuda" else None)
 
-    def _ready(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work`, which touches static tensors alone; captured where that is wanted, after a first
-        run. Uncaptured, a first run would only be one more."""
+    def _prepare(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work`, which uses static tensors only; captured after a first run if captures are on."""
         if not self._captures:
             return work
         started_s = time.perf_counter()
-        synchronise(self.provider)  # what loading asked of the default stream
-        with torch.inference_mode(), self._on(), self._kernels():
+        synchronise(self.provider)  # with the default stream, on which weights were loaded
+        with torch.inference_mode(), self._on_stream(), self._kernel_choice():
             work()  # libraries choose their kernels at the first run, which cannot be captured
-            run = self._captured(work)
+            run = self._capture(work)
         synchronise(self.provider)
         self.start_s += time.perf_counter() - started_s
         return run
 
-    def _kernels(self) -> Any:
-        """What libraries may choose from. cuDNN tries its convolutions out, as shapes are fixed; its
-        attention is left out, which takes no keys that several queries share in a view."""
-        chosen = ExitStack()
+    def _kernel_choice(self) -> Any:
+        """A context that limits the kernels that libraries may choose. cuDNN benchmarks convolutions, as
+        shapes are fixed. Its attention is excluded: it does not accept keys that are expanded views."""
+        context = ExitStack()
         if self.provider == "cuda":
-            some = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-            chosen.enter_context(sdpa_kernel(some))
-            chosen.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=True))
-        return chosen
+            attention = [
+                SDPBackend.FLASH_ATTENTION,
+                SDPBackend.EFFICIENT_ATTENTION,
+                SDPBackend.MATH,
+            ]
+            context.enter_context(sdpa_kernel(attention))
+            context.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=True))
+        return context
 
-    def _captured(self, work: Callable[[], None]) -> Callable[[], None]:
+    def _capture(self, work: Callable[[], None]) -> Callable[[], None]:
         if self._pool is None:
-            # One run follows the other and leaves nothing in the pool that a later one needs.
+            # Graphs can share a pool: they run one after the other and leave no data in it.
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         side_stream().synchronize()
@@ -89,7 +93,7 @@ class Part:
             graph,
             pool=self._pool,
             stream=side_stream(),
-            capture_error_mode="thread_local",  # the detector's thread may allocate meanwhile
+            capture_error_mode="thread_local",  # the detector's thread may allocate at the same time
         ):
             work()
         replay: Callable[[], None] = graph.replay

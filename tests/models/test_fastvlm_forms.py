@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from engine.core.errors import MissingPart
-from models.fastvlm.export.forms import (
-    ABOUT,
+from models.fastvlm.export.writer import write_form
+from models.fastvlm.forms import (
+    EXPORT_JSON,
     Form,
-    about,
+    exported_forms,
     exports_home,
     find_form,
-    forms,
+    read_facts,
     size_bytes,
-    write_form,
 )
 
 DECODER = Form("openvino", "decoder", "int8")
@@ -45,12 +45,12 @@ def test_what_was_written_is_found_with_what_it_is(checkpoint: Path) -> None:
     for form in (DECODER, ENCODER):
         written = write_form(checkpoint, form, FACTS, fill)
         assert find_form(checkpoint, form) == written
-        assert about(written) == FACTS
+        assert read_facts(written) == FACTS
         assert size_bytes(written) > len(b"<net/>weights")
-    said = json.loads((find_form(checkpoint, ENCODER) / ABOUT).read_text(encoding="utf-8"))
+    said = json.loads((find_form(checkpoint, ENCODER) / EXPORT_JSON).read_text(encoding="utf-8"))
     assert said["side_px"] == 512
     assert "torch" in said["versions"]
-    assert forms(checkpoint) == [ENCODER, DECODER]
+    assert exported_forms(checkpoint) == [ENCODER, DECODER]
 
 
 def test_what_was_not_exported_names_the_command(checkpoint: Path) -> None:
@@ -68,10 +68,10 @@ def test_what_was_not_exported_names_the_command(checkpoint: Path) -> None:
     [
         ("model.bin", b"weigh", "expected 7 bytes, got 5"),
         ("model.bin", None, "expected 7 bytes, got no such file"),
-        (ABOUT, b"{", "expected what was exported, got"),
-        (ABOUT, b"[]", "expected what was exported, got"),
-        (ABOUT, b'{"files": {}, "model": 3}', "expected what was exported, got"),
-        (ABOUT, None, "expected what was exported, got"),
+        (EXPORT_JSON, b"{", "expected what was exported, got"),
+        (EXPORT_JSON, b"[]", "expected what was exported, got"),
+        (EXPORT_JSON, b'{"files": {}, "model": 3}', "expected what was exported, got"),
+        (EXPORT_JSON, None, "expected what was exported, got"),
     ],
 )
 def test_a_damaged_form_is_refused_and_mended(
@@ -86,7 +86,7 @@ def test_a_damaged_form_is_refused_and_mended(
     line = str(refused.value)
     assert line.startswith(f"{file}: {named}")
     assert line.endswith(f"to mend it: {DECODER.command(checkpoint)}")
-    assert forms(checkpoint) == []
+    assert exported_forms(checkpoint) == []
     assert write_form(checkpoint, DECODER, FACTS, fill) == find_form(checkpoint, DECODER)
 
 

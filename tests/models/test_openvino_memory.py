@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from models.fastvlm.export.forms import Form, find_form
-from models.fastvlm.openvino.runtime import BLOCK
+from models.fastvlm.forms import Form, find_form
+from models.fastvlm.openvino.runtime import PROMPT_BLOCK
 from models.packs import POCKET
 from tests.models.test_openvino_runtime import LIMIT, Checkpoint, _home, pictures
 
@@ -23,7 +23,7 @@ def test_what_stands_before_a_picture_is_read_once(
     pocket: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = pocket.decoder("fp32")
-    monkeypatch.setattr(decoder, "_block", BLOCK)
+    monkeypatch.setattr(decoder, "prompt_block", PROMPT_BLOCK)
     read: list[int] = []  # how many tokens at once
     step = decoder._step
 
@@ -36,15 +36,15 @@ def test_what_stands_before_a_picture_is_read_once(
     head = ids.index(pocket.model.config.image_token_id)
     rest = ids[head:]
     assert head > 1
-    assert len(rest) > BLOCK
-    tail = len(rest) - BLOCK
+    assert len(rest) > PROMPT_BLOCK
+    tail = len(rest) - PROMPT_BLOCK
     for asked, blocks in (
-        (ids, [head, BLOCK, tail]),
-        (ids, [BLOCK, tail]),
-        ([9, *rest], [1, BLOCK, tail]),  # another beginning
-        (rest, [BLOCK, tail]),  # none
-        (ids, [head, BLOCK, tail]),
-        (ids[:-tail], [BLOCK]),
+        (ids, [head, PROMPT_BLOCK, tail]),
+        (ids, [PROMPT_BLOCK, tail]),
+        ([9, *rest], [1, PROMPT_BLOCK, tail]),  # another beginning
+        (rest, [PROMPT_BLOCK, tail]),  # none
+        (ids, [head, PROMPT_BLOCK, tail]),
+        (ids[:-tail], [PROMPT_BLOCK]),
     ):
         read.clear()
         prompt = asked, pixels, features

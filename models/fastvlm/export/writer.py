@@ -1,0 +1,84 @@
+"""Writes an exported form of a checkpoint, completely or not at all. Knows no runtime."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from engine.core.errors import MissingPart, words_of
+from models.fastvlm.forms import EXPORT_JSON, Form, exports_home
+
+LIBRARIES = ("torch", "transformers", "timm", "openvino", "onnx", "onnxruntime")
+
+
+def facts_of(model: Any) -> dict[str, Any]:
+    """The facts about transformers' FastVLM that a runtime needs besides its graph."""
+    text = model.config.text_config
+    heads = text.num_attention_heads
+    return {
+        "image_token_index": model.config.image_token_id,
+        "hidden_size": text.hidden_size,
+        "layers": text.num_hidden_layers,
+        "kv_heads": text.num_key_value_heads,
+        "head_size": getattr(text, "head_dim", None) or text.hidden_size // heads,
+        "vocab_size": text.vocab_size,
+        "rope_theta": text.rope_parameters["rope_theta"],
+        "context": text.max_position_embeddings,  # tokens, prompt and answer together
+    }
+
+
+def write_form(
+    checkpoint: Path, form: Form, facts: Mapping[str, Any], writer: Callable[[Path], None]
+) -> Path:
+    """Let `writer` fill a temporary folder, then move it to the form's place; returns that place.
+
+    An earlier export is replaced only by a complete new one. Raises MissingPart if it cannot be
+    written, and whatever `writer` raises; no partial export remains.
+    """
+    place = exports_home(checkpoint) / form.folder
+    partial = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        writer(partial)
+        _describe(partial, checkpoint, form, facts)
+        if place.exists():
+            shutil.rmtree(place)
+        partial.replace(place)
+    except OSError as error:
+        raise MissingPart(f"cannot write {place}: {words_of(error)}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return place
+
+
+def _describe(folder: Path, checkpoint: Path, form: Form, facts: Mapping[str, Any]) -> None:
+    """Write export.json: what the folder holds, and what made it."""
+    files = {
+        path.relative_to(folder).as_posix(): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    content = {
+        "runtime": form.runtime,
+        "part": form.part,
+        "precision": form.precision,
+        "side_px": form.side_px,
+        "checkpoint": str(checkpoint),
+        "versions": _versions(),
+        "model": dict(facts),
+        "files": files,  # bytes
+    }
+    (folder / EXPORT_JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
