@@ -1,1 +1,1 @@
-"""Trains and judges the learned router."""
+"""Trains and evaluates the learned router."""

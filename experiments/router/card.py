@@ -1,9 +1,8 @@
-"""What each router buys: writes experiments/results/router_card.md and its plots.
+"""Evaluates every router and writes experiments/results/router_card.md with its plots.
 
-`python -m experiments.router.card` (options: --help) makes what recordings are missing
-(`experiments.router.records`), scores every picture once by every router, and counts. Ends in one
-line of JSON. It trains nothing; routers/learned.json is what `experiments.router.train` made of
-other pictures.
+`python -m experiments.router.card` makes the recordings that are missing
+(`experiments.router.records`), scores every picture once by every router, and computes the figures.
+It trains nothing: routers/learned.json was trained by `experiments.router.train` on other pictures.
 """
 
 import argparse
@@ -44,7 +43,9 @@ PLOTS = ("router_card.png", "router_card_shifts.png")
 
 
 def best_router(test: SetFigures) -> str:
-    """What `mode=auto` should use: learned only where it beats the count, surely, and rules."""
+    """The router that `mode=auto` should use: learned only if it is significantly better than
+    count, and better than rules.
+    """
     learned, rules, count = (test.routers[name] for name in ("learned", "rules", "count"))
     if learned.better_than_count.low > 0 and learned.apgr.value > rules.apgr.value:
         return "learned"
@@ -52,7 +53,7 @@ def best_router(test: SetFigures) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, numbers to the right."""
+    """A Markdown table with numbers aligned to the right."""
     rule = "|".join(["---"] + ["---:"] * (len(head) - 1))
     lines = [f"| {' | '.join(head)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
@@ -65,7 +66,7 @@ def _with_interval(item: ConfidenceInterval, sign: str = "") -> str:
 
 
 def tiers_table(test: SetFigures) -> str:
-    """Both tiers, part by part."""
+    """Quality of both tiers, by component."""
     found = test.outcomes
     rows = [
         [name, f"{quick:.3f}", "–" if full != full else f"{full:.3f}"]
@@ -79,7 +80,7 @@ def tiers_table(test: SetFigures) -> str:
 
 
 def routers_table(test: SetFigures) -> str:
-    """Area, APGR, calls, failure prediction."""
+    """Area, APGR, shares of escalations and failure prediction of each router."""
     rows = []
     for name in ROUTERS:
         item = test.routers[name]
@@ -111,7 +112,7 @@ def routers_table(test: SetFigures) -> str:
 
 
 def shares_table(test: SetFigures) -> str:
-    """What a share of escalations costs and gives."""
+    """Cost and quality of each router at fixed shares of escalations."""
     rows = []
     for name in ROUTERS:
         for share in SHARES:
@@ -161,7 +162,7 @@ def self_set_table(found: SetFigures) -> str:
 
 
 def shifts_table(sets: Mapping[str, SetFigures]) -> str:
-    """Every set, router by router."""
+    """Every router on every set."""
     rows = []
     for name, found in sets.items():
         items = found.routers
@@ -193,18 +194,18 @@ def shifts_table(sets: Mapping[str, SetFigures]) -> str:
 
 
 def claim_table(sets: Mapping[str, SetFigures]) -> str:
-    """The seed's claim, held against every set."""
+    """The first design's claim about shares and average latency, for every set."""
     rows = []
     for name, found in sets.items():
         for conformal in found.self_set[-2:]:
             simple = 1 - conformal.escalated
-            seeds = simple * QUICK_MS + conformal.escalated * FULL_MS
+            design_ms = simple * QUICK_MS + conformal.escalated * FULL_MS
             rows.append(
                 [
                     f"{name}, {conformal.name}",
                     f"{simple:.0%}",
                     f"{conformal.mean_ms:.0f}",
-                    f"{seeds:.0f}",
+                    f"{design_ms:.0f}",
                 ]
             )
     head = [
@@ -217,7 +218,7 @@ def claim_table(sets: Mapping[str, SetFigures]) -> str:
 
 
 def stages_table(sets: Mapping[str, SetFigures]) -> str:
-    """Each stage's real figures, set by set."""
+    """The recorded latency of each stage, by set."""
     names = list(sets)
     stages = list(sets[names[0]].stages)
     rows = [
@@ -228,7 +229,7 @@ def stages_table(sets: Mapping[str, SetFigures]) -> str:
 
 
 def card(sets: Mapping[str, SetFigures], model: Model, packs: str) -> str:
-    """The whole text: `card.md.j2` filled in."""
+    """The whole text: `card.md.j2` with its values."""
     test = sets["test"]
     recorded = {name: found for name, found in sets.items() if name != NO_CAPTIONS}
     learned, rules, count = (test.routers[name] for name in ("learned", "rules", "count"))
@@ -264,7 +265,7 @@ def card(sets: Mapping[str, SetFigures], model: Model, packs: str) -> str:
 
 
 def summary(sets: Mapping[str, SetFigures]) -> dict[str, Any]:
-    """The JSON line."""
+    """The figures of the last line."""
     return {
         "best": best_router(sets["test"]),
         "sets": {

@@ -1,9 +1,7 @@
-"""What a router buys, counted over recordings: scores once a picture, then any number of
-thresholds.
+"""Curves of quality against escalations, computed from recordings for any number of thresholds.
 
-Pure arithmetic over arrays of one number a picture; knows neither models nor plots. Escalated
-answers count as either-or (`answer.beats=1`): the wearer hears the describer's words and not the
-template's.
+Pure arithmetic on arrays with one number per picture; knows neither models nor plots. An escalated
+answer replaces the template (`answer.beats=1`): the wearer hears the describer's words only.
 """
 
 from collections.abc import Sequence
@@ -18,18 +16,18 @@ from engine.evaluation.quality import QualityParts, components, overall
 from engine.evaluation.stored_outputs import Record
 
 Numbers = NDArray[np.float64]
-# Of quality: a full answer that is better by less is not worth waiting for. Two thirds of it is what
-# the likeness to human captions alone gives a describer that was trained on such.
+# A full answer that is better by less is not worth waiting for. Two thirds of this margin is what a
+# describer trained on human captions gains by the caption similarity alone.
 MARGIN = 0.15
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each of n pictures would cost and give by either tier; all (n,).
+    """What each of n pictures would cost and yield in either tier; all arrays are (n,).
 
-    Quality in [0, 1] (engine.evaluation.quality.overall); milliseconds from asking to the first
-    sound of the tier's own words; `hazards` near things that can hurt, and how many of them each
-    answer leaves out.
+    Quality in [0, 1] (engine.evaluation.quality.overall); milliseconds from the request to the
+    first sound of the tier's own words; `hazards` near objects that can hurt, and how many of them
+    each answer omits.
     """
 
     quick: Numbers
@@ -49,12 +47,12 @@ class Outcomes:
         return self.full - self.quick
 
     def of(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Outcomes":
-        """The same for some of the pictures."""
+        """The outcomes of some of the pictures."""
         return Outcomes(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
 def judged(records: Sequence[Record]) -> list[Record]:
-    """Those whose labels tell how good an answer is and whose describer answered."""
+    """The records whose labels allow a quality and whose describer answered."""
     return [
         record
         for record in records
@@ -91,7 +89,9 @@ def outcomes(records: Sequence[Record], settings: QualityConfig) -> Outcomes:
 def part_means(
     records: Sequence[Record], settings: QualityConfig
 ) -> dict[str, tuple[float, float]]:
-    """Component → its mean over the pictures that have it, for the quick and the full answer."""
+    """Component of quality → its mean for the (quick, full) answers, over the pictures that have
+    it.
+    """
     found: dict[str, tuple[list[float], list[float]]] = {}
     for record in records:
         both = [components(_parts(a.parts), settings) for a in (record.quick, record.full)]
@@ -105,13 +105,13 @@ def part_means(
 
 
 def scores(router: Router, records: Sequence[Record]) -> Numbers:
-    """The router's score of each picture, each decided once, in order."""
+    """The router's score of each picture, in order, one decision a picture."""
     return np.array([router.decide(record.glance()).score for record in records])
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Figures over all pictures at each of m thresholds; all (m,)."""
+    """Figures over all pictures at each of m thresholds; all arrays are (m,)."""
 
     thresholds: Numbers
     share: Numbers
@@ -123,8 +123,10 @@ class Sweep:
 
 
 def sweep(score: Numbers, found: Outcomes, thresholds: Numbers) -> Sweep:
-    """Replay every threshold over scores (n,): one pass over the n pictures a threshold, so the
-    work is n · m and no router is asked again."""
+    """Evaluate every threshold on the scores (n,), without asking a router again.
+
+    One pass over the n pictures for each of m thresholds: n · m steps.
+    """
     rows = np.empty((6, len(thresholds)))
     for index, threshold in enumerate(thresholds):
         full = score >= threshold
@@ -141,8 +143,11 @@ def sweep(score: Numbers, found: Outcomes, thresholds: Numbers) -> Sweep:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean quality against the share escalated, pictures taken in order of falling score; both
-    (k,), from share 0 to 1. Equal scores are one step: any order among them is as likely."""
+    """Mean quality against the share escalated, from share 0 to 1; both arrays are (k,).
+
+    Pictures are escalated in order of falling score. Equal scores are one step, since their order
+    is arbitrary.
+    """
 
     share: Numbers
     quality: Numbers
@@ -153,19 +158,23 @@ class Curve:
 
     @property
     def lift(self) -> float:
-        """Mean quality over all shares above that of chance: unlike APGR it has the same sign, and
-        the same meaning, where the full tier is the worse one."""
+        """Mean quality over all shares, less that of a random order. Unlike APGR it has the same
+        sign and meaning where the full tier is the worse one.
+        """
         return self.area - float(self.quality[0] + self.quality[-1]) / 2
 
     @property
     def apgr(self) -> float:
-        """Performance-gap-recovered over all shares (RouteLLM, Ong et al. 2024): 0.5 is random. NaN
-        where the full tier is no better, since there is no gap to recover."""
+        """Average performance gap recovered over all shares (RouteLLM, Ong et al. 2024): 0.5 is a
+        random order. NaN where the full tier is no better, because there is no gap.
+        """
         weak, strong = self.quality[0], self.quality[-1]
         return float((self.area - weak) / (strong - weak)) if strong > weak else float("nan")
 
     def call_share(self, recovered: float) -> float:
-        """The smallest share at which so much of the gap is recovered; NaN where there is none."""
+        """The smallest share of escalations that recovers so much of the gap; NaN where there is no
+        gap.
+        """
         weak, strong = self.quality[0], self.quality[-1]
         if strong <= weak:
             return float("nan")
@@ -179,7 +188,7 @@ class Curve:
 
 
 def curve(score: Numbers, found: Outcomes) -> Curve:
-    """The curve of a score (n,)."""
+    """The curve of scores (n,)."""
     order = np.argsort(-score, kind="stable")
     steps = np.flatnonzero(np.diff(score[order], append=-np.inf))  # the last of each run of equals
     gains = np.cumsum(found.gain[order])[steps]
@@ -190,7 +199,8 @@ def curve(score: Numbers, found: Outcomes) -> Curve:
 
 def auroc(score: Numbers, positive: NDArray[np.bool_]) -> float:
     """The probability that a positive scores higher than a negative, ties counting half (Mann and
-    Whitney); NaN where there is only one kind."""
+    Whitney). NaN where either is missing.
+    """
     yes, no = np.sort(score[positive]), np.sort(score[~positive])
     if len(yes) == 0 or len(no) == 0:
         return float("nan")
@@ -199,7 +209,7 @@ def auroc(score: Numbers, positive: NDArray[np.bool_]) -> float:
 
 
 def calibration_error(probability: Numbers, happened: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error over `bins` of as many pictures each."""
+    """Expected calibration error over `bins` of equal size."""
     parts = np.array_split(np.argsort(probability, kind="stable"), bins)
     return float(
         sum(len(p) * abs(probability[p].mean() - happened[p].mean()) for p in parts if len(p))

@@ -1,19 +1,20 @@
-"""The pictures that routers are trained and judged on, as datasets that the engine reads.
+"""Makes the picture sets that routers are trained and evaluated on, as datasets for the engine.
 
-`python -m experiments.router.data` (options: --help) writes one folder a set to --work; what is
-there already is kept. Sets, from the labelled images of `shared/data` (its README: sources,
+`python -m experiments.router.data` writes one folder for each set to --work and keeps those that
+exist. The pictures come from the labelled sets in `--data` (its README states sources and
 licences):
 
     train        captioned pictures of the split that the pocket models were trained on
-    train_street, train_rooms   walks, streets and roads, and rooms and places, of that split: no captions
-    calibration  captioned pictures of `val`, one half by a hash of the file's name
+    train_street, train_rooms   streets and roads, and rooms, of that split; no captions
+    calibration  captioned pictures of `val`: one half, chosen by a hash of the file's name
     test         the other half: nothing was trained, chosen or calibrated on it
-    test_blur, test_dark, test_crop   the first pictures of `test`, made worse
-    street, rooms   as the ones trained on, of `val`
-    doors        corridors and cupboards of `val`: a kind of scene that no router was trained on
+    test_blur, test_dark, test_crop   the first pictures of `test`, degraded
+    street, rooms   like the training sets, of `val`
+    doors        corridors and cupboards of `val`: scenes on which no router was trained
 
-Flickr8k's pictures are stored squashed and are shown at their true aspect where it is known, else
-at 4:3. Machine labels count as boxes where they are sure (as in the describer's training).
+Flickr8k's pictures are stored squashed; they are shown at their true aspect ratio where it is
+known, else at 4:3. Machine labels count as boxes where their confidence is high enough, as in the
+describer's training.
 """
 
 import argparse
@@ -46,12 +47,12 @@ Change = Callable[[Image.Image, list[list[Any]]], tuple[Image.Image, list[list[A
 
 
 def half(name: str) -> int:
-    """0 or 1, the same for a file's name everywhere."""
+    """0 or 1, by a hash of a file's name: the same on every machine."""
     return zlib.crc32(name.encode()) & 1
 
 
 def spread(records: Iterable[Record], count: int) -> list[Record]:
-    """`count` of them, in an order that only the names decide."""
+    """`count` records, in an order that depends on their names only."""
     return sorted(records, key=lambda r: zlib.crc32(r.path.name[::-1].encode()))[:count]
 
 
@@ -84,12 +85,12 @@ def choose(data: Path, train: int, judged: int) -> dict[str, list[Record]]:
 
 
 def blurred(picture: Image.Image, boxes: list[list[Any]]) -> tuple[Image.Image, list[list[Any]]]:
-    """Out of focus: a Gaussian of 1.2 % of the width."""
+    """Out of focus: a Gaussian blur of 1.2 % of the width."""
     return picture.filter(ImageFilter.GaussianBlur(0.012 * picture.width)), boxes
 
 
 def darkened(picture: Image.Image, boxes: list[list[Any]]) -> tuple[Image.Image, list[list[Any]]]:
-    """Dusk: a sixth of the light and a small camera's noise, 4 levels."""
+    """Dusk: a sixth of the light, with a small camera's noise (4 levels)."""
     rng = np.random.default_rng(0)
     pixels = np.asarray(picture, np.float32) / 6
     noisy = pixels + rng.normal(0, 4, pixels.shape)
@@ -97,7 +98,9 @@ def darkened(picture: Image.Image, boxes: list[list[Any]]) -> tuple[Image.Image,
 
 
 def cropped(picture: Image.Image, boxes: list[list[Any]]) -> tuple[Image.Image, list[list[Any]]]:
-    """A head held askew: the upper left 60 % of both sides; boxes of which a third is left stay."""
+    """A badly aimed camera: the upper left 60 % of both sides. A box stays if a third of it is
+    left.
+    """
     width, height = round(picture.width * 0.6), round(picture.height * 0.6)
     kept = []
     for label, x, y, wide, high in boxes:
@@ -111,7 +114,7 @@ CHANGES: dict[str, Change] = {"test_blur": blurred, "test_dark": darkened, "test
 
 
 def picture_of(record: Record) -> Image.Image:
-    """Upright at its likely aspect, the longer side SIDE_PX."""
+    """The picture at its likely aspect ratio, the longer side SIDE_PX."""
     with Image.open(record.path) as opened:
         picture: Image.Image = opened.convert("RGB")
     aspect = record.true_aspect or picture.width / picture.height
@@ -123,7 +126,7 @@ def picture_of(record: Record) -> Image.Image:
 
 
 def boxes_of(record: Record, picture: Image.Image) -> list[list[Any]]:
-    """Human boxes and sure machine ones, in pixels of `picture`."""
+    """Human boxes and confident machine boxes, in pixels of `picture`."""
     across, down = picture.width / record.width, picture.height / record.height
     return [
         [
@@ -138,7 +141,9 @@ def boxes_of(record: Record, picture: Image.Image) -> list[list[Any]]:
 
 
 def write_set(folder: Path, records: Iterable[Record], change: Change | None) -> int:
-    """Write pictures and, last, the manifest, which says that the set is whole; return how many."""
+    """Write the pictures and then the manifest, which marks the set as complete; returns their
+    number.
+    """
     (folder / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for record in records:
@@ -160,7 +165,7 @@ def write_set(folder: Path, records: Iterable[Record], change: Change | None) ->
 
 
 def keep_note(note: Path, made_with: dict[str, Any]) -> None:
-    """Write down what a work folder is made with. Raises SystemExit where it was something else."""
+    """Note what a work folder is made with. Raises SystemExit if it was made with something else."""
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != made_with:
         raise SystemExit(f"error: {note.parent} was made otherwise ({note}); choose another --work")
     note.parent.mkdir(parents=True, exist_ok=True)
@@ -168,8 +173,9 @@ def keep_note(note: Path, made_with: dict[str, Any]) -> None:
 
 
 def prepare(data: Path, work: Path, train: int, judged: int) -> list[str]:
-    """Write every set that is not there yet; return their names in the order to record them in.
-    Raises SystemExit where sets were made with other sizes."""
+    """Write every set that is missing; returns the names in the order of recording. Raises
+    SystemExit if sets of other sizes exist.
+    """
     keep_note(work / "sizes.json", {"train": train, "judged": judged})
     chosen = choose(require_data(data), train, judged)
     for name, records in chosen.items():
@@ -181,7 +187,7 @@ def prepare(data: Path, work: Path, train: int, judged: int) -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that every router experiment has."""
+    """Add the options that every router experiment has."""
     add_data(parser)
     parser.add_argument("--work", type=Path, default=WORK, help="datasets and recordings")
     parser.add_argument("--train", type=int, default=1600, help="pictures to train on")

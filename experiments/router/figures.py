@@ -1,4 +1,4 @@
-"""The router card's numbers: every router on every recorded set, with paired bootstrap intervals.
+"""The router card's figures: every router on every recorded set, with paired bootstrap intervals.
 
 Knows recordings and arithmetic (experiments.router.curves); neither Markdown nor plots.
 """
@@ -44,7 +44,7 @@ BUDGET_SHARE = 0.35
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A figure and the 2.5 and 97.5 percentiles of its bootstraps."""
+    """A figure and the 2.5th and 97.5th percentiles of its bootstraps."""
 
     value: float
     low: float
@@ -68,7 +68,7 @@ class RouterFigures:
 
 @dataclass(frozen=True)
 class SelfSetThreshold:
-    """What a router that sets its own threshold kept: shares of the pictures, counts of hazards."""
+    """The result of a router that sets its own threshold: shares of pictures, numbers of hazards."""
 
     name: str
     threshold: float
@@ -93,14 +93,14 @@ class SetFigures:
 
 
 def read_set(work: Path, name: str) -> list[Record]:
-    """The judged records of a set. Raises InputError where it has not been recorded whole."""
+    """The judged records of a set. Raises InputError where its recording is not complete."""
     return judged(records.read(recording(work, name))[1])
 
 
 def measure(
     name: str, kept: list[Record], model: Model, settings: QualityConfig | None = None
 ) -> SetFigures:
-    """Every router on one set, by the default weights or by `settings`."""
+    """Evaluate every router on one set, with the default quality weights or with `settings`."""
     settings = settings or QualityConfig()
     found = outcomes(kept, settings)
     rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def measure(
         "random": scores(Random(0.5), kept),
         "oracle": found.gain,
     }
-    # one resampling of pictures for all routers, so that their differences are paired
+    # The same resampling of pictures for all routers, so that their differences are paired.
     resampled = {key: _resampled(score, found, draws) for key, score in scored.items()}
     routers = {}
     for key, score in scored.items():
@@ -158,7 +158,7 @@ def _interval(value: float, resampled: Numbers) -> ConfidenceInterval:
 
 
 def _self_set(kept: Sequence[Record], found: Outcomes, model: Model) -> list[SelfSetThreshold]:
-    """Routers in their own words, the way a session would ask them: one picture after another."""
+    """Let routers with their own threshold decide as in a session, one picture after another."""
     share = share_of(550.0, QUICK_MS, FULL_MS)
     asked: dict[str, Router] = {
         f"conformal, risk {RISK:g} at {CONFIDENCE:.0%}": Conformal(model, RISK, CONFIDENCE),
@@ -215,8 +215,9 @@ def _stages(kept: Sequence[Record]) -> dict[str, tuple[float, float]]:
 def at_share(
     scored: RouterFigures, found: Outcomes, share: float
 ) -> tuple[float, float, float, float, int]:
-    """(quality, mean, p50 and p95 in ms, hazards missed) where about `share` is escalated; equal
-    scores are escalated in the order of the pictures."""
+    """(quality, mean, p50 and p95 in ms, hazards missed) where about `share` of the pictures is
+    escalated. Equal scores are escalated in the order of the pictures.
+    """
     order = np.argsort(-scored.score, kind="stable")
     full = np.zeros(len(found), bool)
     full[order[: round(share * len(found))]] = True

@@ -20,7 +20,9 @@ COLOURS = {
 
 
 def plot_test(found: SetFigures, path: Path) -> None:
-    """Quality against the share escalated and measured latency, and how probable is how often."""
+    """Quality against the share escalated and against measured latency, and the calibration of
+    learned.
+    """
     figure = Figure(figsize=(10, 8), layout="constrained")
     (share, mean), (late, sure) = figure.subplots(2, 2)
     for name, scored in found.routers.items():
@@ -54,7 +56,7 @@ def plot_test(found: SetFigures, path: Path) -> None:
 
 
 def plot_shifts(sets: Mapping[str, SetFigures], path: Path) -> None:
-    """Quality against the share escalated, one panel a set."""
+    """Quality against the share escalated, one panel for each set."""
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     panels = figure.subplots(2, -(-len(sets) // 2), squeeze=False).ravel()
     for axes, (name, found) in zip(panels, sets.items(), strict=False):

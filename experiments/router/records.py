@@ -1,9 +1,9 @@
-"""Both tiers' outputs on every set of `experiments.router.data`: what routers learn from and are
-judged by.
+"""Records both tiers' outputs on every set of `experiments.router.data`, to train and evaluate
+routers.
 
-`python -m experiments.router.records` (options: --help) makes the sets and runs, for each, the
-engine itself (`source=dataset record=FILE`). A set whose recording is whole is passed over, so that
-the command can be stopped and run again; other weights need another --work.
+`python -m experiments.router.records` makes the sets and runs the engine on each (`source=dataset
+record=FILE`). Complete recordings are kept, so the command can be stopped and run again; other
+weights need another --work.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from models.packs import TIERS, find_pack
 
 
 def recording(work: Path, name: str) -> Path:
-    """Where a set's recording is."""
+    """The file of a set's recording."""
     return work / f"{name}.jsonl"
 
 
 def record(work: Path, name: str, pack: str) -> None:
-    """Record one set, in a process of its own. Raises SystemExit with the engine's status."""
+    """Record one set in a process of its own. Raises SystemExit with the engine's exit status."""
     command = [
         sys.executable, "-m", "engine", "mode=auto", "router=rules", f"models={pack}",
         "source=dataset", f"source.path={work / name}", f"record={recording(work, name)}",
@@ -39,14 +39,15 @@ def record(work: Path, name: str, pack: str) -> None:
 
 
 def add_record_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of every experiment that may have to record."""
+    """Add the options of every experiment that may have to record."""
     add_arguments(parser)
     add_pack(parser)
 
 
 def make_recordings(args: argparse.Namespace, names: Iterable[str] | None = None) -> None:
-    """Record what sets of `names` (None: all) have no whole recording yet. Raises SystemExit where
-    what is there was recorded with other weights."""
+    """Record the sets of `names` (None: all) that have no complete recording. Raises SystemExit
+    where existing recordings were made with other weights.
+    """
     weights = {tier: dict(find_pack(tier, args.pack).files) for tier in TIERS}
     keep_note(args.work / "weights.json", json.loads(json.dumps(weights)))
     missing = [n for n in names or SETS if not recording(args.work, n).is_file()]

@@ -1,10 +1,8 @@
-"""A thousand thresholds over ten thousand stored answers: how long it takes, and that it grows
-linearly.
+"""Measures how long a thousand thresholds over ten thousand stored answers take.
 
-`python -m experiments.router.sweep FILE` (options: --help) reads a recording, repeats its pictures
-up to --records, scores each once and sweeps the thresholds, at a quarter, half and all of them;
-prints the seconds of each part and the best threshold under each budget, and ends in one line of
-JSON.
+`python -m experiments.router.sweep FILE` reads a recording, repeats its pictures up to --records,
+scores each once and sweeps the thresholds, at a quarter, a half and all of them, to show that the
+time grows linearly. It also prints the best threshold under each latency budget.
 """
 
 import argparse
@@ -42,7 +40,7 @@ ROUTERS: dict[str, Callable[[], Router]] = {
 
 
 def best(found: Sweep, budget_ms: float) -> dict[str, float] | None:
-    """The threshold of the best quality whose p95 is within a budget, the cheapest of equals."""
+    """The threshold with the best quality whose p95 is within a budget; the cheapest of equals."""
     within = np.flatnonzero(found.p95_ms <= budget_ms)
     if len(within) == 0:
         return None

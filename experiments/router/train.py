@@ -1,11 +1,11 @@
-"""Trains `router=learned` on stored outputs of both tiers, and writes routers/learned.json.
+"""Trains `router=learned` on stored outputs of both tiers and writes routers/learned.json.
 
-`python -m experiments.router.train` (options: --help; needs the `train` extra) makes what
-recordings are missing (`experiments.router.records`), fits a ridge regression and small gradient
-boosting to the gain (quality of the full answer less that of the quick one), keeps the one whose
-cross-validated order of pictures gives more quality, turns its gain into the probability of more
-than a margin by Platt's method on the cross-validated predictions, and stores the scores of the
-calibration set for `router=conformal`. The `test` sets are not opened.
+`python -m experiments.router.train` makes the recordings that are missing
+(`experiments.router.records`) and fits a ridge regression and small gradient boosting to the gain:
+the quality of the full answer less that of the quick one. It keeps the better of both by the
+cross-validated lift, maps the gain to the probability of more than a margin (Platt's method on the
+cross-validated predictions), and stores the scores of the calibration set for `router=conformal`.
+The `test` sets are not opened. Needs the extra `train`.
 """
 
 import json
@@ -65,9 +65,11 @@ def matrix_of(kept: Sequence[Record]) -> Matrix:
 
 
 def filled(kept: Sequence[Record], means: tuple[float, float]) -> list[Record]:
-    """Pictures without captions given each tier's mean CIDEr-D of those with: left out, what the
-    full answer mostly gains would be missing there, and the model would learn to tell the sets
-    apart."""
+    """Give pictures without captions each tier's mean CIDEr-D over those with captions.
+
+    Without it, most of a full answer's gain would be missing there, and the model would learn to
+    tell the sets apart.
+    """
     return [
         replace(record, quick=_filled(record.quick, means[0]), full=_filled(record.full, means[1]))
         for record in kept
@@ -81,7 +83,7 @@ def _filled(answer: StoredAnswer, mean: float) -> StoredAnswer:
 
 
 def caption_means(kept: Sequence[Record]) -> tuple[float, float]:
-    """Mean CIDEr-D of (the quick, the full) answers over the pictures that have captions."""
+    """Mean CIDEr-D of the (quick, full) answers over the pictures that have captions."""
     found = [
         [
             answer.parts.caption
@@ -94,7 +96,7 @@ def caption_means(kept: Sequence[Record]) -> tuple[float, float]:
 
 
 def trees_of(fitted: Any) -> tuple[tuple[Tree, ...], float]:
-    """(trees, bias) of a fitted gradient boosting, each tree's values scaled by the learning rate."""
+    """(trees, bias) of a fitted gradient boosting; each tree's values include the learning rate."""
     trees = []
     for (regressor,) in fitted.estimators_:
         tree = regressor.tree_
@@ -111,7 +113,7 @@ def trees_of(fitted: Any) -> tuple[tuple[Tree, ...], float]:
 
 
 def model_of(name: str, fitted: Any, matrix: Matrix, platt: Any, trained: str) -> Model:
-    """The fitted estimator in our own form, calibration still empty."""
+    """The fitted estimator as our own Model, without calibration."""
     count = matrix.shape[1]
     weights, means, trees = np.zeros(count), matrix.mean(axis=0), tuple[Tree, ...]()
     if name == "ridge":
@@ -134,7 +136,7 @@ def model_of(name: str, fitted: Any, matrix: Matrix, platt: Any, trained: str) -
 
 
 def calibrated(model: Model, matrix: Matrix, found: Outcomes) -> Model:
-    """The model with the scores that `router=conformal` sets its threshold by."""
+    """The model with the calibration scores by which `router=conformal` sets its threshold."""
     score = np.array([model.probability(model.gain(vector)) for vector in matrix])
     calibration = Calibration(
         len(score),
@@ -148,7 +150,7 @@ def calibrated(model: Model, matrix: Matrix, found: Outcomes) -> Model:
 
 
 def rounded(value: Any) -> Any:
-    """Seven significant digits: more than single precision holds."""
+    """Every float to seven significant digits, which is more than single precision holds."""
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, dict):
