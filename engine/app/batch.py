@@ -1,138 +1,132 @@
-"""The same steps in order, in virtual time: datasets, sweeps, tests.
+"""Runs a session in order, in virtual time: datasets, sweeps, tests.
 
-Every frame is looked at and what is heard lands where it would on the source's own timeline. Where
-each picture is described (`trigger=every`), its answer is heard out before the next one is shown. Where
-pictures follow from one another, the detector begins with the next one early: `detect` is then the time
-that was waited for it.
+No frame is dropped, and what is heard has the times that it would have live. With `trigger=every` an
+answer is heard to its end before the next frame comes. If each frame follows from the one before, the
+detector starts on the next frame early: `detect` is then only the time that was waited for it.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine.app.context import Parts
+from engine.app.answer_step import AnswerStep
+from engine.app.frame_step import FrameStep
+from engine.app.notifier import Notifier
+from engine.app.observers import Observers
+from engine.app.subsystems import Clocks, FrameFeed, Speech
 from engine.audio.scheduler import advance, drain
 from engine.core.answer import Request
 from engine.core.camera import Frame
-from engine.core.clock import VirtualClock
 from engine.core.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
 from engine.core.priority import Priority
 from engine.core.report import Health
 from engine.core.triggers import Every
-from engine.evaluation.scoring import Scorer
-from engine.perception.perceive import perceive, stages_ms
 
 
 class Batch:
-    """Runs a session deterministically. `run` raises SourceLost when a file breaks off, and RunError
-    for what nobody foresaw, both after it was said."""
+    """Runs a session deterministically. After an error has been announced, `run` raises SourceLost for
+    a source that breaks off, and RunError for what was not expected."""
 
     def __init__(
-        self, parts: Parts, clock: VirtualClock, related: bool, scorer: Scorer | None
+        self,
+        feed: FrameFeed,
+        frames: FrameStep,
+        answers: AnswerStep,
+        speech: Speech,
+        clocks: Clocks,
+        observers: Observers,
+        notifier: Notifier,
     ) -> None:
-        self._parts = parts
-        self._clock = clock
-        self._scorer = scorer
-        self._related = related  # whether a picture follows from the one before, as in a video
-        self._late_s = 0.0  # how far answers that were heard out have pushed the timeline back
+        self._feed = feed
+        self._frames = frames
+        self._answers = answers
+        self._speech = speech
+        self._clocks = clocks
+        self._observers = observers
+        self._notifier = notifier
+        self._delay_s = 0.0  # by how much answers that were heard to their end delay the frames
 
     def run(self) -> None:
-        parts = self._parts
-        parts.screen.progress(parts.max_frames or len(parts.source))
+        feed, screen = self._feed, self._observers.screen
+        screen.progress(feed.max_frames or len(feed.source))
         try:
-            self._frames()
+            for number, (frame, asked) in enumerate(self._in_order(), 1):
+                self._observers.log.seen(number)
+                self._process(frame, asked)
+                screen.advance()
         except SourceLost as error:
-            parts.report(Health("camera", str(error), "said so and stopped"))
-            parts.status("camera_lost", Priority.ALARM)
+            health = Health("camera", str(error), "said so and stopped")
+            self._notifier.fault(health, "camera_lost")
             raise
         except EngineError:
             raise
         except Exception as error:
-            parts.report(Health("engine", in_one_line(error), "said so and stopped"))
-            parts.status("failed", Priority.ALARM)
+            health = Health("engine", in_one_line(error), "said so and stopped")
+            self._notifier.fault(health, "failed")
             raise RunError(in_one_line(error)) from error
         finally:
-            parts.screen.stop_progress()
-            drain(parts.audio, parts.sink, self._clock)
-            parts.source.close()
+            screen.stop_progress()
+            self._drain()
+            feed.source.close()
 
-    def _frames(self) -> None:
-        for number, (frame, asked) in enumerate(self._in_turn(), 1):
-            self._parts.trace.seen(number)
-            self._deal_with(frame, asked)
+    def _in_order(self) -> Iterator[tuple[Frame, bool]]:
+        """Each frame, and whether a description of it is due.
 
-    def _in_turn(self) -> Iterator[tuple[Frame, bool]]:
-        """Each frame, and whether a description is due. While one is dealt with, the detector looks at
-        the next one already; not while one is answered, whose stages are timed."""
-        parts, lost = self._parts, None
-        left = math.inf if parts.max_frames is None else parts.max_frames
+        The next frame is read and given to the detector before the current one is processed, except
+        while a request is answered, since its stages are timed.
+        """
+        feed = self._feed
+        lost: SourceLost | None = None
+        left = math.inf if feed.max_frames is None else feed.max_frames
         frame = self._read()
         while frame is not None:
             left -= 1
-            asked = parts.trigger.due(frame.time_s)
-            ahead = self._related and not asked and left > 0
-            coming = None
+            asked = feed.trigger.due(frame.time_s)
+            ahead = feed.related and not asked and left > 0
+            upcoming = None
             if ahead:
                 try:
-                    coming = self._read()
-                except SourceLost as error:
+                    upcoming = self._read()
+                except SourceLost as error:  # raised once the current frame has been processed
                     lost = error
-                if coming is not None:
-                    parts.detector.expect(coming)
+                if upcoming is not None:
+                    self._frames.prefetch(upcoming)
             yield frame, asked
             if lost is not None:
                 raise lost
             if not ahead and left > 0:
-                coming = self._read()
-            frame = coming
+                upcoming = self._read()
+            frame = upcoming
 
     def _read(self) -> Frame | None:
-        """The source's next frame, at its moment on our timeline."""
-        parts = self._parts
+        """The next frame of the source, at its time on the session's timeline."""
         while True:
             try:
-                frame = parts.source.read()
+                frame = self._feed.source.read()
             except FrameSkipped as error:
-                parts.report(Health("frame", str(error), "skipped it"))
-                parts.status("frame_skipped")
+                health = Health("frame", str(error), "skipped it")
+                self._notifier.fault(health, "frame_skipped", Priority.STATUS)
                 continue
             if frame is None:
                 return None
-            return replace(frame, time_s=frame.time_s + self._late_s)
+            return replace(frame, time_s=frame.time_s + self._delay_s)
 
-    def _deal_with(self, frame: Frame, asked: bool) -> None:
-        """Look, warn, log, and answer where that was `asked`."""
-        parts = self._parts
-        advance(parts.audio, parts.sink, self._clock, frame.time_s)
-        if not self._related:
-            self._forget()
-        glance = perceive(parts.detector, parts.locator, frame, parts.wall, parts.around)
-        parts.warn(glance, frame.time_s)
-        found = (*glance.obstacles, *glance.side_obstacles)
-        parts.trace.frame(frame.seq, found, stages_ms(glance.marks))
-        parts.view.show(glance, frame.time_s)
-        parts.deepen(frame)
+    def _process(self, frame: Frame, asked: bool) -> None:
+        speech, timeline = self._speech, self._clocks.timeline
+        advance(speech.audio, speech.sink, timeline, frame.time_s)
+        if not self._feed.related:
+            self._frames.reset()
+            self._answers.reset()
+        glance = self._frames.process(frame, frame.time_s)
+        trigger = self._feed.trigger
         if asked:
-            request = Request(parts.next_id(), parts.trigger.name, parts.wall.now())
-            parts.audio.supersede_answers()
-            description = parts.answerer.answer(request, glance)
-            parts.trace.description(description)
-            if self._scorer is not None:
-                self._scorer.add(parts.source.truth(frame.seq), glance, description)
-            else:
-                parts.screen.description(description, frame.time_s)
-        if isinstance(parts.trigger, Every):
-            drain(parts.audio, parts.sink, self._clock)
-            shown_s = frame.time_s - self._late_s
-            self._late_s = max(self._late_s, self._clock.now() - shown_s)
-        parts.screen.advance()
+            request = Request(speech.next_id(), trigger.name, self._clocks.wall.now())
+            self._answers.answer(request, glance)
+        if isinstance(trigger, Every):
+            self._drain()
+            shown_s = frame.time_s - self._delay_s
+            self._delay_s = max(self._delay_s, timeline.now() - shown_s)
 
-    def _forget(self) -> None:
-        self._parts.detector.reset()
-        self._parts.locator.reset()
-        if self._parts.around is not None:
-            self._parts.around.reset()
-        self._parts.sight.reset()
-        self._parts.answerer.reset()
-        if self._parts.warner is not None:
-            self._parts.warner.reset()
+    def _drain(self) -> None:
+        """Move the timeline on until everything has been heard."""
+        drain(self._speech.audio, self._speech.sink, self._clocks.timeline)

@@ -18,7 +18,7 @@ from engine.app.builders.models import Models, build_models, check_models, peak_
 from engine.app.builders.perception import build_mount
 from engine.app.builders.sources import build_source, related, source_kind
 from engine.app.console import Screen
-from engine.app.context import Work
+from engine.app.subsystems import Work
 from engine.config import Config
 from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock

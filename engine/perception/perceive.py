@@ -1,12 +1,38 @@
 """The per-frame step of the quick tier: from a frame to a glance. No threads, no devices, no words."""
 
 import itertools
+from dataclasses import dataclass, field
 
 from engine.core.camera import Frame
 from engine.core.glance import Glance, Mark
-from engine.core.ports import Clock, Detector
+from engine.core.ports import Clock, DepthWorker, Detector
+from engine.perception.camera_health import CameraHealth
 from engine.perception.localize import Localizer
 from engine.perception.side_cameras import SideCameras
+
+
+@dataclass(frozen=True)
+class Perception:
+    """All that looks at frames; for one thread. `side_cameras` and `depth` are None if they are off."""
+
+    detector: Detector
+    localizer: Localizer
+    wall: Clock
+    side_cameras: SideCameras | None = None
+    depth: DepthWorker | None = None
+    camera_health: CameraHealth = field(default_factory=CameraHealth)
+
+    def perceive(self, frame: Frame) -> Glance:
+        """See the function `perceive`."""
+        return perceive(self.detector, self.localizer, frame, self.wall, self.side_cameras)
+
+    def reset(self) -> None:
+        """Forget all tracks and memories: the next frame does not follow from the last."""
+        self.detector.reset()
+        self.localizer.reset()
+        if self.side_cameras is not None:
+            self.side_cameras.reset()
+        self.camera_health.reset()
 
 
 def perceive(

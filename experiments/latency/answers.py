@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from engine.app.builders.loops import build_loop
+from engine.app.builders.loops import build_live
 from engine.app.session import session
 from engine.config import DescriberConfig, SourceConfig, TriggerConfig, WakeConfig
 from engine.core.budgets import ANSWER_MS
@@ -50,7 +50,7 @@ from experiments.common import (
     last_line,
     table_of,
 )
-from experiments.latency.obstacle_stage import ProbeSink, SyntheticCamera
+from experiments.latency.obstacle_stage import ProbeSink, SyntheticCamera, staged
 from experiments.latency.throughput import configuration, quiet_screen, sample_frames
 from experiments.quality.synthetic_speech import in_a_row, pause, say, with_noise, write_wav
 
@@ -144,19 +144,18 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
     )
     camera = frames[0].intrinsics
     assert isinstance(camera, Intrinsics)  # the sample's are a pinhole's
-    with session(config, folder / mode, quiet_screen()) as parts:
-        clock, ear = parts.wall, parts.ear
+    with session(config, folder / mode, quiet_screen()) as running:
+        clock, ear = running.clocks.wall, running.ear
         assert ear is not None
         assert isinstance(ear.source, Recording)
         wake = ProbeWake(ear.wake, clock)
         ear.wake = wake
-        sink = ProbeSink(parts.sink, clock)
+        sink = ProbeSink(running.speech.sink, clock)
         length = round((ends[-1] + args.gap) * args.fps)
         images = [frame.image for frame in frames]
         source = SyntheticCamera(images, camera, args.fps, length, clock)
-        parts = replace(parts, source=source, sink=sink, listen_to_keys=False)
-        build_loop(config, parts, None).run()
-        parts.trace.close()
+        build_live(staged(running, source, sink)).run()
+        running.observers.log.close()
         if ear.hearing.wakes != len(wake.fired_s):
             raise InputError(f"mode={mode}: expected every wake to be taken, got {ear.hearing}")
         start_s = ear.source.start_s

@@ -10,12 +10,13 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from engine.alerts.policy import AlertPolicy
+from engine.app.subsystems import Session
 from engine.core.camera import Frame, Image, Intrinsics, Pose
 from engine.core.glance import Box, Detection, Obstacle, Truth
 from engine.core.ports import Clock, Detector, Sink
@@ -185,6 +186,16 @@ class ProbeSink:
 
     def close(self) -> None:
         self._inner.close()
+
+
+def staged(session: Session, source: SyntheticCamera, sink: ProbeSink) -> Session:
+    """The session behind another camera and in front of another sink, without the keyboard."""
+    return replace(
+        session,
+        feed=replace(session.feed, source=source),
+        speech=replace(session.speech, sink=sink),
+        keys=replace(session.keys, keyboard=False),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ import numpy as np
 from rich.console import Console
 
 from engine.answering.describer_worker import DescriberWorker
-from engine.app.builders.loops import build_loop
+from engine.app.builders.answering import build_words
+from engine.app.builders.loops import build_live
 from engine.app.session import session
 from engine.audio.scheduler import BLOCK_S
 from engine.config import SourceConfig
@@ -50,6 +51,7 @@ from experiments.latency.obstacle_stage import (
     StagedDetector,
     SyntheticCamera,
     Timing,
+    staged,
     timings,
 )
 from experiments.latency.throughput import (
@@ -64,7 +66,6 @@ from models.describer import open_describer
 AIMS_MS = {"p50": 60.0, "p99": 120.0, "engine_cost": 2.0}  # on two cores, with the pocket pack
 GPU_P99_MS = 60.0
 MAX_SLOWDOWN = 1.25  # of p99 while a describer writes
-WARM_UPS = 3  # scenes whose alerts are not counted
 STAGES = tuple(field.name for field in fields(Timing))
 
 
@@ -119,29 +120,24 @@ def run_live(
     camera = frames[0].intrinsics
     assert isinstance(camera, Intrinsics)  # the sample's are a pinhole's
     scene = Scene.at(args.fps, camera)
-    count = (args.alerts + WARM_UPS) * scene.frames
-    with session(config, folder, quiet_screen()) as parts:
-        wall = parts.wall
-        warner = ProbeAlertPolicy(parts.words, config.speech.rate_wpm, parts.next_id)
+    count = (args.alerts + args.warm_ups) * scene.frames
+    with session(config, folder, quiet_screen()) as running:
+        wall, speech, perception = running.clocks.wall, running.speech, running.perception
+        words = build_words(config)
+        warner = ProbeAlertPolicy(words, config.speech.rate_wpm, speech.next_id)
 
         def clear() -> None:
-            parts.locator.reset()
+            perception.localizer.reset()
             warner.reset()
-            parts.audio.stop()
+            speech.audio.stop()
 
-        staged = StagedDetector(parts.detector, scene, wall, clear)
-        warner.watch(staged, wall)
-        sink = ProbeSink(parts.sink, wall)
+        detector = StagedDetector(perception.detector, scene, wall, clear)
+        warner.watch(detector, wall)
+        sink = ProbeSink(speech.sink, wall)
         images = [frame.image for frame in frames]
-        parts = replace(
-            parts,
-            source=SyntheticCamera(images, camera, args.fps, count, wall),
-            detector=staged,
-            warner=warner,
-            sink=sink,
-            listen_to_keys=False,
-        )
-        loop = build_loop(config, parts, None)
+        source = SyntheticCamera(images, camera, args.fps, count, wall)
+        watched = replace(perception, detector=detector)
+        loop = build_live(replace(staged(running, source, sink), perception=watched, alerts=warner))
         descriptions = 0
         if describe:
             with describing(args, frames[0]) as done:
@@ -149,9 +145,10 @@ def run_live(
                 descriptions = len(done)
         else:
             loop.run()
-        start_s = wall.now() - parts.trace.elapsed_s()
-        summary = parts.trace.close()
-    counted = [item for item in warner.moments if item.scene >= WARM_UPS]
+        log = running.observers.log
+        start_s = wall.now() - log.elapsed_s()
+        summary = log.close()
+    counted = [item for item in warner.moments if item.scene >= args.warm_ups]
     found, unheard = timings(folder / "session.jsonl", start_s, counted, sink.loud_s)
     if not found:
         raise InputError(
@@ -207,7 +204,7 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
         f"floor of the latency: {floor_ms:.1f} ms, one predict and on average half a block of sound "
         f"({500 * BLOCK_S:.0f} ms); a whole block ({1000 * BLOCK_S:.0f} ms) at worst"
     )
-    scenes_s = (args.alerts + WARM_UPS) * (frames_of(args) / args.fps)
+    scenes_s = (args.alerts + args.warm_ups) * (frames_of(args) / args.fps)
     console.print(f"{args.alerts} alerts alone, then under a describer, {scenes_s:.0f} s each ...")
     alone = run_live(args, frames, folder / "alone", describe=False)
     under = run_live(args, frames, folder / "under", describe=True)
@@ -255,6 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--alerts", type=at_least_one, default=150, help="timed in each condition (1.6 s each)"
     )
+    parser.add_argument("--warm-ups", type=int, default=3, help="scenes before those, not counted")
     parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
     add_repeats(parser, 5, "passes over the video")
     parser.add_argument("--frames", type=at_least_one, default=180, help="of the sample's video")

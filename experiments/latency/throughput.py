@@ -13,7 +13,7 @@ from typing import Any
 import av
 from rich.console import Console
 
-from engine.app.builders.loops import build_loop
+from engine.app.builders.loops import build_batch
 from engine.app.console import Screen
 from engine.app.session import session
 from engine.config import Config, ModelsConfig, SourceConfig, SpeechConfig, TriggerConfig, check
@@ -97,16 +97,17 @@ def throughput(pack: str, device: str, video: Path, repeats: int, folder: Path) 
         pack, device, SourceConfig(name="video", path=str(video), realtime=False)
     )
     for turn in range(repeats + 1):
-        with session(config, folder / f"batch{turn}", quiet_screen()) as parts:
-            loop = build_loop(config, parts, None)
+        with session(config, folder / f"batch{turn}", quiet_screen()) as running:
+            loop = build_batch(running)
             begin = time.perf_counter()
             loop.run()
             taken_ms = 1000 * (time.perf_counter() - begin)
-            frames = int(parts.trace.close()["frames"]["processed"])
+            frames = int(running.observers.log.close()["frames"]["processed"])
             if turn:
                 engine_ms.append(taken_ms / frames)
-            alone = predict_ms(parts.detector, video)
+            detector = running.perception.detector
+            alone = predict_ms(detector, video)
             if turn:
                 alone_ms.append(alone)
-            card = parts.detector.card
+            card = detector.card
     return Throughput(tuple(engine_ms), tuple(alone_ms), frames, card)

@@ -1,7 +1,9 @@
-"""Wired: keys and the ear in the live loops, with real threads over fakes."""
+"""Keys and the ear: what becomes of them, and in the live loops with real threads over fakes."""
 
+import io
+import os
+import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.app.context import Parts
-from engine.app.live import Live
-from engine.app.user_input import Loops, UserInput
-from engine.core.answer import Command, Request
+from engine.app.user_input import Spoken, UserInput
+from engine.audio.scheduler import drain
+from engine.core.answer import Command, Request, Wish
 from engine.core.camera import Frame
-from engine.core.clock import MonotonicClock
+from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.errors import SourceLost
 from engine.core.glance import Detection, SceneClass
 from engine.core.report import Health
@@ -24,12 +25,12 @@ from engine.language.commands import command_grammar
 from engine.listening.ear import Ear, EchoGuard
 from engine.perception.scene_cache import SceneCache
 from engine.recording.session_log import latencies
-from tests.app.test_live import Bench, Camera, Eyes
-from tests.fakes.stage import RATE_HZ
+from tests.fakes.live import FakeCamera, FakeVision, LiveBench
+from tests.fakes.stage import RATE_HZ, TapeSink
 
 
-class Hears:
-    """Fires at the frames of these numbers, and stirs in the one before."""
+class FakeWake:
+    """Fires at the frames with these numbers, and gives a hint in the frame before."""
 
     name, phrase, frame_samples, delay_s = "hears", "hello", 160, 0.05
 
@@ -46,8 +47,8 @@ class Hears:
     def close(self) -> None: ...
 
 
-class Room:
-    """Gives a block whenever the test lets one through, then ends, or is lost at once."""
+class GatedSound:
+    """Gives a block of sound for each release of `gate`, then ends; or is lost at once."""
 
     name, overruns = "room", 0
 
@@ -73,47 +74,49 @@ class Room:
     def close(self) -> None: ...
 
 
-def with_ear(bench: Bench, room: Room, wake: Hears) -> None:
-    parts = bench.parts
+def listen(bench: LiveBench, sound: GatedSound, wake: FakeWake) -> None:
+    """Give the session an ear."""
+    session = bench.session
     ear = Ear(
-        room, wake, EchoGuard(RATE_HZ), None, command_grammar("en", {}), parts.wall, parts.report,
-        refractory_s=1.0, command_s=0.0,
+        sound, wake, EchoGuard(RATE_HZ), None, command_grammar("en", {}), session.clocks.wall,
+        session.observers.report, refractory_s=1.0, command_s=0.0,
     )  # fmt: skip
-    bench.parts = replace(parts, ear=ear, trigger=OnDemand("wake"))
+    bench.session = replace(session, ear=ear)
+    bench.change_feed(trigger=OnDemand("wake"))
 
 
-def test_a_wake_is_answered_from_the_picture_in_hand(tmp_path: Path) -> None:
-    """The picture that was in hand while the phrase was said is classified then, once, and answered
-    from: the wake itself only comes when that is done."""
-    room = Room(MonotonicClock(), blocks=3)
+def test_a_wake_is_answered_from_the_prefetched_image(tmp_path: Path) -> None:
+    """The image at the wake hint is classified then, once, and answered from: the wake itself comes
+    only after that."""
+    sound = GatedSound(MonotonicClock(), blocks=3)
     classified: list[int] = []
 
-    class Counting(Eyes):
+    class NotingVision(FakeVision):
         def classify(self, frame: Frame) -> SceneClass:
             classified.append(frame.seq)
-            room.gate.release(2)
+            sound.gate.release(2)
             return super().classify(frame)
 
-    scenes = SceneCache(Counting())
+    scenes = SceneCache(NotingVision())
 
-    class Both(Eyes):
+    class CachedVision(FakeVision):
         def detect(self, frame: Frame) -> tuple[Detection, ...]:
-            if frame.seq == 4:  # so there is a glance
-                room.gate.release()
+            if frame.seq == 4:  # by now there is a glance
+                sound.gate.release()
             return super().detect(frame)
 
         def classify(self, frame: Frame) -> SceneClass:
             return scenes.classify(frame)
 
-    class Staying(Camera):
+    class StayingCamera(FakeCamera):
         def read(self) -> Frame | None:
             frame = super().read()
             if frame is None:
-                room.over.wait(5.0)
+                sound.over.wait(5.0)
             return frame
 
-    bench = Bench(tmp_path, camera=Staying(5), eyes=Both())
-    with_ear(bench, room, Hears(2))
+    bench = LiveBench(tmp_path, camera=StayingCamera(5), vision=CachedVision())
+    listen(bench, sound, FakeWake(2))
     bench.run()
     (description,) = bench.descriptions
     assert classified == [description.frame_seq]
@@ -121,124 +124,139 @@ def test_a_wake_is_answered_from_the_picture_in_hand(tmp_path: Path) -> None:
     measured = latencies(description.marks, first_audio_s=description.marks[-1].time_s)
     assert measured["wake"] == pytest.approx(50.0, abs=1000.0)
     assert measured["wake"] is not None
-    assert measured["wake"] >= 50.0 - 1.0  # the engine's delay is in it
-    summary = bench.parts.trace.close()
-    assert summary["hearing"]["wakes"] == 1
+    assert measured["wake"] >= 50.0 - 1.0  # includes the wake engine's delay
+    assert bench.log.close()["hearing"]["wakes"] == 1
 
 
-def test_a_lost_microphone_is_said_and_the_session_goes_on(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    room = Room(bench.parts.wall, blocks=3, lost=True)
-    with_ear(bench, room, Hears())
+def test_a_lost_microphone_is_announced_and_the_session_goes_on(tmp_path: Path) -> None:
+    bench = LiveBench(tmp_path)
+    listen(bench, GatedSound(bench.session.clocks.wall, blocks=3, lost=True), FakeWake())
     bench.run()  # to the camera's end, without an error
     assert [h.what for h in bench.health] == ["ear"]
-    assert bench.parts.words.status("wake_failed") in [h.utterance.text for h in bench.heard]
+    assert bench.words.status("wake_failed") in bench.said
 
 
-class Asked:
-    """What a wearer made the loops do."""
+class FakeAnswering:
+    """Notes what the wearer makes it do."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self) -> None:
         self.did: list[str] = []
         self.requests: list[Request] = []
 
-        def note(what: str) -> Callable[[], None]:
-            return lambda: self.did.append(what)
+    def ask(
+        self,
+        trigger: str,
+        wish: Wish = "describe",
+        target: str | None = None,
+        spoken: Spoken | None = None,
+    ) -> None:
+        asked_s, heard_s = spoken or (0.0, None)
+        self.requests.append(Request(1, trigger, asked_s, wish, target, heard_s))
 
-        def ask(
-            trigger: str, wish: Any = "describe", target: Any = None, spoken: Any = None
-        ) -> None:
-            asked_s, heard_s = spoken or (0.0, None)
-            self.requests.append(Request(1, trigger, asked_s, wish, target, heard_s))
+    def repeat(self) -> None:
+        self.did.append("repeat")
 
-        self.wearer = UserInput(
-            parts, Loops(ask, note("repeat"), note("hush"), note("leave"), note("foresee"))
-        )
+    def stop_answer(self) -> None:
+        self.did.append("stop")
+
+    def hint(self) -> None:
+        self.did.append("hint")
+
+
+class InputBench:
+    """User input over a session that does not run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bench = LiveBench(folder)
+        session = self.bench.session
+        keys = replace(session.keys, grammar=command_grammar("en", {"door": "door"}))
+        self.answering = FakeAnswering()
+        self.audio = session.speech.audio
+        self.user = UserInput(keys, self.answering, self.audio, session.notifier)
+
+    def said(self) -> list[str]:
+        """What is heard if nothing else happens."""
+        drain(self.audio, TapeSink(), VirtualClock())
+        return self.bench.said
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Asked:
-    parts = Bench(tmp_path).parts
-    return Asked(replace(parts, grammar=command_grammar("en", {"door": "door"})))
+def inputs(tmp_path: Path) -> InputBench:
+    return InputBench(tmp_path)
 
 
-def test_keys_become_requests_or_are_done(asked: Asked) -> None:
+def test_keys_become_requests_or_are_obeyed(inputs: InputBench) -> None:
+    requests = inputs.answering.requests
     for key in "\nmwtrsq":
-        asked.wearer.key(key)
-    assert [r.wish for r in asked.requests] == ["describe", "more", "why", "read"]
-    assert asked.did == ["repeat", "hush", "leave"]
+        inputs.user.key(key)
+    assert [r.wish for r in requests] == ["describe", "more", "why", "read"]
+    assert inputs.answering.did == ["repeat", "stop"]
+    assert inputs.user.quit.is_set()
     for key in "fdoor\n":
-        asked.wearer.key(key)
-    assert (asked.requests[-1].wish, asked.requests[-1].target) == ("where", "door")
-    assert {r.trigger for r in asked.requests} == {"keyboard"}
+        inputs.user.key(key)
+    assert (requests[-1].wish, requests[-1].target) == ("where", "door")
+    assert {r.trigger for r in requests} == {"keyboard"}
 
 
-def test_spoken_wishes_carry_when_they_were_said(asked: Asked) -> None:
-    asked.wearer.stirred()
-    asked.wearer.woken(1.0, 1.2)
-    asked.wearer.commanded(Command("where", "door"), 2.0, 2.3)
-    assert asked.did == ["foresee"]
-    assert [(r.wish, r.asked_s, r.heard_s, r.trigger) for r in asked.requests] == [
+def test_spoken_requests_carry_the_times_of_their_words(inputs: InputBench) -> None:
+    inputs.user.stirred()
+    inputs.user.woken(1.0, 1.2)
+    inputs.user.commanded(Command("where", "door"), 2.0, 2.3)
+    assert inputs.answering.did == ["hint"]
+    assert [(r.wish, r.asked_s, r.heard_s, r.trigger) for r in inputs.answering.requests] == [
         ("describe", 1.0, 1.2, "wake"),
         ("where", 2.0, 2.3, "wake"),
     ]
 
 
-def test_a_thing_that_is_unknown_and_a_name_to_type_are_said(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    asked = Asked(bench.parts)
+def test_an_unknown_name_is_announced(inputs: InputBench) -> None:
     for key in "fspaceship\n":
-        asked.wearer.key(key)
-    audio = bench.parts.audio
-    said = [u.text for u in audio._turns.waiting]
-    words = bench.parts.words
-    assert said == [words.status("find_what"), words.status("unknown_thing")]
-    assert asked.requests == []
+        inputs.user.key(key)
+    words = inputs.bench.words
+    assert inputs.said() == [words.status("find_what"), words.status("unknown_thing")]
+    assert inputs.answering.requests == []
 
 
-def test_louder_and_quieter_end_somewhere_and_say_so(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    asked, words = Asked(bench.parts), bench.parts.words
+def test_the_volume_has_limits_that_are_announced(inputs: InputBench) -> None:
+    words = inputs.bench.words
     for _ in range(20):
-        asked.wearer.key("+")
-    said = [u.text for u in bench.parts.audio._turns.waiting]
-    assert said[0] == words.status("louder")  # nothing sounded, so a word shows the volume
+        inputs.user.key("+")
+    said = inputs.said()
+    assert said[0] == words.status("louder")  # nothing sounded, so a word demonstrates the volume
     assert words.status("loudest") in said
-    bench.parts.audio.stop()
     for _ in range(20):
-        asked.wearer.key("-")
-    assert words.status("quietest") in [u.text for u in bench.parts.audio._turns.waiting]
+        inputs.user.key("-")
+    assert words.status("quietest") in inputs.said()
 
 
-def test_the_keyboard_asks_in_a_live_session(tmp_path: Path, monkeypatch: Any) -> None:
-    """Lines from a pipe, as a helper's program may send them: each a command, one of them a stop."""
-    import io
-    import os
-    import sys
-
+def test_the_keyboard_asks_in_a_live_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines from a pipe, as a helper's program may send them: each one is a command."""
     reading, writing = os.pipe()
     monkeypatch.setattr(sys, "stdin", io.FileIO(reading))
 
-    class Typing(Camera):
+    class TypingCamera(FakeCamera):
+        """Types Enter at its fourth frame, and ends only once that has been answered."""
+
         def read(self) -> Frame | None:
             frame = super().read()
             if frame is not None and frame.seq == 3:
                 os.write(writing, b"\n")
             if frame is None:
-                done.wait(5.0)
+                answered.wait(5.0)
             return frame
 
-    done = threading.Event()
-    bench = Bench(tmp_path, camera=Typing(8))
-    bench.parts = replace(bench.parts, trigger=OnDemand("keyboard"), listen_to_keys=True)
+    class NotingVision(FakeVision):
+        def classify(self, frame: Frame) -> SceneClass:
+            answered.set()
+            return super().classify(frame)
 
-    class Noting(Live):
-        def ask(self, *args: Any, **more: Any) -> None:
-            super().ask(*args, **more)
-            done.set()
-
-    Noting(bench.parts).run()
-    bench.parts.trace.close()
+    answered = threading.Event()
+    bench = LiveBench(tmp_path, camera=TypingCamera(8), vision=NotingVision())
+    bench.change_feed(trigger=OnDemand("keyboard"))
+    bench.session = replace(bench.session, keys=replace(bench.session.keys, keyboard=True))
+    bench.run()
     os.close(writing)
     (description,) = bench.descriptions
     assert description.request.trigger == "keyboard"

@@ -25,8 +25,8 @@ from engine.devices.view.rerun_view import (
     require_rerun,
 )
 from engine.recording.view_queue import ViewQueue
-from tests.app.test_live import Bench, Camera
 from tests.fakes.glances import make_obstacle
+from tests.fakes.live import FakeCamera, LiveBench
 
 START_S = 100.0  # where the session's timeline stood when it began
 BOX = Box(10, 20, 50, 80)
@@ -176,15 +176,14 @@ def test_without_the_sdk_the_error_says_how_to_get_it(monkeypatch: pytest.Monkey
 
 
 def test_a_live_session_is_recorded(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, camera=Camera(20))
+    bench = LiveBench(tmp_path, camera=FakeCamera(20))
     path = tmp_path / "session.rrd"
-    trace = bench.parts.trace
-    view = ViewQueue(lambda: RerunView(path, trace.since), bench.health.append)
-    bench.parts = replace(bench.parts, view=view)
+    view = ViewQueue(lambda: RerunView(path, bench.log.since), bench.health.append)
+    bench.show_to(view)
     bench.run()
     view.close()
     assert not bench.health
-    looked_at = trace.close()["frames"]["processed"]
+    looked_at = bench.log.close()["frames"]["processed"]
     assert len(rows(path, "/camera", "EncodedImage:blob")) == looked_at >= 1
     ((_, centre), *_) = rows(path, "/camera/boxes", "Boxes2D:centers")
     assert centre == [[32.0, 25.0]]
@@ -194,9 +193,9 @@ def test_a_disk_that_is_full_is_a_record_and_not_the_end(tmp_path: Path) -> None
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("needs a device that is always full")
-    bench = Bench(tmp_path, camera=Camera(20))
-    view = ViewQueue(lambda: RerunView(full, bench.parts.trace.since), bench.health.append)
-    bench.parts = replace(bench.parts, view=view)
+    bench = LiveBench(tmp_path, camera=FakeCamera(20))
+    view = ViewQueue(lambda: RerunView(full, bench.log.since), bench.health.append)
+    bench.show_to(view)
     bench.run()
     view.close()
     (health,) = bench.health

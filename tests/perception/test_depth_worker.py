@@ -3,6 +3,7 @@ hangs beside the live loops."""
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from engine.config import Config
 from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DepthFailed, MissingPart
 from engine.core.glance import DepthMap
+from engine.perception.camera_health import CameraHealth
 from engine.perception.depth_prior import BoxHistory
 from engine.perception.depth_worker import INTERVAL_S, TIMEOUT_S, ThreadedDepth
 from engine.perception.localize import Localizer
 from models.packs import HUB, write_manifest
-from tests.app.test_live import CARD, IMAGE, Bench, Camera
+from tests.fakes.answering import CARD
+from tests.fakes.live import BLACK, FakeCamera, LiveBench
 
 SIDE = 28  # two patches
 
@@ -186,25 +189,36 @@ class Noting(Localizer):
         super().update_heights(depth)
 
 
+def offer_for_ever(depth: ThreadedDepth) -> None:
+    """Raises DepthFailed once the thread has failed."""
+    while True:
+        depth.offer(Frame(BLACK, 0.0, 0))
+        time.sleep(0.001)
+
+
+class GoodCamera(CameraHealth):
+    """Finds no fault: a covered camera measures no depth, and the fake one is black."""
+
+    def update(self, frame: Frame, live: bool) -> bool:
+        return False
+
+
 @pytest.mark.parametrize(("how", "errors"), [("well", 0), ("fails", 1), ("hangs", 0)])
 def test_obstacles_are_watched_whatever_depth_does(tmp_path: Path, how: str, errors: int) -> None:
-    bench = Bench(tmp_path, camera=Camera(40))
+    bench = LiveBench(tmp_path, camera=FakeCamera(40))
     deep = Deep(how)
-    parts = bench.parts
-    parts.depth = depth = ThreadedDepth(deep)
-    parts.locator = locator = Noting(70.0, box_history=BoxHistory())
-    # a covered camera measures nothing, and the fake one is black
-    parts.sight.update = lambda frame, live: False  # type: ignore[method-assign]
+    depth = ThreadedDepth(deep)
+    locator = Noting(70.0, box_history=BoxHistory())
+    bench.change_perception(localizer=locator, depth=depth, camera_health=GoodCamera())
+    if how == "fails":  # before the first frame, so that the loops meet the failure
+        with pytest.raises(DepthFailed):
+            offer_for_ever(depth)
     try:
         bench.run()
-        if how == "fails":
-            depth._thread.join()  # the loops may have ended first
-            parts.deepen(Frame(IMAGE, 9.0, 40))
-            parts.deepen(Frame(IMAGE, 10.0, 41))
     finally:
         deep.let_go.set()
         depth.close()
-    assert parts.trace.close()["frames"]["processed"] > 0
+    assert bench.log.close()["frames"]["processed"] > 0
     assert any(h.utterance.kind == "alert" for h in bench.heard)
     assert [health.what for health in bench.health] == ["depth"] * errors
     assert how == "well" or not locator.learnt
@@ -213,15 +227,15 @@ def test_obstacles_are_watched_whatever_depth_does(tmp_path: Path, how: str, err
 def test_a_map_is_given_once_and_waiting_for_it_is_not() -> None:
     deep = Deep("hangs")
     depths = ThreadedDepth(deep)
-    assert depths.offer(Frame(IMAGE, 0.0, 0)) is None
-    assert depths.offer(Frame(IMAGE, 0.1, 1)) is None
+    assert depths.offer(Frame(BLACK, 0.0, 0)) is None
+    assert depths.offer(Frame(BLACK, 0.1, 1)) is None
     deep.let_go.set()
     found = depths._maps.newer_than(0, timeout_s=10.0)
     assert found is not None
-    ready = depths.offer(Frame(IMAGE, 0.2, 2))
+    ready = depths.offer(Frame(BLACK, 0.2, 2))
     assert ready is not None
     assert ready.seq == 0
-    assert depths.offer(Frame(IMAGE, 0.3, 3)) is None
+    assert depths.offer(Frame(BLACK, 0.3, 3)) is None
     depths.close()
     assert not depths._thread.is_alive()
 
@@ -229,13 +243,13 @@ def test_a_map_is_given_once_and_waiting_for_it_is_not() -> None:
 def test_a_hanging_model_is_given_up_and_a_pause_of_the_camera_is_none() -> None:
     deep = Deep("hangs")
     depths = ThreadedDepth(deep)
-    depths.offer(Frame(IMAGE, 0.0, 0))
+    depths.offer(Frame(BLACK, 0.0, 0))
     with pytest.raises(DepthFailed, match="no depth for"):
-        depths.offer(Frame(IMAGE, TIMEOUT_S + 1.0, 1))
+        depths.offer(Frame(BLACK, TIMEOUT_S + 1.0, 1))
     deep.let_go.set()
     assert depths._maps.newer_than(0, timeout_s=10.0) is not None
-    assert depths.offer(Frame(IMAGE, TIMEOUT_S + 1.0, 1)) is not None
+    assert depths.offer(Frame(BLACK, TIMEOUT_S + 1.0, 1)) is not None
     assert depths._maps.newer_than(1, timeout_s=10.0) is not None
-    depths.offer(Frame(IMAGE, TIMEOUT_S + INTERVAL_S / 2 + 1.0, 2))
-    depths.offer(Frame(IMAGE, 9 * TIMEOUT_S, 3))  # no frame in between, and none was waited for
+    depths.offer(Frame(BLACK, TIMEOUT_S + INTERVAL_S / 2 + 1.0, 2))
+    depths.offer(Frame(BLACK, 9 * TIMEOUT_S, 3))  # no frame in between, and none was waited for
     depths.close()

@@ -1,19 +1,24 @@
 """Builds what answers requests: router, describer and text workers, grounding, prompts."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import cast
 
+from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
 from engine.answering.ocr_worker import OcrWorker
 from engine.answering.plan import AnswerPlan, AnswerSettings, speaks
+from engine.answering.speaker import Speaker
 from engine.app.builders.models import Models
 from engine.config import Config
 from engine.core.glance import Glance
 from engine.core.ports import Clock, Reader, Router
-from engine.core.preferences import Detail, Unsupported
+from engine.core.preferences import Detail, Directions, Units, Unsupported
+from engine.core.report import Health
 from engine.evaluation.scoring import Scorer
 from engine.language.wording import MAX_GROUPS, Words
+from engine.perception.scene_cache import SceneCache
 
 # By then the first alerts have been given, and often the first answer.
 READER_LOADS_AFTER_S = 6.0
@@ -108,6 +113,33 @@ def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glan
         return words.prompt(names.get(scene, names.get("default", "hazards")), glance)
 
     return prompt
+
+
+def build_answerer(
+    config: Config,
+    models: Models,
+    plan: AnswerPlan,
+    speaker: Speaker,
+    report: Callable[[Health], None],
+    wall: Clock,
+    resources: ExitStack,
+) -> Answerer:
+    """What answers requests, with its threads for the describer and the text reader."""
+    describer = build_describer_worker(config, models, wall)
+    if describer is not None:
+        resources.callback(describer.close)
+    reader = resources.enter_context(closing(build_ocr_worker(config, wall)))
+    return Answerer(plan, SceneCache(models.scenes), speaker, report, wall, describer, reader)
+
+
+def build_words(config: Config) -> Words:
+    """What words answers, alerts and status sentences, as the wearer wants them."""
+    return Words(
+        config.language,
+        cast(Units, config.units),
+        cast(Directions, config.directions),
+        config.step_m,
+    )
 
 
 def build_scorer(config: Config, labels: tuple[str, ...]) -> Scorer | None:

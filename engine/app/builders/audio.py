@@ -1,9 +1,20 @@
-"""Builds the voice and the sink."""
+"""Builds the voice, the sink and the scheduler of all sound."""
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.alerts.policy import AlertPolicy
+from engine.app.observers import Observers
+from engine.audio.scheduler import Audio, speak
 from engine.config import Config
-from engine.core.ports import Sink, Voice
+from engine.core.ports import Clock, Sink, Voice
+from engine.core.report import Health
+from engine.core.utterance import Heard, Utterance
+
+JOIN_S = 3.0
 
 
 def build_voice(config: Config) -> Voice:
@@ -29,3 +40,68 @@ def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink,
         return SilentSink(), "silent"
     wav = folder / "audio.wav"
     return WavSink(wav, sample_rate_hz), f"{wav.name}{f' ({why})' if why else ''}"
+
+
+def build_audio(
+    voice: Voice, next_id: Callable[[], int], observers: Observers, alerts: AlertPolicy | None
+) -> Audio:
+    """The scheduler, whose events go to the observers and back to the alert policy."""
+
+    def ended(heard: Heard) -> None:
+        observers.utterance_ended(heard)
+        if alerts is not None:
+            alerts.note_outcome(heard)
+
+    return Audio(
+        voice,
+        next_id=next_id,
+        on_started=observers.utterance_started,
+        on_heard=ended,
+        on_health=observers.report,
+    )
+
+
+@dataclass
+class StartupSpeech:
+    """What was heard while the models loaded, when the log had not begun, and the moment up to which
+    the sink has had sound."""
+
+    heard: list[Heard] = field(default_factory=list)
+    fed_until_s: float | None = None
+
+
+@contextmanager
+def said_meanwhile(
+    utterance: Utterance | None,
+    voice: Voice,
+    sink: Sink,
+    clock: Clock,
+    report: Callable[[Health], None],
+) -> Iterator[StartupSpeech]:
+    """Say `utterance`, then feed the sink silence, in a thread of its own until the context ends. Loading
+    takes seconds, and silence must have a reason. None, in a batch, says nothing."""
+    startup = StartupSpeech()
+    if utterance is None:
+        yield startup
+        return
+    number = utterance.id
+    audio = Audio(
+        voice,
+        next_id=lambda: number,
+        on_started=lambda utterance, time_s: None,
+        on_heard=startup.heard.append,
+        on_health=report,
+    )
+    audio.say(utterance)
+    stop = threading.Event()
+
+    def run() -> None:
+        startup.fed_until_s = speak(audio, sink, clock, stop)
+
+    thread = threading.Thread(target=run, name="starting", daemon=True)
+    thread.start()
+    try:
+        yield startup
+    finally:
+        stop.set()
+        thread.join(timeout=JOIN_S)

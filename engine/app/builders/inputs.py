@@ -12,7 +12,7 @@ from engine.core.ports import AudioSource, Clock, Hears, Recogniser, Source, Wak
 from engine.core.report import Health
 from engine.core.triggers import Every, Interval, Once, OnDemand, Trigger
 from engine.devices.input.media_keys import MediaKeys, find_media_keys
-from engine.language.commands import CommandGrammar
+from engine.language.commands import CommandGrammar, command_grammar
 from engine.language.pack import sayable
 from engine.language.wording import Words
 from engine.listening.ear import Ear, EchoGuard
@@ -149,6 +149,11 @@ def label_names(words: Words, labels: tuple[str, ...]) -> dict[str, str]:
             if name != words.label("obstacle", count):
                 names.setdefault(name, label)
     return names
+
+
+def build_grammar(config: Config, words: Words, labels: tuple[str, ...]) -> CommandGrammar:
+    """The commands of the session's language, over the detector's labels. Raises MissingPart."""
+    return command_grammar(config.language, label_names(words, labels))
 
 
 def build_recogniser(config: Config, grammar: CommandGrammar) -> Recogniser | None:

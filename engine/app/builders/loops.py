@@ -1,18 +1,77 @@
-"""Builds the loop that runs a session: live or batch."""
+"""Builds the loop that runs a session: live or batch. Gives each loop only what it uses."""
 
-from typing import cast
-
+from engine.app.answer_step import AnswerStep
 from engine.app.batch import Batch
-from engine.app.builders.sources import related
-from engine.app.context import Parts
+from engine.app.frame_step import FrameStep
 from engine.app.live import Live
-from engine.config import Config
-from engine.core.clock import VirtualClock
+from engine.app.loops.answer import AnswerLoop
+from engine.app.loops.camera import CameraLoop
+from engine.app.loops.ear import EarLoop
+from engine.app.loops.speak import SpeakLoop
+from engine.app.loops.watch import WatchLoop
+from engine.app.subsystems import Session
+from engine.app.user_input import UserInput
+from engine.core.answer import Description
+from engine.core.glance import Glance
+from engine.core.slot import Slot
 from engine.evaluation.scoring import Scorer
 
 
-def build_loop(config: Config, parts: Parts, scorer: Scorer | None) -> Live | Batch:
-    """The live loops in real time, or the batch in virtual time."""
-    if config.source.realtime:
-        return Live(parts, scorer)
-    return Batch(parts, cast(VirtualClock, parts.timeline), related(config), scorer)
+def build_live(session: Session, scorer: Scorer | None = None) -> Live:
+    """The live loops, in real time."""
+    clocks, feed, notifier = session.clocks, session.feed, session.notifier
+    log, live = session.observers.log, feed.source.live
+    glances: Slot[Glance] = Slot()
+    camera = CameraLoop(feed, clocks.timeline, notifier, log.seen)
+    step = build_answer_step(session, scorer, shows=True)
+    answer = AnswerLoop(step, glances, session.speech, clocks, notifier, live)
+    watch = WatchLoop(
+        camera, build_frame_step(session), glances, feed.trigger, answer.ask, notifier
+    )
+    user_input = UserInput(session.keys, answer, session.speech.audio, notifier)
+    ear = None
+    if session.ear is not None:
+        ear = EarLoop(session.ear, user_input, notifier, log.hearing)
+    speak = SpeakLoop(session.speech, clocks.timeline)
+    return Live(camera, watch, answer, speak, ear, user_input, notifier)
+
+
+def build_batch(session: Session, scorer: Scorer | None = None) -> Batch:
+    """All frames in order, in virtual time."""
+    return Batch(
+        session.feed,
+        build_frame_step(session),
+        build_answer_step(session, scorer, shows=scorer is None),  # a dataset has too many to show
+        session.speech,
+        session.clocks,
+        session.observers,
+        session.notifier,
+    )
+
+
+def build_frame_step(session: Session) -> FrameStep:
+    """The step of every frame, over the session's perception and alerts."""
+    return FrameStep(
+        session.perception,
+        session.alerts,
+        session.speech.audio.say,
+        session.notifier,
+        session.observers,
+        session.clocks.timeline,
+        session.feed.source.live,
+    )
+
+
+def build_answer_step(session: Session, scorer: Scorer | None, shows: bool) -> AnswerStep:
+    """The step of every request; `shows` prints the answers on the terminal."""
+    log, screen, source = session.observers.log, session.observers.screen, session.feed.source
+
+    def score(glance: Glance, description: Description) -> None:
+        if scorer is not None:
+            scorer.add(source.truth(glance.frame.seq), glance, description)
+
+    def show(description: Description) -> None:
+        if shows:
+            screen.description(description, log.elapsed_s())
+
+    return AnswerStep(session.answerer, session.speech.audio, log, score, show)

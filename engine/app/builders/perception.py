@@ -1,11 +1,18 @@
-"""Builds what looks at frames: how the camera is worn, the side cameras, the depth worker."""
+"""Builds perception and alerts: how the camera is worn, side cameras, depth, the alert policy."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from engine.alerts.policy import AlertPolicy
 from engine.app.builders.models import Models
 from engine.config import Config
-from engine.core.ports import DepthWorker, LooksAside, Source
+from engine.core.ports import Clock, DepthWorker, LooksAside, Source
+from engine.language.wording import Words
 from engine.perception.camera import Mount
+from engine.perception.depth_prior import BoxHistory
 from engine.perception.depth_worker import InlineDepth, ThreadedDepth
 from engine.perception.localize import Localizer
+from engine.perception.perceive import Perception
 from engine.perception.side_cameras import SideCameras
 
 
@@ -39,3 +46,29 @@ def build_side_cameras(config: Config, source: Source, mount: Mount) -> SideCame
             for label in source.aside
         }
     )
+
+
+def build_perception(
+    config: Config, models: Models, source: Source, wall: Clock, resources: ExitStack
+) -> Perception:
+    """The detector and all that works on its results."""
+    mount = build_mount(config)
+    depth = build_depth_worker(config, models)
+    box_history = None
+    if depth is not None:
+        resources.callback(depth.close)
+        box_history = BoxHistory()
+    return Perception(
+        models.detector,
+        Localizer(config.source.hfov_deg, mount, box_history),
+        wall,
+        build_side_cameras(config, source, mount),
+        depth,
+    )
+
+
+def build_alerts(config: Config, words: Words, next_id: Callable[[], int]) -> AlertPolicy | None:
+    """The alert policy; None if obstacles are not announced."""
+    if not config.obstacles.enabled:
+        return None
+    return AlertPolicy(words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s)

@@ -1,7 +1,12 @@
-"""Builds the view for a sighted helper."""
+"""Builds what follows a session: the log, and the view for a sighted helper."""
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
 
+from engine.app.console import Screen
+from engine.app.observers import Observers
+from engine.app.subsystems import Clocks
 from engine.config import Config
 from engine.core.ports import View
 from engine.core.report import Health
@@ -10,6 +15,23 @@ from engine.recording.view_queue import NoView, ViewQueue
 
 # A viewer that accepts nothing for this long does not recover.
 VIEW_PATIENCE_S = 30.0
+
+
+def build_observers(
+    config: Config, folder: Path, screen: Screen, clocks: Clocks, resources: ExitStack
+) -> tuple[Observers, str]:
+    """The log in `folder`, `screen` and the view, and the view's name on the first screen. Raises
+    InputError and MissingPart."""
+    log = resources.enter_context(closing(SessionLog(folder, clocks.timeline, clocks.wall)))
+
+    def report(health: Health) -> None:  # the view does not show its own failure
+        log.health(health)
+        screen.health(health)
+
+    view, name = build_view(config, log, report)
+    resources.callback(view.close)
+    log.on_answered = lambda answered: view.show(answered, clocks.timeline.now())
+    return Observers(log, screen, view, clocks.timeline), name
 
 
 def build_view(

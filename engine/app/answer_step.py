@@ -1,0 +1,72 @@
+"""The step of every request, the same live and in a batch: answer, log, score, show."""
+
+from collections.abc import Callable
+
+from engine.answering.answerer import Answerer
+from engine.answering.draft import never
+from engine.audio.scheduler import Audio
+from engine.core.answer import Description, Request
+from engine.core.glance import Glance
+from engine.recording.session_log import SessionLog
+
+Score = Callable[[Glance, Description], None]
+Show = Callable[[Description], None]
+
+
+class AnswerStep:
+    """Answers one request after the other, in one thread.
+
+    `score` compares an answer with the labels of its frame, if there are any; `show` prints it.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        audio: Audio,
+        log: SessionLog,
+        score: Score | None = None,
+        show: Show | None = None,
+    ) -> None:
+        self._answerer = answerer
+        self._audio = audio
+        self._log = log
+        self._score = score
+        self._show = show
+        self._last: Description | None = None
+
+    def answer(
+        self, request: Request, glance: Glance, overtaken: Callable[[], bool] = never
+    ) -> Description:
+        """Answer `request` from `glance`; return when all of the answer is queued. `overtaken` says
+        that the rest of it is not wanted. An alarm ends its second beat."""
+        self._audio.supersede_answers()
+        before = self._audio.alarms
+        description = self._answerer.answer(
+            request, glance, overtaken, lambda: self._audio.alarms > before
+        )
+        self._last = description
+        self._log.description(description)
+        if self._score is not None:
+            self._score(glance, description)
+        if self._show is not None:
+            self._show(description)
+        return description
+
+    def prefetch(self, glance: Glance) -> None:
+        """Start on an answer from `glance` before it is asked for."""
+        self._answerer.prefetch(glance)
+
+    def repeat(self, next_id: Callable[[], int]) -> bool:
+        """Say the last answer again; return whether there is one. It gets a new number, since the
+        latency of the first one has been measured."""
+        if self._last is None:
+            return False
+        self._audio.supersede_answers()
+        answer = next_id()
+        for beat in self._last.beats:
+            self._answerer.speaker.utter(beat.text, answer)
+        return True
+
+    def reset(self) -> None:
+        """Forget the last frame: the next one does not follow from it."""
+        self._answerer.reset()

@@ -1,0 +1,104 @@
+"""The step of every frame, the same live and in a batch: perceive, alert, log, learn from depth."""
+
+from collections.abc import Callable
+
+from engine.alerts.policy import AlertPolicy
+from engine.app.notifier import Notifier
+from engine.app.observers import Observers
+from engine.core.camera import Frame
+from engine.core.errors import DepthFailed
+from engine.core.glance import Glance
+from engine.core.ports import Clock
+from engine.core.priority import Priority
+from engine.core.report import Health
+from engine.core.utterance import Utterance
+from engine.language.wording import StatusKey
+from engine.perception.camera_health import CameraFault
+from engine.perception.perceive import Perception
+
+FAULTS: dict[CameraFault, StatusKey] = {
+    "covered": "camera_dark",
+    "dark": "camera_dim",
+    "blurred": "camera_blurred",
+    "stalled": "camera_stalled",
+}
+
+
+class FrameStep:
+    """Processes one frame after the other, in one thread.
+
+    `alerts` is None if obstacles are not announced; `say` queues an alert. `live` says whether the
+    source is a live camera, which can stall.
+    """
+
+    def __init__(
+        self,
+        perception: Perception,
+        alerts: AlertPolicy | None,
+        say: Callable[[Utterance], None],
+        notifier: Notifier,
+        observers: Observers,
+        timeline: Clock,
+        live: bool,
+    ) -> None:
+        self._perception = perception
+        self._depth = perception.depth
+        self._alerts = alerts
+        self._say = say
+        self._notifier = notifier
+        self._observers = observers
+        self._timeline = timeline
+        self._live = live
+
+    def process(self, frame: Frame, now_s: float | None = None) -> Glance:
+        """Process `frame` and return what is in it. Alerts are timed by `now_s`, or if that is None, by
+        the moment after perception."""
+        glance = self._perception.perceive(frame)
+        self.warn(glance, self._timeline.now() if now_s is None else now_s)
+        self._observers.frame(glance)
+        self.learn_depth(frame)
+        return glance
+
+    def prefetch(self, frame: Frame) -> None:
+        """Let the detector start on the frame that will be processed next."""
+        self._perception.detector.expect(frame)
+
+    def reset(self) -> None:
+        """Forget everything: the next frame does not follow from the last."""
+        self._perception.reset()
+        if self._alerts is not None:
+            self._alerts.reset()
+
+    def warn(self, glance: Glance, now_s: float) -> None:
+        """Announce a change of the camera's health, then what the alert policy chooses."""
+        health = self._perception.camera_health
+        if health.update(glance.frame, self._live):
+            self._announce_camera_health(health.fault)
+        if self._alerts is None:
+            return
+        obstacles = (*glance.obstacles, *glance.side_obstacles)
+        for alert in self._alerts.warn(obstacles, now_s, health.is_good, glance.frame.pose):
+            self._say(alert)
+
+    def _announce_camera_health(self, fault: CameraFault | None) -> None:
+        if fault is None:
+            health = Health("camera", "the picture is well again", "said so")
+            self._notifier.fault(health, "camera_clear", Priority.STATUS)
+        else:
+            health = Health("camera", f"the picture is {fault}", "said so")
+            self._notifier.fault(health, FAULTS[fault])
+
+    def learn_depth(self, frame: Frame) -> None:
+        """Offer `frame`, which has been localized, to the depth worker, and let the localizer learn
+        object heights from the newest depth map. After a failure depth is not used again."""
+        if self._depth is None or not self._perception.camera_health.is_good:
+            return
+        try:
+            depth = self._depth.offer(frame)
+        except DepthFailed as error:
+            self._depth = None
+            health = Health("depth", str(error), "goes on without it")
+            self._notifier.fault(health, "depth_failed", Priority.STATUS)
+            return
+        if depth is not None:
+            self._perception.localizer.update_heights(depth)

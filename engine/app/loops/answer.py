@@ -1,0 +1,144 @@
+"""The answer thread: the newest request through the answer step, from the newest glance."""
+
+import threading
+from functools import partial
+
+from engine.app.answer_step import AnswerStep
+from engine.app.loops.loop import POLL_S, STALLED_S
+from engine.app.notifier import Notifier
+from engine.app.subsystems import Clocks, Speech
+from engine.app.user_input import Spoken
+from engine.core.answer import Request, Wish
+from engine.core.glance import Glance
+from engine.core.report import Health
+from engine.core.slot import Slot
+
+# For this long, alerts that are not critical wait for the answer that was asked for.
+EXPECT_S = 1.5
+# A glance prefetched at the wake hint is reused if it is at most this old when the wake word fires. A
+# hint comes up to 0.45 s before.
+PREFETCH_FRESH_S = 0.6
+
+
+class AnswerLoop:
+    """Answers requests from `glances`. A newer request ends the answer to an older one.
+
+    `ask`, `repeat`, `stop_answer` and `hint` may be called from any thread. `live` says whether the
+    source is a live camera, whose glances can be too old.
+    """
+
+    name = "answer"
+
+    def __init__(
+        self,
+        step: AnswerStep,
+        glances: Slot[Glance],
+        speech: Speech,
+        clocks: Clocks,
+        notifier: Notifier,
+        live: bool,
+    ) -> None:
+        self._step = step
+        self._glances = glances
+        self._audio = speech.audio
+        self._next_id = speech.next_id
+        self._clocks = clocks
+        self._notifier = notifier
+        self._live = live
+        self._requests: Slot[Request] = Slot()
+        self._answered = 0  # the version of the newest request that has been dealt with
+        self._called = threading.Event()  # there is something to do
+        self._hinted = threading.Event()  # the wearer may be about to ask
+        self._stopped = threading.Event()  # the wearer wants no more of the current answer
+        self._prefetched: Glance | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether every request has been dealt with."""
+        return self._answered >= self._requests.version
+
+    def ask(
+        self,
+        trigger: str,
+        wish: Wish = "describe",
+        target: str | None = None,
+        spoken: Spoken | None = None,
+    ) -> None:
+        """Put a request: now, or when it was `spoken` (asked_s, heard_s)."""
+        asked_s, heard_s = spoken or (self._clocks.wall.now(), None)
+        self._requests.put(Request(self._next_id(), trigger, asked_s, wish, target, heard_s))
+        self._called.set()
+        self._audio.expect_answer(self._clocks.timeline.now() + EXPECT_S)
+
+    def repeat(self) -> None:
+        """Say the last answer again."""
+        if not self._step.repeat(self._next_id):
+            self._notifier.announce("nothing_to_repeat")
+
+    def stop_answer(self) -> None:
+        """Add nothing to the current answer."""
+        self._stopped.set()
+
+    def hint(self) -> None:
+        """The wearer may be about to ask: prefetch an answer from the newest glance."""
+        self._hinted.set()
+        self._called.set()
+
+    def run(self, stop: threading.Event) -> None:
+        requests = self._requests.reader()
+        while not stop.is_set():
+            self._called.wait(POLL_S * 4)
+            self._called.clear()
+            request = requests.next(timeout_s=0.0)
+            if request is None:
+                self.prefetch()
+                continue
+            number = self._requests.version
+            self._stopped.clear()
+            glance = self.glance_for(request)
+            if glance is not None:
+                overtaken = partial(self._is_overtaken, number)
+                self._step.answer(request, glance, overtaken)
+            self._answered = number
+            self._hinted.clear()  # a hint from before this answer
+
+    def wake(self) -> None:
+        self._requests.close()
+        self._called.set()
+
+    def close(self) -> None:
+        """Nothing to end: nobody waits for an answer."""
+
+    def _is_overtaken(self, number: int) -> bool:
+        return self._stopped.is_set() or self._requests.version > number
+
+    def prefetch(self) -> None:
+        """Start on an answer if there was a hint. Hints come and go while the wake phrase is spoken: a
+        prefetched glance is kept while it is fresh."""
+        glance, known = self._glances.newest(), self._prefetched
+        hinted = self._hinted.is_set()
+        if hinted and glance is not None and not _is_fresh(known, glance.frame.time_s):
+            self._prefetched = glance
+            self._step.prefetch(glance)
+        self._hinted.clear()
+
+    def glance_for(self, request: Request) -> Glance | None:
+        """The glance to answer from: the prefetched one if it is fresh, else the newest. If a live
+        camera gives none, that is announced instead of answering from an old image."""
+        found = self._glances.newer_than(0, STALLED_S)
+        glance = self._glances.newest() if found else None
+        prefetched, self._prefetched = self._prefetched, None
+        if request.heard_s is not None and _is_fresh(prefetched, request.heard_s):
+            glance = prefetched
+        if glance is None or (self._live and self._is_stale(glance)):
+            health = Health("answer", "no fresh picture to describe", "said so")
+            self._notifier.fault(health, "camera_lost")
+            return None
+        return glance
+
+    def _is_stale(self, glance: Glance) -> bool:
+        return self._clocks.timeline.now() - glance.frame.time_s > STALLED_S
+
+
+def _is_fresh(glance: Glance | None, now_s: float) -> bool:
+    return glance is not None and now_s - glance.frame.time_s <= PREFETCH_FRESH_S

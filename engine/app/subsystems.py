@@ -1,0 +1,82 @@
+"""The subsystems of a session, as the builders return them and as the loops take them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from engine.alerts.policy import AlertPolicy
+from engine.answering.answerer import Answerer
+from engine.app.notifier import Notifier
+from engine.app.observers import Observers
+from engine.audio.scheduler import Audio
+from engine.core.ports import Clock, Sink, Source
+from engine.core.triggers import Trigger
+from engine.devices.input.media_keys import MediaKeys
+from engine.language.commands import CommandGrammar
+from engine.listening.ear import Ear
+from engine.perception.perceive import Perception
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """`timeline` is the session's time, which is virtual in a batch; `wall` is the host's monotonic
+    clock, which measures latencies."""
+
+    timeline: Clock
+    wall: Clock
+
+
+@dataclass(frozen=True)
+class FrameFeed:
+    """The frames of a session, and the trigger that asks at some of them. `related` says whether each
+    frame follows from the one before, as in a video."""
+
+    source: Source
+    trigger: Trigger
+    max_frames: int | None = None
+    related: bool = True
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The queue of all sound, and the sink it goes to. `next_id` numbers utterances and requests;
+    `fed_until_s` is the moment up to which the sink has had sound while the models loaded."""
+
+    audio: Audio
+    sink: Sink
+    next_id: Callable[[], int]
+    fed_until_s: float | None = None
+
+
+@dataclass(frozen=True)
+class KeyInputs:
+    """What the wearer presses: the terminal's keyboard if `keyboard` is set, and a headset's buttons.
+    `grammar` holds the names that can be typed."""
+
+    grammar: CommandGrammar
+    keyboard: bool = False
+    media_keys: MediaKeys | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """An opened session. `alerts` is None if obstacles are not announced, `ear` if nothing listens."""
+
+    clocks: Clocks
+    feed: FrameFeed
+    perception: Perception
+    alerts: AlertPolicy | None
+    answerer: Answerer
+    speech: Speech
+    keys: KeyInputs
+    ear: Ear | None
+    observers: Observers
+    notifier: Notifier
+
+
+@dataclass(frozen=True)
+class Work:
+    """A session ready to run: `run` raises RunError; `finish` returns the summary, even after that."""
+
+    run: Callable[[], None]
+    finish: Callable[[], dict[str, Any]]

@@ -1,0 +1,213 @@
+"""A session over fakes: a camera, models and a voice that need no device, no weights and little time."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.alerts.policy import AlertPolicy
+from engine.answering.answerer import Answerer
+from engine.answering.describer_worker import DescriberWorker
+from engine.answering.plan import AnswerPlan, AnswerSettings
+from engine.answering.speaker import Speaker
+from engine.app.builders.audio import build_audio
+from engine.app.builders.loops import build_batch, build_live
+from engine.app.console import Screen
+from engine.app.notifier import Notifier
+from engine.app.observers import Observers
+from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech
+from engine.core.answer import Description
+from engine.core.camera import Frame
+from engine.core.clock import MonotonicClock, VirtualClock
+from engine.core.errors import SourceLost
+from engine.core.glance import Box, Detection, SceneClass, Truth
+from engine.core.ports import Describer, View
+from engine.core.report import Health
+from engine.core.sound import Samples
+from engine.core.triggers import Once
+from engine.core.utterance import Heard
+from engine.evaluation.scoring import Scorer
+from engine.language.commands import command_grammar
+from engine.language.wording import Words
+from engine.perception.localize import Localizer
+from engine.perception.perceive import Perception
+from engine.recording.session_log import SessionLog
+from engine.recording.view_queue import NoView
+from routers import Always, Rules
+from tests.fakes.answering import CARD
+from tests.fakes.stage import TapeSink, ToneVoice
+
+BLACK = np.zeros((48, 64, 3), np.uint8)
+BLACK.flags.writeable = False
+
+
+class FakeCamera:
+    """Gives `count` black frames, then ends, or breaks off."""
+
+    name = "camera"
+    live = False
+    fps = 50.0
+
+    def __init__(self, count: int = 5, breaks: bool = False) -> None:
+        self._left = count
+        self._count = count
+        self._breaks = breaks
+
+    def read(self) -> Frame | None:
+        if self._left == 0:
+            if self._breaks:
+                raise SourceLost("the camera was pulled out")
+            return None
+        self._left -= 1
+        seq = self._count - self._left - 1
+        return Frame(BLACK, seq / self.fps, seq)
+
+    def truth(self, seq: int) -> Truth | None:
+        return None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def close(self) -> None: ...
+
+
+class FakeVision:
+    """Detects one person ahead and classifies a street, in every frame. With `fails` it raises."""
+
+    card = CARD
+    labels: tuple[str, ...] = ("person",)
+
+    def __init__(self, fails: bool = False) -> None:
+        self._fails = fails
+
+    def expect(self, frame: Frame) -> None: ...
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        if self._fails:
+            raise ValueError("a bug in an adapter")
+        return (Detection("person", 0.9, Box(28, 10, 36, 40), 1),)
+
+    def reset(self) -> None: ...
+
+    def classify(self, frame: Frame) -> SceneClass:
+        return SceneClass("street", 0.9, 0.1, False)
+
+
+class HastyVoice(ToneVoice):
+    """Says a word in 10 ms, since live tests wait until all has been said."""
+
+    def synthesise(self, text: str) -> Samples:
+        return super().synthesise(text)[::10]
+
+
+class NotingLog(SessionLog):
+    """The session's log, which also keeps what it is given."""
+
+    def __init__(self, folder: Path, clock: Any) -> None:
+        super().__init__(folder, clock, clock)
+        self.kept_health: list[Health] = []
+        self.kept_heard: list[Heard] = []
+        self.kept_descriptions: list[Description] = []
+
+    def health(self, health: Health) -> None:
+        self.kept_health.append(health)
+        super().health(health)
+
+    def heard(self, heard: Heard) -> None:
+        self.kept_heard.append(heard)
+        super().heard(heard)
+
+    def description(self, description: Description) -> None:
+        self.kept_descriptions.append(description)
+        super().description(description)
+
+
+class LiveBench:
+    """A session over fakes, and all that it logged. Tests replace parts of `session` before `run`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        camera: FakeCamera | None = None,
+        vision: FakeVision | None = None,
+        describer: Describer | None = None,
+        mode: str = "auto",
+        beats: int = 2,
+        deadline_s: float = 5.0,
+        batch: bool = False,
+    ) -> None:
+        clock = VirtualClock() if batch else MonotonicClock()
+        next_id = itertools.count(1).__next__
+        vision = vision or FakeVision()
+        self.words = words = Words("en", "meters", "sides")
+        self.log = NotingLog(folder, clock)
+        self.health = self.log.kept_health
+        self.heard = self.log.kept_heard
+        self.descriptions = self.log.kept_descriptions
+        self.sink = TapeSink()
+        self._worker = None if describer is None else DescriberWorker(describer, clock)
+        observers = Observers(self.log, Screen(job="test"), NoView(), clock)
+        alerts = AlertPolicy(words, 190, next_id)
+        audio = build_audio(HastyVoice(0.2), next_id, observers, alerts)
+        router = Rules(0.0) if mode == "auto" else Always("full", 0.5)
+        self.session = Session(
+            Clocks(clock, clock),
+            FrameFeed(camera or FakeCamera(), Once(0.0)),
+            Perception(vision, Localizer(70.0), clock),
+            alerts,
+            Answerer(
+                plan=AnswerPlan(AnswerSettings(mode, beats, deadline_s=deadline_s), router, words),
+                scenes=vision,
+                speaker=Speaker(words, audio.say, next_id, clock),
+                report=observers.report,
+                wall=clock,
+                describer=self._worker,
+            ),
+            Speech(audio, self.sink, next_id),
+            KeyInputs(command_grammar("en", {})),
+            None,
+            observers,
+            Notifier(words, audio.say, observers.report, next_id, clock),
+        )
+
+    @property
+    def said(self) -> list[str]:
+        """The texts that were heard so far."""
+        return [heard.utterance.text for heard in self.heard]
+
+    def change_feed(self, **changes: Any) -> None:
+        """Replace fields of the session's feed."""
+        self.session = replace(self.session, feed=replace(self.session.feed, **changes))
+
+    def change_perception(self, **changes: Any) -> None:
+        """Replace fields of the session's perception."""
+        perception = replace(self.session.perception, **changes)
+        self.session = replace(self.session, perception=perception)
+
+    def show_to(self, view: View) -> None:
+        """Let `view` see the glances."""
+        observers = replace(self.session.observers, view=view)
+        self.session = replace(self.session, observers=observers)
+
+    def run(self, scorer: Scorer | None = None) -> None:
+        """Run live to the end, and close everything."""
+        try:
+            build_live(self.session, scorer).run()
+        finally:
+            self.close()
+
+    def run_batch(self) -> None:
+        """Run as a batch to the end, and close everything."""
+        try:
+            build_batch(self.session).run()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop the describer's thread and finish the log."""
+        if self._worker is not None:
+            self._worker.close()
+        self.log.close()
