@@ -1,4 +1,4 @@
-"""Unit: a pixel's direction, through any lens, at any pitch."""
+"""Camera model: pixel to direction and back, for any lens at any pitch."""
 
 import math
 from dataclasses import replace
@@ -22,7 +22,7 @@ shares = st.floats(0.02, 0.98)
 
 @given(cameras, shares, shares)
 @settings(deadline=None)
-def test_to_a_direction_and_back(camera: Camera, right: float, down: float) -> None:
+def test_pixel_to_ray_and_back(camera: Camera, right: float, down: float) -> None:
     x_px, y_px = right * camera.width, down * camera.height
     found = pixel(*ray(x_px, y_px, camera), camera)
     assert found is not None
@@ -31,34 +31,38 @@ def test_to_a_direction_and_back(camera: Camera, right: float, down: float) -> N
 
 @given(st.sampled_from(FISHEYES), st.floats(0, 1.2), st.floats(-math.pi, math.pi))
 @settings(deadline=None)
-def test_to_a_pixel_and_back(camera: Fisheye, angle: float, turn: float) -> None:
-    x, y, z = math.sin(angle) * math.cos(turn), math.sin(angle) * math.sin(turn), math.cos(angle)
+def test_ray_to_pixel_and_back(camera: Fisheye, angle: float, azimuth: float) -> None:
+    x, y, z = (
+        math.sin(angle) * math.cos(azimuth),
+        math.sin(angle) * math.sin(azimuth),
+        math.cos(angle),
+    )
     found = pixel(x, y, z, camera)
     assume(found is not None)
     assert found is not None
     back = ray(*found, camera)
     assert math.atan2(math.hypot(back[0], back[1]), back[2]) == pytest.approx(angle, abs=1e-6)
     if angle > 1e-3:
-        turned = math.atan2(back[1], back[0]) - turn
-        assert math.cos(turned) == pytest.approx(1.0)
+        difference = math.atan2(back[1], back[0]) - azimuth
+        assert math.cos(difference) == pytest.approx(1.0)
 
 
 @given(cameras, shares, shares, st.floats(-40, 40))
 @settings(deadline=None)
-def test_the_mirror_image_changes_sides_and_nothing_else(
+def test_a_mirrored_pixel_has_the_opposite_bearing_and_the_same_drop(
     camera: Camera, right: float, down: float, pitch_deg: float
 ) -> None:
     x_px, y_px = right * camera.width, down * camera.height
     here = direction(x_px, y_px, camera, pitch_deg)
     there = direction(2 * camera.cx - x_px, y_px, camera, pitch_deg)
-    assume(abs(here.bearing_deg) < 179)  # straight behind is both sides
+    assume(abs(here.bearing_deg) < 179)  # at 180 degrees the side is ambiguous
     assert there.bearing_deg == pytest.approx(-here.bearing_deg, abs=1e-6)
     assert there.drop == pytest.approx(here.drop)
 
 
 @given(cameras, st.floats(0.05, 8), st.integers(-200, 200), st.integers(-200, 200))
 @settings(deadline=None)
-def test_dead_ahead_is_ahead_at_any_size_and_crop(
+def test_the_principal_point_is_ahead_at_any_size_and_crop(
     camera: Camera, scale: float, left: int, top: int
 ) -> None:
     sized = resized(camera, round(camera.width * scale), round(camera.height * scale))
@@ -70,7 +74,7 @@ def test_dead_ahead_is_ahead_at_any_size_and_crop(
 
 @given(cameras, shares, shares, st.floats(0.1, 8))
 @settings(deadline=None)
-def test_a_scaled_picture_looks_the_same_way(
+def test_a_scaled_image_gives_the_same_rays(
     camera: Camera, right: float, down: float, scale: float
 ) -> None:
     sized = resized(camera, round(camera.width * scale), round(camera.height * scale))
@@ -81,7 +85,7 @@ def test_a_scaled_picture_looks_the_same_way(
 
 @pytest.mark.parametrize("pitch_deg", [-15.0, 0.0, 15.0])
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_the_middle_of_a_pitched_camera_looks_down_or_up(camera: Camera, pitch_deg: float) -> None:
+def test_the_principal_point_of_a_pitched_camera(camera: Camera, pitch_deg: float) -> None:
     found = direction(camera.cx, camera.cy, camera, pitch_deg)
     assert found.drop == pytest.approx(-math.tan(math.radians(pitch_deg)))
     assert found.bearing_deg == pytest.approx(0)
@@ -103,9 +107,9 @@ def test_no_pixel_raises(camera: Fisheye, place: tuple[float, float], pitch_deg:
 
 
 @pytest.mark.parametrize("focal", [0.0, -500.0, math.nan, math.inf, 1e-300])
-def test_a_broken_calibration_is_not_used(focal: float) -> None:
+def test_an_implausible_calibration_is_not_usable(focal: float) -> None:
     assert not is_usable(Intrinsics(focal, 500.0, 320.0, 240.0, 640, 480))
     assert not is_usable(replace(FISHEYES[0], fy=focal))
     assert not is_usable(replace(FISHEYES[0], k2=math.nan))
-    assert not is_usable(replace(FISHEYES[0], k1=-2.0))  # folds back long before the border
+    assert not is_usable(replace(FISHEYES[0], k1=-2.0))  # not monotonic up to the border
     assert all(map(is_usable, CAMERAS))

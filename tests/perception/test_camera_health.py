@@ -1,4 +1,4 @@
-"""Unit: a camera that is covered, dark, blurred or stalled is noticed, and a good one is not."""
+"""Camera health: a covered, dark, blurred or stalled camera is detected; a good one is not."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from engine.perception.camera_health import (
 
 PHOTO = decode_image(sample_photo())
 GOOD = ImageQuality(120.0, 50.0, 250.0, 0.15)
-LOOKS: dict[CameraFault | None, ImageQuality] = {
+QUALITIES: dict[CameraFault | None, ImageQuality] = {
     None: GOOD,
     "covered": ImageQuality(3.0, 1.0, 5.0, 1.0),
     "dark": ImageQuality(10.0, 6.0, 30.0, 0.2),
@@ -33,7 +33,7 @@ LOOKS: dict[CameraFault | None, ImageQuality] = {
 TINY = np.zeros((2, 2, 3), np.uint8)
 
 
-def judged(image: Image) -> CameraFault | None:
+def fault_in(image: Image) -> CameraFault | None:
     return fault_of(quality_of(scanlines_of(image)))
 
 
@@ -43,7 +43,7 @@ def noisy(image: Image, level: float) -> Image:
 
 
 def blurred(image: Image, share: float) -> Image:
-    """By a Gaussian whose deviation is `share` of the width."""
+    """With a Gaussian whose sigma is `share` of the width."""
     picture = Pillow.fromarray(image)
     return np.asarray(picture.filter(ImageFilter.GaussianBlur(share * picture.width)))
 
@@ -58,28 +58,28 @@ def dimmed(image: Image, factor: float) -> Image:
         (PHOTO, None),
         (noisy(PHOTO, 12), None),
         (dimmed(PHOTO, 0.35), None),  # dusk
-        (blurred(PHOTO, 0.004), None),  # out of focus, but not past use
+        (blurred(PHOTO, 0.004), None),  # out of focus, but usable
         (PHOTO[::3, ::3], None),
         (np.zeros_like(PHOTO), "covered"),
         (noisy(np.zeros_like(PHOTO), 6), "covered"),
-        (noisy(np.full_like(PHOTO, 90), 6), "covered"),  # a finger in the sun is bright
+        (noisy(np.full_like(PHOTO, 90), 6), "covered"),  # a finger in sunlight is bright
         (dimmed(PHOTO, 0.07), "dark"),
         (noisy(dimmed(PHOTO, 0.07), 2), "dark"),
         (blurred(PHOTO, 0.05), "blurred"),
         (noisy(blurred(PHOTO, 0.05), 4), "blurred"),
     ],
 )
-def test_pictures_are_judged(image: Image, trouble: CameraFault | None) -> None:
-    assert judged(image) == trouble
+def test_pictures_are_fault_in(image: Image, trouble: CameraFault | None) -> None:
+    assert fault_in(image) == trouble
 
 
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 255))
 @settings(deadline=None, max_examples=40)
-def test_a_picture_of_any_size_is_judged(width: int, height: int, level: int) -> None:
+def test_a_picture_of_any_size_is_fault_in(width: int, height: int, level: int) -> None:
     image = np.full((height, width, 3), level, np.uint8)
     lines = scanlines_of(image)
     assert 1 <= lines.size <= 4 * 48 * 160
-    assert judged(image) == "covered"
+    assert fault_in(image) == "covered"
 
 
 def watch(
@@ -91,7 +91,7 @@ def watch(
     for look, length_s in looks:
         end_s += length_s
         while clock / fps < end_s:
-            now.append(LOOKS[look])
+            now.append(QUALITIES[look])
             if sight.update(Frame(TINY, clock / fps, clock), live=False):
                 changes.append((clock / fps, sight.fault))
             clock += 1

@@ -1,4 +1,4 @@
-"""Unit: pixels to metres and degrees. The ancestor's mistakes are impossible here."""
+"""Box geometry: distance, side and bearings, at any resolution and for any box."""
 
 import math
 from dataclasses import replace
@@ -18,7 +18,7 @@ SIDES_PX = st.integers(32, 4000)
 
 
 def distance(box: Box, kind: ObjectKind, camera: Camera) -> Range:
-    """By the object's size alone."""
+    """By the size alone."""
     return measure_box(box, camera).size_range(kind)
 
 
@@ -31,7 +31,7 @@ ANY = st.floats(-10_000, 10_000, allow_nan=False)
 
 @given(SIDES_PX, SIDES_PX, st.floats(0.01, 0.4), st.floats(20, 140))
 @settings(deadline=None)
-def test_dead_ahead_is_ahead_at_any_resolution(
+def test_the_image_centre_is_ahead_at_any_resolution(
     width: int, height: int, share: float, hfov_deg: float
 ) -> None:
     camera = pinhole(width, height, hfov_deg)
@@ -43,7 +43,7 @@ def test_dead_ahead_is_ahead_at_any_resolution(
 
 @given(ANY, ANY, ANY, ANY, SIDES_PX, SIDES_PX)
 @settings(deadline=None)
-def test_any_box_has_a_finite_place(
+def test_any_box_has_a_finite_distance_and_a_side(
     x1: float, y1: float, x2: float, y2: float, width: int, height: int
 ) -> None:
     camera = pinhole(width, height, 70)
@@ -57,7 +57,7 @@ def test_any_box_has_a_finite_place(
 
 @given(st.floats(10, 400), st.floats(10, 400), st.sampled_from(sorted(KINDS)))
 @settings(deadline=None)
-def test_nearer_never_sounds_farther(first_px: float, second_px: float, label: str) -> None:
+def test_a_larger_box_is_never_farther(first_px: float, second_px: float, label: str) -> None:
     camera = pinhole(640, 480, 70)
 
     def at(size_px: float) -> float:
@@ -70,7 +70,7 @@ def test_nearer_never_sounds_farther(first_px: float, second_px: float, label: s
 
 @given(st.floats(0, 640), st.floats(0, 640))
 @settings(deadline=None)
-def test_the_mirror_image_changes_sides(x1: float, x2: float) -> None:
+def test_a_mirrored_box_has_the_opposite_side(x1: float, x2: float) -> None:
     camera = pinhole(640, 480, 70)
     x1, x2 = sorted((x1, x2))
     box, mirrored = Box(x1, 100, x2, 300), Box(640 - x2, 100, 640 - x1, 300)
@@ -82,7 +82,7 @@ def test_the_mirror_image_changes_sides(x1: float, x2: float) -> None:
         assert measure_box(mirrored, camera).side == swapped[measure_box(box, camera).side]
 
 
-def test_the_field_of_view_lies_along_the_longer_side() -> None:
+def test_the_field_of_view_is_along_the_longer_side() -> None:
     wide, tall = pinhole(640, 480, 70), pinhole(480, 640, 70)
     assert wide.fx == tall.fx == pytest.approx(457.0, abs=0.1)
     assert bearing_deg(640, wide) == pytest.approx(35)
@@ -90,7 +90,7 @@ def test_the_field_of_view_lies_along_the_longer_side() -> None:
 
 
 @pytest.mark.parametrize("distance_m", [1.5, 3.0, 8.0, 20.0])
-def test_a_person_is_as_far_as_the_formula_says(distance_m: float) -> None:
+def test_the_distance_of_a_person_matches_the_formula(distance_m: float) -> None:
     camera = pinhole(1280, 960, 70)
     tall_px = camera.fy * PERSON.height_m / distance_m
     box = Box(600, 480 - tall_px / 2, 680, 480 + tall_px / 2)
@@ -100,21 +100,21 @@ def test_a_person_is_as_far_as_the_formula_says(distance_m: float) -> None:
         assert 0.1 < found.sigma_m / distance_m < 0.4
 
 
-def test_a_box_cut_by_the_border_is_less_sure_and_not_farther() -> None:
+def test_a_box_cut_by_the_border_is_not_farther() -> None:
     camera = pinhole(640, 480, 70)
     whole, cut = Box(200, 100, 400, 470), Box(200, 100, 400, 480)
     assert distance(cut, PERSON, camera).distance_m <= distance(whole, PERSON, camera).distance_m
     assert distance(cut, PERSON, camera).sigma_m > 0
 
 
-def test_an_unknown_class_is_placed_with_doubt() -> None:
+def test_an_unknown_label_has_a_large_sigma() -> None:
     assert kind_of("flying saucer") is UNKNOWN
     found = distance(Box(300, 200, 340, 280), UNKNOWN, pinhole(640, 480, 70))
     assert found.sigma_m / found.distance_m > 0.5
 
 
 def project(label: str, right_m: float, ahead_m: float, camera: Intrinsics) -> Box:
-    """The box of an upright thing, at eye level."""
+    """The box of an upright object at eye level."""
     kind = kind_of(label)
     x = camera.cx + camera.fx * right_m / ahead_m
     half_w = camera.fx * kind.width_m / ahead_m / 2
@@ -124,7 +124,7 @@ def project(label: str, right_m: float, ahead_m: float, camera: Intrinsics) -> B
 
 @given(left=st.integers(0, 250), right=st.integers(400, 640))
 @settings(deadline=None)
-def test_a_crop_moves_the_camera_and_not_the_world(left: int, right: int) -> None:
+def test_a_cropped_image_gives_the_same_bearing(left: int, right: int) -> None:
     camera = pinhole(640, 480, 70)
     cropped = replace(camera, cx=camera.cx - left, width=right - left)
     box = Box(300, 100, 350, 300)
@@ -133,7 +133,7 @@ def test_a_crop_moves_the_camera_and_not_the_world(left: int, right: int) -> Non
     assert measure_box(moved, cropped).side == measure_box(box, camera).side == "ahead"
 
 
-def test_a_scaled_picture_gives_the_same_bearing_and_distance() -> None:
+def test_a_scaled_image_gives_the_same_bearing_and_distance() -> None:
     camera = pinhole(640, 480, 70)
     box, big = Box(400, 100, 450, 300), Box(1200, 300, 1350, 900)
     scaled = resized(camera, 1920, 1440)
@@ -149,27 +149,27 @@ def test_a_scaled_picture_gives_the_same_bearing_and_distance() -> None:
         (Box(310, 100, 330, 300), "ahead"),
         (Box(0, 100, 100, 300), "left"),
         (Box(540, 100, 640, 300), "right"),
-        (Box(0, 0, 400, 480), "ahead"),  # a bus: its centre is on the left, but it bars the way
+        (Box(0, 0, 400, 480), "ahead"),  # a bus: centred on the left, but across the path
         (Box(240, 0, 640, 480), "ahead"),
-        (Box(100, 100, 320, 300), "left"),  # ends where straight ahead begins
+        (Box(100, 100, 320, 300), "left"),  # ends at 0 degrees
     ],
 )
-def test_side_by_bearing_and_cover(box: Box, side: str) -> None:
+def test_the_side_depends_on_bearing_and_extent(box: Box, side: str) -> None:
     assert measure_box(box, pinhole(640, 480, 70)).side == side
 
 
 @pytest.mark.parametrize("label", ["person", "car", "chair", "bottle", "door"])
 @pytest.mark.parametrize("right_m", [0.0, -1.5])
 @pytest.mark.parametrize("ahead_m", [4.0, 6.0, 9.0])
-def test_distance_is_metres_on_the_ground(label: str, right_m: float, ahead_m: float) -> None:
+def test_the_distance_is_along_the_ground(label: str, right_m: float, ahead_m: float) -> None:
     camera = pinhole(1280, 960, 70)
     box = clipped(project(label, right_m, ahead_m, camera), 1280, 960)
     found = distance(box, kind_of(label), camera)
     assert found.distance_m == pytest.approx(math.hypot(right_m, ahead_m))
 
 
-def test_corners_are_not_a_size() -> None:
-    """Read as x, y, width, height this box would be 300 px tall; it is 200."""
+def test_a_box_is_read_as_corners() -> None:
+    """Read as x, y, width, height this box would be 300 px tall, not 200."""
     camera = pinhole(640, 480, 70)
     found = distance(Box(270, 100, 370, 300), PERSON, camera)
     assert found.distance_m == pytest.approx(camera.fy * PERSON.height_m / 200)
@@ -183,7 +183,7 @@ def test_corners_are_not_a_size() -> None:
     heights=st.tuples(st.floats(1, 2000), st.floats(1, 2000)),
 )
 @settings(deadline=None)
-def test_nearer_never_sounds_farther_wherever_the_border_cuts(
+def test_a_larger_box_is_never_farther_even_if_the_border_cuts_it(
     label: str, x: float, y: float, aspect: float, heights: tuple[float, float]
 ) -> None:
     camera, kind = pinhole(640, 480, 70), kind_of(label)
@@ -211,7 +211,7 @@ def test_a_person_cut_at_the_knees_is_placed_by_the_width() -> None:
 
 @given(st.tuples(*[st.floats(allow_nan=True, allow_infinity=True)] * 4), SIDES_PX, SIDES_PX)
 @settings(deadline=None)
-def test_any_box_is_clipped_into_the_picture(
+def test_any_box_is_clipped_to_the_image(
     corners: tuple[float, float, float, float], width: int, height: int
 ) -> None:
     box = clipped(Box(*corners), width, height)
@@ -219,7 +219,7 @@ def test_any_box_is_clipped_into_the_picture(
     assert 0 <= box.y1 <= box.y2 <= height
 
 
-def test_a_line_is_found_and_never_surer_than_the_noise() -> None:
+def test_a_line_is_fitted_with_at_least_the_noise_as_error() -> None:
     line = fit_line([(t / 10, 5.0 - 2.0 * t / 10) for t in range(11)], 1.0, 0.1)
     assert line.value == pytest.approx(3.0)
     assert line.slope == pytest.approx(-2.0)
@@ -227,7 +227,7 @@ def test_a_line_is_found_and_never_surer_than_the_noise() -> None:
     assert fit_line([(0.0, 4.0)], 0.0, 0.1).slope_error == math.inf
 
 
-def test_every_kind_is_sane() -> None:
+def test_every_kind_is_plausible() -> None:
     for label, kind in {**KINDS, "?": UNKNOWN}.items():
         assert 0.05 <= kind.height_m <= 12, label
         assert 0.05 <= kind.width_m <= 40, label
