@@ -53,7 +53,7 @@ def dimmed(image: Image, factor: float) -> Image:
 
 
 @pytest.mark.parametrize(
-    ("image", "trouble"),
+    ("image", "fault"),
     [
         (PHOTO, None),
         (noisy(PHOTO, 12), None),
@@ -69,66 +69,66 @@ def dimmed(image: Image, factor: float) -> Image:
         (noisy(blurred(PHOTO, 0.05), 4), "blurred"),
     ],
 )
-def test_pictures_are_fault_in(image: Image, trouble: CameraFault | None) -> None:
-    assert fault_in(image) == trouble
+def test_the_fault_of_an_image(image: Image, fault: CameraFault | None) -> None:
+    assert fault_in(image) == fault
 
 
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 255))
 @settings(deadline=None, max_examples=40)
-def test_a_picture_of_any_size_is_fault_in(width: int, height: int, level: int) -> None:
+def test_a_flat_image_of_any_size_is_covered(width: int, height: int, level: int) -> None:
     image = np.full((height, width, 3), level, np.uint8)
     lines = scanlines_of(image)
     assert 1 <= lines.size <= 4 * 48 * 160
     assert fault_in(image) == "covered"
 
 
-def watch(
-    sight: CameraHealth, looks: list[tuple[CameraFault | None, float]], fps: float = 15.0
+def changes_of(
+    health: CameraHealth, phases: list[tuple[CameraFault | None, float]], fps: float = 15.0
 ) -> list[tuple[float, CameraFault | None]]:
-    """(seconds, trouble) of each change, over looks that each last some seconds."""
+    """(seconds, fault) of each change; each phase is an image with a fault and its length in seconds."""
     changes: list[tuple[float, CameraFault | None]] = []
-    clock, end_s = 0, 0.0
-    for look, length_s in looks:
+    seq, end_s = 0, 0.0
+    for fault, length_s in phases:
         end_s += length_s
-        while clock / fps < end_s:
-            now.append(QUALITIES[look])
-            if sight.update(Frame(TINY, clock / fps, clock), live=False):
-                changes.append((clock / fps, sight.fault))
-            clock += 1
+        while seq / fps < end_s:
+            current.append(QUALITIES[fault])
+            if health.update(Frame(TINY, seq / fps, seq), live=False):
+                changes.append((seq / fps, health.fault))
+            seq += 1
     return changes
 
 
-now: list[ImageQuality] = []
+current: list[ImageQuality] = []
 
 
-def given_look(_: Scanlines) -> ImageQuality:
-    return now[-1]
+def current_quality(_: Scanlines) -> ImageQuality:
+    return current[-1]
 
 
-@pytest.mark.parametrize("trouble", ["covered", "dark", "blurred"])
-def test_trouble_is_told_once_when_it_lasts_and_once_when_it_ends(trouble: CameraFault) -> None:
-    changes = watch(CameraHealth(given_look), [(None, 3.0), (trouble, 20.0), (None, 5.0)])
-    assert [name for _, name in changes] == [trouble, None]
+@pytest.mark.parametrize("fault", ["covered", "dark", "blurred"])
+def test_a_fault_starts_and_ends_once_after_debounce(fault: CameraFault) -> None:
+    changes = changes_of(CameraHealth(current_quality), [(None, 3.0), (fault, 20.0), (None, 5.0)])
+    assert [name for _, name in changes] == [fault, None]
     assert changes[0][0] == pytest.approx(3.0 + FAULT_S, abs=0.1)
     assert changes[1][0] == pytest.approx(23.0 + RECOVERED_S, abs=0.1)
 
 
-def test_a_turn_of_the_head_is_no_trouble_and_a_flicker_is_no_recovery() -> None:
-    assert watch(CameraHealth(given_look), [(None, 1.0), ("blurred", 1.0)] * 5) == []
+def test_a_short_blur_is_no_fault_and_a_flicker_is_no_recovery() -> None:
+    assert changes_of(CameraHealth(current_quality), [(None, 1.0), ("blurred", 1.0)] * 5) == []
     flicker = [("covered", 2.0), *[(None, 0.3), ("covered", 0.3)] * 10]
-    assert len(watch(CameraHealth(given_look), flicker)) == 1  # type: ignore[arg-type]
+    assert len(changes_of(CameraHealth(current_quality), flicker)) == 1  # type: ignore[arg-type]
 
 
-def test_just_over_the_border_is_not_well_yet() -> None:
-    sight = CameraHealth(given_look)
-    watch(sight, [("covered", 3.0)])
-    now.append(ImageQuality(30.0, 2.8, 60.0, 1.0))
+def test_an_image_just_within_the_limits_does_not_end_a_fault() -> None:
+    health = CameraHealth(current_quality)
+    changes_of(health, [("covered", 3.0)])
+    current.append(ImageQuality(30.0, 2.8, 60.0, 1.0))
     for seq in range(60):
-        sight.update(Frame(TINY, 4.0 + seq / 15, seq), live=False)
-    assert sight.fault == "covered"
+        health.update(Frame(TINY, 4.0 + seq / 15, seq), live=False)
+    assert health.fault == "covered"
 
 
-def test_a_picture_that_stands_still_is_a_stall_of_a_live_camera_only() -> None:
+def test_a_repeated_image_is_a_stall_of_a_live_camera_only() -> None:
     live, photo, small = CameraHealth(), CameraHealth(), PHOTO[::5, ::5]
     for seq in range(60):
         frame = Frame(small, seq / 15, seq)

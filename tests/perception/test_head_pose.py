@@ -1,4 +1,4 @@
-"""The head's pose from synthetic samples whose truth is known."""
+"""Head pose from synthetic samples with a known truth."""
 
 import math
 from collections.abc import Callable
@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from engine.perception.head_pose import GAP_S, GRAVITY_M_S2, HeadTracker, ImuSample
 
 RATE_HZ = 200.0
-Axis = tuple[float, float, float]
+Vector3 = tuple[float, float, float]
 
 
-def at_rest(pitch_deg: float, roll_deg: float = 0.0) -> Axis:
-    """What is felt in a head that looks up by `pitch_deg` and leans to its right by `roll_deg`."""
+def at_rest(pitch_deg: float, roll_deg: float = 0.0) -> Vector3:
+    """The force measured at rest, pitched up by `pitch_deg` and rolled to the right by `roll_deg`."""
     pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
     level = GRAVITY_M_S2 * math.cos(pitch)
     return -level * math.sin(roll), -level * math.cos(roll), GRAVITY_M_S2 * math.sin(pitch)
 
 
-def live(
+def feed(
     head: HeadTracker,
     seconds: float,
-    felt: Callable[[float], Axis],
-    turned: Callable[[float], Axis] = lambda _: (0.0, 0.0, 0.0),
+    felt: Callable[[float], Vector3],
+    turned: Callable[[float], Vector3] = lambda _: (0.0, 0.0, 0.0),
     start_s: float = 100.0,
 ) -> None:
     for i in range(round(seconds * RATE_HZ)):
@@ -33,15 +33,15 @@ def live(
         head.add(ImuSample(now_s, felt(now_s - start_s), turned(now_s - start_s)))
 
 
-def test_there_is_no_pose_before_anything_is_felt() -> None:
+def test_there_is_no_pose_before_the_first_sample() -> None:
     assert HeadTracker().pose() is None
 
 
 @given(st.floats(-70, 70), st.floats(-60, 60))
 @settings(deadline=None, max_examples=30)
-def test_a_resting_head_has_the_pitch_it_is_held_at(pitch_deg: float, roll_deg: float) -> None:
+def test_the_pitch_of_a_resting_head(pitch_deg: float, roll_deg: float) -> None:
     head = HeadTracker()
-    live(head, 1.5, lambda _: at_rest(pitch_deg, roll_deg))
+    feed(head, 1.5, lambda _: at_rest(pitch_deg, roll_deg))
     pose = head.pose()
     assert pose is not None
     assert pose.pitch_deg == pytest.approx(pitch_deg, abs=0.1)
@@ -51,14 +51,12 @@ def test_a_resting_head_has_the_pitch_it_is_held_at(pitch_deg: float, roll_deg: 
 
 @given(st.floats(-150, 150), st.floats(-40, 40))
 @settings(deadline=None, max_examples=20)
-def test_a_turn_is_told_with_its_side_and_leaves_the_pitch_alone(
-    right_deg_s: float, pitch_deg: float
-) -> None:
+def test_a_turn_changes_the_heading_and_not_the_pitch(right_deg_s: float, pitch_deg: float) -> None:
     head = HeadTracker()
     pitch, rate = math.radians(pitch_deg), math.radians(right_deg_s)
-    # about the world's vertical: to the right is clockwise from above, against the right hand
+    # to the right is clockwise seen from above: negative about the upward axis
     turned = (0.0, rate * math.cos(pitch), -rate * math.sin(pitch))
-    live(head, 2.0, lambda _: at_rest(pitch_deg), lambda _: turned)
+    feed(head, 2.0, lambda _: at_rest(pitch_deg), lambda _: turned)
     pose = head.pose()
     assert pose is not None
     assert pose.turning_deg_s == pytest.approx(right_deg_s, abs=0.5)
@@ -66,80 +64,80 @@ def test_a_turn_is_told_with_its_side_and_leaves_the_pitch_alone(
     assert pose.pitch_deg == pytest.approx(pitch_deg, abs=0.5)
 
 
-def test_a_nod_is_followed_while_it_happens() -> None:
-    """The head looks down by 30 degrees in half a second and is pushed back meanwhile, by which an
-    accelerometer alone would be wrong by 17."""
+def test_the_pitch_follows_a_nod() -> None:
+    """The head pitches down by 30 degrees in half a second while it is accelerated backwards; an
+    accelerometer alone would be wrong by 17 degrees."""
     head = HeadTracker()
     rate = math.radians(-60.0)
 
     def pitch_deg(s: float) -> float:
         return -60.0 * min(0.5, max(0.0, s - 1.5))
 
-    def felt(s: float) -> Axis:
+    def felt(s: float) -> Vector3:
         x, y, z = at_rest(pitch_deg(s))
-        swing = 3.0 if 1.5 < s < 2.0 else 0.0  # pushed backwards meanwhile
+        swing = 3.0 if 1.5 < s < 2.0 else 0.0  # accelerated backwards
         return x, y, z - swing
 
-    live(head, 2.0, felt, lambda s: (rate if 1.5 <= s < 2.0 else 0.0, 0.0, 0.0))
+    feed(head, 2.0, felt, lambda s: (rate if 1.5 <= s < 2.0 else 0.0, 0.0, 0.0))
     pose = head.pose()
     assert pose is not None
     assert pose.pitch_deg == pytest.approx(-30.0, abs=4.0)
 
 
 @pytest.mark.parametrize("steps_hz", [1.5, 2.0, 2.4])
-def test_walking_is_told_from_standing_and_the_pitch_holds(steps_hz: float) -> None:
+def test_walking_is_distinguished_from_standing_and_keeps_the_pitch(steps_hz: float) -> None:
     rng = np.random.default_rng(0)
     head = HeadTracker()
 
-    def walking(s: float) -> Axis:
+    def walking(s: float) -> Vector3:
         _, y, z = at_rest(-5.0)
         up = 2.5 * math.sin(2 * math.pi * steps_hz * s)
         side = 1.0 * math.sin(math.pi * steps_hz * s)
         noise = rng.normal(0.0, 0.2, 3)
         return side + noise[0], y - up + noise[1], z + 0.8 * up / 2.5 + noise[2]
 
-    def standing(_: float) -> Axis:
+    def standing(_: float) -> Vector3:
         x, y, z = at_rest(-5.0)
         noise = rng.normal(0.0, 0.15, 3)
         return x + noise[0], y + noise[1], z + noise[2]
 
-    live(head, 4.0, standing, start_s=0.0)
+    feed(head, 4.0, standing, start_s=0.0)
     pose = head.pose()
     assert pose is not None
     assert not pose.walking
     assert pose.pitch_deg == pytest.approx(-5.0, abs=1.0)
     still_deg = pose.pitch_sigma_deg
-    live(head, 5.0, walking, start_s=4.0)
+    feed(head, 5.0, walking, start_s=4.0)
     pose = head.pose()
     assert pose is not None
     assert pose.walking
     assert abs(pose.pitch_deg + 5.0) < 2.0 * pose.pitch_sigma_deg
     assert pose.pitch_sigma_deg > still_deg
-    live(head, 4.0, standing, start_s=9.0)
+    feed(head, 4.0, standing, start_s=9.0)
     pose = head.pose()
     assert pose is not None
     assert not pose.walking
 
 
-def test_looking_about_is_not_walking() -> None:
-    """Centripetal push of a head whose sensor sits 9 cm from its axis, turned by 200 degrees a second,
-    back and forth."""
+def test_looking_around_is_not_walking() -> None:
+    """Centripetal acceleration of a sensor 9 cm from the axis of a head that turns back and forth at up
+    to 200 degrees a second."""
     head = HeadTracker()
 
     def turning(s: float) -> float:
         return math.radians(200.0) * math.sin(2 * math.pi * 0.8 * s)
 
-    def felt(s: float) -> Axis:
+    def felt(s: float) -> Vector3:
         x, y, z = at_rest(0.0)
         return x, y, z - 0.09 * turning(s) ** 2
 
-    live(head, 5.0, felt, lambda s: (0.0, turning(s), 0.0))
+    feed(head, 5.0, felt, lambda s: (0.0, turning(s), 0.0))
     pose = head.pose()
     assert pose is not None
     assert not pose.walking
 
 
-def test_samples_that_are_late_or_no_numbers_are_passed_over() -> None:
+def test_late_and_non_finite_samples_are_ignored() -> None:
     head, plain = HeadTracker(), HeadTracker()
     for i in range(400):
         sample = ImuSample(i / RATE_HZ, at_rest(10.0), (0.0, 0.0, 0.0))
@@ -150,11 +148,11 @@ def test_samples_that_are_late_or_no_numbers_are_passed_over() -> None:
     assert head.pose() == plain.pose()
 
 
-def test_after_a_gap_the_pitch_is_new_and_unsure_while_the_heading_stays() -> None:
+def test_after_a_gap_the_pitch_restarts_and_the_heading_stays() -> None:
     head = HeadTracker()
-    live(head, 2.0, lambda _: at_rest(0.0), lambda _: (0.0, math.radians(30.0), 0.0), 0.0)
+    feed(head, 2.0, lambda _: at_rest(0.0), lambda _: (0.0, math.radians(30.0), 0.0), 0.0)
     before = head.pose()
-    live(head, 0.1, lambda _: at_rest(25.0), start_s=2.0 + 2 * GAP_S)
+    feed(head, 0.1, lambda _: at_rest(25.0), start_s=2.0 + 2 * GAP_S)
     after = head.pose()
     assert before is not None
     assert after is not None
@@ -163,9 +161,9 @@ def test_after_a_gap_the_pitch_is_new_and_unsure_while_the_heading_stays() -> No
     assert after.heading_deg == pytest.approx(before.heading_deg, abs=0.5)
 
 
-def test_free_fall_has_no_direction_and_does_no_harm() -> None:
+def test_free_fall_gives_a_finite_pose() -> None:
     head = HeadTracker()
-    live(head, 1.0, lambda _: (0.0, 0.0, 0.0))
+    feed(head, 1.0, lambda _: (0.0, 0.0, 0.0))
     pose = head.pose()
     assert pose is not None
     assert math.isfinite(pose.pitch_deg)

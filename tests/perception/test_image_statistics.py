@@ -1,4 +1,4 @@
-"""What a picture is like: bounded for any pixels, and each figure moves with what it names."""
+"""Image statistics: bounded for any image, and each follows what it is named for."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def smoothed(image: Image, pixels: int) -> Image:
     )
 )
 @settings(max_examples=40, deadline=None)
-def test_any_picture_is_measured_within_bounds(image: Image) -> None:
+def test_the_statistics_of_any_image_are_bounded(image: Image) -> None:
     gauge = ImageGauge()
     for picture in (gauge.measure(image), gauge.measure(image[::-1])):
         for name in NAMES:
@@ -54,7 +54,7 @@ def test_any_size_is_measured(size: tuple[int, int]) -> None:
     assert picture.exposure == pytest.approx(128 / 255)
 
 
-def test_blur_grows_with_blur() -> None:
+def test_blur_grows_as_an_image_is_smoothed() -> None:
     sharp = noise()
     found = [measure(image).blur for image in (sharp, smoothed(sharp, 5), smoothed(sharp, 15))]
     assert found == sorted(found)
@@ -62,14 +62,14 @@ def test_blur_grows_with_blur() -> None:
     assert found[2] > found[0] + 0.3
 
 
-def test_exposure_and_contrast_follow_the_light() -> None:
+def test_exposure_contrast_and_edges_follow_the_brightness() -> None:
     light, dark = measure(noise()), measure(noise() // 4)
     assert light.exposure > 3 * dark.exposure
     assert light.contrast > 3 * dark.contrast
     assert light.edges > dark.edges
 
 
-def test_strokes_are_many_in_print_and_few_in_steps() -> None:
+def test_strokes_are_many_in_bars_and_none_at_a_single_edge() -> None:
     bars = np.full((240, 320, 3), 230, np.uint8)
     bars[:, ::8] = bars[:, 1::8] = 20  # a stroke every eight pixels
     steps = np.full((240, 320, 3), 230, np.uint8)
@@ -78,10 +78,10 @@ def test_strokes_are_many_in_print_and_few_in_steps() -> None:
     assert measure(steps).strokes == 0.0
 
 
-def test_change_is_against_the_last_picture() -> None:
+def test_change_compares_with_the_last_image() -> None:
     gauge = ImageGauge()
     first, other = noise(1), noise(2)
-    assert gauge.measure(first).change == 1.0  # nothing to compare with
+    assert gauge.measure(first).change == 1.0  # no earlier image
     assert gauge.measure(first).change == 0.0
     assert gauge.measure(other).change > 0.05
     gauge.reset()

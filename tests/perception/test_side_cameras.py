@@ -1,4 +1,4 @@
-"""Side cameras: what only they see is added, what two cameras see is one thing."""
+"""Side cameras: obstacles that only they see are added; duplicates are not."""
 
 import math
 from collections import Counter
@@ -57,15 +57,15 @@ bearings = st.floats(-90, 90)
 
 @given(bearings, distances, st.floats(0, 360), st.floats(-0.25, 0.25))
 @settings(deadline=None, max_examples=100)
-def test_one_thing_seen_from_two_places_is_one(
-    bearing_deg: float, distance_m: float, around_deg: float, wrong: float
+def test_one_object_seen_by_two_cameras_is_one(
+    bearing_deg: float, distance_m: float, offset_deg: float, error: float
 ) -> None:
-    """Two cameras ten centimetres apart, whose sizes tell distances that differ by a quarter."""
-    x = distance_m * math.sin(math.radians(bearing_deg)) + 0.1 * math.cos(math.radians(around_deg))
-    z = distance_m * math.cos(math.radians(bearing_deg)) + 0.1 * math.sin(math.radians(around_deg))
+    """Two cameras 10 cm apart whose distances differ by up to a quarter."""
+    x = distance_m * math.sin(math.radians(bearing_deg)) + 0.1 * math.cos(math.radians(offset_deg))
+    z = distance_m * math.cos(math.radians(bearing_deg)) + 0.1 * math.sin(math.radians(offset_deg))
     one = obstacle(bearing_deg, distance_m)
     other = obstacle(
-        math.degrees(math.atan2(x, z)), math.hypot(x, z) * (1 + wrong), camera="left", track=2
+        math.degrees(math.atan2(x, z)), math.hypot(x, z) * (1 + error), camera="left", track=2
     )
     assert is_same_object(one, other)
     assert is_same_object(other, one)
@@ -82,7 +82,7 @@ def test_one_thing_seen_from_two_places_is_one(
     )
 )  # fmt: skip
 @settings(deadline=None, max_examples=60)
-def test_two_things_of_one_picture_are_never_one_and_none_is_made_up(
+def test_obstacles_of_one_camera_are_never_merged(
     seen: list[Obstacle],
 ) -> None:
     kept = without_duplicates((), seen)
@@ -91,15 +91,15 @@ def test_two_things_of_one_picture_are_never_one_and_none_is_made_up(
 
 @given(st.lists(st.tuples(bearings, distances, st.booleans()), max_size=6), st.randoms())
 @settings(deadline=None, max_examples=60)
-def test_the_order_in_which_cameras_are_looked_at_does_not_matter(
-    things: list[tuple[float, float, bool]], chance: "object"
+def test_the_order_of_the_cameras_does_not_matter(
+    things: list[tuple[float, float, bool]], rng: "object"
 ) -> None:
     seen = [
         obstacle(bearing, metres, camera="left" if left else "right", score=0.9 - i / 20, track=i)
         for i, (bearing, metres, left) in enumerate(things)
     ]
     shuffled = list(seen)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
     assert without_duplicates((), shuffled) == without_duplicates((), seen)
     again = list(without_duplicates((), seen))
     assert without_duplicates((), again) == tuple(again)
@@ -112,21 +112,21 @@ def test_the_order_in_which_cameras_are_looked_at_does_not_matter(
         obstacle(camera="left", label="car"),
         obstacle(camera="left", distance_m=14.0),
     ],
-    ids=["elsewhere", "something else", "far behind"],
+    ids=["another bearing", "another label", "another distance"],
 )
-def test_two_things_are_two(other: Obstacle) -> None:
+def test_different_objects_are_not_merged(other: Obstacle) -> None:
     assert without_duplicates((obstacle(),), [other]) == (other,)
 
 
-def test_a_thing_that_a_border_cuts_is_still_one() -> None:
-    """The main camera sees the left half of a bus up to 50 degrees, the side camera all of it."""
+def test_an_object_that_a_border_cuts_is_still_one() -> None:
+    """The main camera sees a bus only up to 50 degrees, the side camera all of it."""
     half = replace(obstacle(40.0, 4.0, "bus"), edges_deg=(30.0, 50.0))
     whole = replace(obstacle(60.0, 4.5, "bus", "right", 0.9), edges_deg=(30.0, 90.0))
     assert without_duplicates((half,), [whole]) == ()
 
 
-class Eyes:
-    """A detector that finds what it is told to."""
+class FixedDetector:
+    """A detector with fixed results."""
 
     card = CARD
     labels: tuple[str, ...] = ("person",)
@@ -154,31 +154,31 @@ def side_frame(time_s: float, heading_deg: float, eye: glasses.Eye | None) -> Fr
     return Frame(np.zeros((64, 64, 3), np.uint8), time_s, 0, pose=pose, side=side)
 
 
-def test_a_side_camera_adds_the_right_bearing_and_it_turns_with_the_head() -> None:
-    """Straight up the middle of the left side camera of Gen 1, which looks 37 degrees to the left."""
+def test_a_side_obstacle_has_the_right_bearing_and_rotates_with_the_head() -> None:
+    """In the middle of the left side camera of Gen 1, which faces 37 degrees to the left."""
     eye = glasses.eye(aria.calibrated(aria.GEN1), aria.GEN1.sides[0])
     assert eye is not None
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
-    detector = Eyes(middle)
-    around = SideCameras({eye.label: (detector, Localizer())})
-    (seen,) = around.update(side_frame(1.0, 0.0, eye), ())
+    detector = FixedDetector(middle)
+    side_cameras = SideCameras({eye.label: (detector, Localizer())})
+    (seen,) = side_cameras.update(side_frame(1.0, 0.0, eye), ())
     assert seen.camera == eye.label
     assert seen.side == "left"
     assert seen.track == 1 + TRACK_OFFSET
     assert seen.bearing_deg == pytest.approx(-37.5, abs=1.5)
-    # the head turns 20 degrees to the left, towards it, before that camera's turn comes again
-    (turned,) = around.update(side_frame(1.2, -20.0, None), ())
+    # the head turns 20 degrees to the left before the next frame of that camera
+    (turned,) = side_cameras.update(side_frame(1.2, -20.0, None), ())
     assert turned.bearing_deg == pytest.approx(seen.bearing_deg + 20.0)
-    assert around.update(side_frame(1.0 + KEEP_S + 0.1, 0.0, None), ()) == ()
-    around.reset()
+    assert side_cameras.update(side_frame(1.0 + KEEP_S + 0.1, 0.0, None), ()) == ()
+    side_cameras.reset()
     assert detector.resets == 1
 
 
-def test_what_the_main_camera_sees_too_is_not_added() -> None:
+def test_an_obstacle_that_the_main_camera_sees_too_is_not_added() -> None:
     eye = glasses.eye(aria.calibrated(aria.GEN2), aria.GEN2.sides[1])
     assert eye is not None
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
-    around = SideCameras({eye.label: (Eyes(middle), Localizer())})
-    (alone,) = around.update(side_frame(1.0, 0.0, eye), ())
+    side_cameras = SideCameras({eye.label: (FixedDetector(middle), Localizer())})
+    (alone,) = side_cameras.update(side_frame(1.0, 0.0, eye), ())
     main = replace(alone, camera="", track=5, distance_m=alone.distance_m * 1.2)
-    assert around.update(side_frame(1.1, 0.0, eye), (main,)) == ()
+    assert side_cameras.update(side_frame(1.1, 0.0, eye), (main,)) == ()
