@@ -120,10 +120,10 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         # Load the models.
         next_id = itertools.count(1).__next__
         screen.loading()
-        observers.log.start()
         starting = Utterance(
             next_id(), "status", words.status("starting"), Priority.STATUS, clocks.timeline.now()
         )
+        observers.log.start()
         with said_meanwhile(
             starting if config.source.realtime else None,
             voice,
@@ -138,12 +138,12 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         alerts = build_alerts(config, words, next_id)
         audio = build_audio(voice, next_id, observers, alerts)
         notifier = Notifier(words, audio.say, observers.report, next_id, clocks.timeline)
-        prompt = build_prompt(config, models, words)
-        plan = build_plan(config, router, words, models.detector.labels, prompt)
+        labels, prompt = models.detector.labels, build_prompt(config, models, words)
+        plan = build_plan(config, router, words, labels, prompt)
         speaker = Speaker(words, audio.say, next_id, clocks.timeline)
         answerer = build_answerer(config, models, plan, speaker, observers.report, wall, stack)
         perception = build_perception(config, models, source, wall, stack)
-        grammar = build_grammar(config, words, models.detector.labels)
+        grammar = build_grammar(config, words, labels)
         ear = None
         if listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)

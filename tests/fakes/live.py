@@ -23,7 +23,7 @@ from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.errors import SourceLost
 from engine.core.glance import Box, Detection, SceneClass, Truth
-from engine.core.ports import Describer, View
+from engine.core.ports import View
 from engine.core.report import Health
 from engine.core.sound import Samples
 from engine.core.triggers import Once
@@ -36,7 +36,7 @@ from engine.perception.perceive import Perception
 from engine.recording.session_log import SessionLog
 from engine.recording.view_queue import NoView
 from routers import Always, Rules
-from tests.fakes.answering import CARD
+from tests.fakes.answering import CARD, ScriptedDescriber
 from tests.fakes.stage import TapeSink, ToneVoice
 
 BLACK = np.zeros((48, 64, 3), np.uint8)
@@ -133,7 +133,7 @@ class LiveBench:
         *,
         camera: FakeCamera | None = None,
         vision: FakeVision | None = None,
-        describer: Describer | None = None,
+        describer: ScriptedDescriber | None = None,
         mode: str = "auto",
         beats: int = 2,
         deadline_s: float = 5.0,
@@ -148,6 +148,7 @@ class LiveBench:
         self.heard = self.log.kept_heard
         self.descriptions = self.log.kept_descriptions
         self.sink = TapeSink()
+        self._describer = describer
         self._worker = None if describer is None else DescriberWorker(describer, clock)
         observers = Observers(self.log, Screen(job="test"), NoView(), clock)
         alerts = AlertPolicy(words, 190, next_id)
@@ -208,6 +209,7 @@ class LiveBench:
 
     def close(self) -> None:
         """Stop the describer's thread and finish the log."""
-        if self._worker is not None:
+        if self._describer is not None and self._worker is not None:
+            self._describer.released.set()
             self._worker.close()
         self.log.close()
