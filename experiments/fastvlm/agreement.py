@@ -1,12 +1,11 @@
-"""Whether every backend and precision writes the tokens that torch writes in fp32, on the same
-weights.
+"""Measures which share of each runtime's tokens equals those of torch in fp32, on the same weights.
 
-`python -m experiments.fastvlm.agreement` (options: --help) has transformers' own `generate` in fp32
-answer about each picture, greedily and until it ends, and holds every recipe's tokens against that:
-the share of tokens that agree place by place, the share of answers that are the same throughout,
-and where the others first differ. By default it takes the pocket pack's describer, the two photos
-that Ultralytics installs and views cut out of them; with --checkpoint any FastVLM, with --pictures
-a folder. The table comes out as Markdown, and the last line is JSON.
+`python -m experiments.fastvlm.agreement` has transformers' `generate` in fp32 describe each
+picture, greedily until the end token, and compares every recipe with it: the share of tokens that
+agree position by position, the share of identical answers, and the mean position of the first
+mismatch in the others. By default it takes the pocket pack's describer, the two photos that
+Ultralytics installs and views cut out of them; --checkpoint takes any FastVLM, --pictures a folder.
+It prints the table as Markdown.
 """
 
 import argparse
@@ -43,20 +42,23 @@ CUT = 0.6  # of a photo's sides
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One recipe against torch in fp32; `why` where there is nothing to compare."""
+    """One recipe compared with torch in fp32; `why` says why it could not be."""
 
     recipe: str
     why: str = ""
-    share: float = 0.0  # of tokens, place by place, over all answers
-    same: float = 0.0  # of answers
-    first_difference: float | None = None  # mean place, from 0, in the answers that differ
+    share: float = 0.0  # of tokens that agree, over all answers
+    same: float = 0.0  # share of identical answers
+    # The mean position, from 0, of the first mismatch in answers that differ.
+    first_difference: float | None = None
     answers: int = 0
 
     @classmethod
     def of(
         cls, recipe: str, got: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]
     ) -> "Agreement":
-        """A place that only one of the two has, does not agree."""
+        """Compare token by token. A position that only one of both answers has counts as a
+        mismatch.
+        """
         agreed = total = 0
         differ: list[int] = []
         for ours, theirs in zip(got, expected, strict=True):
@@ -72,7 +74,7 @@ class Agreement:
 
 
 def pictures(folder: Path | None) -> list[NDArray[np.uint8]]:
-    """(height, width, 3) each. Raises InputError for a folder with none."""
+    """The pictures, each (height, width, 3). Raises InputError for a folder without any."""
     from PIL import Image
 
     if folder is not None:
@@ -87,7 +89,7 @@ def pictures(folder: Path | None) -> list[NDArray[np.uint8]]:
 
 
 def photos() -> list[Path]:
-    """Those of Ultralytics, where it is installed."""
+    """The photos that Ultralytics installs; none where it is not installed."""
     with suppress(MissingPart):
         return sorted(sample_photo().parent.glob("*.jpg"))
     return []
@@ -105,7 +107,7 @@ def views(photo: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def reference(bench: Bench, questions: Sequence[Question]) -> list[tuple[int, ...]]:
-    """What transformers' `generate` writes in fp32, an end token with it."""
+    """What transformers' `generate` writes in fp32, including the end token."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -129,10 +131,10 @@ def compare(
     questions: Sequence[Question],
     expected: Sequence[tuple[int, ...]],
 ) -> Agreement:
-    """Nothing that a recipe raises gets past here."""
+    """Run one recipe. Catches every error, since the other recipes are worth having."""
     try:
         opened = recipe.open(bench)
-        opened.aim(questions[0])
+        opened.prepare(questions[0])
         got = [opened.answer(question, bench.limit).tokens for question in questions]
     except Exception as error:
         return Agreement(
@@ -148,7 +150,7 @@ def agreements(
     found = []
     with Progress(console=console, transient=True) as progress:
         for recipe in progress.track(chosen, description="comparing"):
-            bench.forget()  # a recipe changes the model that it is given
+            bench.forget()  # recipes modify the model that they load
             found.append(compare(bench, recipe, questions, expected))
     bench.forget()
     return found
@@ -171,7 +173,7 @@ def markdown(found: Sequence[Agreement]) -> str:
 
 
 def speaking(folder: Path | None, device: str, threads: int | None, tokens: int) -> Bench:
-    """For answers that end, by the pocket pack's describer where there is no `folder`."""
+    """A bench whose answers end by themselves; the pocket pack's describer where `folder` is None."""
     prompt = {}
     if folder is None:
         folder = POCKET / "describer"
@@ -181,7 +183,7 @@ def speaking(folder: Path | None, device: str, threads: int | None, tokens: int)
 
 
 def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Compare and print everything; return what the last line says."""
+    """Compare all recipes and print the table; return what the last line says."""
     quiet_offline()
     device = choose_device(args.device)
     limit_threads(args.threads)

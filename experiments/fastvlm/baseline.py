@@ -1,37 +1,36 @@
-"""The seed's recipe, and what it could have had for nothing: transformers' own `generate`, eager.
+"""The baseline recipe: transformers' own `generate`, eager, without a cache; and its variants.
 
-The seed (December 2025, an RTX 2060) loaded Apple's code, set `cudnn.benchmark` and `allow_tf32`,
-wrapped the model in `torch.compile(mode="reduce-overhead")` and called `generate(max_new_tokens=16,
-do_sample=False, use_cache=False)` in fp16. Two of those do not do what they say:
+The analysis that this project grew from (December 2025, an RTX 2060) loaded Apple's code, set
+`cudnn.benchmark` and `allow_tf32`, wrapped the model in `torch.compile(mode="reduce-overhead")` and
+called `generate(max_new_tokens=16, do_sample=False, use_cache=False)` in fp16. Two of those
+settings had no effect there:
 
-- Apple's code hands `generate` the embeddings, and with embeddings transformers sets `use_cache`
-back to
-  True. Here transformers' own FastVLM is given ids and pixels, so `use_cache=False` is obeyed: the whole
-  prompt is read again for every token. Whether the picture is encoded again too depends on the release
-  (5.17 does, 5.23 does not): the note says how often, and `EncodedOnce` never does.
-- `generate` of a compiled module is the bare module's, so that nothing is ever compiled; the note
-says
+- Apple's code passes embeddings to `generate`, for which transformers sets `use_cache` to True
+  again. Here transformers' own FastVLM gets token ids and pixels, so `use_cache=False` holds: the
+  whole prompt is processed again for every token. Whether the picture is encoded again as well
+  depends on the release (5.17 does, 5.23 does not); the note says how often it was.
+- `generate` of a compiled module is that of the bare module, so nothing is compiled; the note says
   how many graphs were.
 """
 
 from typing import Any
 
 from engine.core.errors import MissingPart
-from experiments.fastvlm.bench import Answer, Bench, Question, Stamps, eager_precision
+from experiments.fastvlm.bench import Bench, Question, Stamps, TimedAnswer, eager_precision
 from models.fastvlm.image_features import image_features
 
 
 class Generate:
-    """`generate` on the checkpoint. `ways`: how it is called beside the seed's common arguments."""
+    """`generate` on the checkpoint. `options` are its arguments beside the common ones."""
 
-    steady = True
+    streams = True
 
-    def __init__(self, bench: Bench, ways: dict[str, Any], *, compiled: bool = False) -> None:
+    def __init__(self, bench: Bench, options: dict[str, Any], *, compiled: bool = False) -> None:
         import torch
 
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = True
-        self._device, self._ways = bench.device, ways
+        self._device, self._options = bench.device, options
         self._model = bench.model(eager_precision(bench.device), "generate").to(bench.device)
         self._model.generation_config.eos_token_id = None  # exactly as many tokens as asked for
         self._compiled, self._encoded = compiled, ""
@@ -40,10 +39,10 @@ class Generate:
             self._graphs = _graphs()
             self._called = torch.compile(self._model, mode="reduce-overhead")
 
-    def aim(self, question: Question) -> None:
-        """Nothing has a fixed size here."""
+    def prepare(self, question: Question) -> None:
+        """Nothing depends on the question's size here."""
 
-    def answer(self, question: Question, count: int) -> Answer:
+    def answer(self, question: Question, count: int) -> TimedAnswer:
         import torch
 
         encoded: list[float] = []
@@ -59,12 +58,12 @@ class Generate:
             with torch.inference_mode():
                 self._called.generate(
                     **self._inputs(question), max_new_tokens=count, do_sample=False,
-                    streamer=known, **self._ways,
+                    streamer=known, **self._options,
                 )  # fmt: skip
         finally:
             hook.remove()
         self._encoded = f"the picture was encoded {len(encoded)}× for {count} tokens"
-        return Answer(tuple(known.tokens), encoded[0], tuple(known.at_ms))
+        return TimedAnswer(tuple(known.tokens), encoded[0], tuple(known.at_ms))
 
     def note(self) -> str:
         if not self._compiled:
@@ -80,11 +79,11 @@ class Generate:
 
 
 class EncodedOnce(Generate):
-    """No cache, but the picture is encoded once: the whole prompt and answer are read for every
+    """No cache, but the picture is encoded once: prompt and answer are processed again for every
     token.
     """
 
-    def answer(self, question: Question, count: int) -> Answer:
+    def answer(self, question: Question, count: int) -> TimedAnswer:
         import torch
 
         stamps = Stamps(self._device)
@@ -109,11 +108,11 @@ class EncodedOnce(Generate):
                 tokens.append(int(chosen.item()))
                 at_ms.append(stamps.now(wait=False))
                 rows = torch.cat([rows, words(chosen)], dim=1)
-        return Answer(tuple(tokens), encoded_ms, tuple(at_ms))
+        return TimedAnswer(tuple(tokens), encoded_ms, tuple(at_ms))
 
 
 class _Arrivals:
-    """transformers' streamer: it is given the prompt, then each token when it is on the host."""
+    """A streamer for transformers, which receives the prompt and then each token on the host."""
 
     stamps: Stamps
 
@@ -129,12 +128,13 @@ class _Arrivals:
         self._prompted = True
 
     def end(self) -> None:
-        """Every token was told before."""
+        """Every token has been received before."""
 
 
 def compiled_cache() -> dict[str, Any]:
-    """What makes `generate` compile its steps: a static cache. Raises MissingPart without CUDA, for
-    which transformers compiles nothing."""
+    """The option that makes `generate` compile its steps: a static cache. Raises MissingPart
+    without CUDA, since transformers compiles for CUDA only.
+    """
     import torch
 
     if not torch.cuda.is_available():

@@ -1,6 +1,7 @@
-"""What every recipe is asked and what it answers: one picture, one prompt, one clock.
+"""The test bench of all recipes: one picture, one prompt and one clock.
 
-`Bench` holds the checkpoint and the question; it loads transformers' model where a recipe wants it.
+`Bench` holds the checkpoint and makes the question; it loads transformers' model for recipes that
+use it.
 """
 
 import ctypes
@@ -25,7 +26,7 @@ from models.fastvlm.inputs import Prompts, square_pixels
 
 @dataclass(frozen=True)
 class Question:
-    """What is given to a recipe: both on the host."""
+    """The input of a recipe, on the host."""
 
     pixels: NDArray[np.float32]  # (1, 3, side, side), 0 to 1
     ids: tuple[int, ...]  # the prompt, in which each image token stands for one feature
@@ -36,41 +37,44 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Token ids on the host, and when each was there: milliseconds from the question."""
+class TimedAnswer:
+    """Token ids on the host, and when each arrived, in milliseconds from the question."""
 
     tokens: tuple[int, ...]
-    encoded_ms: float  # when the picture's features were there
+    encoded_ms: float  # when the picture's features were ready
     known_ms: tuple[float, ...]
 
     def prefill_ms(self) -> float:
-        """From the features to the first token."""
+        """From the picture's features to the first token."""
         return self.known_ms[0] - self.encoded_ms
 
     def token_ms(self, count: int) -> float:
-        """Of each token after the first, of `count`; 0 where there is one."""
+        """The mean time of each token after the first, of `count`; 0 for a single token."""
         return (self.known_ms[count - 1] - self.known_ms[0]) / max(1, count - 1)
 
 
-class Opened(Protocol):
-    """A recipe that is ready to answer."""
+class OpenRecipe(Protocol):
+    """A recipe whose models are loaded."""
 
-    steady: bool  # each token arrives when it is made, so that a long answer holds the shorter ones
+    # Each token arrives when it is made, so that a long answer contains the times of shorter ones.
+    streams: bool
 
-    def aim(self, question: Question) -> None:
-        """Make ready for questions like this one."""
+    def prepare(self, question: Question) -> None:
+        """Get ready for questions of this one's size."""
 
-    def answer(self, question: Question, count: int) -> Answer:
-        """Exactly `count` tokens."""
+    def answer(self, question: Question, count: int) -> TimedAnswer:
+        """Write exactly `count` tokens."""
 
     def note(self) -> str:
-        """What the table should say of it, or an empty string."""
+        """A remark for the table, or an empty string."""
 
 
 @dataclass
 class Bench:
-    """`folder` is a checkpoint's, `limit` the most tokens that will be asked for. Without `ends`
-    every recipe writes as many as it is asked for, whatever they are."""
+    """The checkpoint in `folder`, for answers of at most `limit` tokens.
+
+    Without `ends` end tokens are ignored: every recipe writes as many tokens as it is asked for.
+    """
 
     folder: Path
     device: str
@@ -82,7 +86,9 @@ class Bench:
     _processor: Any = None
 
     def model(self, precision: str, use: str) -> Any:
-        """transformers' FastVLM on the CPU, to be moved and changed by one kind of `use` only."""
+        """transformers' FastVLM on the CPU. Only recipes of one kind of `use` may share, move and
+        modify it.
+        """
         from models.fastvlm.torch.cuda_graphs import dtype_of
 
         key = f"{use} {precision}"
@@ -94,19 +100,20 @@ class Bench:
 
     @property
     def processor(self) -> Any:
-        """The checkpoint's."""
+        """The checkpoint's processor."""
         if self._processor is None:
             self._processor = self._read(load_processor)
         return self._processor
 
     def greedy(self) -> Greedy:
-        """As the checkpoint asks."""
+        """Greedy decoding with the checkpoint's generation settings."""
         asked = Greedy.of(self._read(generation_config))
         return asked if self.ends else replace(asked, ends=frozenset())
 
     def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
-        """A picture (height, width, 3), prepared for FastVLM, and the prompt; random blocks
-        where there is none."""
+        """The prompt and a picture (height, width, 3) prepared for FastVLM; random blocks where
+        `picture` is None.
+        """
         patch = int(self.processor.patch_size)
         if side_px % patch:
             raise MissingPart(f"--image-size: expected multiples of {patch}, got {side_px}")
@@ -116,7 +123,7 @@ class Bench:
         )
 
     def forget(self) -> None:
-        """Let go of the loaded model and of all memory that nothing uses."""
+        """Free the loaded model and all unused memory."""
         self._loaded.clear()
         release(self.device)
 
@@ -132,19 +139,20 @@ class Bench:
 
 
 def eager_precision(device: str) -> str:
-    """In which the seed's recipe runs: fp16, as the seed had it; on a processor, which emulates
-    that, bf16 where it has such instructions, else fp32."""
+    """The precision of the baseline recipe: fp16 as in the original analysis; on a processor, which
+    would emulate fp16, bf16 where it has such instructions, else fp32.
+    """
     return precision_name(choose_dtype(device, large=True))
 
 
 def blocks(seed: int = 0) -> NDArray[np.uint8]:
-    """A picture (480, 640, 3) with something in every corner, by the seed."""
+    """A random picture (480, 640, 3) of coloured blocks."""
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
     return np.ascontiguousarray(coarse.repeat(40, axis=0).repeat(40, axis=1))
 
 
 class Stamps:
-    """Milliseconds since it was made, the device having done all that was asked of it."""
+    """A stopwatch in milliseconds, which waits for the device's pending work."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -158,7 +166,7 @@ class Stamps:
 
 
 def release(device: str) -> None:
-    """Give freed memory back to the device and the system, where they take it."""
+    """Return freed memory to the device and the system, where they support it."""
     import torch
 
     gc.collect()

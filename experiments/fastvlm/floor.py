@@ -1,8 +1,8 @@
-"""How fast FastVLM could be on this machine at best: bytes over measured bandwidth, operations over
-measured rate, whichever takes longer.
+"""The floor: how fast FastVLM could be on this machine at best.
 
-What is counted comes off the checkpoint's own networks (`Work`), what a device can do from one
-large copy or read and one large matrix product (`Machine`). Knows no recipe.
+The larger of bytes over measured bandwidth and operations over measured rate. The work is counted
+on the checkpoint's own networks (`AnswerWork`); the device's limits are measured with one large
+copy or read and one large matrix product (`DeviceLimits`). Knows no recipe.
 """
 
 import time
@@ -14,27 +14,29 @@ from typing import Any
 from models.devices import synchronise
 from models.fastvlm.image_features import image_features
 
-# bytes a weight, with a half-precision scale for every group of 64 in 4 bits
+# Bytes per weight; 4-bit weights have a half-precision scale for every group of 64.
 WEIGHT_BYTES = {
     "fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "int4": 0.5 + 2 / 64,
     "q4f16": 0.5 + 2 / 64,
 }  # fmt: skip
-CACHE_BYTES = 2  # of each cached number: no runtime here keeps less than half precision
-READ_BYTES = {"cuda": 1 << 30, "cpu": 1 << 29}  # far above any cache
+CACHE_BYTES = 2  # per cached number: no runtime here stores less than half precision
+READ_BYTES = {"cuda": 1 << 30, "cpu": 1 << 29}  # far larger than any cache
 SIDE = {"cuda": 8192, "cpu": 2048}  # of the square matrices
 TURNS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """What a device does at best, measured."""
+class DeviceLimits:
+    """The measured bandwidth and arithmetic rates of a device."""
 
     bytes_s: float
     operations_s: dict[str, float]  # by precision; two for a multiplication and its addition
 
     def ms(self, read_bytes: float, operations: float, precision: str) -> float:
-        """Milliseconds at least. Weights below half precision may be multiplied in whichever
-        measured precision is fastest, and half precision as bf16 where there is no other."""
+        """The least milliseconds for so many bytes and operations. Weights below half precision may
+        use whichever measured precision is fastest; half precision counts as bf16 where it was not
+        measured.
+        """
         rates = self.operations_s
         small = WEIGHT_BYTES[precision] < 2
         rate = max(rates.values()) if small else rates.get(precision, rates["bf16"])
@@ -42,19 +44,25 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What one answer needs. Parameters are those that are read: of the embedding, only rows are."""
+class AnswerWork:
+    """What one answer needs. Only parameters that are read count: of the embedding, only rows are."""
 
     encoder_parameters: int  # with the projector
     encoder_operations: dict[int, int]  # by the picture's side in pixels
     decoder_parameters: int
-    cache_numbers: int  # a token leaves behind
+    cache_numbers: int  # per token
 
     def floor(
-        self, machine: Machine, side_px: int, prompt: int, tokens: int, precisions: tuple[str, str]
+        self,
+        machine: DeviceLimits,
+        side_px: int,
+        prompt: int,
+        tokens: int,
+        precisions: tuple[str, str],
     ) -> "Floor":
-        """Of an answer of `tokens` after `prompt` tokens; precisions of the encoder's weights and
-        the decoder's."""
+        """The floor of an answer of `tokens` after `prompt` tokens; `precisions` of the encoder's
+        and the decoder's weights.
+        """
         encoder, decoder = precisions
         weights = self.decoder_parameters * WEIGHT_BYTES[decoder]
         cached = self.cache_numbers * CACHE_BYTES
@@ -77,7 +85,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Milliseconds below which no recipe of these weights can be."""
+    """The least milliseconds for these weights, by step."""
 
     encoder_ms: float
     prefill_ms: float
@@ -89,8 +97,10 @@ class Floor:
         return self.encoder_ms + self.prefill_ms + self.token_ms * (self.tokens - 1)
 
 
-def work_of(model: Any, sides: tuple[int, ...]) -> Work:
-    """Counted on the networks of transformers' FastVLM `model`, whose tower loses its values."""
+def work_of(model: Any, sides: tuple[int, ...]) -> AnswerWork:
+    """Count the work on the networks of transformers' FastVLM `model`, whose tower loses its
+    values.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -107,7 +117,7 @@ def work_of(model: Any, sides: tuple[int, ...]) -> Work:
     head = model.lm_head.weight.numel()
     layers = _numbers(model.model.language_model) - embedding
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return Work(
+    return AnswerWork(
         _numbers(tower) + _numbers(projector),
         operations,
         layers + head,
@@ -119,8 +129,8 @@ def _numbers(module: Any) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def measure_machine(device: str) -> Machine:
-    """Bandwidth and rates of `device`, with as many threads as torch has now."""
+def measure_limits(device: str) -> DeviceLimits:
+    """Measure the bandwidth and rates of `device`, with torch's present number of threads."""
     import torch
 
     precisions = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -143,7 +153,7 @@ def measure_machine(device: str) -> Machine:
     else:
         moved = READ_BYTES[device]
         seconds = min(_fastest_s(block.sum, device), _fastest_s(block.max, device))
-    return Machine(moved / seconds, rates)
+    return DeviceLimits(moved / seconds, rates)
 
 
 def _fastest_s(work: Callable[[], Any], device: str) -> float:

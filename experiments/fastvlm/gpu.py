@@ -1,12 +1,12 @@
-"""All that a graphics card can say about FastVLM, in one run of a few minutes.
+"""Measures everything about FastVLM that needs a graphics card, in one run of a few minutes.
 
 `python -m experiments.fastvlm.gpu` makes random weights of the true 0.5B architecture (or takes
---checkpoint), and measures: the latency table at 256, 512 and 1024 px with the seed's recipe and
-ours (see experiments/fastvlm/latency.py); memory at 1024 px of ours opened for that alone; how many
-tokens agree between our precisions and fp32; and the describer beside a detector that looks at 30
-frames a second. It needs torch for CUDA, transformers, timm and rich, and no network. Its last line
-is JSON: the latency summary with `memory_mb`, `agreement` and `beside`. --device cpu tries it out
-without a card.
+--checkpoint) and measures: the latency table at 256, 512 and 1024 px with the baseline recipe and
+ours (see experiments/fastvlm/latency.py); the memory of ours at 1024 px; the share of tokens that
+agree between our precisions and fp32; and the describer beside a detector that runs at 30 frames a
+second. It needs torch for CUDA, transformers, timm and rich, and no network. The last line is the
+latency summary with `memory_mb`, `agreement` and `beside`. --device cpu tries it out without a
+card.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from engine.recording.session_log import spread
 from experiments.common import add_device, add_repeats, command_parser, last_line
 from experiments.fastvlm import agreement as fastvlm_agreement
 from experiments.fastvlm import latency as fastvlm_latency
-from experiments.fastvlm.bench import Bench, Opened, Question, blocks
-from experiments.fastvlm.floor import measure_machine, work_of
+from experiments.fastvlm.bench import Bench, OpenRecipe, Question, blocks
+from experiments.fastvlm.floor import measure_limits, work_of
 from experiments.fastvlm.recipes import Recipe, recipes
-from experiments.fastvlm.rows import Budget, Plan, measure
+from experiments.fastvlm.rows import Plan, TimeBudget, measure
 from models.devices import choose_device, high_priority_stream
 from models.fastvlm.inputs import default_side_px
 
-BACKENDS = ("seed", "torch", "onnx", "hybrid", "tensorrt", "quick")
+BACKENDS = ("baseline", "torch", "onnx", "hybrid", "tensorrt", "quick")
 TOKENS = 16
 FRAME_S = 1 / 30
 STAND_IN_PX = 640
@@ -46,14 +46,14 @@ def ours(device: str) -> list[Recipe]:
 
 
 def memory(bench: Bench, side: int, console: Console) -> dict[str, Any]:
-    """MiB of each of ours, opened for one size alone, by recipe; or why there is none."""
+    """MiB of each of our recipes, opened for one size only; or why there is no figure."""
     work = work_of(bench.model("bf16", "counting"), (side,))
     questions = {side: bench.question(side)}
-    plan = Plan((side,), (bench.limit,), 3, measure_machine(bench.device), work, questions)
+    plan = Plan((side,), (bench.limit,), 3, measure_limits(bench.device), work, questions)
     found: dict[str, Any] = {}
     for recipe in ours(bench.device):
         bench.forget()
-        (row,) = measure(bench, recipe, plan, Budget(1.0, 1))
+        (row,) = measure(bench, recipe, plan, TimeBudget(1.0, 1))
         found[recipe.name] = row.why or {n: round(mb) for n, mb in row.memory_mb.items()}
         console.print(f"memory at {side} px, {recipe.name}: {found[recipe.name]}", soft_wrap=True)
     bench.forget()
@@ -61,9 +61,11 @@ def memory(bench: Bench, side: int, console: Console) -> dict[str, Any]:
 
 
 def agreement(folder: Path | None, device: str, console: Console) -> dict[str, Any]:
-    """Share of tokens that agree with fp32 `generate`, by recipe, or why there is none: of the
-    pocket pack's describer where there is no `folder`, as random weights would say little of
-    rounded ones."""
+    """The share of tokens that agree with fp32 `generate`, by recipe; or why there is no figure.
+
+    Uses the pocket pack's describer where `folder` is None: random weights say little about
+    rounding.
+    """
     bench = fastvlm_agreement.speaking(folder, device, None, TOKENS)
     side = default_side_px(bench.processor)
     questions = [bench.question(side, picture) for picture in fastvlm_agreement.pictures(None)]
@@ -73,8 +75,10 @@ def agreement(folder: Path | None, device: str, console: Console) -> dict[str, A
 
 
 def looking(device: str) -> tuple[str, Callable[[], object]]:
-    """(name, one look) of the pocket pack's detector; where Ultralytics is not installed, of a
-    small network of random weights in its place."""
+    """(name, one detection) of the pocket pack's detector.
+
+    Where Ultralytics is not installed, a small network with random weights replaces it.
+    """
     with suppress(EngineError, ImportError):
         from models.detector import open_detector
 
@@ -100,7 +104,7 @@ def beside(bench: Bench, side: int, console: Console) -> dict[str, Any]:
     question = bench.question(side)
     half = [recipe for recipe in ours(bench.device) if recipe.precisions[1] in ("fp16", "bf16")]
     opened = half[-1].open(bench)
-    opened.aim(question)
+    opened.prepare(question)
     opened.answer(question, TOKENS)
     look()
     alone = paced(look, BESIDE_S)
@@ -133,7 +137,7 @@ def paced(look: Callable[[], object], seconds: float) -> list[float]:
     return found
 
 
-def answered(opened: Opened, question: Question, seconds: float) -> list[float]:
+def answered(opened: OpenRecipe, question: Question, seconds: float) -> list[float]:
     """Milliseconds of answers, one after the other; at least one."""
     found: list[float] = []
     end_s = time.perf_counter() + seconds
@@ -143,7 +147,7 @@ def answered(opened: Opened, question: Question, seconds: float) -> list[float]:
 
 
 def guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
-    """What one part found, or its failure in a line: the other parts are worth having."""
+    """The result of one part, or its failure in one line: the other parts are worth having."""
     try:
         return work()
     except Exception as error:

@@ -1,16 +1,17 @@
-"""How long FastVLM-0.5B takes by the seed's recipe and by ours, side by side in one process.
+"""How long FastVLM-0.5B takes by the baseline recipe and by ours, side by side in one process.
 
-`python -m experiments.fastvlm.latency` (options: --help) measures every recipe at every picture
-size and answer length: the seed's eager `generate` in fp16 without a cache, the same with one, and
-ours for each runtime and precision; encoder, prefill, each token and the whole apart, memory, and
-beside each the floor (bytes over measured bandwidth, operations over measured rate). Without
---checkpoint it makes random weights of the true architecture, and says so: good for speed, and for
-nothing else. It writes fastvlm_latency.md, .png and .json to --out and ends in one line of JSON:
-`seed_recipe_ms`, `ours_ms`, `speedup`, `first_token_ms`, `floor_ms`, `device` and more, at one size
-and length (1024 px on a graphics card, 512 on a processor, 16 tokens, where those are measured).
+`python -m experiments.fastvlm.latency` measures every recipe at every picture size and answer
+length: the baseline recipe (transformers' eager `generate` in fp16 without a cache, see
+experiments/fastvlm/baseline.py), the same with a cache, and ours for each runtime and precision. It
+separates encoder, prefill, each token and the total, adds memory, and gives the floor (bytes over
+measured bandwidth, operations over measured rate). Without --checkpoint it makes random weights of
+the true architecture: good for speed and for nothing else. It writes fastvlm_latency.md, .png and
+.json to --out. The last line has `seed_recipe_ms` (the baseline recipe), `ours_ms`, `speedup`,
+`first_token_ms`, `floor_ms`, `device` and more, at one size and length (1024 px on a graphics card,
+512 on a processor, 16 tokens, where those are measured).
 
-From pixels on the host to token ids on the host: preparing the picture is the same for all, and is
-not counted. Every recipe writes exactly as many tokens as asked for.
+Times run from pixels on the host to token ids on the host; preparing the picture is the same for
+all recipes and is not counted. Every recipe writes exactly as many tokens as asked for.
 """
 
 import argparse
@@ -30,31 +31,31 @@ from rich.progress import Progress
 from engine.core.errors import InputError
 from experiments.common import add_device, add_repeats, command_parser, device_name, last_line
 from experiments.fastvlm.bench import Bench, eager_precision
-from experiments.fastvlm.floor import Machine, measure_machine, work_of
+from experiments.fastvlm.floor import DeviceLimits, measure_limits, work_of
 from experiments.fastvlm.plot import plot
 from experiments.fastvlm.random_weights import SMALL, TRUE, is_random, write_weights
 from experiments.fastvlm.recipes import (
     BACKENDS,
+    BASELINE,
     CACHED,
     ENCODED_ONCE,
-    SEED,
     Recipe,
     export,
     missing_forms,
     recipes,
 )
-from experiments.fastvlm.rows import Budget, Plan, Row, measure, resident
-from experiments.fastvlm.table import find, markdown, nearest, of
+from experiments.fastvlm.rows import LatencyRow, Plan, TimeBudget, measure, resident
+from experiments.fastvlm.table import find, markdown, nearest, rows_at
 from models import cache_home, quiet_offline
 from models.devices import choose_device, limit_threads
 from models.fastvlm.forms import Form
 
-HEADLINE_PX = {"cuda": 1024, "cpu": 512}  # for which the aims are set
+HEADLINE_PX = {"cuda": 1024, "cpu": 512}  # for which there are targets
 HEADLINE_TOKENS = 16
 
 
 def find_checkpoint(args: argparse.Namespace, console: Console) -> Path:
-    """The folder that was asked for, or random weights, made once."""
+    """The folder that was asked for, or random weights, which are made once."""
     if args.checkpoint is not None:
         if not (args.checkpoint / "config.json").is_file():
             raise InputError(f"--checkpoint {args.checkpoint}: expected a folder with config.json")
@@ -73,7 +74,7 @@ def find_checkpoint(args: argparse.Namespace, console: Console) -> Path:
 def export_missing(
     bench: Bench, chosen: Sequence[Recipe], sides: tuple[int, ...], console: Console
 ) -> None:
-    """Make what the recipes read; where that fails, their rows say what to run."""
+    """Export the forms that the recipes read. Where that fails, their rows say what to run."""
     wanted: dict[tuple[str, str], list[Form]] = {}
     for recipe in chosen:
         for form in missing_forms(bench, recipe, sides):
@@ -86,10 +87,10 @@ def export_missing(
 
 def measure_all(
     bench: Bench, chosen: Sequence[Recipe], plan: Plan, minutes: float, console: Console
-) -> tuple[list[Row], int]:
-    """All rows, and how many repeats the budget dropped."""
-    rows: list[Row] = []
-    budget = Budget(minutes, len(chosen) * len(plan.sides) * len(plan.tokens))
+) -> tuple[list[LatencyRow], int]:
+    """All rows, and how many repeats the time budget dropped."""
+    rows: list[LatencyRow] = []
+    budget = TimeBudget(minutes, len(chosen) * len(plan.sides) * len(plan.tokens))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring", total=budget.rows)
         before = ""
@@ -106,12 +107,12 @@ def measure_all(
 
 
 def with_resident(
-    bench: Bench, chosen: Sequence[Recipe], rows: list[Row], console: Console
-) -> list[Row]:
-    """The rows with what each recipe held in a process of its own, at one size."""
+    bench: Bench, chosen: Sequence[Recipe], rows: list[LatencyRow], console: Console
+) -> list[LatencyRow]:
+    """The rows with the memory of each recipe in a process of its own, at one size."""
     side, count = headline(rows, bench.device)
     here = {row.recipe for row in rows if row.times is not None}
-    slow = {name for name in here if name != CACHED and _backend(chosen, name) == "seed"}
+    slow = {name for name in here if name != CACHED and _backend(chosen, name) == "baseline"}
     found: dict[str, dict[str, float]] = {}
     with Progress(console=console, transient=True) as progress:
         for recipe in progress.track(chosen, description="memory, each in a process of its own"):
@@ -124,27 +125,27 @@ def _backend(chosen: Sequence[Recipe], name: str) -> str:
     return next(recipe.backend for recipe in chosen if recipe.name == name)
 
 
-def headline(rows: Sequence[Row], device: str) -> tuple[int, int]:
-    """The size and length of which the last line speaks."""
+def headline(rows: Sequence[LatencyRow], device: str) -> tuple[int, int]:
+    """The size and length that the last line reports."""
     side = nearest([row.side_px for row in rows], HEADLINE_PX.get(device, 512))
     return side, nearest([row.tokens for row in rows], HEADLINE_TOKENS)
 
 
-def summary(rows: Sequence[Row], device: str) -> dict[str, Any]:
-    """The last line's figures: null where there is nothing to compare."""
+def summary(rows: Sequence[LatencyRow], device: str) -> dict[str, Any]:
+    """The figures of the last line: None where there is nothing to compare."""
     side, count = headline(rows, device)
-    at = of(rows, side, count)
-    ours = [row for row in at if row.times is not None and row.backend not in ("seed", "quick")]
-    best = min(ours, key=Row.p50, default=None)
+    at = rows_at(rows, side, count)
+    ours = [row for row in at if row.times is not None and row.backend not in ("baseline", "quick")]
+    best = min(ours, key=LatencyRow.p50, default=None)
     ours_ms = None if best is None else best.p50()
-    seeds: dict[str, Any] = {}
-    for key, name in (("recipe", SEED), ("encoded_once", ENCODED_ONCE), ("with_cache", CACHED)):
+    baselines: dict[str, Any] = {}
+    for key, name in (("recipe", BASELINE), ("encoded_once", ENCODED_ONCE), ("with_cache", CACHED)):
         row = find(at, name)
         ms = None if row is None or row.times is None else row.p50()
-        seeds[f"seed_{key}_ms"] = ms
+        baselines[f"seed_{key}_ms"] = ms
         speedup = None if ms is None or ours_ms is None else round(ms / ours_ms, 2)
-        seeds["speedup" if key == "recipe" else f"speedup_{key}"] = speedup
-    found: dict[str, Any] = {"image_size": side, "tokens": count, **seeds, "ours_ms": ours_ms}
+        baselines["speedup" if key == "recipe" else f"speedup_{key}"] = speedup
+    found: dict[str, Any] = {"image_size": side, "tokens": count, **baselines, "ours_ms": ours_ms}
     if best is not None and best.times and best.floor:
         found |= {
             "ours": best.recipe,
@@ -157,19 +158,19 @@ def summary(rows: Sequence[Row], device: str) -> dict[str, Any]:
     return found
 
 
-def remarks(machine: Machine, device: str, weights: str, dropped: int) -> list[str]:
+def remarks(machine: DeviceLimits, device: str, weights: str, dropped: int) -> list[str]:
     rates = ", ".join(f"{rate / 1e12:.2f} in {name}" for name, rate in machine.operations_s.items())
     half = eager_precision(device)
     found = [
         f"Weights: {weights}.",
         f"Device: {device_name(device)}; {machine.bytes_s / 1e9:.0f} GB/s; 10^12 operations a second: "
         f"{rates}.",
-        f"The seed's recipe runs in {half}"
-        + ("." if half == "fp16" else ": the seed's fp16 is emulated on a processor."),
-        "`generate, no cache` reads the whole prompt again for every token; some releases of transformers "
-        "encode the picture again too (see the notes). The seed's own run, through Apple's code, passed "
-        "embeddings, with which transformers overrules `use_cache=False`: compare its figures with "
-        f"`{CACHED}`.",
+        f"The baseline recipe runs in {half}"
+        + ("." if half == "fp16" else ": its fp16 is emulated on a processor."),
+        "`generate, no cache` processes the whole prompt again for every token; some releases of "
+        "transformers encode the picture again too (see the notes). The original analysis passed "
+        "embeddings through Apple's code, for which transformers overrules `use_cache=False`: compare "
+        f"its figures with `{CACHED}`.",
     ]
     if dropped:
         found.append(f"The time budget dropped {dropped} repeats.")
@@ -189,7 +190,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     questions = {side: bench.question(side) for side in args.image_size}
     bench.forget()
     export_missing(bench, chosen, args.image_size, console)
-    machine = measure_machine(device)
+    machine = measure_limits(device)
     begin_s = time.perf_counter()
     plan = Plan(args.image_size, args.tokens, args.repeats, machine, work, questions)
     rows, dropped = measure_all(bench, chosen, plan, args.minutes, console)
@@ -229,7 +230,7 @@ def _versions() -> str:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """`4,8,16`, ascending."""
+    """Parse `4,8,16`; ascending."""
     found = tuple(sorted({int(part) for part in text.split(",")}))
     if found[0] < 1:
         raise argparse.ArgumentTypeError(f"expected numbers of at least 1, got {text}")
@@ -237,7 +238,8 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    found = tuple(text.split(","))
+    """Parse backends separated by commas; `seed` is the old name of `baseline`."""
+    found = tuple("baseline" if name == "seed" else name for name in text.split(","))
     if strange := set(found) - set(BACKENDS):
         raise argparse.ArgumentTypeError(
             f"expected some of {','.join(BACKENDS)}, got {','.join(sorted(strange))}"

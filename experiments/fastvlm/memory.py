@@ -1,8 +1,8 @@
 """How much memory one recipe of the latency table holds on a processor, in a process of its own.
 
-`python -m experiments.fastvlm.memory --checkpoint DIR --recipe NAME` opens the recipe, has it
-answer once and prints one line of JSON: `resident_peak`, MiB at most, loading included; `resident`,
-MiB at the end.
+`python -m experiments.fastvlm.memory --checkpoint DIR --recipe NAME` opens the recipe and has it
+answer once. The last line has `resident_peak`, MiB at most including loading, and `resident`, MiB
+at the end.
 """
 
 import argparse
@@ -38,15 +38,16 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--recipe: expected one of {', '.join(named)}, got {args.recipe}")
     question = bench.question(args.image_size)
     opened = named[args.recipe].open(bench)
-    opened.aim(question)
+    opened.prepare(question)
     opened.answer(question, args.tokens)
     release("cpu")
     return {"resident_peak": peak_mb(), "resident": memory_bytes("cpu")["resident"] >> 20}
 
 
 def peak_mb() -> int:
-    """MiB resident at most. Not getrusage's, which begins with what the parent held; 0 where the
-    system does not tell."""
+    """The peak resident memory in MiB; 0 where the system does not tell. Not getrusage's, which
+    starts with what the parent process held.
+    """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""FastVLM's latency rows as stacked bars, with their floors and the seed's 500 ms."""
+"""Plots FastVLM's latency rows as stacked bars, with their floors and the 500 ms target."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,15 +6,16 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.fastvlm.rows import Row
+from experiments.fastvlm.rows import LatencyRow
 
-TARGET_MS = 500.0  # which the seed gave up
+TARGET_MS = 500.0  # the target that the original analysis gave up
 PARTS = (("encoder", "tab:blue"), ("prefill", "tab:orange"), ("decode", "tab:green"))
-ROOM = 1.6  # of the axis over the slowest of ours; what is slower is cut off, with its figure
+# The axis ends at so many times the slowest of ours; longer bars are cut off, with their figure.
+ROOM = 1.6
 
 
-def plot(rows: Sequence[Row], count: int, title: str, path: Path) -> None:
-    """One panel a size, at `count` tokens."""
+def plot(rows: Sequence[LatencyRow], count: int, title: str, path: Path) -> None:
+    """One panel for each picture size, at `count` tokens."""
     shown = [row for row in rows if row.times is not None and row.tokens == count]
     sides = sorted({row.side_px for row in shown})
     tallest = max((sum(row.side_px == side for row in shown) for side in sides), default=1)
@@ -28,8 +29,8 @@ def plot(rows: Sequence[Row], count: int, title: str, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def _panel(draw: Any, rows: Sequence[Row]) -> None:
-    ours = [row.p50() for row in rows if row.backend != "seed"]
+def _panel(draw: Any, rows: Sequence[LatencyRow]) -> None:
+    ours = [row.p50() for row in rows if row.backend != "baseline"]
     right = ROOM * max([TARGET_MS, *ours])
     for place, row in enumerate(rows):
         if row.times is None:

@@ -1,13 +1,11 @@
-"""Random weights of FastVLM's true architecture, in the layout in which Apple publishes it: for
-speed.
+"""Writes random weights of FastVLM's true architecture in Apple's layout, to measure speed.
 
 `python -m experiments.fastvlm.random_weights --out DIR` writes config.json, model.safetensors and a
 tokenizer as `apple/FastVLM-0.5B` has them: every tensor's name and shape comes from building the
-same networks with timm and transformers and naming them back. What these weights say is noise, but
-it is finite in half precision at every size, and no end token is ever the likeliest, so that every
-recipe writes as many tokens as it is asked for. The tokenizer knows the benchmark's and the
-engine's English prompts word by word, so that a prompt is as long as Qwen2's own tokenizer makes
-it.
+same networks with timm and transformers and renaming their tensors. The output is noise, but it is
+finite in half precision at every size, and no end token is ever the most likely, so that every
+recipe writes as many tokens as asked for. The tokenizer knows the words of the benchmark's and the
+engine's English prompts, so that a prompt is as long as with Qwen2's own tokenizer.
 """
 
 import json
@@ -35,10 +33,10 @@ from models.fastvlm.checkpoint import (
     apple_name,
 )
 
-PROMPT = "Describe this image briefly."  # the seed's
+PROMPT = "Describe this image briefly."  # as in the original analysis
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-FIRST_SPECIAL = 151643  # Qwen2's; what lies above is never the likeliest
-WIDENING = 2  # timm's: the last convolution's channels over the last stage's
+FIRST_SPECIAL = 151643  # Qwen2's; no token from here on is ever the most likely
+WIDENING = 2  # in timm: the last convolution's channels over the last stage's
 CLIP = 768  # of the unused CLIP head
 NOTE = "scene_aria_random"  # the key in config.json that marks a folder of this kind
 INVERSE = (
@@ -54,7 +52,9 @@ INVERSE = (
 
 @dataclass(frozen=True)
 class Architecture:
-    """What decides all shapes. The defaults are FastVLM-0.5B's: FastViTHD and Qwen2-0.5B."""
+    """Everything that decides the shapes. The defaults are FastVLM-0.5B's: FastViTHD and
+    Qwen2-0.5B.
+    """
 
     layers: tuple[int, ...] = (2, 12, 24, 4, 2)
     embed_dims: tuple[int, ...] = (96, 192, 384, 768, 1536)
@@ -66,7 +66,7 @@ class Architecture:
     vocab_size: int = 151936
 
     def settings(self) -> dict[str, Any]:
-        """config.json."""
+        """The content of config.json."""
         text = {
             key: getattr(self, key)
             for key in (
@@ -100,7 +100,7 @@ SMALL = Architecture(
 
 
 def tower_name(name: str) -> str:
-    """What Apple calls timm's FastViT tensor `name`."""
+    """Apple's name of timm's FastViT tensor `name`."""
     if found := re.match(r"stages\.(\d)\.(blocks|downsample|pos_emb)\.(.+)", name):
         parts = {"blocks": STAGES, "downsample": DOWNSAMPLES, "pos_emb": POSITIONS}
         places = {stage: place for place, stage in parts[found[2]].items()}
@@ -114,7 +114,7 @@ def tower_name(name: str) -> str:
 
 
 def shapes(architecture: Architecture) -> dict[str, Any]:
-    """Apple's name -> an empty tensor of the right shape and kind, of every tensor."""
+    """Apple's name → an empty tensor of the right shape and type, for every tensor."""
     import timm
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -142,7 +142,7 @@ def shapes(architecture: Architecture) -> dict[str, Any]:
 
 
 def values(name: str, like: Any, generator: Any) -> Any:
-    """Random values of one tensor on the CPU, as large as keeps what flows through it near one."""
+    """Random values of one tensor on the CPU, scaled so that activations stay near one."""
     import torch
 
     if not like.is_floating_point():
@@ -167,15 +167,19 @@ def values(name: str, like: Any, generator: Any) -> Any:
 
 
 def made_up(number: int) -> str:
-    """A word of three syllables, another for each number below 85 ** 3."""
+    """A word of three syllables, different for each number below 85 ** 3."""
     syllables = [f"{c}{v}" for c in "bdfghjklmnprstvwz" for v in "aeiou"]
     places = (number // len(syllables) ** 2, number // len(syllables), number)
     return "".join(syllables[place % len(syllables)] for place in places)
 
 
 def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
-    """Qwen2's special tokens at their own ids, bytes, the words of all prompts, and made-up words,
-    so that a voice takes as long for noise as for a sentence."""
+    """Write a tokenizer with Qwen2's special tokens at their own ids, bytes and the words of all
+    prompts.
+
+    The rest of the vocabulary is made-up words, so that a voice takes as long for noise as for
+    text.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -210,7 +214,7 @@ def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
 def write_weights(
     folder: Path, architecture: Architecture = TRUE, seed: int = 0, console: Console | None = None
 ) -> Path:
-    """Write the checkpoint to `folder`, tensors in bf16 as Apple's are; return it."""
+    """Write the checkpoint to `folder`, with tensors in bf16 as Apple's are; returns the folder."""
     import torch
     from safetensors.torch import save_file
 
@@ -234,7 +238,7 @@ def write_weights(
 
 
 def is_random(folder: Path) -> bool:
-    """Whether `folder` holds what this module wrote."""
+    """Whether `folder` was written by this module."""
     config = folder / "config.json"
     return config.is_file() and NOTE in json.loads(config.read_text(encoding="utf-8"))
 

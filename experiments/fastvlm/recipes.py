@@ -1,4 +1,4 @@
-"""All recipes that are compared, by name: the seed's and ours, for each runtime and precision."""
+"""All recipes that are compared: the baseline and ours, for each runtime and precision."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,71 +9,74 @@ from typing import Any
 from engine.core.errors import MissingPart
 from experiments.fastvlm.baseline import EncodedOnce, Generate, compiled_cache
 from experiments.fastvlm.bench import (
-    Answer,
     Bench,
-    Opened,
+    OpenRecipe,
     Question,
     Stamps,
+    TimedAnswer,
     blocks,
     eager_precision,
 )
 from models.fastvlm.forms import Form, Part, Runtime, find_form
 from models.fastvlm.onnx.runtime import Provider, check_provider
 
-BACKENDS = ("seed", "torch", "openvino", "onnx", "hybrid", "tensorrt", "quick")
-SEED, ENCODED_ONCE, CACHED = "generate, no cache", "no cache, encoded once", "generate, with cache"
+BACKENDS = ("baseline", "torch", "openvino", "onnx", "hybrid", "tensorrt", "quick")
+BASELINE, ENCODED_ONCE, CACHED = (
+    "generate, no cache",
+    "no cache, encoded once",
+    "generate, with cache",
+)
 COMPILED, STATIC = "torch.compile, no cache", "generate, static cache, compiled"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way from a picture to tokens. `precisions`: of the encoder's weights and the decoder's."""
+    """One way from a picture to tokens. `precisions` are those of the encoder's and the decoder's
+    weights.
+    """
 
     name: str
     backend: str
     precisions: tuple[str, str]
-    open: Callable[[Bench], Opened]
+    open: Callable[[Bench], OpenRecipe]
     forms: tuple[tuple[Runtime, Part, str], ...] = ()  # runtime, part and precision of its exports
     provider: Provider = "cpu"  # of ONNX Runtime, where that runs any of it
 
-    @property
-    def ours(self) -> bool:
-        return self.backend not in ("seed", "quick")
 
-
-class Halves:
-    """Any encoder before any decoder."""
+class EncoderDecoder:
+    """Any encoder followed by any decoder."""
 
     def __init__(self, bench: Bench, encoder: Callable[[int], Any], decoder: Any) -> None:
         self._bench, self._open_encoder, self._decoder = bench, encoder, decoder
         self._encoder: Any = None
-        self.steady = decoder.provider == "cpu"  # a graphics card gives its tokens in bursts
+        self.streams = decoder.provider == "cpu"  # a graphics card gives its tokens in bursts
 
-    def aim(self, question: Question) -> None:
-        self._encoder = None  # two at once would count double
+    def prepare(self, question: Question) -> None:
+        self._encoder = None  # two encoders at once would double the memory
         self._encoder = self._open_encoder(question.side_px)
 
-    def answer(self, question: Question, count: int) -> Answer:
+    def answer(self, question: Question, count: int) -> TimedAnswer:
         stamps = Stamps(self._bench.device)
         features = self._encoder.encode(question.pixels)
-        encoded_ms = stamps.now(wait=False)  # an encoder returns when its features are there
+        encoded_ms = stamps.now(wait=False)  # encoders return when the features are ready
         tokens, known = [], []
         for token in self._decoder.write(question.ids, features, count):
             known.append(stamps.now(wait=False))
             tokens.append(token)
-        return Answer(tuple(tokens), encoded_ms, tuple(known))
+        return TimedAnswer(tuple(tokens), encoded_ms, tuple(known))
 
     def note(self) -> str:
         where = {half.provider for half in (self._encoder, self._decoder)}
         return "" if where == {self._bench.device} else f"on {' and '.join(sorted(where))}"
 
 
-class Quick:
-    """The pocket pack's quick tier: a scene's class by FastViT, and a template around it. Not a
-    describer: it is here since the seed held it for the way out. Its one `token` is the
-    sentence."""
+class TemplateTier:
+    """The pocket pack's quick tier: a scene class by FastViT and a template. It describes nothing
+    and is here for comparison, since the original analysis kept it as the alternative. Its one
+    `token` is the sentence.
+    """
 
-    steady = True
+    streams = True
 
     def __init__(self, bench: Bench) -> None:
         from engine.language.wording import Words
@@ -83,10 +86,10 @@ class Quick:
         self._scenes = open_scenes("pocket", bench.device)
         self._words = Words("en", "meters", "sides")
 
-    def aim(self, question: Question) -> None:
-        """It has a size of its own."""
+    def prepare(self, question: Question) -> None:
+        """It has a fixed picture size."""
 
-    def answer(self, question: Question, count: int) -> Answer:
+    def answer(self, question: Question, count: int) -> TimedAnswer:
         from engine.core.camera import Frame
         from engine.core.glance import Glance
 
@@ -95,49 +98,51 @@ class Quick:
         scene = self._scenes.classify(frame)
         seen_ms = stamps.now()
         self._words.describe(Glance(frame, (), scene))
-        return Answer((0,) * count, seen_ms, (stamps.now(),) * count)
+        return TimedAnswer((0,) * count, seen_ms, (stamps.now(),) * count)
 
     def note(self) -> str:
         return "a class and a template: no description, no tokens"
 
 
 def recipes(device: str, backends: tuple[str, ...], compile_static: bool) -> list[Recipe]:
-    """Those of `backends` that are worth a row on `device`; what cannot be had says so when opened."""
-    found = [*_seed(device, compile_static), *_torch(device), *_exported(device)]
-    found.append(Recipe("FastViT and templates", "quick", ("fp32", "fp32"), Quick))
+    """The recipes of `backends` for `device`. One whose parts are missing says so when it is
+    opened.
+    """
+    found = [*_baseline(device, compile_static), *_torch(device), *_exported(device)]
+    found.append(Recipe("FastViT and templates", "quick", ("fp32", "fp32"), TemplateTier))
     return [recipe for recipe in found if recipe.backend in backends]
 
 
-def _seed(device: str, compile_static: bool) -> Iterator[Recipe]:
+def _baseline(device: str, compile_static: bool) -> Iterator[Recipe]:
     half = eager_precision(device)
     both = (half, half)
 
     def row(name: str, **how: Any) -> Recipe:
-        return Recipe(name, "seed", both, lambda bench: Generate(bench, **how))
+        return Recipe(name, "baseline", both, lambda bench: Generate(bench, **how))
 
-    yield row(SEED, ways={"use_cache": False})
-    yield Recipe(ENCODED_ONCE, "seed", both, lambda bench: EncodedOnce(bench, {}))
-    yield row(CACHED, ways={"use_cache": True})
-    yield row(COMPILED, ways={"use_cache": False}, compiled=True)
+    yield row(BASELINE, options={"use_cache": False})
+    yield Recipe(ENCODED_ONCE, "baseline", both, lambda bench: EncodedOnce(bench, {}))
+    yield row(CACHED, options={"use_cache": True})
+    yield row(COMPILED, options={"use_cache": False}, compiled=True)
     if compile_static:
-        yield Recipe(STATIC, "seed", both, lambda bench: Generate(bench, compiled_cache()))
+        yield Recipe(STATIC, "baseline", both, lambda bench: Generate(bench, compiled_cache()))
 
 
 def _torch(device: str) -> Iterator[Recipe]:
-    if device == "cuda":  # what Triton's kernels give: the same, in torch's operations
+    if device == "cuda":  # the same without Triton's kernels, in torch's operations
         yield Recipe(
             "torch fp16, captured, no Triton", "torch", ("fp16", "fp16"),
-            lambda bench: Halves(
+            lambda bench: EncoderDecoder(
                 bench, _torch_encoder(bench, "fp16"), _torch_decoder(bench, "fp16", "fp16", False)
             ),
         )  # fmt: skip
     for precision in ("fp16", "int4") if device == "cuda" else ("fp32", "bf16"):
-        # weights below half precision are the decoder's: most of the bytes are there
+        # Only the decoder's weights go below half precision: most of the bytes are there.
         half = precision if precision in ("fp32", "fp16", "bf16") else eager_precision(device)
         captured = ", captured" if device == "cuda" else ""
         yield Recipe(
             f"torch {precision}{captured}", "torch", (half, precision),
-            lambda bench, h=half, p=precision: Halves(  # type: ignore[misc]
+            lambda bench, h=half, p=precision: EncoderDecoder(  # type: ignore[misc]
                 bench, _torch_encoder(bench, h, p), _torch_decoder(bench, p, h)
             ),
         )  # fmt: skip
@@ -155,7 +160,7 @@ def _exported(device: str) -> Iterator[Recipe]:
         ),
         "onnx": (("fp32", "fp32"), ("fp16", "fp16"), ("int8", "int8"), ("q4f16", "int4")),
     }
-    if device == "cuda":  # where ONNX's decoder runs in half precision alone
+    if device == "cuda":  # on which ONNX's decoder runs in half precision only
         pairs = {"onnx": (("fp16", "fp16"), ("q4f16", "q4f16"))}
     for runtime, precisions in pairs.items():
         for encoder, decoder in precisions:
@@ -165,7 +170,7 @@ def _exported(device: str) -> Iterator[Recipe]:
     precision = "fp16" if device == "cuda" else "fp32"
     yield Recipe(
         f"hybrid: onnx {precision} encoder, torch {half}", "hybrid", (precision, half),
-        lambda bench: Halves(
+        lambda bench: EncoderDecoder(
             bench, _onnx_encoder(bench, precision, provider), _torch_decoder(bench, half, half)
         ),
         (("onnx", "encoder", precision),), provider,
@@ -176,13 +181,13 @@ def _exported(device: str) -> Iterator[Recipe]:
 def _of_forms(
     backend: str, name: str, runtime: Runtime, encoder: str, decoder: str, provider: Provider
 ) -> Recipe:
-    """Both halves exported, for one runtime and provider."""
+    """Encoder and decoder as exported forms, for one runtime and provider."""
 
-    def opened(bench: Bench) -> Opened:
+    def opened(bench: Bench) -> OpenRecipe:
         if runtime == "openvino":
             from models.fastvlm.openvino import runtime as parts
 
-            return Halves(
+            return EncoderDecoder(
                 bench,
                 lambda side: parts.open_encoder(bench.folder, encoder, side, bench.threads),
                 parts.open_decoder(bench.folder, decoder, bench.greedy(), bench.threads),
@@ -190,7 +195,7 @@ def _of_forms(
         from models.fastvlm.onnx.runtime import open_decoder
 
         check_provider(provider)
-        return Halves(
+        return EncoderDecoder(
             bench,
             _onnx_encoder(bench, encoder, provider),
             open_decoder(bench.folder, decoder, provider, bench.greedy(), bench.threads),
@@ -211,7 +216,7 @@ def _onnx_encoder(bench: Bench, precision: str, provider: Provider) -> Callable[
 
 
 def _torch_encoder(bench: Bench, precision: str, beside: str = "") -> Callable[[int], Any]:
-    """`beside`: the decoder's precision, where that leaves nothing of the model for other recipes."""
+    """`beside` is the decoder's precision, for which the model may be modified beyond reuse."""
     from models.fastvlm.torch.runtime import open_encoder
 
     use = _use(beside)
@@ -232,7 +237,7 @@ def _use(precision: str) -> str:
 
 
 def missing_forms(bench: Bench, recipe: Recipe, sides: tuple[int, ...]) -> list[Form]:
-    """What `recipe` reads and has not been exported."""
+    """The forms that `recipe` reads and that have not been exported."""
     if recipe.provider != "cpu":
         try:
             check_provider(recipe.provider)
@@ -253,8 +258,9 @@ def missing_forms(bench: Bench, recipe: Recipe, sides: tuple[int, ...]) -> list[
 
 
 def export(bench: Bench, forms: Sequence[Form]) -> list[str]:
-    """Export forms of one runtime and part, all precisions at all sides, in a process of its own so
-    that its memory is not ours; what it said, in lines."""
+    """Export forms of one runtime and part, all precisions at all sizes; returns its output lines.
+    Runs in a process of its own, so that its memory does not count here.
+    """
     sides = [str(form.side_px) for form in forms if form.side_px is not None]
     precisions = dict.fromkeys(form.precision for form in forms)
     done = run(
@@ -266,5 +272,5 @@ def export(bench: Bench, forms: Sequence[Form]) -> list[str]:
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    said = done.stdout.strip().splitlines()[1:]  # the first says from where to where
+    said = done.stdout.strip().splitlines()[1:]  # the first line names the folders
     return said + (done.stderr.strip().splitlines()[-1:] if done.returncode else [])

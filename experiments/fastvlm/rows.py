@@ -1,8 +1,7 @@
-"""The rows of FastVLM's latency table: each recipe opened, warmed up and timed at every size and
-length.
+"""Measures the rows of FastVLM's latency table: each recipe opened, warmed up and timed.
 
-A recipe that cannot be had, or fails, gives rows that say why in one line. Within a time budget
-repeats are dropped, never rows.
+A recipe that is missing or fails gives rows with the reason in one line. A time budget drops
+repeats, never rows.
 """
 
 import contextlib
@@ -16,8 +15,8 @@ from typing import Any
 
 from engine.core.errors import EngineError, in_one_line
 from engine.recording.session_log import spread
-from experiments.fastvlm.bench import Answer, Bench, Opened, Question, release
-from experiments.fastvlm.floor import Floor, Machine, Work
+from experiments.fastvlm.bench import Bench, OpenRecipe, Question, TimedAnswer, release
+from experiments.fastvlm.floor import AnswerWork, DeviceLimits, Floor
 from experiments.fastvlm.recipes import Recipe
 
 MEGA = 1 << 20
@@ -25,8 +24,8 @@ WARM_UP_TOKENS = 2  # a prompt read and one step taken
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Of one row's answers, milliseconds, (p50, p95)."""
+class Timings:
+    """Of one row's answers, milliseconds as (p50, p95)."""
 
     encoder: tuple[float, float]
     prefill: tuple[float, float]
@@ -35,8 +34,8 @@ class Times:
     total: tuple[float, float]
 
     @classmethod
-    def of(cls, answers: Sequence[Answer], count: int) -> "Times":
-        """Of the first `count` tokens of each."""
+    def of(cls, answers: Sequence[TimedAnswer], count: int) -> "Timings":
+        """Over the first `count` tokens of each answer."""
 
         def both(values: list[float]) -> tuple[float, float]:
             found = spread(values)
@@ -52,8 +51,8 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One recipe at one size and length. No `times` where `why` says what is not here."""
+class LatencyRow:
+    """One recipe at one size and length; without `times`, `why` says what is missing."""
 
     recipe: str
     backend: str
@@ -63,14 +62,16 @@ class Row:
     why: str = ""
     note: str = ""
     runs: int = 0
-    times: Times | None = None
+    times: Timings | None = None
     floor: Floor | None = None
     start_s: float = 0.0
     warm_s: float = 0.0
     memory_mb: dict[str, float] = field(default_factory=dict)
 
     def p50(self) -> float:
-        """Of the whole; what was not measured is behind all that was."""
+        """The median of the total; infinite where nothing was measured, so that such rows come
+        last.
+        """
         return float("inf") if self.times is None else self.times.total[0]
 
     def json(self) -> dict[str, Any]:
@@ -79,8 +80,8 @@ class Row:
 
 
 @dataclass
-class Budget:
-    """Shares what is left of `minutes` among the rows that are still to come."""
+class TimeBudget:
+    """Shares the remaining time of `minutes` among the rows that are still to be measured."""
 
     minutes: float
     rows: int
@@ -90,7 +91,7 @@ class Budget:
         self._end_s = time.perf_counter() + 60 * self.minutes
 
     def share_s(self, rows: int) -> float:
-        """For the next `rows` rows; they count as done."""
+        """The seconds for the next `rows` rows, which count as done."""
         left_s = max(0.0, self._end_s - time.perf_counter())
         share = left_s * rows / max(rows, self.rows)
         self.rows -= rows
@@ -104,14 +105,14 @@ class Plan:
     sides: tuple[int, ...]
     tokens: tuple[int, ...]
     repeats: int
-    machine: Machine
-    work: Work
+    machine: DeviceLimits
+    work: AnswerWork
     questions: dict[int, Question]
 
 
-def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: Budget) -> Iterator[Row]:
-    """A row for each size and length. Nothing that a recipe raises gets past here."""
-    opened: Opened | None = None
+def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: TimeBudget) -> Iterator[LatencyRow]:
+    """Yield a row for each size and length. Catches every error of a recipe."""
+    opened: OpenRecipe | None = None
     begin_s = time.perf_counter()
     _forget_peaks(bench.device)
     why = ""
@@ -122,7 +123,7 @@ def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: Budget) -> Iterato
     open_s = time.perf_counter() - begin_s
     for side in plan.sides:
         share_s = budget.share_s(len(plan.tokens))
-        rows: list[Row] = []
+        rows: list[LatencyRow] = []
         try:
             if opened is not None:
                 rows = _at_side(bench, recipe, opened, plan, side, budget, (open_s, share_s))
@@ -130,7 +131,9 @@ def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: Budget) -> Iterato
             why = _reason(error)
             release(bench.device)
         yield from rows or [
-            Row(recipe.name, recipe.backend, recipe.precisions, side, count, why or "no answer")
+            LatencyRow(
+                recipe.name, recipe.backend, recipe.precisions, side, count, why or "no answer"
+            )
             for count in plan.tokens
         ]
 
@@ -142,18 +145,18 @@ def _reason(error: Exception) -> str:
 def _at_side(
     bench: Bench,
     recipe: Recipe,
-    opened: Opened,
+    opened: OpenRecipe,
     plan: Plan,
     side: int,
-    budget: Budget,
+    budget: TimeBudget,
     times_s: tuple[float, float],
-) -> list[Row]:
+) -> list[LatencyRow]:
     open_s, share_s = times_s
     question = plan.questions[side]
     begin_s = time.perf_counter()
-    opened.aim(question)
+    opened.prepare(question)
     aimed_s = time.perf_counter()
-    for count in (WARM_UP_TOKENS,) if opened.steady else plan.tokens:
+    for count in (WARM_UP_TOKENS,) if opened.streams else plan.tokens:
         opened.answer(question, count)  # all that is compiled or captured for it is so then
     warm_s = time.perf_counter()
     end_s = begin_s + share_s
@@ -161,9 +164,9 @@ def _at_side(
     memory = _memory(bench.device)
     asked = len(question.ids)
     return [
-        Row(
+        LatencyRow(
             recipe.name, recipe.backend, recipe.precisions, side, count, "", opened.note(),
-            len(found), Times.of(found, count),
+            len(found), Timings.of(found, count),
             None if recipe.backend == "quick"  # which is another network
             else plan.work.floor(plan.machine, side, asked, count, recipe.precisions),
             open_s + aimed_s - begin_s, warm_s - aimed_s, memory,
@@ -173,12 +176,13 @@ def _at_side(
 
 
 def _answers(
-    opened: Opened, question: Question, plan: Plan, end_s: float, budget: Budget
-) -> dict[int, list[Answer]]:
-    """Answers that hold so many tokens. Where tokens arrive one by one, the longest answers hold
-    all shorter ones."""
-    lengths = (max(plan.tokens),) if opened.steady else plan.tokens
-    found: dict[int, list[Answer]] = {length: [] for length in lengths}
+    opened: OpenRecipe, question: Question, plan: Plan, end_s: float, budget: TimeBudget
+) -> dict[int, list[TimedAnswer]]:
+    """Answers by length. Where tokens arrive one by one, the longest answers contain the shorter
+    ones.
+    """
+    lengths = (max(plan.tokens),) if opened.streams else plan.tokens
+    found: dict[int, list[TimedAnswer]] = {length: [] for length in lengths}
     for turn in range(plan.repeats):
         for length in lengths:
             if turn and time.perf_counter() > end_s:
@@ -188,7 +192,7 @@ def _answers(
             if len(answer.tokens) != length:
                 raise ValueError(f"expected {length} tokens, got {len(answer.tokens)}")
             found[length].append(answer)
-    return {count: found[max(lengths) if opened.steady else count] for count in plan.tokens}
+    return {count: found[max(lengths) if opened.streams else count] for count in plan.tokens}
 
 
 def _forget_peaks(device: str) -> None:
@@ -200,8 +204,9 @@ def _forget_peaks(device: str) -> None:
 
 
 def _memory(device: str) -> dict[str, float]:
-    """MiB on a graphics card: at most so far, loading and warming up included, and now. A
-    processor's is measured by `resident`, since one process holds the leavings of every recipe."""
+    """MiB on a graphics card: now, and at most since the recipe was opened. On a processor
+    `resident` measures it, since one process keeps remains of every recipe.
+    """
     import torch
 
     if device != "cuda":
@@ -214,8 +219,7 @@ def _memory(device: str) -> dict[str, float]:
 
 
 def resident(bench: Bench, recipe: Recipe, side: int, count: int) -> dict[str, float]:
-    """MiB resident at most in a process of its own that opens `recipe` and answers once; empty
-    where it fails."""
+    """MiB of a process of its own that opens `recipe` and answers once; empty where it fails."""
     command = [
         sys.executable, "-m", "experiments.fastvlm.memory", "--checkpoint", str(bench.folder),
         "--recipe", recipe.name, "--image-size", str(side), "--tokens", str(count),

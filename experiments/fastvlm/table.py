@@ -1,16 +1,16 @@
-"""FastVLM's latency rows as Markdown: the seed's options again, then everything."""
+"""FastVLM's latency rows as Markdown: the original analysis' options, then all rows."""
 
 from collections.abc import Sequence
 
-from experiments.fastvlm.recipes import CACHED, COMPILED, ENCODED_ONCE, SEED
-from experiments.fastvlm.rows import Row
+from experiments.fastvlm.recipes import BASELINE, CACHED, COMPILED, ENCODED_ONCE
+from experiments.fastvlm.rows import LatencyRow
 
-# The seed's figures for 1024 px on an RTX 2060, milliseconds in the model; `estimated` ones it did not
-# measure (its analysis of 1 December 2025).
+# The original analysis (1 December 2025) at 1024 px on an RTX 2060, milliseconds in the model; it did
+# not measure what is marked `estimated`.
 OPTIONS: tuple[tuple[str, str, str, int], ...] = (
     ("PyTorch, 16 tokens", "368", CACHED, 16),
     ("PyTorch, 8 tokens", "259", CACHED, 8),
-    ("no cache", "372, with torch.compile", SEED, 16),
+    ("no cache", "372, with torch.compile", BASELINE, 16),
     ("no cache, the picture encoded once", "", ENCODED_ONCE, 16),
     ("torch.compile", "372, without cache", COMPILED, 16),
     ("ONNX encoder, torch decoder", "368 estimated", "hybrid", 16),
@@ -26,45 +26,51 @@ COLUMNS = (
 
 
 def nearest(values: Sequence[int], wanted: int) -> int:
-    """`wanted` if it is there, else the largest."""
+    """`wanted` where it is among the values, else the largest."""
     return wanted if wanted in values else max(values)
 
 
-def of(rows: Sequence[Row], side: int, count: int) -> list[Row]:
+def rows_at(rows: Sequence[LatencyRow], side: int, count: int) -> list[LatencyRow]:
     return [row for row in rows if (row.side_px, row.tokens) == (side, count)]
 
 
-def find(rows: Sequence[Row], recipe: str) -> Row | None:
-    """The row of a recipe, or the fastest of a backend or of a precision of ours; else the first
-    that says why it is not here."""
+def find(rows: Sequence[LatencyRow], recipe: str) -> LatencyRow | None:
+    """The row of a recipe, or the fastest row of a backend or of one of our precisions; else the
+    first that says why it is missing.
+    """
     fits = [row for row in rows if recipe in (row.recipe, row.backend)] or [
         row for row in rows if row.precisions[1] == recipe
     ]
     here = [row for row in fits if row.times is not None]
     if here:
-        return min(here, key=Row.p50)
+        return min(here, key=LatencyRow.p50)
     return fits[0] if fits else None
 
 
-def options(rows: Sequence[Row], side: int, count: int) -> list[str]:
-    """The seed's options at one size, `count` tokens standing where 16 were not measured."""
+def options(rows: Sequence[LatencyRow], side: int, count: int) -> list[str]:
+    """The original analysis' options at one size, at `count` tokens where 16 were not measured."""
     lines = _head(
-        "option", "seed, ms", "recipe here", "tokens", "total, ms (p50 / p95)", "floor, ms"
+        "option",
+        "original analysis, ms",
+        "recipe here",
+        "tokens",
+        "total, ms (p50 / p95)",
+        "floor, ms",
     )
     lengths = {row.tokens for row in rows}
-    for option, seed, recipe, tokens in OPTIONS:
+    for option, original, recipe, tokens in OPTIONS:
         length = tokens if tokens in lengths else count
-        row = find(of(rows, side, length), recipe)
+        row = find(rows_at(rows, side, length), recipe)
         if row is None:
-            lines.append(_line(option, seed, recipe, str(length), "not asked for", ""))
+            lines.append(_line(option, original, recipe, str(length), "not asked for", ""))
             continue
         got = pair(row.times.total) if row.times else "not here, see below"
         more = f"{row.recipe}{f' ({row.note})' if row.note else ''}"
-        lines.append(_line(option, seed, more, str(length), got, _floor(row)))
+        lines.append(_line(option, original, more, str(length), got, _floor(row)))
     return lines
 
 
-def everything(rows: Sequence[Row]) -> list[str]:
+def everything(rows: Sequence[LatencyRow]) -> list[str]:
     lines = _head(*COLUMNS)
     for row in rows:
         if row.times is None:
@@ -82,21 +88,23 @@ def everything(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def absent(rows: Sequence[Row]) -> list[str]:
-    """Each recipe that has no figures, once for each reason, with what would bring it."""
+def absent(rows: Sequence[LatencyRow]) -> list[str]:
+    """Each recipe without figures, once for each reason, with what would provide it."""
     reasons = {(row.recipe, row.why): row for row in rows if row.why}
     if not reasons:
         return ["Nothing."]
     return [*_head("recipe", "why"), *[_line(recipe, why) for recipe, why in reasons]]
 
 
-def markdown(rows: Sequence[Row], side: int, count: int, title: str, remarks: Sequence[str]) -> str:
+def markdown(
+    rows: Sequence[LatencyRow], side: int, count: int, title: str, remarks: Sequence[str]
+) -> str:
     """The whole document."""
     notes = sorted({f"- {row.recipe}: {row.note}." for row in rows if row.note})
     return "\n".join(
         [
             f"# {title}", "", *[f"{remark}\n" for remark in remarks],
-            f"## The seed's options, {side} px", "", *options(rows, side, count), "",
+            f"## The options of the original analysis, {side} px", "", *options(rows, side, count), "",
             "## Everything", "",
             "Milliseconds, p50 / p95. The floor is bytes over measured bandwidth or operations over "
             "measured rate, whichever is more. Start is loading, and compiling or capturing the encoder.",
@@ -110,11 +118,11 @@ def pair(times: tuple[float, float]) -> str:
     return f"{_short(times[0])} / {_short(times[1])}"
 
 
-def memory(row: Row) -> str:
+def memory(row: LatencyRow) -> str:
     return ", ".join(f"{name} {value:.0f}" for name, value in row.memory_mb.items())
 
 
-def _floor(row: Row) -> str:
+def _floor(row: LatencyRow) -> str:
     return "" if row.floor is None else _short(row.floor.total_ms)
 
 

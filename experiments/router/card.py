@@ -197,14 +197,14 @@ def claim_table(sets: Mapping[str, SetFigures]) -> str:
     """The first design's claim about shares and average latency, for every set."""
     rows = []
     for name, found in sets.items():
-        for conformal in found.self_set[-2:]:
-            simple = 1 - conformal.escalated
-            design_ms = simple * QUICK_MS + conformal.escalated * FULL_MS
+        for router in found.self_set[-2:]:
+            simple = 1 - router.escalated
+            design_ms = simple * QUICK_MS + router.escalated * FULL_MS
             rows.append(
                 [
-                    f"{name}, {conformal.name}",
+                    f"{name}, {router.name}",
                     f"{simple:.0%}",
-                    f"{conformal.mean_ms:.0f}",
+                    f"{router.mean_ms:.0f}",
                     f"{design_ms:.0f}",
                 ]
             )

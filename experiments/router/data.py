@@ -194,10 +194,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--judged", type=int, default=600, help="to calibrate on, and to test on")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = command_parser("experiments.router.data", __doc__)
     add_arguments(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     prepare(args.data, args.work, args.train, args.judged)
 
 

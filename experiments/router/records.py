@@ -58,10 +58,10 @@ def make_recordings(args: argparse.Namespace, names: Iterable[str] | None = None
         record(args.work, name, args.pack)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = command_parser("experiments.router.records", __doc__)
     add_record_arguments(parser)
-    make_recordings(parser.parse_args())
+    make_recordings(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

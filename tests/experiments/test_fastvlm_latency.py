@@ -1,21 +1,23 @@
 """The benchmark of FastVLM's recipes, its floors and its random weights."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments.fastvlm.agreement import Agreement
-from experiments.fastvlm.bench import Answer
-from experiments.fastvlm.floor import Machine, Work
-from experiments.fastvlm.latency import main
+from experiments.fastvlm.bench import TimedAnswer
+from experiments.fastvlm.floor import AnswerWork, DeviceLimits
+from experiments.fastvlm.latency import main, names
 from experiments.fastvlm.random_weights import PROMPT, SMALL, TRUE, shapes, write_weights
-from experiments.fastvlm.rows import Times
+from experiments.fastvlm.rows import Timings
 from models import quiet_offline
-from tests.fakes.command import engine
 
 quiet_offline()
+pytestmark = pytest.mark.weights
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +25,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_weights(tmp_path_factory.mktemp("random"), SMALL)
 
 
-def test_random_weights_are_as_many_as_apples() -> None:
+def test_random_weights_have_apples_names_and_number() -> None:
     wanted = shapes(TRUE)
     assert len(wanted) == 924  # Apple's model.safetensors
     assert sum(tensor.numel() for tensor in wanted.values()) == 758_833_804
     assert wanted["model.vision_tower.vision_tower.model.network.7.0.layer_scale_1"].shape[0] == 768
 
 
-def test_random_weights_load_speak_and_stay_finite_in_half_precision(folder: Path) -> None:
+def test_random_weights_load_and_stay_finite_in_half_precision(folder: Path) -> None:
     import torch
 
     from models.fastvlm.checkpoint import load_checkpoint
@@ -49,8 +51,8 @@ def test_random_weights_load_speak_and_stay_finite_in_half_precision(folder: Pat
 
 
 def test_the_floor_is_bytes_over_bandwidth_or_operations_over_rate() -> None:
-    machine = Machine(bytes_s=1e9, operations_s={"bf16": 1e12, "fp32": 1e11})
-    work = Work(
+    machine = DeviceLimits(bytes_s=1e9, operations_s={"bf16": 1e12, "fp32": 1e11})
+    work = AnswerWork(
         encoder_parameters=1_000_000, encoder_operations={64: 50_000_000_000},
         decoder_parameters=10_000_000, cache_numbers=1000,
     )  # fmt: skip
@@ -65,15 +67,15 @@ def test_the_floor_is_bytes_over_bandwidth_or_operations_over_rate() -> None:
     assert quarter.prefill_ms == pytest.approx(10 * (0.5 + 2 / 64))
 
 
-def test_one_long_answer_gives_the_times_of_the_shorter_ones() -> None:
-    times = Times.of([Answer((1, 2, 3, 4), 10.0, (30.0, 34.0, 38.0, 50.0))], 3)
+def test_one_long_answer_gives_the_timings_of_the_shorter_ones() -> None:
+    times = Timings.of([TimedAnswer((1, 2, 3, 4), 10.0, (30.0, 34.0, 38.0, 50.0))], 3)
     assert times.encoder[0] == 10.0
     assert times.prefill[0] == 20.0
     assert times.token[0] == 4.0
     assert times.total == (38.0, 38.0)
 
 
-def test_agreement_counts_places_and_answers_and_where_they_part() -> None:
+def test_agreement_counts_tokens_answers_and_the_first_mismatch() -> None:
     found = Agreement.of("ours", [(1, 2, 3, 4), (5, 6), (7, 8)], [(1, 2, 9, 4), (5, 6), (7, 8, 9)])
     assert found.share == pytest.approx(7 / 9)  # 3 of 4, 2 of 2, 2 of 3
     assert found.same == pytest.approx(1 / 3)
@@ -82,19 +84,20 @@ def test_agreement_counts_places_and_answers_and_where_they_part() -> None:
 
 @pytest.fixture(scope="module")
 def ran(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Where the command wrote its files, and its last line."""
     out = tmp_path_factory.mktemp("out")
-    done = engine(
-        "--checkpoint", str(folder), "--image-size", "64", "--tokens", "2,4", "--repeats", "2",
-        "--backends", "seed,torch,tensorrt,quick", "--device", "cpu", "--no-memory",
-        "--out", str(out),
-        module="experiments.fastvlm.latency",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return out, json.loads(done.stdout.splitlines()[-1])
+    stdout = io.StringIO()
+    with redirect_stdout(stdout):
+        status = main([
+            "--checkpoint", str(folder), "--image-size", "64", "--tokens", "2,4", "--repeats", "2",
+            "--backends", "baseline,torch,tensorrt,quick", "--device", "cpu", "--no-memory",
+            "--out", str(out),
+        ])  # fmt: skip
+    assert status == 0
+    return out, json.loads(stdout.getvalue().splitlines()[-1])
 
 
-def test_the_last_line_compares_the_seeds_recipe_with_ours(
+def test_the_last_line_compares_the_baseline_recipe_with_ours(
     ran: tuple[Path, dict[str, Any]],
 ) -> None:
     _, said = ran
@@ -106,7 +109,7 @@ def test_the_last_line_compares_the_seeds_recipe_with_ours(
     assert said["device"]
 
 
-def test_the_table_has_the_seeds_options_and_says_what_is_not_here(
+def test_the_table_has_the_original_options_and_says_what_is_missing(
     ran: tuple[Path, dict[str, Any]],
 ) -> None:
     out, _ = ran
@@ -141,15 +144,19 @@ def test_the_rows_add_up(ran: tuple[Path, dict[str, Any]]) -> None:
     assert {row["why"] == "" for row in measured} == {True}
 
 
+def test_the_old_name_of_the_baseline_is_still_accepted() -> None:
+    assert names("seed,torch") == ("baseline", "torch")
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         (("--image-size", "100"), "multiples of 64"),
         (("--checkpoint", "nowhere"), "nowhere"),
-        (("--backends", "tpu"), "expected some of seed,torch"),
+        (("--backends", "tpu"), "expected some of baseline,torch"),
     ],
 )
-def test_what_cannot_be_measured_is_one_line(
+def test_what_cannot_be_measured_is_refused_in_one_line(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     asked: tuple[str, str],
