@@ -13,7 +13,8 @@ from engine.perception.side_cameras import SideCameras
 
 @dataclass(frozen=True)
 class Perception:
-    """All that looks at frames; for one thread. `side_cameras` and `depth` are None if they are off."""
+    """Everything that processes frames; to be used from one thread. `side_cameras` and `depth` are None if
+    they are off."""
 
     detector: Detector
     localizer: Localizer
@@ -27,7 +28,7 @@ class Perception:
         return perceive(self.detector, self.localizer, frame, self.wall, self.side_cameras)
 
     def reset(self) -> None:
-        """Forget all tracks and memories: the next frame does not follow from the last."""
+        """Forget all tracks: the next frame is unrelated to the last."""
         self.detector.reset()
         self.localizer.reset()
         if self.side_cameras is not None:

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from engine.core.camera import Fisheye, Frame
 from engine.core.glance import Box, DepthMap, Detection, Obstacle
-from engine.core.report import ModelCard
 from engine.perception.camera import Mount, pinhole, pixel
 from engine.perception.classes import KINDS, kind_of
 from engine.perception.depth_prior import KEEP_S, BoxHistory, HeightEstimate, along_ground_m
-from engine.perception.depth_worker import INTERVAL_S, InlineDepth
 from engine.perception.localize import Localizer
 
 IMAGE = np.zeros((480, 640, 3), np.uint8)
@@ -199,17 +197,3 @@ def test_a_fused_height_lies_between_prior_and_measurement(height_m: float, labe
     agreed = HeightEstimate(prior.height_m).fused_with(prior)
     assert agreed.spread < prior.spread
     assert replace(agreed, spread=prior.spread, height_m=prior.height_m) == prior
-
-
-def test_an_inline_depth_model_runs_at_its_interval() -> None:
-    class Model:
-        card = ModelCard("fake", "test", "cpu", "none", "none")
-
-        def metres(self, frame: Frame) -> NDArray[np.float32]:
-            return np.ones((2, 2), np.float32)
-
-        def stop(self) -> None: ...
-
-    depths = InlineDepth(Model())
-    times_s = [s / 10 for s in range(12) if depths.offer(Frame(IMAGE, s / 10, s)) is not None]
-    assert times_s == pytest.approx([0.0, INTERVAL_S, 2 * INTERVAL_S])

@@ -1,0 +1,151 @@
+"""Depth Anything through transformers, from a tiny checkpoint; depth models that are refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.app.builders.models import Models, build_depth_model, check_models
+from engine.config import Config
+from engine.core.camera import Frame
+from engine.core.errors import ConfigError, DepthFailed, MissingPart
+from models.packs import HUB, write_manifest
+
+SIDE = 28  # two patches
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose hub pack has a tiny random `depth-indoor`, as a pull would leave it."""
+    import torch
+    import transformers
+
+    library: Any = transformers
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "hub" / "depth-indoor"
+    torch.manual_seed(0)
+    config = library.DepthAnythingConfig(
+        backbone_config={
+            "model_type": "dinov2",
+            "image_size": SIDE,
+            "hidden_size": 16,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 4,
+            "out_indices": [1, 2, 3, 4],
+            "reshape_hidden_states": False,
+        },
+        reassemble_hidden_size=16,
+        neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=8,
+        head_hidden_size=4,
+        depth_estimation_type="metric",
+        max_depth=20,
+    )
+    model = library.DepthAnythingForDepthEstimation(config)
+    for (
+        parameter
+    ) in model.parameters():  # with the default weights every depth is half of max_depth
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(str(folder))
+    library.DPTImageProcessor(
+        size={"height": SIDE, "width": SIDE}, keep_aspect_ratio=True, ensure_multiple_of=14
+    ).save_pretrained(str(folder))
+    write_manifest(folder, HUB["depth-indoor"].name)
+    return home
+
+
+def config(kind: str = "indoor") -> Config:
+    settings = Config()
+    settings.obstacles.depth = kind
+    return settings
+
+
+@pytest.fixture
+def picture() -> Frame:
+    image = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
+    image.flags.writeable = False
+    return Frame(image, 0.0, 0)
+
+
+@pytest.mark.weights
+def test_depth_equals_that_of_transformers(
+    checkpoint: Path, picture: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from PIL import Image
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    monkeypatch.setenv("SCENE_ARIA_HOME", str(checkpoint))
+    check_models(config())
+    ours = build_depth_model(config())
+    assert ours is not None
+    assert (ours.card.name, ours.card.pack) == (HUB["depth-indoor"].name, "hub")
+    assert Models(Any, Any, None, ours).depth is ours  # type: ignore[arg-type]
+    metres = ours.metres(picture)
+
+    folder = str(checkpoint / "hub" / "depth-indoor")
+    processor = AutoImageProcessor.from_pretrained(folder)
+    model = AutoModelForDepthEstimation.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        inputs = processor(images=Image.fromarray(picture.image), return_tensors="pt")
+        theirs = model(**inputs).predicted_depth[0].numpy()
+    assert metres.shape == theirs.shape == (28, 42)
+    assert metres.dtype == np.float32
+    assert np.ptp(theirs) > 0.1
+    known = theirs < 18.0  # 0.9 max_depth; beyond it the model only knows that it is far
+    assert known.any()
+    np.testing.assert_allclose(metres[known], theirs[known], rtol=1e-4)
+    assert np.isinf(metres[~known]).all()
+
+    ours.stop()  # as at the end of a session: no frame is processed after that
+    with pytest.raises(DepthFailed, match="stopped"):
+        ours.metres(picture)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("relative", "relative depth, not of metres"), ("hole", "missing keys")],
+)
+def test_a_checkpoint_without_metric_depth_is_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, message: str
+) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "hub" / "depth-indoor"
+    if kind == "relative":
+        stored = json.loads((folder / "config.json").read_text())
+        stored["depth_estimation_type"] = "relative"
+        (folder / "config.json").write_text(json.dumps(stored))
+    else:
+        tensors = load_file(folder / "model.safetensors")
+        tensors.pop("head.conv3.weight")
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    write_manifest(folder, "changed")
+    monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
+    with pytest.raises(MissingPart, match=f"{message}.*python -m models pull depth-indoor"):
+        build_depth_model(config())
+
+
+def test_a_depth_model_that_was_not_pulled_is_refused_before_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
+    with pytest.raises(
+        MissingPart, match=r"obstacles\.depth=outdoor: .*run: python -m models pull depth-outdoor"
+    ):
+        check_models(config("outdoor"))
+
+
+def test_depth_is_refused_for_a_source_of_unrelated_images() -> None:
+    settings = config()
+    settings.source.name, settings.source.realtime = "folder", False
+    with pytest.raises(
+        ConfigError, match=r"obstacles\.depth: expected off with source=folder, got indoor"
+    ):
+        check_models(settings)
