@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.progress import wrap_file
 
-from engine.core.errors import MissingPart
+from engine.core.errors import MissingPart, message_of
 from models.packs import HUB, HubModel, PackFiles, read_manifest, read_pack, sha256_of
 from models.packs import write_manifest as seal
 
@@ -59,11 +59,13 @@ def pull_tier(tier: str, home: Path, fetch: Fetch | None = None) -> str:
     except Exception as error:
         if _is_network(error):
             raise MissingPart(
-                f"cannot reach {_host(model)} for {model.name} ({_short(error)}); check the "
+                f"cannot reach {_host(model)} for {model.name} ({message_of(error, 160)}); check the "
                 "connection and pull again; models=pocket needs no network"
             ) from None
         if isinstance(error, OSError):
-            raise MissingPart(f"cannot write {model.name} to {home}: {_short(error)}") from None
+            raise MissingPart(
+                f"cannot write {model.name} to {home}: {message_of(error, 160)}"
+            ) from None
         raise
     return f"{model.name}: pulled and checked ({model.licence})"
 
@@ -177,7 +179,3 @@ def _is_network(error: Exception) -> bool:
 
 def _host(model: HubModel) -> str:
     return model.source.split("/")[2] if "://" in model.source else "huggingface.co"
-
-
-def _short(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from engine.config import Config, check, settings
-from engine.core.errors import ConfigError, EngineError
+from engine.core.errors import ConfigError, EngineError, in_one_line
 
 # Optuna's sweeper seeks the best answers, and the fewest milliseconds (see `__main__.job`).
 TWO_ENDS = "hydra.sweeper.direction=[maximize,minimize]"
@@ -121,7 +121,7 @@ def _unknown_keys(node: DictConfig) -> Iterator[str]:
 def one_line(error: BaseException) -> str:
     """An error as one readable line; what was typed and what is allowed are kept."""
     if isinstance(error, EngineError):
-        return " ".join(str(error).split())
+        return in_one_line(error)
     if missing := re.search(r"Could not override '([^']+)'", str(error)):
         return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
     if bare := re.search(r"Error parsing override '([^'=]*)'", str(error)):

@@ -17,7 +17,7 @@ from engine.app.loops.speak import SpeakLoop
 from engine.app.loops.watch import WatchLoop
 from engine.app.notifier import Notifier
 from engine.app.user_input import UserInput
-from engine.core.errors import EngineError, RunError, SourceLost, in_one_line
+from engine.core.errors import RunError, SourceLost, in_one_line
 from engine.core.report import Health
 from engine.language.wording import StatusKey
 
@@ -97,7 +97,7 @@ class Live:
         except SourceLost as error:  # the frames before are still processed
             self._fail(error, loop, str(error))
         except Exception as error:
-            detail = str(error) if isinstance(error, EngineError) else in_one_line(error)
+            detail = in_one_line(error)
             failure = RunError(f"the {loop.name} loop failed: {detail}")
             failure.__cause__ = error
             self._fail(failure, loop, detail)

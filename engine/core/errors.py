@@ -106,13 +106,16 @@ class SpeechFailed(RunError):
     """The voice gave no audio for a sentence, or the sink refused it."""
 
 
-def words_of(error: object) -> str:
-    """What an error of somebody else's library says, as a clause of ours; its type where it says
-    nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
+def message_of(error: object, limit: int | None = None) -> str:
+    """An error's message on one line, to be quoted in a message of the engine; the name of its type
+    where the message is empty. `limit` cuts it to so many characters."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 def in_one_line(error: BaseException) -> str:
-    """An error that nobody foresaw, as `Type: message`, short enough to read."""
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """An error as one line that stands alone: the message of an EngineError, else `Type: message`,
+    with at most 300 characters of the message."""
+    if isinstance(error, EngineError):
+        return message_of(error)
+    kind, message = type(error).__name__, message_of(error, 300)
+    return message if message == kind else f"{kind}: {message}"

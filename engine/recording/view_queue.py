@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from engine.core.errors import in_one_line
 from engine.core.glance import Glance
 from engine.core.ports import View
 from engine.core.report import Health, Shown
@@ -107,7 +108,7 @@ class ViewQueue:
                 self._over = True
                 self._waiting.clear()
                 self._changed.notify_all()
-            detail = " ".join(f"{type(error).__name__}: {error}".split())
+            detail = in_one_line(error)
             self._report(Health("view", detail, "went on without it"))
 
     def _next(self) -> tuple[Shown, float] | None:

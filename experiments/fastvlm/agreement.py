@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.core.errors import EngineError, InputError, MissingPart, in_one_line
+from engine.core.errors import InputError, MissingPart, in_one_line
 from engine.devices.video.sample import sample_photo
 from experiments.common import add_device, command_parser, device_name, last_line
 from experiments.fastvlm.bench import Bench, Question, blocks
@@ -137,9 +137,7 @@ def compare(
         opened.prepare(questions[0])
         got = [opened.answer(question, bench.limit).tokens for question in questions]
     except Exception as error:
-        return Agreement(
-            recipe.name, str(error) if isinstance(error, EngineError) else in_one_line(error)
-        )
+        return Agreement(recipe.name, in_one_line(error))
     return Agreement.of(recipe.name, got, expected)
 
 

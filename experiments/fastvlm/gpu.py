@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 
 from engine.core.camera import Frame
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, in_one_line
 from engine.recording.session_log import spread
 from experiments.common import add_device, add_repeats, command_parser, last_line
 from experiments.fastvlm import agreement as fastvlm_agreement
@@ -151,7 +151,7 @@ def guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
     try:
         return work()
     except Exception as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return in_one_line(error)
 
 
 def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from subprocess import run
 from typing import Any
 
-from engine.core.errors import EngineError, in_one_line
+from engine.core.errors import in_one_line
 from engine.recording.session_log import spread
 from experiments.fastvlm.bench import Bench, OpenRecipe, Question, TimedAnswer, release
 from experiments.fastvlm.floor import AnswerWork, DeviceLimits, Floor
@@ -119,7 +119,7 @@ def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: TimeBudget) -> Ite
     try:
         opened = recipe.open(bench)
     except Exception as error:
-        why = _reason(error)
+        why = in_one_line(error)
     open_s = time.perf_counter() - begin_s
     for side in plan.sides:
         share_s = budget.share_s(len(plan.tokens))
@@ -128,7 +128,7 @@ def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: TimeBudget) -> Ite
             if opened is not None:
                 rows = _at_side(bench, recipe, opened, plan, side, budget, (open_s, share_s))
         except Exception as error:
-            why = _reason(error)
+            why = in_one_line(error)
             release(bench.device)
         yield from rows or [
             LatencyRow(
@@ -136,10 +136,6 @@ def measure(bench: Bench, recipe: Recipe, plan: Plan, budget: TimeBudget) -> Ite
             )
             for count in plan.tokens
         ]
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, EngineError) else in_one_line(error)
 
 
 def _at_side(

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.core.errors import InputError
-from engine.devices.video.images import one_line
+from engine.core.errors import InputError, message_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +198,7 @@ def read_session(folder: Path) -> LoggedSession:
         try:
             found.add(json.loads(line))
         except (KeyError, TypeError, ValueError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else one_line(error)
+            what = f"no {error}" if isinstance(error, KeyError) else message_of(error, 120)
             raise InputError(
                 f"{path}: line {number} of {len(lines)}: expected a whole record, got {what}; "
                 "the log was cut short or changed"

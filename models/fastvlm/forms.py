@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from engine.core.errors import MissingPart, words_of
+from engine.core.errors import MissingPart, message_of
 from models import cache_home
 
 Runtime = Literal["openvino", "onnx"]
@@ -54,7 +54,7 @@ def exports_home(checkpoint: Path) -> Path:
         return cache_home() / "exports" / _key(checkpoint)
     except OSError as error:
         raise MissingPart(
-            f"{checkpoint}: expected a FastVLM checkpoint, got {words_of(error)}"
+            f"{checkpoint}: expected a FastVLM checkpoint, got {message_of(error)}"
         ) from None
 
 
@@ -108,7 +108,7 @@ def _damage(folder: Path) -> str:
         if not isinstance(export["model"], dict):
             raise TypeError("no object under `model`")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{path}: expected what was exported, got {words_of(error)}"
+        return f"{path}: expected what was exported, got {message_of(error)}"
     for name, size in files.items():
         file = folder / name
         if not file.is_file():

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, Protocol
 
+from engine.core.errors import message_of
 from engine.devices.aria import usb
 from engine.devices.aria.gen2 import CERTIFICATE
 from engine.devices.aria.lenses import INSTALL, hushed
@@ -127,7 +128,7 @@ def _glasses(link: Callable[[], Reachable], pair: bool) -> list[Step]:
                 reached.pair()
             reached.connect()
     except RuntimeError as error:
-        said = " ".join(str(error).split())
+        said = message_of(error)
         return [
             Step("pairing", False, f"they do not answer: {said}", PAIR),
             *(Step(name, None, "pairing comes first") for name in ("profile", "battery", "heat")),
@@ -136,7 +137,7 @@ def _glasses(link: Callable[[], Reachable], pair: bool) -> list[Step]:
         with hushed():
             profiles, condition = reached.profiles(), reached.condition()
     except RuntimeError as error:
-        said = " ".join(str(error).split())
+        said = message_of(error)
         return [Step("pairing", False, f"they answer only in part: {said}", PAIR)]
     finally:
         reached.close()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.errors import LinkLost
+from engine.core.errors import LinkLost, message_of
 from engine.devices.aria import lenses as glasses
 from engine.devices.aria.lenses import RGB
 from engine.devices.aria.live import Condition
@@ -74,8 +74,9 @@ class Gen1Link:
         try:
             return self._open(receiver)
         except RuntimeError as error:  # what the SDK raises, with its own code and words
-            detail = " ".join(str(error).split())
-            raise LinkLost(f"{self.name}: expected a stream, got: {detail}; {AUTHORISE}") from error
+            raise LinkLost(
+                f"{self.name}: expected a stream, got: {message_of(error)}; {AUTHORISE}"
+            ) from error
 
     def connect(self) -> None:
         """Reach the glasses and stream nothing yet. Raises the SDK's RuntimeError."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.errors import LinkLost
+from engine.core.errors import LinkLost, message_of
 from engine.devices.aria import lenses as glasses
 from engine.devices.aria.gen1 import condition_of
 from engine.devices.aria.lenses import RGB
@@ -68,8 +68,9 @@ class Gen2Link:
                 self.listen(receiver)
                 self._device.start_streaming()
         except RuntimeError as error:  # what the SDK raises, with its own code and words
-            detail = " ".join(str(error).split())
-            raise LinkLost(f"{self.name}: expected a stream, got: {detail}; {AUTHORISE}") from error
+            raise LinkLost(
+                f"{self.name}: expected a stream, got: {message_of(error)}; {AUTHORISE}"
+            ) from error
         if not self._calibrated.wait(CALIBRATION_S):
             raise LinkLost(
                 f"{self.name}: expected their calibration within {CALIBRATION_S:g} s, got none; "

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.camera import Fisheye, Frame, Image, Intrinsics, Pose, Rotation
-from engine.core.errors import InputError, MissingPart
+from engine.core.errors import InputError, MissingPart, in_one_line
 from engine.devices.video.images import frozen
 from engine.perception.camera import EPSILON, ray
 from engine.perception.head_pose import ImuSample
@@ -234,8 +234,8 @@ def side_labels(calibration: Any) -> list[str]:
 def missing(setting: str, error: Exception) -> MissingPart:
     """The one line for a library of the glasses that is not installed."""
     return MissingPart(
-        f"{setting}: expected Aria's SDK, found none ({error.__class__.__name__}: "
-        f"{str(error).splitlines()[0] if str(error) else 'no reason given'}); run: {INSTALL} "
+        f"{setting}: expected Aria's SDK, found none ({in_one_line(error)}); "
+        f"run: {INSTALL} "
         "(CPython 3.11 or 3.12, Linux with glibc 2.34 or macOS 14 on Apple silicon)"
     )
 

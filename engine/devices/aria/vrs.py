@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.camera import Frame
-from engine.core.errors import FrameSkipped, InputError, SourceLost
+from engine.core.errors import FrameSkipped, InputError, SourceLost, message_of
 from engine.core.glance import Truth
 from engine.core.ports import Blocks
 from engine.core.report import StreamCount
 from engine.devices.aria import lenses as glasses
 from engine.devices.aria.lenses import RGB, Eye, Undistorted
 from engine.devices.aria.streams import MicrophoneBlocks, Tally
-from engine.devices.video.images import check_file, check_size, one_line
+from engine.devices.video.images import check_file, check_size
 from engine.perception.head_pose import HeadTracker
 
 MAGIC = b"VisionRe"
@@ -129,7 +129,7 @@ class VrsSource:
         except (RuntimeError, ValueError) as error:
             raise FrameSkipped(
                 f"{self._path}: expected a picture in record {seq}, got one that cannot be decoded "
-                f"({one_line(error)})"
+                f"({message_of(error, 120)})"
             ) from error
         time_ns = max(self._time_ns + 1, int(record.capture_timestamp_ns))
         self._time_ns = time_ns
@@ -254,7 +254,7 @@ def opened(path: Path) -> Any:
     except RuntimeError as error:
         raise InputError(
             f"{path}: expected a whole recording of Aria glasses, got a damaged one "
-            f"({one_line(error)}); {AGAIN}"
+            f"({message_of(error, 120)}); {AGAIN}"
         ) from error
     if provider is None:
         raise InputError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.errors import MissingPart, SpeechFailed, words_of
+from engine.core.errors import MissingPart, SpeechFailed, message_of
 from engine.core.sound import Samples
 
 LATENCY_S = 0.06  # enough to synthesise a sentence meanwhile, short enough that a stop is a stop
@@ -49,7 +49,7 @@ class DeviceSink:
         except self._errors as error:
             raise MissingPart(
                 f"speech=device: expected an output of 2 channels at {sample_rate_hz} Hz, got "
-                f"{words_of(error)}; plug in headphones or a loudspeaker, or use speech=wav"
+                f"{message_of(error)}; plug in headphones or a loudspeaker, or use speech=wav"
             ) from error
 
     def write(self, block: Samples) -> None:
@@ -62,7 +62,7 @@ class DeviceSink:
         except self._errors as error:
             self.paced = False
             raise SpeechFailed(
-                f"the loudspeaker stopped taking sound ({words_of(error)}); plug it in again and "
+                f"the loudspeaker stopped taking sound ({message_of(error)}); plug it in again and "
                 "restart, or use speech=wav"
             ) from error
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.errors import MissingPart, SourceLost, words_of
+from engine.core.errors import MissingPart, SourceLost, message_of
 from engine.core.ports import Clock
 from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound.resampling import Resampler
@@ -38,7 +38,7 @@ class Microphone:
             self._stream.start()
         except errors as error:
             raise MissingPart(
-                f"trigger=wake: expected a microphone, got {words_of(error)}; plug one in, let "
+                f"trigger=wake: expected a microphone, got {message_of(error)}; plug one in, let "
                 "trigger.wake.path=FILE.wav play a recording, or use trigger=keyboard"
             ) from error
         self._resampler = None if self._rate_hz == HEARING_HZ else Resampler()
@@ -99,7 +99,7 @@ def _portaudio() -> Any:
         import sounddevice  # type: ignore[import-untyped, unused-ignore]
     except (ImportError, OSError) as error:
         raise MissingPart(
-            f"trigger=wake: expected a microphone through PortAudio, got {words_of(error)}; install "
+            f"trigger=wake: expected a microphone through PortAudio, got {message_of(error)}; install "
             "libportaudio2 (Debian, Ubuntu) or portaudio (Fedora, Homebrew), let "
             "trigger.wake.path=FILE.wav play a recording, or use trigger=keyboard"
         ) from error

@@ -5,7 +5,7 @@ Knows nothing of what a wake is for.
 
 from typing import Any
 
-from engine.core.errors import MissingPart
+from engine.core.errors import MissingPart, message_of
 from engine.core.sound import Pcm
 
 # Medians from the phrase's end to the moment at which the model is sure, over the phrases that
@@ -59,7 +59,7 @@ def _library() -> Any:
         import pymicro_wakeword  # type: ignore[import-untyped, unused-ignore]
     except (ImportError, OSError) as error:
         raise MissingPart(
-            f"trigger=wake: expected the pymicro-wakeword library, got {' '.join(str(error).split())}"
+            f"trigger=wake: expected the pymicro-wakeword library, got {message_of(error)}"
             "; install it with `pip install 'pymicro-wakeword>=2.4,<3'`, or use trigger=keyboard"
         ) from error
     return pymicro_wakeword

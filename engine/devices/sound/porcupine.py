@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.errors import InputError, MissingPart, RunError, words_of
+from engine.core.errors import InputError, MissingPart, RunError, message_of
 from engine.core.sound import HEARING_HZ, Pcm
 
 KEY = "PICOVOICE_ACCESS_KEY"
@@ -106,6 +106,6 @@ def _library() -> Any:
 
 def _one_line(error: Exception) -> str:
     """The error without the key, which some of the library's messages repeat."""
-    text = words_of(error)
+    text = message_of(error)
     key = os.environ.get(KEY, "").strip()
     return text.replace(key, "***") if key else text

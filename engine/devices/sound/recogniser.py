@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from engine.core.errors import MissingPart
+from engine.core.errors import MissingPart, message_of
 from engine.core.sound import HEARING_HZ, Pcm
 from engine.language.commands import CommandGrammar
 
@@ -132,7 +132,7 @@ def _library() -> Any:
     except (ImportError, OSError) as error:
         raise MissingPart(
             "trigger.wake.commands: expected the pocketsphinx library, got "
-            f"{' '.join(str(error).split())}; install it with `pip install 'pocketsphinx>=5,<6'`, or "
+            f"{message_of(error)}; install it with `pip install 'pocketsphinx>=5,<6'`, or "
             "set trigger.wake.command_s=0"
         ) from error
     return pocketsphinx

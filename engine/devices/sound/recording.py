@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.core.errors import InputError
+from engine.core.errors import InputError, message_of
 from engine.core.ports import Clock
 from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound.resampling import Resampler
@@ -37,9 +37,8 @@ def read_pcm(path: Path) -> Pcm:
                         f"trigger.wake.path: expected at most {LONGEST_S / 3600:g} hours, got more"
                     )
     except (av.error.FFmpegError, OSError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"trigger.wake.path: expected a sound file such as a WAV, got {path} ({reason})"
+            f"trigger.wake.path: expected a sound file such as a WAV, got {path} ({message_of(error)})"
         ) from error
     if not length:
         raise InputError(f"trigger.wake.path: expected sound in {path}, got none")

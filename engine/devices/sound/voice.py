@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, brought_to
-from engine.core.errors import MissingPart, SpeechFailed
+from engine.core.errors import MissingPart, SpeechFailed, in_one_line, message_of
 from engine.core.preferences import Language
 from engine.core.sound import Samples
 from engine.language.pack import sayable
@@ -47,7 +47,7 @@ class Espeak:
         except (ImportError, OSError, RuntimeError) as error:
             raise MissingPart(
                 "speech: expected pyttsx3 and espeakng-loader, got "
-                f"{' '.join(str(error).split())}; run `pip install pyttsx3 espeakng-loader`"
+                f"{message_of(error)}; run `pip install pyttsx3 espeakng-loader`"
             ) from error
         self._engine.connect("finished-utterance", lambda name, completed: self._done.set())
 
@@ -65,7 +65,7 @@ class Espeak:
         except Exception as error:  # the driver raises whatever it meets
             with contextlib.suppress(RuntimeError):
                 self._engine.endLoop()  # else every later sentence fails with "already started"
-            raise SpeechFailed(f"espeak-ng: {type(error).__name__}: {error}") from error
+            raise SpeechFailed(f"espeak-ng: {in_one_line(error)}") from error
         # The file is written by espeak's own thread, which may be later than the loop's end.
         if not self._done.wait(timeout=5.0 + len(text) / 50):
             raise SpeechFailed("espeak-ng did not finish in time")

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.core.camera import Image
-from engine.core.errors import InputError
+from engine.core.errors import InputError, message_of
 from engine.core.glance import Box, Truth
-from engine.devices.video.images import Pictures, check_file, check_folder, decode_image, one_line
+from engine.devices.video.images import Pictures, check_file, check_folder, decode_image
 
 MANIFEST = "manifest.jsonl"
 
@@ -72,7 +72,7 @@ def _read_manifest(path: Path) -> Iterator[Row]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected UTF-8 text, got '{one_line(error)}'") from error
+        raise InputError(f"{path}: expected UTF-8 text, got '{message_of(error, 120)}'") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -83,7 +83,7 @@ def _read_manifest(path: Path) -> Iterator[Row]:
                 f"{path}, line {number}: expected a JSON object, got {_shown(line)}"
             ) from error
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: {one_line(error)}") from error
+            raise InputError(f"{path}, line {number}: {message_of(error, 120)}") from error
 
 
 def _row(line: int, fields: Any) -> Row:

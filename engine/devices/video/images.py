@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
 from engine.core.camera import Frame, Image
-from engine.core.errors import FrameSkipped, InputError, words_of
+from engine.core.errors import FrameSkipped, InputError, message_of
 from engine.core.glance import Truth
 
 # Named, because by its content alone Pillow would also hand a file to Ghostscript and the like.
@@ -25,11 +25,6 @@ MAX_PIXELS = 50_000_000  # 150 MB once decoded; phones of 48 megapixels still pa
 
 # Pillow warns of huge sizes and broken tags on stderr; what matters of that is in our one line.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-def one_line(error: object) -> str:
-    """What a library says of a file, cut to fit a line that names the file as well."""
-    return words_of(error)[:120]
 
 
 def check_file(path: Path, what: str) -> None:
@@ -46,7 +41,7 @@ def check_file(path: Path, what: str) -> None:
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        detail = getattr(error, "strerror", None) or one_line(error)
+        detail = getattr(error, "strerror", None) or message_of(error, 120)
         raise InputError(
             f"{path}: expected {what} that may be read, got '{detail}'; check its permissions"
         ) from error
@@ -118,7 +113,7 @@ def decode_image(path: Path) -> Image:
         ) from error
     except Exception as error:  # broken bytes surface as almost any type, format by format
         raise InputError(
-            f"{path}: expected a whole picture, got a broken or truncated one ({one_line(error)}); "
+            f"{path}: expected a whole picture, got a broken or truncated one ({message_of(error, 120)}); "
             "copy it again"
         ) from error
 
@@ -233,6 +228,6 @@ def check_folder(path: Path, what: str) -> None:
             return
         exists = path.exists()
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected {what}, got '{one_line(error)}'") from error
+        raise InputError(f"{path}: expected {what}, got '{message_of(error, 120)}'") from error
     got = "got a file; give the folder it is in" if exists else "found nothing there"
     raise InputError(f"{path}: expected {what}, {got}; check the path")

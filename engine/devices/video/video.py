@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.core.camera import Frame
-from engine.core.errors import InputError, MissingPart, SourceLost
+from engine.core.errors import InputError, MissingPart, SourceLost, message_of
 from engine.core.glance import Truth
-from engine.devices.video.images import check_file, check_size, frozen, one_line
+from engine.devices.video.images import check_file, check_size, frozen
 
 if TYPE_CHECKING:
     import av
@@ -136,7 +136,7 @@ class VideoSource:
                     given = True
                     yield frame
         except av.error.FFmpegError as error:
-            failed = one_line(error.strerror or error)
+            failed = message_of(error.strerror or error, 120)
         if not given:
             raise InputError(
                 f"{self._path}: expected a video, got one that cannot be decoded "

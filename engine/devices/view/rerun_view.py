@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.alerts.corridor import HALF_CORRIDOR_M
-from engine.core.errors import InputError, MissingPart
+from engine.core.errors import InputError, MissingPart, message_of
 from engine.core.glance import Glance, Obstacle
 from engine.core.report import Answered, Health, Shown
 from engine.core.utterance import Heard
@@ -267,5 +267,5 @@ def pictures_at(path: Path, moments_s: Sequence[float]) -> list[bytes | None]:
     except Exception as error:  # a recording cut short surfaces as almost any type
         raise InputError(
             f"{path}: expected a Rerun recording, got a broken one "
-            f"({' '.join(str(error).split())}); record the walk again"
+            f"({message_of(error)}); record the walk again"
         ) from error

@@ -112,8 +112,7 @@ def export(asked: argparse.Namespace, console: Console) -> None:
                 line = _write(checkpoint, form, model)
             except Exception as error:  # each runtime raises errors of its own
                 failed += 1
-                reason = str(error) if isinstance(error, MissingPart) else in_one_line(error)
-                line = f"{form.folder}: not made: {reason}"
+                line = f"{form.folder}: not made: {in_one_line(error)}"
             progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
             progress.advance(task)
     if failed:

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from engine.core.errors import MissingPart, words_of
+from engine.core.errors import MissingPart, message_of
 from models.fastvlm.forms import EXPORT_JSON, Form, exports_home
 
 LIBRARIES = ("torch", "transformers", "timm", "openvino", "onnx", "onnxruntime")
@@ -48,7 +48,7 @@ def write_form(
             shutil.rmtree(place)
         partial.replace(place)
     except OSError as error:
-        raise MissingPart(f"cannot write {place}: {words_of(error)}") from None
+        raise MissingPart(f"cannot write {place}: {message_of(error)}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return place

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.errors import ConfigError, MissingPart, words_of
+from engine.core.errors import ConfigError, MissingPart, message_of
 from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
 from models.fastvlm.forms import Form, find_form, read_facts
 from models.fastvlm.greedy import Greedy
@@ -170,7 +170,7 @@ def check_provider(provider: Provider) -> None:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingPart(f"ONNX: {words_of(error)}; install {NEEDS[provider]}") from None
+        raise MissingPart(f"ONNX: {message_of(error)}; install {NEEDS[provider]}") from None
     available = onnxruntime.get_available_providers()
     if NAMES[provider] not in available:
         raise MissingPart(
@@ -198,7 +198,7 @@ def open_session(folder: Path, provider: Provider, threads: int | None) -> Any:
         )
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base
         raise MissingPart(
-            f"{folder}: expected an exported model, got {words_of(error)[:300]}; export it anew"
+            f"{folder}: expected an exported model, got {message_of(error, 300)}; export it anew"
             + ("" if provider == "cpu" else f", or install {NEEDS[provider]}")
         ) from None
     if NAMES[provider] not in session.get_providers():  # it fell back to the CPU and only logged it
@@ -244,5 +244,5 @@ def _run(session: Any, binding: Any, inputs: dict[str, NDArray[Any]]) -> None:
         session.run_with_iobinding(binding)
     except Exception as error:
         if "allocate memory" in str(error):
-            raise MemoryError(words_of(error)) from None
+            raise MemoryError(message_of(error)) from None
         raise
