@@ -83,7 +83,8 @@ def _gpu() -> Finding:
 
 
 def _packs() -> list[Finding]:
-    from models.packs import OPTIONAL, TIERS, find_pack, pull_command
+    from models.hub import OPTIONAL, TIERS, pull_command
+    from models.packs import find_pack
 
     findings = []
     for tier in (*TIERS, *OPTIONAL):

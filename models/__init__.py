@@ -1,7 +1,7 @@
-"""Neural networks behind the engine's ports: packs of weights and one adapter for each library.
+"""Neural networks behind the engine's ports: packs of weights, and one adapter for each library.
 
-Importing this package imports none of those libraries; an adapter does so in its constructor, after
-`quiet_offline()`. It must not know what is done with detections, scenes or words.
+Importing this package imports no framework; an adapter does so in its constructor, after
+`quiet_offline()`. Must not know what is done with detections, scenes or text.
 """
 
 import os
@@ -10,17 +10,18 @@ from pathlib import Path
 
 
 def cache_home() -> Path:
-    """Where pulled weights live: SCENE_ARIA_HOME, else the XDG cache. Nothing is created."""
+    """The folder of pulled weights: SCENE_ARIA_HOME, else the XDG cache. Creates nothing."""
     if home := os.environ.get("SCENE_ARIA_HOME"):
         return Path(home).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scene-aria"
 
 
 def quiet_offline() -> None:
-    """Forbid downloads, run-time installs, usage events and chatter to libraries imported later.
+    """Turn off downloads, installs at run time, usage reports and messages, by the libraries' own
+    environment variables.
 
-    Call it before importing ultralytics, timm, transformers or huggingface_hub: each reads its
-    environment once, at import.
+    Call it before importing ultralytics, timm, transformers or huggingface_hub: each reads them
+    once, at import.
     """
     os.environ.update(
         HF_HUB_OFFLINE="1",
@@ -38,8 +39,8 @@ def quiet_offline() -> None:
 
 
 def import_libraries() -> None:
-    """Import what every adapter needs, one after the other: two threads that import them at once can
-    meet each other's half-made modules."""
+    """Import what the adapters need, one after the other: threads that import them at the same time
+    can see partially initialised modules."""
     quiet_offline()
     import timm  # noqa: F401
     import torch  # noqa: F401
@@ -49,7 +50,7 @@ def import_libraries() -> None:
 
 
 def _writable_folder(wanted: Path) -> Path:
-    """`wanted`, or a fresh temporary folder where the home is read-only."""
+    """`wanted`, or a new temporary folder if the home is read-only."""
     try:
         wanted.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -1,7 +1,5 @@
-"""`python -m models`: which packs are here; `pull` fetches the hub pack, `export` writes the
-describer for other runtimes, `seal` lists the pocket's.
-
-The only place where models are spoken of on a terminal. Opens no weights itself.
+"""`python -m models`: lists the packs; `pull` downloads the hub pack, `export` exports the
+describer for other runtimes, `seal` writes the pocket pack's manifest. Opens no weights itself.
 """
 
 import argparse
@@ -13,7 +11,8 @@ from rich.table import Table
 
 from engine.core.errors import EngineError, MissingPart
 from models.fastvlm.export.command import add_export, export
-from models.packs import HUB, OPTIONAL, POCKET, TIERS, find_pack, hub_home, write_manifest
+from models.hub import HUB, OPTIONAL, TIERS, hub_home
+from models.packs import POCKET, find_pack, write_manifest
 
 EXAMPLES = """examples:
   python -m models                        which packs are here
@@ -25,7 +24,7 @@ EXAMPLES = """examples:
 
 
 def show_packs(console: Console) -> None:
-    """One line a tier and pack: name, size, and whether it can be used."""
+    """Print one line for each tier and pack: name, size, and whether it is ready."""
     table = Table("tier", "pack", "name", "size", "status", box=None, pad_edge=False)
     rows = [(tier, pack) for tier in TIERS for pack in ("hub", "pocket")]
     for tier, pack in rows + [(tier, "hub") for tier in OPTIONAL]:
@@ -52,16 +51,16 @@ def _state(tier: str, pack: str) -> tuple[str, str, str]:
     return name, size, f"damaged: {damage}" if damage else "ready"
 
 
-def _named(name: str | None) -> Sequence[str]:
-    """The tiers that a name on the command line stands for; none stands for the whole hub pack, in
-    which depth is not: nothing needs it."""
+def _tiers_of(name: str | None) -> Sequence[str]:
+    """The tiers that a name on the command line stands for. No name stands for the whole hub pack
+    except depth, which is optional."""
     if name is None:
         return TIERS
     return OPTIONAL if name == "depth" else (name,)
 
 
 def pull(tiers: Sequence[str], console: Console) -> None:
-    """Fetch the tiers, each with its licence said. Raises MissingPart at the first that fails."""
+    """Download the tiers and print their licences. Raises MissingPart at the first that fails."""
     from models.pull import pull_tier
 
     for tier in tiers:
@@ -69,7 +68,8 @@ def pull(tiers: Sequence[str], console: Console) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 2 with one line on stderr."""
+    """Run the command line. Returns the exit status: 0 done; 2 failed, with one line on stderr; 130
+    interrupted."""
     parser = argparse.ArgumentParser(
         prog="python -m models",
         description="Lists the packs of weights, fetches the hub pack, or writes the describer for "
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         if args.command == "pull":
-            pull(_named(args.name or args.only), console)
+            pull(_tiers_of(args.name or args.only), console)
         elif args.command == "export":
             export(args, console)
         elif args.command == "seal":

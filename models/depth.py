@@ -1,6 +1,6 @@
-"""Metric depth by Depth Anything V2 Small, through transformers' own classes: no remote code.
+"""Measures metric depth with Depth Anything V2 Small, by transformers' classes (no remote code).
 
-The only file that knows those. Knows nothing of boxes or of what depth is used for.
+The only file that uses them. Knows nothing of boxes or of what depth is used for.
 """
 
 import threading
@@ -17,21 +17,21 @@ from models import quiet_offline
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
 from models.packs import PackFiles, choose_form, find_pack
 
-FAR_SHARE = (
-    0.9  # the head cannot tell what is farther than its training's limit: it says nearly that
-)
+# The network was trained up to `max_depth` and gives almost that for anything farther, so depths
+# from this share of it on count as infinite.
+FAR_SHARE = 0.9
 
 
 def open_depth(
     kind: str, device: str = "auto", backend: str = "auto", threads: int | None = None
 ) -> "DepthAnything":
-    """The hub's model for `kind`, indoor or outdoor. Raises MissingPart where it was not pulled or is
-    not what it should be."""
+    """The hub's model for `kind`, indoor or outdoor. Raises MissingPart if it was not pulled or is
+    damaged."""
     return DepthAnything(find_pack(f"depth-{kind}", "hub"), device, backend, threads)
 
 
 class DepthAnything:
-    """Measures depth; to be used from one thread, which it limits to `threads` CPU threads."""
+    """Measures depth with at most `threads` CPU threads; to be used from one thread."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class DepthAnything:
         self._dtype = choose_dtype(self._device)
         try:
             self._processor, model = _load(folder, self._dtype)
-        except Exception as error:  # safetensors, transformers and torch each have their own
+        except Exception as error:  # safetensors, transformers and torch have their own
             raise MissingPart(
                 f"{files.pack} {files.tier}: {folder}: expected a checkpoint of metric Depth Anything, "
                 f"got {in_one_line(error)}; to mend it: {files.remedy}"
@@ -56,16 +56,14 @@ class DepthAnything:
         self._far_m = FAR_SHARE * float(model.config.max_depth)
         self._model = model.to(self._device)
         self._stopped = threading.Event()
-        for (
-            layer
-        ) in model.modules():  # a picture takes a CPU core seconds, a layer a fraction of one
-            layer.register_forward_pre_hook(self._refuse_when_stopped)
+        for layer in model.modules():  # a picture takes a CPU core seconds: stop between layers
+            layer.register_forward_pre_hook(self._raise_if_stopped)
         name = str(files.settings()["name"])
         self.card = ModelCard(name, files.pack, self._device, backend, precision_name(self._dtype))
 
     def metres(self, frame: Frame) -> NDArray[np.float32]:
-        """Metres along the camera's axis (h, w) at the model's own resolution; infinite where it is
-        farther than the model can tell."""
+        """Metres along the camera's axis (h, w), at the model's resolution; infinite beyond the
+        range of the model."""
         import torch
         from PIL import Image
 
@@ -73,24 +71,25 @@ class DepthAnything:
         picture = Image.fromarray(frame.image)
         pixels = self._processor(images=picture, return_tensors="pt")["pixel_values"]
         with torch.inference_mode():
-            found = self._model(pixels.to(self._device, self._dtype)).predicted_depth[0]
-            metres: NDArray[np.float32] = found.float().cpu().numpy()
+            depth = self._model(pixels.to(self._device, self._dtype)).predicted_depth[0]
+            metres: NDArray[np.float32] = depth.float().cpu().numpy()
         synchronise(self._device)
         metres[metres >= self._far_m] = np.inf
         return metres
 
     def stop(self) -> None:
-        """From any thread: give up the picture under way at its next layer."""
+        """Stop the current picture at its next layer, which raises DepthFailed. May be called from
+        any thread."""
         self._stopped.set()
 
-    def _refuse_when_stopped(self, *_layer: Any) -> None:
+    def _raise_if_stopped(self, *_layer: Any) -> None:
         if self._stopped.is_set():
             raise DepthFailed("stopped")
 
 
 def _load(folder: Path, dtype: Any) -> tuple[Any, Any]:
-    """(processor, model in eval mode). Raises ValueError for depth that is not in metres, or for a
-    tensor that is missing."""
+    """(processor, model in eval mode). Raises ValueError if its depth is not metric or a tensor is
+    missing."""
     from transformers import AutoImageProcessor, DepthAnythingForDepthEstimation
 
     processor = AutoImageProcessor.from_pretrained(
@@ -105,7 +104,7 @@ def _load(folder: Path, dtype: Any) -> tuple[Any, Any]:
     )
     if model.config.depth_estimation_type != "metric":
         raise ValueError(f"a model of {model.config.depth_estimation_type} depth, not of metres")
-    for trouble in ("missing_keys", "mismatched_keys"):
-        if names := sorted(map(str, info.get(trouble) or ())):
-            raise ValueError(f"{len(names)} {trouble.replace('_', ' ')} such as {names[0]}")
+    for problem in ("missing_keys", "mismatched_keys"):
+        if names := sorted(map(str, info.get(problem) or ())):
+            raise ValueError(f"{len(names)} {problem.replace('_', ' ')} such as {names[0]}")
     return processor, model.eval()

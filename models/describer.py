@@ -1,8 +1,8 @@
 """Describes a frame in words with FastVLM: a frame in, clauses of text out.
 
-An encoder and a decoder of any runtime do the work (see models/fastvlm). Generation is greedy and runs in
-the caller's thread, so closing the iterator stops it at once. Knows nothing of routes, voices or
-deadlines.
+An encoder and a decoder of any runtime do the work (see models/fastvlm). Generation is greedy and
+runs in the caller's thread, so closing the iterator stops it at once. Knows nothing of routes,
+voices or deadlines.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -52,8 +52,8 @@ def open_describer(
 ) -> Describer:
     """The describer of a pack, or of the checkpoint at `path`, warmed up; see FastVlmDescriber.
 
-    If memory does not suffice, returns one that raises OutOfMemory at every request: the engine still
-    starts, and its quick tier answers. Raises MissingPart if something requested is not here.
+    If memory does not suffice, returns one that raises OutOfMemory at every request: the engine
+    still starts, and its quick tier answers. Raises MissingPart if something requested is not here.
     """
     files = find_checkpoint(pack, path)
     try:
@@ -105,9 +105,9 @@ class PrefetchedAnswer:
 class FastVlmDescriber:
     """Describes frames; to be used from one thread.
 
-    `image_size`: the side in pixels of the square that the encoder sees (None: the checkpoint's own).
-    `language`: the language of the answers. `options`: which runtimes to use. Raises MissingPart,
-    ConfigError and OutOfMemory.
+    `image_size`: the side in pixels of the square that the encoder sees (None: the checkpoint's
+    own). `language`: the language of the answers. `options`: which runtimes to use. Raises
+    MissingPart, ConfigError and OutOfMemory.
     """
 
     def __init__(
@@ -176,9 +176,9 @@ class FastVlmDescriber:
     ) -> Iterator[str]:
         """Yield speakable clauses, each as soon as it is complete.
 
-        `on_first_token` is called once, when the first token is known. `prompt` is the user's turn of the
-        chat (None: the pack's). Closing the iterator stops the generation. Raises OutOfMemory,
-        PromptTooLong or DescriberFailed, with a message of one line.
+        `on_first_token` is called once, when the first token is known. `prompt` is the user's turn
+        of the chat (None: the pack's). Closing the iterator stops the generation. Raises
+        OutOfMemory, PromptTooLong or DescriberFailed, with a message of one line.
         """
         has_text = False
         try:
@@ -197,7 +197,8 @@ class FastVlmDescriber:
             raise DescriberFailed("the describer failed: it gave no usable text")
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
-        """Prefetch: encode `frame`, then generate one token a step; see engine.core.ports.Describer."""
+        """Prefetch: encode `frame`, then generate one token a step; see
+        engine.core.ports.Describer."""
         self._prefetched = None
         ids = self._ids(prompt)
         features = self._encode(frame)
@@ -252,12 +253,14 @@ class FastVlmDescriber:
         return text
 
     def _warm_up(self) -> None:
-        """Generate one whole answer, so that one-time work does not delay the wearer's first one."""
+        """Generate one whole answer, so that one-time work does not delay the wearer's first
+        one."""
         for _ in self.tokens(Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0)):
             pass
 
     def _free_gpu_memory(self) -> None:
-        """Release torch's unused GPU memory after a failure, which may have been caused by its lack."""
+        """Release torch's unused GPU memory after a failure, which may have been caused by its
+        lack."""
         if self._device == "cuda":
             import torch
 
@@ -285,8 +288,8 @@ def _card(files: PackFiles, device: str, backend: str, precision: str) -> ModelC
 
 
 def check_image_size(files: PackFiles, side: int) -> None:
-    """Raises ConfigError if `side` is not a multiple of the checkpoint's patch size; opens no weights. A
-    checkpoint that cannot be read is left for the adapter to report."""
+    """Raises ConfigError if `side` is not a multiple of the checkpoint's patch size; opens no
+    weights. A checkpoint that cannot be read is left for the adapter to report."""
     form = next(iter(files.forms().values()))
     patch = patch_px(files.root / form)
     if patch is not None:

@@ -1,7 +1,7 @@
-"""Objects and their tracks, by Ultralytics YOLO and its ByteTrack.
+"""Detects and tracks objects with Ultralytics YOLO and its ByteTrack.
 
-The only file that knows Ultralytics: its results become `Detection` in `to_detections`. Knows
-nothing of distances, sides or alerts.
+Only this file and `ultralytics_openvino.py` use Ultralytics: `to_detections` turns its results into
+`Detection`. Knows nothing of distances, sides or alerts.
 """
 
 from collections import deque
@@ -19,23 +19,23 @@ from models import quiet_offline
 from models.devices import choose_device, has_bf16, high_priority_stream, limit_threads
 from models.packs import PackFiles, choose_form, find_pack
 
-DEFAULT_CONFIDENCE = 0.25  # Ultralytics' own, for labels without a threshold in the pack
-# ByteTrack's second association takes what scores lower than any threshold, to hold a track through
-# a blur or an occlusion (Zhang et al. 2022, section 3.2)
+DEFAULT_CONFIDENCE = 0.25  # Ultralytics' default, for labels without a threshold in the pack
+# ByteTrack's second association uses detections below the thresholds, to keep a track through blur
+# or occlusion (Zhang et al. 2022, section 3.2).
 TRACK_LOW = 0.1
 MAX_DETECTIONS = 100
-# The camera's own motion is estimated on a picture of about this many pixels along its longer side: enough
-# to follow a turning head (see the log), at some 0.6 ms a frame.
+# Camera motion is estimated on a picture with about this many pixels on its longer side: enough to
+# follow a turning head (see experiments/results), at some 0.6 ms a frame.
 MOTION_PX = 110
-# ... from corners that lie apart: as exact as Ultralytics' 400 side by side, in a quarter of the time
+# Few corners far apart: as exact as Ultralytics' 400 close ones, in a quarter of the time.
 MOTION_CORNERS = {"maxCorners": 60, "minDistance": 5}
-# One thing must not be announced twice, be it as two boxes or as "bus" and "truck": boxes that overlap
-# this much are one thing whatever their labels. People side by side overlap less; Ultralytics' own 0.7,
-# label by label, serves average precision.
+# Threshold of class-agnostic non-maximum suppression. An object must not be announced twice, as two
+# boxes or as "bus" and "truck"; people side by side overlap less. Ultralytics' default, 0.7 within
+# each class, is meant for average precision.
 NMS_IOU = 0.55
-# A part of a vehicle looks like a vehicle: a weaker box that lies in a stronger one by this share is taken
-# for its part. Of vehicles only, by these groups: a child before an adult, or a car before a bus, is a
-# thing of its own, and to lose one is worse than to count a bus twice.
+# A part of a vehicle looks like a vehicle: a weaker box is dropped if this share of it lies in a
+# stronger box of the same group. Only for vehicles: a child in front of an adult, or a car in front
+# of a bus, is another object, and losing it is worse than counting a bus twice.
 PART_OF = 0.8
 VEHICLES = (frozenset({"bus", "truck"}), frozenset({"car"}))
 
@@ -43,12 +43,16 @@ VEHICLES = (frozenset({"bus", "truck"}), frozenset({"car"}))
 def open_detector(
     pack: str = "auto", device: str = "auto", backend: str = "auto", threads: int | None = None
 ) -> "YoloDetector":
-    """The detector of a pack, warm. Raises MissingPart for what is asked for and not here."""
+    """The detector of a pack, warmed up. Raises MissingPart if something requested is not here."""
     return YoloDetector(find_pack("detector", pack), device, backend, threads)
 
 
 class YoloDetector:
-    """Detects and tracks; to be used from one thread. `threads` caps its CPU threads."""
+    """Detects and tracks objects with at most `threads` CPU threads; to be used from one thread.
+
+    `labels`: all labels that it can give. `confidence`: label -> the score at which a track is
+    shown.
+    """
 
     def __init__(
         self,
@@ -62,21 +66,21 @@ class YoloDetector:
         backend, form = choose_form(files, backend, self._device)
         settings = files.settings()
         if self._device == "cpu" and not has_bf16():
-            settings |= settings.get("without_bf16", {})  # smaller pictures, or it sees too few
-        path = files.open(form)  # checked against its sha256: a .pt is a pickle
+            settings |= settings.get("without_bf16", {})  # smaller pictures, to keep the frame rate
+        path = files.open(form)  # checks the sha256, as a .pt is a pickle
         from ultralytics import YOLO
 
         try:
-            self._model: Any = YOLO(str(path), task="detect", verbose=False)
-        except Exception as error:  # pickle, torch and Ultralytics each have their own
+            self.model: Any = YOLO(str(path), task="detect", verbose=False)
+        except Exception as error:  # pickle, torch and Ultralytics have errors of their own
             raise _not_a_detector(files, path, error) from None
         self._image_size = settings["image_size"]
-        self._confidence: dict[str, float] = dict(settings.get("confidence") or {})
-        self._tracker = _new_tracker(min([DEFAULT_CONFIDENCE, *self._confidence.values()]))
-        self._shown: set[int] = set()
-        self._ahead = ThreadPoolExecutor(1, "detector")  # starts no thread before it is needed
-        self._coming: deque[tuple[Image, Future[Any]]] = deque()
-        self._motion_side = 0  # of the pictures for which the tracker's estimate of motion is made
+        self.confidence: dict[str, float] = dict(settings.get("confidence") or {})
+        self._tracker = _new_tracker(min([DEFAULT_CONFIDENCE, *self.confidence.values()]))
+        self._shown_tracks: set[int] = set()
+        self._thread = ThreadPoolExecutor(1, "detector")  # starts its thread when it is first used
+        self._prefetched: deque[tuple[Image, Future[Any]]] = deque()
+        self._motion_side = 0  # side in pixels of the pictures that the motion estimate is made for
         if backend == "torch":
             limit_threads(threads)
         try:
@@ -85,7 +89,7 @@ class YoloDetector:
         except Exception as error:
             raise _not_a_detector(files, path, error) from None
         self.reset()
-        names: dict[int, str] = self._model.predictor.model.names
+        names: dict[int, str] = self.model.predictor.model.names
         self.labels = tuple(names[index] for index in sorted(names))
         expected = tuple(settings.get("labels", self.labels))
         if expected != self.labels:
@@ -95,38 +99,44 @@ class YoloDetector:
                 f"to mend it: {files.remedy}"
             )
         self.card = ModelCard(
-            settings["name"], files.pack, self._device, backend, _precision(self._model, backend)
+            settings["name"], files.pack, self._device, backend, _precision(self.model, backend)
         )
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
-        """What is in `frame`, boxes in its own pixels. A track shows from the first frame in which
-        it reaches its label's threshold, and then for as long as the tracker holds it."""
+        """The tracked objects in `frame`, boxes in its pixels. A track is shown from the first
+        frame in which it reaches its label's threshold, for as long as the tracker keeps it."""
         found = to_detections(self._track(without_parts(self._boxes_of(frame.image))))
-        self._shown &= {detection.track for detection in found}
-        self._shown |= {
+        self._shown_tracks &= {detection.track for detection in found}
+        self._shown_tracks |= {
             detection.track
             for detection in found
-            if detection.score >= self._confidence.get(detection.label, DEFAULT_CONFIDENCE)
+            if detection.score >= self.confidence.get(detection.label, DEFAULT_CONFIDENCE)
         }
-        return tuple(detection for detection in found if detection.track in self._shown)
+        return tuple(detection for detection in found if detection.track in self._shown_tracks)
 
     def expect(self, frame: Frame) -> None:
-        """Begin with `frame`, in a thread: `detect` will be asked for it after those before it."""
-        self._coming.append((frame.image, self._ahead.submit(self._predict, frame.image)))
+        """Prefetch `frame` in a thread. `detect` must then be called for all expected frames, in
+        order."""
+        self._prefetched.append((frame.image, self._thread.submit(self._predict, frame.image)))
+
+    @property
+    def prefetched(self) -> int:
+        """How many expected frames have not been detected yet."""
+        return len(self._prefetched)
 
     def _boxes_of(self, image: Image) -> Any:
-        """What `_predict` says of `image`, which may have been expected."""
-        if self._coming and self._coming[0][0] is image:
-            return self._coming.popleft()[1].result()
+        """The boxes in `image`, prefetched or computed now."""
+        if self._prefetched and self._prefetched[0][0] is image:
+            return self._prefetched.popleft()[1].result()
         return self._predict(image)
 
     def _predict(self, image: Image) -> Any:
-        """Ultralytics' `Results` of RGB uint8 (height, width, 3), which do not depend on other pictures."""
+        """Ultralytics' `Results` for RGB uint8 (height, width, 3), without tracking."""
         import cv2
 
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # what Ultralytics takes arrays for
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)  # Ultralytics' channel order
         with high_priority_stream(self._device):
-            found = self._model.predict(
+            found = self.model.predict(
                 bgr,
                 predictor=self._predictor,
                 imgsz=self._image_size,
@@ -140,24 +150,24 @@ class YoloDetector:
             return found.cpu()
 
     def reset(self) -> None:
-        """Forget all tracks: the next frame has nothing to do with the last."""
+        """Drop all tracks and prefetched frames: the next frame is unrelated to the last."""
         self._tracker.reset()
         self._motion_side = 0
-        self._shown.clear()
-        self._coming.clear()
+        self._shown_tracks.clear()
+        self._prefetched.clear()
 
     def _track(self, result: Any) -> Any:
-        """`result` with only its tracked boxes, as they were measured, each with its track's id."""
+        """`result` with only the tracked boxes, as measured, and their track ids."""
         import torch
 
         boxes = result.boxes.cpu().numpy()
         side = max(result.orig_img.shape[:2])
         if side != self._motion_side:
-            # ByteTrack moves its predictions with the camera where it is given this, as BoT-SORT does
+            # with it, ByteTrack compensates its predictions for camera motion, as BoT-SORT does
             self._tracker.gmc = _new_motion(side)
             self._motion_side = side
         rows = self._tracker.update(boxes, result.orig_img).reshape(-1, 8)
-        # the rows' own boxes are smoothed and so lag; distances are filtered later, once
+        # not the rows' boxes, which are filtered and lag: distances are filtered later
         kept = boxes.data[rows[:, -1].astype(int)]
         data = np.column_stack([kept[:, :4], rows[:, 4], kept[:, 4:6]])
         tracked = result[:0]
@@ -166,7 +176,7 @@ class YoloDetector:
 
 
 def without_parts(results: Any) -> Any:
-    """Ultralytics `Results` without the boxes that are parts of stronger ones (see PART_OF)."""
+    """Ultralytics' `Results` without boxes that are parts of stronger ones; see PART_OF."""
     boxes = results.boxes.cpu().numpy()
     labels = [results.names[int(cls)] for cls in boxes.cls]
     parts = {
@@ -181,7 +191,7 @@ def without_parts(results: Any) -> Any:
 
 
 def _share_within(inner: Any, outer: Any) -> float:
-    """The share of the area of xyxy corners `inner` that lies in `outer`."""
+    """The share of the box `inner` that lies in `outer`, both as xyxy corners."""
     width = min(inner[2], outer[2]) - max(inner[0], outer[0])
     height = min(inner[3], outer[3]) - max(inner[1], outer[1])
     area = (inner[2] - inner[0]) * (inner[3] - inner[1])
@@ -189,7 +199,8 @@ def _share_within(inner: Any, outer: Any) -> float:
 
 
 def to_detections(results: Any) -> tuple[Detection, ...]:
-    """Ultralytics `Results` with track ids as our type: xyxy corners in source pixels, clipped."""
+    """Ultralytics' `Results` with track ids as `Detection`: clipped xyxy corners in source
+    pixels."""
     boxes = results.boxes.cpu().numpy()
     if boxes.id is None:
         return ()
@@ -202,7 +213,7 @@ def to_detections(results: Any) -> tuple[Detection, ...]:
 
 
 def _predictor_class(backend: str, threads: int | None) -> Any:
-    """A class of Ultralytics' predictors; None is its usual one."""
+    """The class of Ultralytics' predictor; None is its default."""
     if backend != "openvino":
         return None
     from models.ultralytics_openvino import cpu_predictor
@@ -211,7 +222,8 @@ def _predictor_class(backend: str, threads: int | None) -> Any:
 
 
 def _new_tracker(threshold: float) -> Any:
-    """ByteTrack as Ultralytics sets it, but a track starts at the pack's lowest threshold."""
+    """ByteTrack with Ultralytics' settings, except that a track starts at the pack's lowest
+    threshold."""
     from ultralytics.trackers.byte_tracker import BYTETracker
     from ultralytics.utils import ROOT, YAML, IterableSimpleNamespace
 
@@ -225,7 +237,8 @@ def _new_tracker(threshold: float) -> Any:
 
 
 def _new_motion(side: int) -> Any:
-    """Estimates the camera's motion from picture to picture, by sparse optical flow."""
+    """Estimates camera motion between frames by sparse optical flow, for pictures of this longer
+    side."""
     from ultralytics.trackers.utils.gmc import GMC
 
     motion = GMC("sparseOptFlow", downscale=max(1, round(side / MOTION_PX)))

@@ -1,4 +1,5 @@
-"""Chooses devices and precisions, limits threads, and measures memory, for every adapter that uses torch.
+"""Chooses devices and precisions, limits threads, and measures memory, for every adapter that uses
+torch.
 
 torch is imported inside the functions only. Knows no model.
 """
@@ -47,7 +48,8 @@ def has_bf16() -> bool:
 
 
 def has_vnni() -> bool:
-    """Whether the CPU accumulates 8-bit products in 32 bits (VNNI); older ones use 16, which overflow."""
+    """Whether the CPU accumulates 8-bit products in 32 bits (VNNI); older ones use 16, which
+    overflow."""
     import torch
 
     return bool(torch.cpu._is_vnni_supported())
@@ -56,8 +58,8 @@ def has_vnni() -> bool:
 def choose_dtype(device: str, large: bool = False) -> Any:
     """The torch dtype for inference: fp16 on an accelerator, fp32 on a CPU.
 
-    `large` is for models whose speed is limited by memory traffic: on a CPU with bf16 instructions they
-    run in bf16, which halves it.
+    `large` is for models whose speed is limited by memory traffic: on a CPU with bf16 instructions
+    they run in bf16, which halves it.
     """
     import torch
 
@@ -90,8 +92,8 @@ def synchronise(device: str) -> None:
 
 
 def high_priority_stream(device: str) -> Any:
-    """On CUDA, a context in which work goes to a stream of high priority, so that obstacle detection runs
-    before a description. Does nothing on other devices."""
+    """On CUDA, a context in which work goes to a stream of high priority, so that obstacle
+    detection runs before a description. Does nothing on other devices."""
     import torch
 
     return torch.cuda.stream(_priority_stream() if device == "cuda" else None)
@@ -107,8 +109,8 @@ def _priority_stream() -> Any:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a library failed to allocate memory. torch has an error class for a GPU; for a CPU, no
-    library has one, so the message decides."""
+    """Whether a library failed to allocate memory. torch has an error class for a GPU; for a CPU,
+    no library has one, so the message decides."""
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(
@@ -117,8 +119,8 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def memory_bytes(device: str) -> dict[str, int]:
-    """On CUDA, the bytes that torch has `allocated` and `reserved`; elsewhere the process's `resident`
-    bytes by the system's count (0 if it gives none)."""
+    """On CUDA, the bytes that torch has `allocated` and `reserved`; elsewhere the process's
+    `resident` bytes by the system's count (0 if it gives none)."""
     import torch
 
     if device == "cuda":

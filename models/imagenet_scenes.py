@@ -1,11 +1,11 @@
-"""Which of ImageNet's 1,000 labels say where the wearer is, for a classifier trained on ImageNet.
+"""Maps ImageNet's 1,000 labels to scenes, for a classifier trained on ImageNet.
 
-A table only. A label is listed where it is a place itself (grocery store) or is hardly ever seen
-outside one (a traffic light: street). The probabilities of a scene's labels are summed; all that is
-not listed counts as `other`, and says nothing of indoors or outdoors.
+A label is listed if it is a place (grocery store) or is rarely seen elsewhere (a traffic light:
+street). The probabilities of a scene's labels are summed; all other labels count as `other`, which
+is neither indoors nor outdoors.
 """
 
-# scene -> (indoors?, ImageNet labels by the first name of each)
+# scene -> (is indoors, the first name of each ImageNet label)
 SCENES: dict[str, tuple[bool, tuple[str, ...]]] = {
     "street": (
         False,
@@ -77,9 +77,10 @@ SCENES: dict[str, tuple[bool, tuple[str, ...]]] = {
 
 
 def scene_columns(first_names: list[str]) -> tuple[list[str], dict[str, bool], list[list[int]]]:
-    """(scenes, scene -> indoors, columns of each scene) for labels in the classifier's order.
+    """(scenes, scene -> is indoors, columns of each scene), for label names in the order of the
+    logits.
 
-    Raises KeyError when a listed label is not among `first_names`.
+    Raises KeyError if a label of the table is not in `first_names`.
     """
     column = {name: index for index, name in reversed(list(enumerate(first_names)))}
     scenes = list(SCENES)

@@ -1,7 +1,7 @@
-"""Packs of weights: which files serve which tier, and whether they are the files they should be.
+"""Finds the files of a tier in a pack of weights, and checks them before they are opened.
 
-A pack's `manifest.json` lists every file with its sha256; each is checked before it is opened.
-Knows no library that could open one, and never touches the network.
+A pack's `manifest.json` lists every file with its sha256. Imports no library that could open a
+model, and never uses the network.
 """
 
 import hashlib
@@ -9,16 +9,15 @@ import importlib.util
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
-from models import cache_home
+from models.hub import HUB, OPTIONAL, TIERS, hub_home, pull_command
 
-TIERS = ("detector", "scenes", "describer")
-OPTIONAL = ("depth-indoor", "depth-outdoor")  # of the hub pack alone, and pulled only when named
-# a pocket pack of one's own, freshly trained say, can stand in for the shipped one
+# SCENE_ARIA_POCKET names a pocket pack to use instead of the shipped one, for example after
+# training.
 POCKET = Path(os.environ.get("SCENE_ARIA_POCKET", Path(__file__).parent / "pocket"))
 MANIFEST = "manifest.json"
 WEIGHT_SUFFIXES = {
@@ -26,70 +25,8 @@ WEIGHT_SUFFIXES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class HubModel:
-    """A published model. `sha256` holds what a public source states; the rest is recorded at the
-    first pull."""
-
-    name: str
-    source: str  # a Hugging Face repository, or the address of one file
-    licence: str
-    megabytes: int  # what a pull fetches, about
-    patterns: tuple[str, ...]
-    sha256: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-HUB: dict[str, HubModel] = {
-    "detector": HubModel(
-        name="yolo11n",
-        source="https://github.com/ultralytics/assets/releases/download/v8.3.0/yolo11n.pt",
-        licence="AGPL-3.0",
-        megabytes=6,
-        patterns=("yolo11n.pt",),
-        # stated by several public projects that pin this release asset of 5,613,764 bytes
-        sha256={"yolo11n.pt": "0ebbc80d4a7680d14987a577cd21342b65ecfd94632bd9a8da63ae6417644ee1"},
-        settings={"image_size": 640, "confidence": {}},
-    ),
-    "scenes": HubModel(
-        name="fastvit_t8.apple_dist_in1k",
-        source="timm/fastvit_t8.apple_dist_in1k",
-        licence="Apple FastViT licence",
-        megabytes=17,
-        patterns=("config.json", "model.safetensors"),
-        # the hub's own "Git LFS details" page of that file
-        sha256={
-            "model.safetensors": "9e31da81a225d20bc9e326baf1cc88ccc0e68fe2c43ea0154a870c409747f6aa"
-        },
-    ),
-    "describer": HubModel(
-        name="FastVLM-0.5B",
-        # in Apple's own layout, which models/fastvlm/checkpoint.py maps: no remote code
-        source="apple/FastVLM-0.5B",
-        licence="Apple Machine Learning Research Model licence (research only)",
-        megabytes=1520,  # of its tensors in bf16
-        patterns=("*.json", "*.safetensors", "*.jinja", "*.txt"),
-        settings={
-            "prompt": "In one sentence, what is directly ahead, left and right? Hazards first.",
-            "takes_prompts": True,
-            "languages": ["en", "es"],  # Qwen2's; its Spanish has not been tried here
-            "large": True,
-        },
-    ),
-    **{
-        f"depth-{kind.lower()}": HubModel(
-            name=f"Depth-Anything-V2-Metric-{kind}-Small-hf",
-            source=f"depth-anything/Depth-Anything-V2-Metric-{kind}-Small-hf",
-            licence="Apache-2.0, as its publisher says of the Small models",
-            megabytes=99,
-            patterns=("config.json", "preprocessor_config.json", "model.safetensors"),
-        )
-        for kind in ("Indoor", "Outdoor")
-    },
-}
-
-# backend -> the file or folder that it reads, tier by tier; a pack may ship fewer. The scenes' OpenVINO
-# form is made of torch's weights as they are loaded.
+# pack -> tier -> backend -> the file or folder that it reads; a pack may ship fewer. The scene
+# classifier's torch weights are converted to OpenVINO when they are loaded.
 FORMS: dict[str, dict[str, dict[str, str]]] = {
     "pocket": {
         "detector": {"torch": "detector.pt", "openvino": "detector_openvino_model"},
@@ -107,7 +44,8 @@ FORMS: dict[str, dict[str, dict[str, str]]] = {
 
 @dataclass(frozen=True)
 class PackFiles:
-    """One tier's files of one pack. `files`: relative path -> (sha256, bytes), by the manifest."""
+    """The files of one tier in one pack. `files`: relative path -> (sha256, bytes), from the
+    manifest. `remedy`: the command that repairs them."""
 
     tier: str
     pack: str
@@ -116,27 +54,27 @@ class PackFiles:
     remedy: str
 
     def forms(self) -> dict[str, str]:
-        """Backend -> relative path, of the forms that this pack ships for this tier."""
+        """backend -> relative path, for the forms that this pack has of this tier."""
         known = FORMS[self.pack][self.tier]
         return {backend: path for backend, path in known.items() if self._within(path)}
 
     def open(self, path: str) -> Path:
-        """The whole path of one file or folder, every byte of it checked against the manifest.
+        """The full path of one file or folder, after checking its sha256 against the manifest.
 
-        Raises MissingPart naming the file, what was expected and what came.
+        Raises MissingPart with the file, what was expected and what was found.
         """
         listed = self._within(path)
         if not listed:
             raise self._refuse(path, "a file listed in its manifest", "none")
         for name in listed:
             self._check(name)
-        whole = self.root / path
-        if whole.is_dir():
-            self._refuse_strangers(whole)
-        return whole
+        full_path = self.root / path
+        if full_path.is_dir():
+            self._check_no_others(full_path)
+        return full_path
 
     def settings(self) -> dict[str, Any]:
-        """What the adapter must know beside the weights. Raises MissingPart if unreadable."""
+        """The adapter's settings for these weights. Raises MissingPart if they cannot be read."""
         if self.pack == "hub":
             model = HUB[self.tier]
             return {"name": model.name, **model.settings}
@@ -148,11 +86,11 @@ class PackFiles:
         return {"name": f"{self.tier}-pocket", **values}
 
     def bytes(self) -> int:
-        """Size of all files of this tier, by the manifest."""
+        """The size of all files of this tier, from the manifest."""
         return sum(size for _, size in self.files.values())
 
     def damage(self) -> str:
-        """What is wrong with the files at a glance (presence and sizes), or an empty string."""
+        """The first fault in the presence and sizes of the files, or an empty string."""
         for name, (_, size) in self.files.items():
             path = self.root / name
             if not path.is_file():
@@ -175,8 +113,8 @@ class PackFiles:
         if (got := sha256_of(path)) != expected:
             raise self._refuse(name, f"sha256 {expected[:12]}…", f"{got[:12]}…")
 
-    def _refuse_strangers(self, folder: Path) -> None:
-        # a loader picks by name within a folder: an added file could take a listed one's place
+    def _check_no_others(self, folder: Path) -> None:
+        # A loader picks files by name, so an added file could replace a listed one.
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(self.root).as_posix()
             hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
@@ -190,31 +128,21 @@ class PackFiles:
         )
 
 
-def hub_home() -> Path:
-    """The folder of the pulled models, one folder a tier."""
-    return cache_home() / "hub"
-
-
-def pull_command(tier: str) -> str:
-    """What fetches or mends the hub's model for `tier`."""
-    return f"python -m models pull{f' {tier}' if tier in OPTIONAL else ''}"
-
-
 def find_pack(tier: str, pack: str, *, pocket: Path = POCKET, hub: Path | None = None) -> PackFiles:
-    """The files that serve `tier`. `auto` prefers the hub's model where it has been pulled whole.
+    """The files of `tier`. `auto` prefers the hub's model if it has been pulled completely.
 
-    Raises MissingPart when the pack does not have that tier.
+    Raises MissingPart if the pack does not have that tier.
     """
     if pack in ("auto", "hub"):
         root = (hub_home() if hub is None else hub) / tier
         if (root / MANIFEST).is_file():
             return read_pack(tier, "hub", root)
         if pack == "hub":
-            asked, instead = "models=hub", "models=pocket"
+            requested, instead = "models=hub", "models=pocket"
             if tier in OPTIONAL:
-                asked, instead = f"obstacles.{tier.replace('-', '=')}", "obstacles.depth=off"
+                requested, instead = f"obstacles.{tier.replace('-', '=')}", "obstacles.depth=off"
             raise MissingPart(
-                f"{asked}: {HUB[tier].name} has not been pulled; run: {pull_command(tier)}, "
+                f"{requested}: {HUB[tier].name} has not been pulled; run: {pull_command(tier)}, "
                 f"or use {instead}"
             )
     if pack not in ("auto", "pocket"):
@@ -223,7 +151,8 @@ def find_pack(tier: str, pack: str, *, pocket: Path = POCKET, hub: Path | None =
 
 
 def read_pack(tier: str, pack: str, root: Path) -> PackFiles:
-    """Read `root/manifest.json`. Raises MissingPart when it is absent, broken or lacks the tier."""
+    """The files listed in `root/manifest.json`. Raises MissingPart if it is missing, unreadable or
+    lacks the tier."""
     remedy = "git checkout models/pocket" if pack == "pocket" else pull_command(tier)
     try:
         listed = read_manifest(root)["files"]
@@ -233,7 +162,7 @@ def read_pack(tier: str, pack: str, root: Path) -> PackFiles:
             f"{pack} pack: {root / MANIFEST}: expected a manifest of files, got "
             f"{type(error).__name__}; to mend it: {remedy}"
         ) from None
-    if pack == "pocket":  # one folder holds all its tiers, told apart by name
+    if pack == "pocket":  # one folder holds all tiers; the names tell which
         files = {name: row for name, row in files.items() if _tier_of(name) == tier}
     found = PackFiles(tier, pack, root, files, remedy)
     if not found.forms():
@@ -244,37 +173,37 @@ def read_pack(tier: str, pack: str, root: Path) -> PackFiles:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest as it stands. Raises OSError or ValueError."""
+    """The parsed manifest. Raises OSError or ValueError."""
     content: dict[str, Any] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     return content
 
 
-def choose_form(files: PackFiles, asked: str, device: str) -> tuple[str, str]:
-    """(backend, relative path): what is asked for, or for `auto` OpenVINO on a CPU, else torch.
+def choose_form(files: PackFiles, requested: str, device: str) -> tuple[str, str]:
+    """(backend, relative path) of the requested backend; `auto` is OpenVINO on a CPU, else torch.
 
-    Raises MissingPart when the pack has no such form, or the backend cannot serve the device.
+    Raises MissingPart if the pack has no such form, or the backend does not run on the device.
     """
     forms = files.forms()
     has_openvino = importlib.util.find_spec("openvino") is not None
-    if asked == "auto":
-        quick = "openvino" in forms and device == "cpu" and has_openvino
-        asked = "openvino" if quick or "torch" not in forms else "torch"
-    if asked not in forms:
+    if requested == "auto":
+        prefers_openvino = "openvino" in forms and device == "cpu" and has_openvino
+        requested = "openvino" if prefers_openvino or "torch" not in forms else "torch"
+    if requested not in forms:
         raise MissingPart(
-            f"models.backend={asked}: the {files.pack} {files.tier} comes as "
+            f"models.backend={requested}: the {files.pack} {files.tier} comes as "
             f"{', '.join(forms)}; use one of those or models.backend=auto"
         )
-    if asked == "openvino" and not has_openvino:
+    if requested == "openvino" and not has_openvino:
         raise MissingPart("models.backend=openvino: not installed; run: pip install openvino")
-    if asked == "openvino" and device != "cpu":
+    if requested == "openvino" and device != "cpu":
         raise MissingPart(
             f"models.backend=openvino: runs on cpu, not {device}; use models.device=cpu"
         )
-    return asked, forms[asked]
+    return requested, forms[requested]
 
 
 def check_packs(pack: str, backend: str = "auto", tiers: Iterable[str] = TIERS) -> None:
-    """Raise MissingPart now for what the adapters would refuse later; opens no weights."""
+    """Raises MissingPart now for what the adapters would refuse later; opens no weights."""
     for tier in tiers:
         files = find_pack(tier, pack)
         choose_form(files, backend, "cpu")
@@ -285,7 +214,8 @@ def check_packs(pack: str, backend: str = "auto", tiers: Iterable[str] = TIERS) 
 
 
 def write_manifest(root: Path, version: str, more: Mapping[str, Any] | None = None) -> None:
-    """List every weight and settings file under `root` with size and sha256, in one write."""
+    """Write `root/manifest.json`, with the size and sha256 of all weights and settings,
+    atomically."""
     files = {
         path.relative_to(root).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
         for path in sorted(root.rglob("*"))
@@ -301,12 +231,13 @@ def write_manifest(root: Path, version: str, more: Mapping[str, Any] | None = No
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
+    """The sha256 of a file's content, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _tier_of(name: str) -> str:
-    """`detector_openvino_model/detector.xml` belongs to the detector."""
+    """The tier of a file in the pocket pack: `detector` for
+    `detector_openvino_model/detector.xml`."""
     first = name.split("/")[0].split(".")[0]
     return first.removesuffix("_openvino_model")

@@ -1,8 +1,8 @@
-"""Fetches the hub pack: the only code of the project that uses the network.
+"""Downloads the hub pack. This is the only code of the project that uses the network.
 
-A model is fetched beside its place, checked, and only then put there with its manifest, so that a
-broken pull is never picked up. What the first pull got is recorded (commit and sha256 of every
-file) and held against every later one. Knows no library that could run the models.
+A model is downloaded to a temporary folder, checked, and only then moved to its place with a
+manifest, so that an incomplete download is never used. The first pull records the commit and the
+sha256 of every file; later pulls are checked against it. Imports no library that could run a model.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from pathlib import Path
 from rich.progress import wrap_file
 
 from engine.core.errors import MissingPart, message_of
-from models.packs import HUB, HubModel, PackFiles, read_manifest, read_pack, sha256_of
-from models.packs import write_manifest as seal
+from models.hub import HUB, HubModel
+from models.packs import PackFiles, read_manifest, read_pack, sha256_of, write_manifest
 
 TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source says of the files it gave: their commit, and digests where it has them."""
+    """What a source states about the files it gave: their commit, and checksums if it has them."""
 
     revision: str
     sha256: Mapping[str, str] = field(default_factory=dict)
@@ -35,9 +35,9 @@ Fetch = Callable[[HubModel, Path, str | None], Fetched]
 
 
 def pull_tier(tier: str, home: Path, fetch: Fetch | None = None) -> str:
-    """Make sure that `home/tier` holds the hub's model, whole. Returns what was done, in a line.
+    """Make sure that `home/tier` holds the complete model. Returns a line that says what was done.
 
-    Raises MissingPart when it cannot be fetched or written, or is not what it should be.
+    Raises MissingPart if it cannot be downloaded or written, or fails a check.
     """
     model, place = HUB[tier], home / tier
     recorded = _record(tier, place)
@@ -49,12 +49,12 @@ def pull_tier(tier: str, home: Path, fetch: Fetch | None = None) -> str:
         staging.mkdir(parents=True, exist_ok=True)
         fetched = (fetch or _fetcher(model))(model, staging, revision)
         _verify(model, staging, fetched, recorded)
-        seal(staging, model.name, {"source": model.source, "revision": fetched.revision})
+        write_manifest(staging, model.name, {"source": model.source, "revision": fetched.revision})
         if place.exists():
             shutil.rmtree(place)
         staging.replace(place)
     except MissingPart:
-        shutil.rmtree(staging, ignore_errors=True)  # what is wrong must not be resumed
+        shutil.rmtree(staging, ignore_errors=True)  # a bad download must not be resumed
         raise
     except Exception as error:
         if _is_network(error):
@@ -75,7 +75,7 @@ def _fetcher(model: HubModel) -> Fetch:
 
 
 def fetch_file(model: HubModel, folder: Path, _revision: str | None) -> Fetched:
-    """Download one file from its address, with a progress bar."""
+    """Download one file from its URL, with a progress bar."""
     name = model.source.rsplit("/", 1)[-1]
     partial = folder / f".{name}"
     with urllib.request.urlopen(model.source, timeout=TIMEOUT_S) as answer:
@@ -87,7 +87,7 @@ def fetch_file(model: HubModel, folder: Path, _revision: str | None) -> Fetched:
 
 
 def fetch_repository(model: HubModel, folder: Path, revision: str | None) -> Fetched:
-    """Download one commit of a Hugging Face repository; its digests come from the hub's API."""
+    """Download one commit of a Hugging Face repository; the checksums come from the hub's API."""
     from fnmatch import fnmatch
 
     from huggingface_hub import HfApi, snapshot_download
@@ -115,7 +115,7 @@ def fetch_repository(model: HubModel, folder: Path, revision: str | None) -> Fet
 
 
 def _record(tier: str, place: Path) -> PackFiles | None:
-    """What an earlier pull recorded; None before the first, or where the record is unreadable."""
+    """The files that an earlier pull recorded; None without a readable record."""
     try:
         return read_pack(tier, "hub", place)
     except MissingPart:
@@ -132,7 +132,8 @@ def _first_damage(files: PackFiles) -> str:
 
 
 def _verify(model: HubModel, folder: Path, fetched: Fetched, recorded: PackFiles | None) -> None:
-    """Hold every file against each digest known for it. Raises MissingPart at a difference."""
+    """Check every file against all known checksums. Raises MissingPart for the first that
+    differs."""
     before = {} if recorded is None else {n: sha for n, (sha, _) in recorded.files.items()}
     for known, where in (
         (model.sha256, "the published checksum"),
@@ -140,12 +141,12 @@ def _verify(model: HubModel, folder: Path, fetched: Fetched, recorded: PackFiles
         (fetched.sha256, "the hub's metadata"),
     ):
         for name, expected in known.items():
-            _same(model, folder / name, sha256_of, expected, where)
+            _check(model, folder / name, sha256_of, expected, where)
     for name, expected in fetched.git_sha1.items():
-        _same(model, folder / name, git_sha1_of, expected, "the hub's metadata")
+        _check(model, folder / name, git_sha1_of, expected, "the hub's metadata")
 
 
-def _same(
+def _check(
     model: HubModel, path: Path, digest: Callable[[Path], str], expected: str, where: str
 ) -> None:
     got = digest(path) if path.is_file() else "no such file"
@@ -163,10 +164,10 @@ def git_sha1_of(path: Path) -> str:
 
 
 def _is_network(error: Exception) -> bool:
-    """Whether the fault lies between here and the source, rather than with this disk."""
+    """Whether the network or the source caused the error, rather than the local disk."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    # the hub's HTTP library changes its name between releases; the first base is its error
+    # The hub's HTTP library differs between releases; the first base class is that library's error.
     kinds: tuple[type[Exception], ...] = (
         HfHubHTTPError.__bases__[0],
         urllib.error.URLError,

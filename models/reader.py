@@ -1,6 +1,7 @@
-"""Reads the text in a frame, by RapidOCR's models, which its wheel ships; run by OpenVINO.
+"""Reads the text in a frame with RapidOCR; its wheel ships the models, and OpenVINO runs them.
 
-The only file that knows RapidOCR. Knows nothing of what is worth saying, of order or of languages.
+The only file that uses RapidOCR. Knows nothing of what is worth saying, of reading order or
+languages.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -15,28 +16,28 @@ from engine.core.glance import Box, TextLine
 from engine.core.report import ModelCard
 from models import quiet_offline
 
-SIDE = 960  # pixels; a longer side is scaled down to it, and lines are read in that
-FIND_SIDE = 736  # in which lines are found: at 960 that takes 80 MB more, and half as long again
-GLIMPSE_SIDE = 352  # enough to see whether there is large text, in a sixth of the time
-LARGE = 0.04  # a line's own height over the picture's: letters as tall as a hand, at three meters
-MIDDLE = 0.6  # of the width and of the height: beyond, the wearer does not look at it
-PART_SIDE = (
-    480  # large text is still sharp enough when the part that it is in is made as small as this
-)
-MARGIN = 0.6  # of a line's height, kept around it
+# Longer sides of pictures, in pixels
+SIDE = 960  # for reading lines
+FIND_SIDE = 736  # for finding lines; at 960 it needs 80 MB more and 1.5 times as long
+GLIMPSE_SIDE = 352  # for finding large text only, in a sixth of the time
+PART_SIDE = 480  # of the crop around large text, which is still sharp enough at this size
+LARGE = 0.04  # line height over picture height: letters as tall as a hand, at three metres
+MIDDLE = 0.6  # share of the width and of the height around the centre that the wearer looks at
+MARGIN = 0.6  # around large text, in line heights
 
-Quad = NDArray[np.float64]  # (4, 2): corners of a line, from its upper left one clockwise
+Quad = NDArray[np.float64]  # (4, 2): corners of a line, clockwise from the upper left
 
 INSTALL = "run `pip install rapidocr openvino`"
 
 
 def open_reader(threads: int = 2) -> "RapidReader":
-    """The reader, warm. Raises MissingPart without RapidOCR, ReaderFailed where it does not load."""
+    """The reader, warmed up. Raises MissingPart without RapidOCR, ReaderFailed if it does not
+    load."""
     return RapidReader(threads)
 
 
 class RapidReader:
-    """Reads text; to be used from one thread. `threads` caps its CPU threads."""
+    """Reads text with at most `threads` CPU threads; to be used from one thread."""
 
     def __init__(self, threads: int = 2) -> None:
         quiet_offline()
@@ -65,13 +66,13 @@ class RapidReader:
                 }
             )
             self._read(np.full((GLIMPSE_SIDE * 3 // 4, GLIMPSE_SIDE, 3), 128, np.uint8))
-        except Exception as error:  # a missing file would be a download, which is refused
+        except Exception as error:  # including the download of a missing file, which is off
             raise ReaderFailed(f"the reader did not load: {in_one_line(error)}") from error
         self.card = ModelCard(f"rapidocr {release}", "rapidocr", "cpu", "openvino", "fp32")
 
     def read(self, frame: Frame) -> tuple[TextLine, ...]:
-        """All lines of text, in no order, boxes in pixels of the frame. Raises ReaderFailed,
-        OutOfMemory."""
+        """All lines of text, in no particular order, with boxes in pixels of the frame. Raises
+        ReaderFailed and OutOfMemory."""
         try:
             return tuple(line for line, _ in self._read(frame.image))
         except MemoryError as error:
@@ -80,8 +81,8 @@ class RapidReader:
             raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
 
     def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
-        """Lines that are large and near the middle: a glimpse at the picture in small finds them, and
-        only the part that they are in is read. Raises what `read` does."""
+        """Lines that are large and near the middle. They are found in a small copy of the picture,
+        and only the crop around them is read. Raises what `read` raises."""
         try:
             part = self._large_part(frame)
             if part is None:
@@ -100,7 +101,7 @@ class RapidReader:
             raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
 
     def _large_part(self, frame: Frame) -> Box | None:
-        """The part of the picture around all text that is large and near the middle."""
+        """The box around all text that is large and near the middle; None without any."""
         small, scale = _shrunk(frame.image, GLIMPSE_SIDE)
         found = self._ocr(_bgr(small), use_det=True, use_cls=False, use_rec=False)
         quads = [quad / scale for quad in _quads(found)]
@@ -118,8 +119,8 @@ class RapidReader:
     def _read(
         self, image: NDArray[np.uint8], scale: float = 1.0, corner: tuple[int, int] = (0, 0)
     ) -> list[tuple[TextLine, Quad]]:
-        """Each line with its four corners in the frame; `image`, which is `scale` times as large as
-        there, begins at `corner` of it."""
+        """Each line with its four corners in the frame. `image` is a part of the frame, starting at
+        `corner`, resized by `scale`."""
         found = self._ocr(_bgr(image), use_det=True, use_cls=False, use_rec=True)
         texts = getattr(found, "txts", None)
         if not texts:
@@ -132,18 +133,18 @@ class RapidReader:
 
 
 def is_large(quad: Quad, width: int, height: int) -> bool:
-    """Whether a line in a picture of this size is large, and near its middle."""
-    tall = min(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1]))
+    """Whether a line in a picture of this size is large and near the middle."""
+    line_height = min(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1]))
     x, y = quad.mean(axis=0)
     return bool(
-        tall >= LARGE * height
+        line_height >= LARGE * height
         and abs(x / width - 0.5) <= MIDDLE / 2
         and abs(y / height - 0.5) <= MIDDLE / 2
     )
 
 
 def _shrunk(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
-    """`image` with its longer side at most `side`, and by how much it was made smaller."""
+    """(`image` with its longer side at most `side`, the factor by which it was resized)."""
     import cv2
 
     height, width = image.shape[:2]
@@ -156,7 +157,7 @@ def _shrunk(image: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], flo
 
 
 def _bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(image[:, :, ::-1])  # RapidOCR takes arrays as OpenCV has them
+    return np.ascontiguousarray(image[:, :, ::-1])  # RapidOCR expects OpenCV's channel order
 
 
 def _quads(found: Any) -> list[Quad]:
@@ -165,6 +166,6 @@ def _quads(found: Any) -> list[Quad]:
 
 
 def _box(quad: Quad) -> Box:
-    """The upright box around four corners."""
+    """The axis-aligned box around four corners."""
     x, y = quad.T
     return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))

@@ -1,6 +1,7 @@
-"""Where the wearer is, by a FastViT of timm and, where the pack has one, a second eye.
+"""Classifies the scene with timm's FastViT and, if the pack has one, a second network
+(scene_ensemble.py).
 
-The only file that knows timm's classifiers. Knows nothing of routes or templates.
+The only file that uses timm's classifiers. Knows nothing of routes or templates.
 """
 
 import json
@@ -25,23 +26,24 @@ from models.packs import PackFiles, choose_form, find_pack
 from models.scene_ensemble import SceneEnsemble
 
 OTHER = "other"
-# what maps normalised pixels (1, 3, size, size) to class logits (classes,)
+# Maps normalised pixels (1, 3, size, size) to class logits (classes,)
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def open_scenes(
     pack: str = "auto", device: str = "auto", backend: str = "auto", threads: int | None = None
 ) -> "FastVitScenes":
-    """The scenes of a pack, warm. Raises MissingPart for what is asked for and not here."""
+    """The scene classifier of a pack, warmed up. Raises MissingPart if something requested is not
+    here."""
     return FastVitScenes(find_pack("scenes", pack), device, backend, threads)
 
 
 @dataclass(frozen=True)
 class SceneHead:
-    """How class probabilities (classes,) become scene probabilities: `matrix` (scenes, classes).
+    """Maps class probabilities (classes,) to scene probabilities with `matrix` (scenes, classes).
 
-    A class is `inside`, `outside` (classes,), or neither where it says neither. A scene may have classes
-    of both sides: what is not on the list of scenes can be a ballroom or a mountain.
+    A class is `inside`, `outside` (both (classes,)), or neither. A scene may have classes of both:
+    "other" can be a ballroom or a mountain.
     """
 
     labels: tuple[str, ...]
@@ -63,7 +65,7 @@ class FastVitScenes:
     ) -> None:
         quiet_offline()
         self._device = choose_device(device)
-        torch_only = backend == "torch"  # asked for by name: nothing else may run then
+        torch_only = backend == "torch"  # requested by name, so nothing may run in OpenVINO
         backend, form = choose_form(files, backend, self._device)
         limit_threads(threads)
         weights = files.open(form)
@@ -73,7 +75,7 @@ class FastVitScenes:
         self._dtype = choose_dtype(self._device)
         try:
             net = _load(settings, weights)
-        except Exception as error:  # safetensors, timm and torch each have their own
+        except Exception as error:  # safetensors, timm and torch have errors of their own
             raise MissingPart(
                 f"{files.pack} scenes: {weights}: expected the weights of "
                 f"{settings.get('architecture')}, got {in_one_line(error)}; "
@@ -84,10 +86,10 @@ class FastVitScenes:
         self._crop: float | None = settings.get("crop")
         self._mean = np.asarray(settings["mean"], np.float32) * 255
         self._scale = 1 / (np.asarray(settings["std"], np.float32) * 255)
-        self._second, self._weight = None, 0.0
+        self._second, self._second_weight = None, 0.0
         if "second" in settings and not torch_only:
             self._second = SceneEnsemble(files, settings["second"], len(settings["classes"]))
-            self._weight = float(settings["second"]["weight"])
+            self._second_weight = float(settings["second"]["weight"])
         if backend == "openvino":
             self._run = _in_openvino(net, self._size)
         else:
@@ -103,19 +105,19 @@ class FastVitScenes:
         self.classify(Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0))
 
     def classify(self, frame: Frame) -> SceneClass:
-        """The likeliest scene, the three likeliest, and how sure: see `SceneClass`."""
-        other = None
+        """The likeliest scene, the three likeliest, and the entropy; see `SceneClass`."""
+        second_logits = None
         if self._second is not None:
-            other = self._second.look(self._resize(frame.image, self._second.size))
+            second_logits = self._second.look(self._resize(frame.image, self._second.size))
         square = self._resize(frame.image, self._size)
         pixels = (square - self._mean) * self._scale  # (size, size, 3)
         logits = self._run(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]))
-        if other is not None:
-            logits = logits + self._weight * (other() - logits)
+        if second_logits is not None:
+            logits = logits + self._second_weight * (second_logits() - logits)
         return scene_of(logits, self._head)
 
     def _resize(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """(size, size, 3) as in training: all of it squashed, or the middle square alone."""
+        """(size, size, 3) as in training: the whole picture squashed, or only the middle square."""
         from PIL import Image
 
         height, width = image.shape[:2]
@@ -125,13 +127,13 @@ class FastVitScenes:
             box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
         picture = Image.fromarray(image)
         bicubic = Image.Resampling.BICUBIC
-        # reducing_gap: an exact box average first where the picture is far larger, which is quicker
+        # reducing_gap: averages boxes of pixels first if the picture is far larger, which is faster
         small = picture.resize((size, size), bicubic, box=box, reducing_gap=2.0)
         return np.asarray(small)
 
 
 def _in_torch(net: Any, device: str, dtype: Any) -> Run:
-    """The network as torch runs it."""
+    """The network run by torch."""
     import torch
 
     net.to(device, dtype)
@@ -147,8 +149,8 @@ def _in_torch(net: Any, device: str, dtype: Any) -> Run:
 
 
 def _in_openvino(net: Any, size: int) -> Run:
-    """The network in OpenVINO, in fp32: a third of torch's time on a CPU, for a second at the start. The
-    pack has no room for it in this form as well."""
+    """The network run by OpenVINO, in fp32: a third of torch's time on a CPU. Converted at every
+    start, which takes a second, because this form would make the pack larger."""
     model = convert(net, (1, 3, size, size))
     request = compile_beside(model, INFERENCE_PRECISION_HINT="f32")
 
@@ -163,32 +165,33 @@ def _in_openvino(net: Any, size: int) -> Run:
 def scene_of(logits: NDArray[np.float32], head: SceneHead) -> SceneClass:
     """`SceneClass` of a classifier's logits (classes,).
 
-    `indoor` compares the whole probability of indoor classes with that of outdoor ones, which is far
-    surer than any one scene; so the label is the likeliest by its classes on that side, and never
-    contradicts it. The two behind it in `top` are the likeliest others, on either side. A scene whose
-    classes say neither leaves `indoor` None.
+    `indoor` compares the total probability of indoor classes with that of outdoor ones, which is
+    far more reliable than any single scene. The label is the likeliest scene by its classes on that
+    side, so it never contradicts `indoor`. The next two in `top` are the likeliest others, on
+    either side. `indoor` is None if the scene's classes are neither.
     """
     scaled = logits.astype(np.float64) / head.temperature
     weights = np.exp(scaled - scaled.max())
-    chances = weights / weights.sum()
-    scenes = head.matrix @ chances
+    probabilities = weights / weights.sum()
+    scenes = head.matrix @ probabilities
     scenes = scenes / scenes.sum()
-    indoor = bool(chances[head.inside].sum() > chances[head.outside].sum())
-    contrary = head.outside if indoor else head.inside
-    first = int(np.argmax(head.matrix @ np.where(contrary, 0.0, chances)))
+    indoor = bool(probabilities[head.inside].sum() > probabilities[head.outside].sum())
+    other_side = head.outside if indoor else head.inside
+    first = int(np.argmax(head.matrix @ np.where(other_side, 0.0, probabilities)))
     order = [first, *(i for i in np.argsort(-scenes, kind="stable") if i != first)]
-    bits = -float(np.sum(scenes * np.log(np.maximum(scenes, 1e-12))))
+    nats = -float(np.sum(scenes * np.log(np.maximum(scenes, 1e-12))))
     return SceneClass(
         label=head.labels[first],
         probability=float(scenes[first]),
-        entropy=min(1.0, max(0.0, bits / math.log(max(2, len(scenes))))),
+        entropy=min(1.0, max(0.0, nats / math.log(max(2, len(scenes))))),
         indoor=indoor if (head.matrix[first] @ (head.inside | head.outside)) else None,
         top=tuple((head.labels[i], float(scenes[i])) for i in order[:3]),
     )
 
 
 def pocket_head(settings: dict[str, Any]) -> SceneHead:
-    """`classes` of the settings are [scene, whether indoors] in the classifier's order."""
+    """The pocket pack's head. The settings list `classes` as [scene, is indoors], like the
+    logits."""
     scenes, inside = zip(*settings["classes"], strict=True)
     labels = tuple(dict.fromkeys(scenes))
     matrix = np.array([[scene == label for scene in scenes] for label in labels], np.float32)
@@ -197,13 +200,13 @@ def pocket_head(settings: dict[str, Any]) -> SceneHead:
 
 
 def hub_head() -> SceneHead:
-    """ImageNet's classes summed into scenes, the rest into `other`: models/imagenet_scenes.py."""
+    """Sums ImageNet's classes into scenes (models/imagenet_scenes.py), all others into `other`."""
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo("imagenet-1k")
-    first = [info.index_to_description(i).split(",")[0] for i in range(info.num_classes())]
-    scenes, indoor, columns = scene_columns(first)
-    matrix = np.zeros((len(scenes) + 1, len(first)), np.float32)
+    first_names = [info.index_to_description(i).split(",")[0] for i in range(info.num_classes())]
+    scenes, indoor, columns = scene_columns(first_names)
+    matrix = np.zeros((len(scenes) + 1, len(first_names)), np.float32)
     for row, members in enumerate(columns):
         matrix[row, members] = 1
     matrix[-1] = 1 - matrix[:-1].sum(axis=0)
@@ -213,7 +216,7 @@ def hub_head() -> SceneHead:
 
 
 def _hub_settings(files: PackFiles) -> dict[str, Any]:
-    """Preprocessing and architecture out of timm's config.json."""
+    """Preprocessing and architecture from timm's config.json."""
     config = json.loads(files.open("config.json").read_text(encoding="utf-8"))
     trained = config.get("pretrained_cfg", {})
     return {
@@ -228,7 +231,7 @@ def _hub_settings(files: PackFiles) -> dict[str, Any]:
 
 
 def _load(settings: dict[str, Any], weights: Path) -> Any:
-    """The network in inference form, fp32, every tensor in its place (strict)."""
+    """The reparameterized network in fp32. Raises if any tensor is missing or unexpected."""
     import timm
     from safetensors.torch import load_file
     from timm.utils.model import reparameterize_model

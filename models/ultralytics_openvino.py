@@ -1,7 +1,7 @@
 """An Ultralytics predictor that runs OpenVINO on the CPU with a limited number of threads.
 
-Ultralytics has no setting for the number of threads, so its backend is subclassed. Import this module
-after `quiet_offline()`: it imports Ultralytics.
+Ultralytics has no setting for the number of threads, so its backend is subclassed. Import this
+module after `quiet_offline()`: it imports Ultralytics.
 """
 
 import platform
@@ -17,8 +17,8 @@ from ultralytics.utils.torch_utils import select_device
 
 
 def cpu_predictor(threads: int | None) -> type[DetectionPredictor]:
-    """A predictor class for `YOLO.predict`, whose networks run on `threads` threads; None is OpenVINO's
-    own choice."""
+    """A predictor class for `YOLO.predict`, whose networks run on `threads` threads; None is
+    OpenVINO's own choice."""
 
     class CpuPredictor(DetectionPredictor):  # type: ignore[misc]
         def setup_model(self, model: Any, verbose: bool = True) -> None:
@@ -46,7 +46,8 @@ class _CpuBackend(OpenVINOBackend):  # type: ignore[misc]
         super().__init__(weight, device, fp16)
 
     def load_model(self, weight: str | Path) -> None:
-        """Compile the model in folder `weight` as Ultralytics does on a CPU, on `threads` threads."""
+        """Compile the model in folder `weight` as Ultralytics does on a CPU, on `threads`
+        threads."""
         graph = next(Path(weight).glob("*.xml"))
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if self._threads is not None:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from experiments.common import add_pack, command_parser
 from experiments.router.data import SETS, add_arguments, keep_note, prepare
-from models.packs import TIERS, find_pack
+from models.hub import TIERS
+from models.packs import find_pack
 
 
 def recording(work: Path, name: str) -> Path:

@@ -1,8 +1,9 @@
-"""Loads a FastVLM checkpoint into transformers' FastVLM: (processor, model), complete or not at all.
+"""Loads a FastVLM checkpoint into transformers' FastVLM: (processor, model), complete or not at
+all.
 
 Two layouts are supported: the one that transformers saves, and Apple's (LLaVA's tensor names and
-configuration, no processor). Apple's tensor names are mapped here, so that no code from a checkpoint is
-ever run. Knows nothing of frames or prompts.
+configuration, no processor). Apple's tensor names are mapped here, so that no code from a
+checkpoint is ever run. Knows nothing of frames or prompts.
 """
 
 import json
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 APPLE = "llava_qwen2"  # `model_type` of Apple's configuration
-# Apple's list index -> timm's stage. An entry of Apple's network list is a stage's blocks, a downsampling
-# or a positional encoding, in this order (FastViTHD, Vasu et al. 2024).
+# Apple's list index -> timm's stage. An entry of Apple's network list is a stage's blocks, a
+# downsampling or a positional encoding, in this order (FastViTHD, Vasu et al. 2024).
 STAGES = {0: 0, 2: 1, 4: 2, 7: 3, 10: 4}
 DOWNSAMPLES = {1: 1, 3: 2, 5: 3, 8: 4}
 POSITIONS = {6: 3, 9: 4}
@@ -50,8 +51,8 @@ def load_checkpoint(folder: Path, dtype: Any) -> tuple[Any, Any]:
 def load_processor(folder: Path) -> Any:
     """The processor, in either layout, with a tokenizer that fits the weights.
 
-    Raises ValueError if it does not fit, and whatever tokenizers and transformers raise for files that
-    they cannot read.
+    Raises ValueError if it does not fit, and whatever tokenizers and transformers raise for files
+    that they cannot read.
     """
     settings = _settings(folder)
     image: Any = IMAGE_ID
@@ -82,8 +83,8 @@ def load_processor(folder: Path) -> Any:
 def load_model(folder: Path, dtype: Any) -> Any:
     """transformers' model in eval mode, from either layout, in `dtype`, on the CPU.
 
-    Raises ValueError with the names of tensors that are missing, unexpected or of the wrong shape, and
-    whatever safetensors and transformers raise for files that they cannot read.
+    Raises ValueError with the names of tensors that are missing, unexpected or of the wrong shape,
+    and whatever safetensors and transformers raise for files that they cannot read.
     """
     from transformers import FastVlmForConditionalGeneration
 
@@ -194,8 +195,8 @@ def _apple_state(folder: Path) -> dict[str, Any]:
 
 
 def apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
-    """transformers' configuration from Apple's `settings`. 0.5B and 1.5B differ only in it. Apple's does
-    not give the encoder's depth and width, which are taken from the tensors in `state`."""
+    """transformers' configuration from Apple's `settings`. 0.5B and 1.5B differ only in it. Apple's
+    does not give the encoder's depth and width, which are taken from the tensors in `state`."""
     from transformers import FastVlmConfig
 
     for key, expected in (

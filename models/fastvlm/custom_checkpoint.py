@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
-from models.packs import HUB, PackFiles, find_pack
+from models.hub import HUB
+from models.packs import PackFiles, find_pack
 
 LARGE_BYTES = 300_000_000  # of weights; from here on, memory traffic limits the speed
 
@@ -33,7 +34,8 @@ class CustomCheckpoint(PackFiles):
         return self.root / path
 
     def settings(self) -> dict[str, Any]:
-        """The hub describer's settings: the checkpoint is taken to be a FastVLM of the same kind."""
+        """The hub describer's settings: the checkpoint is taken to be a FastVLM of the same
+        kind."""
         size = sum(path.stat().st_size for path in self.root.glob("*.safetensors"))
         name = self.root.resolve().name
         return {**HUB["describer"].settings, "name": name, "large": size >= LARGE_BYTES}

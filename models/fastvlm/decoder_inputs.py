@@ -12,8 +12,8 @@ from engine.core.errors import DescriberFailed, PromptTooLong
 def check_decoder_inputs(
     ids: Sequence[int], features: Any, limit: int, *, context: int, image_id: int
 ) -> None:
-    """Check that the prompt `ids` and `limit` new tokens fit into `context` tokens, and that there is
-    one row of features for each image token. Raises PromptTooLong and DescriberFailed."""
+    """Check that the prompt `ids` and `limit` new tokens fit into `context` tokens, and that there
+    is one row of features for each image token. Raises PromptTooLong and DescriberFailed."""
     if len(ids) + limit > context:
         raise PromptTooLong(
             f"the prompt has {len(ids)} tokens, which leaves no room for {limit} more: this "
@@ -26,7 +26,8 @@ def check_decoder_inputs(
 
 
 def features_as_numpy(features: Any) -> NDArray[np.float32]:
-    """Features (tokens, width) of any encoder as a NumPy array; torch's may be on a GPU or in bf16."""
+    """Features (tokens, width) of any encoder as a NumPy array; torch's may be on a GPU or in
+    bf16."""
     if hasattr(features, "cpu"):
         features = features.detach().float().cpu()
     return np.ascontiguousarray(features, np.float32)

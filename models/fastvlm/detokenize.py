@@ -13,8 +13,8 @@ def text_pieces(
 ) -> Generator[str, None, bool]:
     """Yield the text of `tokens` piece by piece; returns whether the model ended it itself.
 
-    At most `limit` tokens become text. One more token is read, but only to learn whether the last word
-    was complete: if it begins a new word, its first character is yielded and closes that word.
+    At most `limit` tokens become text. One more token is read, but only to learn whether the last
+    word was complete: if it begins a new word, its first character is yielded and closes that word.
     """
     used: list[int] = []
     text = ""

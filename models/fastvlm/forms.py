@@ -1,7 +1,7 @@
 """Finds the exported forms of a checkpoint, and checks that their files are complete.
 
-Each form has one folder, under a key that is computed from the checkpoint, with an `export.json` that
-lists its files and facts. `export/writer.py` writes them. Knows no runtime.
+Each form has one folder, under a key that is computed from the checkpoint, with an `export.json`
+that lists its files and facts. `export/writer.py` writes them. Knows no runtime.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ SAMPLES, SAMPLE_BYTES = 64, 4096  # of a weights file, for the key
 
 @dataclass(frozen=True)
 class Form:
-    """The encoder or the decoder of a checkpoint as one runtime reads it. An encoder has a fixed side in
-    pixels; a decoder has none."""
+    """The encoder or the decoder of a checkpoint as one runtime reads it. An encoder has a fixed
+    side in pixels; a decoder has none."""
 
     runtime: Runtime
     part: Part
@@ -99,8 +99,8 @@ def size_bytes(folder: Path) -> int:
 
 
 def _damage(folder: Path) -> str:
-    """The first fault in a form's files, as `FILE: expected this, got that`; or an empty string. Checks
-    presence and sizes only."""
+    """The first fault in a form's files, as `FILE: expected this, got that`; or an empty string.
+    Checks presence and sizes only."""
     path = folder / EXPORT_JSON
     try:
         export = json.loads(path.read_text(encoding="utf-8"))
@@ -119,8 +119,8 @@ def _damage(folder: Path) -> str:
 
 
 def _key(checkpoint: Path) -> str:
-    """A hash of the configuration and of samples spread over each weights file: training changes all
-    weights, and reading a gigabyte would delay every start."""
+    """A hash of the configuration and of samples spread over each weights file: training changes
+    all weights, and reading a gigabyte would delay every start."""
     digest = hashlib.sha256(str(LAYOUT).encode())
     digest.update((checkpoint / "config.json").read_bytes())
     weights = sorted(checkpoint.glob("*.safetensors"))

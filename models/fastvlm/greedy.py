@@ -1,5 +1,5 @@
-"""Greedy decoding: the next token is the one with the largest logit, after the repetition rules of the
-checkpoint's generation settings. Knows no runtime.
+"""Greedy decoding: the next token is the one with the largest logit, after the repetition rules of
+the checkpoint's generation settings. Knows no runtime.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ class Greedy:
     """Chooses the same tokens as transformers' `generate(do_sample=False)` with the same settings.
 
     `ends`: the end-of-sequence tokens. `repetition_penalty`: above 1, tokens that were read or
-    generated before are less likely (Keskar et al. 2019, CTRL). `no_repeat_ngram`: no sequence of this
-    many tokens occurs twice; 0 turns the rule off.
+    generated before are less likely (Keskar et al. 2019, CTRL). `no_repeat_ngram`: no sequence of
+    this many tokens occurs twice; 0 turns the rule off.
     """
 
     ends: frozenset[int] = frozenset()

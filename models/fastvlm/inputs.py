@@ -1,7 +1,7 @@
 """Prepares FastVLM's inputs: the pixels of a picture and the token ids of a prompt.
 
-A picture is padded with black to a square, resized (bicubic) and scaled to [0, 1]; no mean or standard
-deviation is applied. Knows no network.
+A picture is padded with black to a square, resized (bicubic) and scaled to [0, 1]; no mean or
+standard deviation is applied. Knows no network.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ def square_pixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]
         square.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
         return square
 
-    # Pillow resizes rows first, then columns. Black rows need no resizing, so a wide picture is padded
-    # between the two steps: the same pixels in half the time.
+    # Pillow resizes rows first, then columns. Black rows need no resizing, so a wide picture is
+    # padded between the two steps: the same pixels in half the time.
     picture = Image.fromarray(image)
     longer = max(picture.size)
     bicubic = Image.Resampling.BICUBIC
@@ -42,8 +42,8 @@ def default_side_px(processor: Any) -> int:
 
 
 class Prompts:
-    """Token ids of prompts about pictures of one size, by the checkpoint's chat template and tokenizer.
-    Caches the most recent prompts."""
+    """Token ids of prompts about pictures of one size, by the checkpoint's chat template and
+    tokenizer. Caches the most recent prompts."""
 
     def __init__(self, processor: Any, side_px: int) -> None:
         self._processor = processor
@@ -51,7 +51,8 @@ class Prompts:
         self.ids: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=64)(self._ids)
 
     def _ids(self, prompt: str) -> tuple[int, ...]:
-        """A user turn with a picture and `prompt` (may be empty), and the start of the answer's turn."""
+        """A user turn with a picture and `prompt` (may be empty), and the start of the answer's
+        turn."""
         content: list[dict[str, str]] = [{"type": "image"}]
         if prompt:
             content.append({"type": "text", "text": prompt})

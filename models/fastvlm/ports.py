@@ -30,12 +30,12 @@ class Decoder(Protocol):
     provider: str
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
-        """Yield at most `limit` tokens after the prompt `ids`. Each image token in the prompt stands for
-        one row of `features` (tokens, width).
+        """Yield at most `limit` tokens after the prompt `ids`. Each image token in the prompt
+        stands for one row of `features` (tokens, width).
 
         Stops after yielding an end-of-sequence token. A decoder may compute ahead of the caller;
         closing the iterator leaves it ready for the next prompt.
 
-        Raises engine.core.errors.PromptTooLong if the prompt and `limit` do not fit, and whatever its
-        runtime raises.
+        Raises engine.core.errors.PromptTooLong if the prompt and `limit` do not fit, and whatever
+        its runtime raises.
         """

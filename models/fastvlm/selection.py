@@ -1,6 +1,7 @@
 """Chooses the runtime, precision and device of FastVLM's encoder and decoder, and opens both.
 
-A runtime, precision or provider that was requested by name is never replaced: it is opened or refused.
+A runtime, precision or provider that was requested by name is never replaced: it is opened or
+refused.
 """
 
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from models.fastvlm.greedy import Greedy
 from models.fastvlm.ports import Decoder, Encoder
 
 TORCH_PRECISIONS = ("fp32", "fp16", "bf16")
-# With precision=auto, the first exported form in this order is used. Those that give the same tokens as
-# the original weights come first.
+# With precision=auto, the first exported form in this order is used. Those that give the same
+# tokens as the original weights come first.
 PREFERRED: dict[tuple[str, str], tuple[str, ...]] = {
     ("openvino", "encoder"): ("bf16", "fp16", "fp32", "int8"),
     ("openvino", "decoder"): ("int8", "bf16", "fp16", "fp32", "int4"),
@@ -110,8 +111,9 @@ class EncoderDecoder:
 def choose(
     part: Part, checkpoint: Path, device: str, options: DescriberOptions, side_px: int, large: bool
 ) -> Choice:
-    """The runtime, precision and provider of `part`. On a CPU, `auto` is OpenVINO if it is installed and
-    has an exported form, else torch. Raises MissingPart, and ConfigError for an impossible combination."""
+    """The runtime, precision and provider of `part`. On a CPU, `auto` is OpenVINO if it is
+    installed and has an exported form, else torch. Raises MissingPart, and ConfigError for an
+    impossible combination."""
     # No encoder has int4: only the decoder gets it.
     wants_int4 = part == "encoder" and options.precision == "int4"
     if wants_int4:
@@ -170,8 +172,9 @@ def open_parts(
 ) -> EncoderDecoder:
     """Choose and open the encoder and the decoder.
 
-    `load` gives transformers' model in a torch dtype. It is called at most once, and only if torch runs
-    the encoder or the decoder. Raises MissingPart and ConfigError, and what the runtimes raise.
+    `load` gives transformers' model in a torch dtype. It is called at most once, and only if torch
+    runs the encoder or the decoder. Raises MissingPart and ConfigError, and what the runtimes
+    raise.
     """
     encoder, decoder = (
         choose(part, checkpoint, device, options, side_px, large) for part in ("encoder", "decoder")

@@ -77,7 +77,7 @@ class Scripted:
 
 def scripted(monkeypatch: pytest.MonkeyPatch, detector: Any, *given: Any) -> Scripted:
     model = Scripted(*given)
-    monkeypatch.setattr(detector, "_model", model)
+    monkeypatch.setattr(detector, "model", model)
     detector.reset()
     return model
 
@@ -91,7 +91,7 @@ def test_each_form_loads_and_looks(files: PackFiles, backend: str) -> None:
     assert detector.card.precision in {"fp32", "bf16", "fp16"}
     assert isinstance(detector.detect(frame()), tuple)
     if backend == "openvino":
-        compiled = detector._model.predictor.model.backend.ov_compiled_model
+        compiled = detector.model.predictor.model.backend.ov_compiled_model
         assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
@@ -139,8 +139,8 @@ def test_a_slow_processor_looks_at_smaller_pictures(
     write_manifest(tmp_path, "0")
     monkeypatch.setattr("models.detector.has_bf16", lambda: bf16)
     detector: Any = YoloDetector(find_pack("detector", "pocket", pocket=tmp_path), "cpu", "torch")
-    assert detector._model.predictor.args.imgsz in (size, [size, size])
-    assert detector._confidence == {"person": least}
+    assert detector.model.predictor.args.imgsz in (size, [size, size])
+    assert detector.confidence == {"person": least}
 
 
 def test_results_become_detections_in_source_pixels() -> None:
@@ -202,7 +202,7 @@ def test_what_was_expected_is_looked_at_once_and_in_order(
         seen.append(loaded.detect(item)[0].box.x1)
     assert sorted(seen) == [10, 11, 12, 13]
     assert len(model.shown) == 4
-    assert not loaded._coming
+    assert loaded.prefetched == 0
 
 
 def test_a_failure_ahead_is_raised_when_its_turn_comes(

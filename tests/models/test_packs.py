@@ -7,7 +7,8 @@ import pytest
 
 from engine.core.errors import MissingPart
 from models import packs
-from models.packs import TIERS, check_packs, choose_form, find_pack, write_manifest
+from models.hub import TIERS
+from models.packs import check_packs, choose_form, find_pack, write_manifest
 
 POCKET_FILES = {
     "detector.pt": b"pickle",

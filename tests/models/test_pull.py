@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine.core.errors import MissingPart
-from models import packs
 from models.__main__ import main
-from models.packs import HUB, HubModel, find_pack, read_manifest
+from models.hub import HUB, OPTIONAL, TIERS, HubModel
+from models.packs import find_pack, read_manifest
 from models.pull import Fetched, git_sha1_of, pull_tier
 
 GOOD = {"model.safetensors": b"the weights", "config.json": b"{}"}
@@ -128,10 +128,10 @@ def test_out_of_reach_is_one_line_and_status_2(
 @pytest.mark.parametrize(
     ("typed", "tiers"),
     [
-        ([], packs.TIERS),
+        ([], TIERS),
         (["detector"], ("detector",)),
         (["--only", "detector"], ("detector",)),
-        (["depth"], packs.OPTIONAL),
+        (["depth"], OPTIONAL),
         (["depth-indoor"], ("depth-indoor",)),
     ],
 )
@@ -156,7 +156,7 @@ def test_the_list_names_every_tier_and_what_is_missing(
     assert main([]) == 0
     shown = capsys.readouterr().out
     assert shown.count("not pulled") == 5
-    for tier in (*packs.TIERS, *packs.OPTIONAL):
+    for tier in (*TIERS, *OPTIONAL):
         assert tier in shown
 
 

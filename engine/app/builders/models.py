@@ -34,7 +34,8 @@ def check_models(config: Config) -> None:
     Raises MissingPart for a pack, file or backend that is not here, and ConfigError for an image size
     that the describer cannot take or depth where it cannot help.
     """
-    from models.packs import TIERS, check_packs
+    from models.hub import TIERS
+    from models.packs import check_packs
 
     settings = config.models.describer
     describes = config.mode != "quick"

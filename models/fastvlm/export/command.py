@@ -1,6 +1,7 @@
 """`python -m models export`: exports a checkpoint's encoder and decoder for other runtimes.
 
-The table EXPORTERS lists the runtimes and the precisions that each can write. Imports no runtime itself.
+The table EXPORTERS lists the runtimes and the precisions that each can write. Imports no runtime
+itself.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from models.packs import find_pack
 class Exporter:
     """How one runtime's forms are written."""
 
-    # has export_encoder(model, precision, side_px, folder) and export_decoder(model, precision, folder)
+    # has export_encoder(model, precision, side_px, folder) and export_decoder(model, precision,
+    # folder)
     module: str
     precisions: Mapping[Part, tuple[str, ...]]
     default: Mapping[Part, str]
@@ -94,8 +96,9 @@ def _names(text: str) -> list[str]:
 
 
 def export(asked: argparse.Namespace, console: Console) -> None:
-    """Write the requested forms that do not exist yet. Raises ConfigError for a form that no runtime can
-    write, and MissingPart if the checkpoint or any form failed; the other forms are still written."""
+    """Write the requested forms that do not exist yet. Raises ConfigError for a form that no
+    runtime can write, and MissingPart if the checkpoint or any form failed; the other forms are
+    still written."""
     checkpoint = asked.checkpoint or _pack_checkpoint(asked.pack)
     sides: list[int | None] = [_parse_side(text) for text in asked.image_size] or [None]
     requested = list(dict.fromkeys(_requested(asked.runtime, asked.part, asked.precision, sides)))
@@ -177,8 +180,8 @@ def _load(checkpoint: Path) -> tuple[Any, Any]:
 
 
 def _with_side(form: Form, processor: Any) -> Form:
-    """The form with its side filled in. Raises ConfigError unless it is a multiple of the checkpoint's
-    patch size."""
+    """The form with its side filled in. Raises ConfigError unless it is a multiple of the
+    checkpoint's patch size."""
     if form.part == "decoder":
         return form
     side = form.side_px or default_side_px(processor)

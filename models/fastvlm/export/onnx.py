@@ -23,13 +23,13 @@ CONVOLUTION_BITS = 8
 
 
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
-    """Write the vision tower and projector of transformers' FastVLM, as returned by load_checkpoint,
-    for pictures of one size.
+    """Write the vision tower and projector of transformers' FastVLM, as returned by
+    load_checkpoint, for pictures of one size.
 
-    Input `pixels` (1, 3, side_px, side_px) in [0, 1], output `features` (tokens, width), both float32.
-    int8 and q4f16 keep matrices in 8 and 4 bits and 1 x 1 convolutions in 8, if their number of inputs
-    is a multiple of 32; everything else stays in fp32 or fp16. Raises ValueError for an unknown
-    precision.
+    Input `pixels` (1, 3, side_px, side_px) in [0, 1], output `features` (tokens, width), both
+    float32. int8 and q4f16 keep matrices in 8 and 4 bits and 1 x 1 convolutions in 8, if their
+    number of inputs is a multiple of 32; everything else stays in fp32 or fp16. Raises ValueError
+    for an unknown precision.
     """
     if precision not in ENCODER_PRECISIONS:
         raise ValueError(f"encoder: expected one of {ENCODER_PRECISIONS}, got {precision}")
@@ -70,7 +70,8 @@ class EncoderModule(torch.nn.Module):
 
 
 class QuantizedProduct(torch.nn.Module):
-    """A linear layer or 1 x 1 convolution as ONNX Runtime's MatMulNBits. Can be exported but not run."""
+    """A linear layer or 1 x 1 convolution as ONNX Runtime's MatMulNBits. Can be exported but not
+    run."""
 
     def __init__(self, layer: Any, bits: int) -> None:
         super().__init__()
@@ -120,17 +121,18 @@ def _is_product(layer: Any) -> bool:
 
 
 def export_decoder(model: Any, precision: str, folder: Path) -> None:
-    """Write the language model of transformers' FastVLM, as returned by load_checkpoint: Qwen2 (Yang et
-    al. 2024).
+    """Write the language model of transformers' FastVLM, as returned by load_checkpoint: Qwen2
+    (Yang et al. 2024).
 
-    Inputs: `input_ids` (1, n) int64; `image_features` (rows, width) float32, at least one row, of which
-    each image token takes the next; `attention_mask` (1, past + n) int64, all ones, whose length gives
-    the positions; `past_key_values.N.key` and `.value` (1, heads, p, head size).
-    Outputs: `logits` (1, vocabulary) float32 of the last token; `next_ids` (1, 1) int64, their argmax;
-    `present.N.key` and `.value`. Past and present may share one buffer; p is then its length.
+    Inputs: `input_ids` (1, n) int64; `image_features` (rows, width) float32, at least one row, of
+    which each image token takes the next; `attention_mask` (1, past + n) int64, all ones, whose
+    length gives the positions; `past_key_values.N.key` and `.value` (1, heads, p, head size).
+    Outputs: `logits` (1, vocabulary) float32 of the last token; `next_ids` (1, 1) int64, their
+    argmax; `present.N.key` and `.value`. Past and present may share one buffer; p is then its
+    length.
 
-    Raises ValueError for an unknown precision, for quantized weights whose width is not a multiple of
-    32, and for a Qwen2 with features that FastVLM does not use.
+    Raises ValueError for an unknown precision, for quantized weights whose width is not a multiple
+    of 32, and for a Qwen2 with features that FastVLM does not use.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"decoder: expected one of {tuple(PRECISIONS)}, got {precision}")

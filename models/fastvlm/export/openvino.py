@@ -1,5 +1,5 @@
-"""Exports FastVLM to OpenVINO: the encoder is traced at a fixed picture size, the decoder is built as a
-new graph from its weights."""
+"""Exports FastVLM to OpenVINO: the encoder is traced at a fixed picture size, the decoder is built
+as a new graph from its weights."""
 
 import json
 import warnings
@@ -25,8 +25,8 @@ SMALL = 1024  # constants with fewer values are not compressed: it would save no
 
 
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
-    """Write the vision tower and projector of transformers' FastVLM, with weights in `precision`: pixels
-    (1, 3, side, side) to features (tokens, width).
+    """Write the vision tower and projector of transformers' FastVLM, with weights in `precision`:
+    pixels (1, 3, side, side) to features (tokens, width).
 
     In int8, 1 x 1 convolutions also get their inputs in 8 bits if the processor adds 8-bit products
     without overflow (VNNI); the weights of the other convolutions then stay in bf16.
@@ -91,8 +91,8 @@ def _is_weight(node: Any) -> bool:
 
 
 def export_decoder(model: Any, precision: str, folder: Path) -> None:
-    """Write the language model of transformers' FastVLM, with weights in `precision`, and the arithmetic
-    that is fastest on this processor. Raises ValueError if it is not a Qwen2."""
+    """Write the language model of transformers' FastVLM, with weights in `precision`, and the
+    arithmetic that is fastest on this processor. Raises ValueError if it is not a Qwen2."""
     import openvino as ov
 
     ov.save_model(decoder_graph(model, precision), folder / GRAPH, compress_to_fp16=False)

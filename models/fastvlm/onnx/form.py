@@ -1,8 +1,9 @@
-"""What an exported ONNX model consists of, for the code that writes it and the code that runs it."""
+"""What an exported ONNX model consists of, for the code that writes it and the code that runs
+it."""
 
 MODEL = "model.onnx"
-# precision -> (whether the arithmetic is in fp16, else fp32; bits of quantized matrices). int4 is q4f16
-# for a CPU, which has no fast fp16.
+# precision -> (whether the arithmetic is in fp16, else fp32; bits of quantized matrices). int4 is
+# q4f16 for a CPU, which has no fast fp16.
 PRECISIONS: dict[str, tuple[bool, int | None]] = {
     "fp32": (False, None),
     "fp16": (True, None),

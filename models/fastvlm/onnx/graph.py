@@ -30,10 +30,11 @@ ACCURACY = 4
 def quantize(
     weight: NDArray[np.float32], bits: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """(packed (out, in / 32, 4 * bits), scales (out, in / 32)) of a matrix (out, in), for 4 or 8 bits.
+    """(packed (out, in / 32, 4 * bits), scales (out, in / 32)) of a matrix (out, in), for 4 or 8
+    bits.
 
-    Symmetric, in blocks of 32 inputs; the largest value of a block is exact, as in llama.cpp's Q4_0.
-    Raises ValueError if the number of inputs is not a multiple of 32.
+    Symmetric, in blocks of 32 inputs; the largest value of a block is exact, as in llama.cpp's
+    Q4_0. Raises ValueError if the number of inputs is not a multiple of 32.
     """
     out, inputs = weight.shape
     if inputs % BLOCK:
@@ -58,7 +59,8 @@ def quantize(
 class Graph:
     """A graph under construction. Weights are written to `folder` at once, the graph by `save`.
 
-    `half`: the arithmetic is in fp16 instead of fp32. `bits`: how many bits `linear` gives a matrix.
+    `half`: the arithmetic is in fp16 instead of fp32. `bits`: how many bits `linear` gives a
+    matrix.
     """
 
     def __init__(self, folder: Path, half: bool, bits: int | None) -> None:
@@ -71,7 +73,8 @@ class Graph:
         self._weights: list[Any] = []
 
     def weight(self, name: str, array: NDArray[Any], keep: bool = False) -> str:
-        """Store an array and return its name. Floats get the graph's type, or with `keep` their own."""
+        """Store an array and return its name. Floats get the graph's type, or with `keep` their
+        own."""
         if array.dtype.kind == "f" and not keep:
             array = array.astype(np.float16 if self.half else np.float32)
         tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
@@ -113,7 +116,8 @@ class Graph:
         bias: NDArray[np.float32] | None = None,
         bits: int | None = None,
     ) -> str:
-        """x (..., in) times a matrix (out, in), plus `bias` (out,); `bits` overrides the graph's."""
+        """x (..., in) times a matrix (out, in), plus `bias` (out,); `bits` overrides the
+        graph's."""
         bits = bits or self.bits
         if bits is None:
             matrix = self.weight(f"{name}.weight", weight.T)

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 from models.fastvlm.onnx.graph import CONTRIB, Graph
 
-# The output projection keeps 8 bits even if the other matrices have 4: an error there changes the chosen
-# token directly, and it is only one of 169 products (24 layers).
+# The output projection keeps 8 bits even if the other matrices have 4: an error there changes the
+# chosen token directly, and it is only one of 169 products (24 layers).
 LOGIT_BITS = 8
 
 
@@ -74,7 +74,8 @@ class Qwen2Graph:
         return array
 
     def _embedded(self) -> tuple[str, str]:
-        """(embeddings (1, n, width) with the image tokens' replaced by features, embedding table)."""
+        """(embeddings (1, n, width) with the image tokens' replaced by features, embedding
+        table)."""
         graph = self.graph
         words = self._array("embed_tokens.weight")
         if graph.bits is not None:  # the table is only a lookup: fp16 loses almost nothing
@@ -98,7 +99,8 @@ class Qwen2Graph:
         return graph.node("Where", mask, cast, embedded, name="embedded"), table
 
     def _lengths(self) -> tuple[str, ...]:
-        """(last position (1,), number of tokens (), cosines, sines), as GroupQueryAttention takes them."""
+        """(last position (1,), number of tokens (), cosines, sines), as GroupQueryAttention takes
+        them."""
         graph = self.graph
         axis = graph.weight("mask.axis", np.array([1]))
         total = graph.node("ReduceSum", "attention_mask", axis, name="mask.sum", keepdims=0)

@@ -1,7 +1,7 @@
 """FastVLM's encoder and decoder in ONNX Runtime, on the requested provider or not at all.
 
-Inputs and outputs are bound (IO binding): the key-value cache stays in one set of buffers on the device,
-which each step reads and extends in place. Only token ids cross between device and host.
+Inputs and outputs are bound (IO binding): the key-value cache stays in one set of buffers on the
+device, which each step reads and extends in place. Only token ids cross between device and host.
 """
 
 import re
@@ -44,7 +44,8 @@ def open_encoder(
     provider: Provider = "cpu",
     threads: int | None = None,
 ) -> "OnnxEncoder":
-    """The exported encoder for pictures of one size. Raises MissingPart if it or a library is missing."""
+    """The exported encoder for pictures of one size. Raises MissingPart if it or a library is
+    missing."""
     folder = find_form(checkpoint, Form("onnx", "encoder", precision, side_px))
     return OnnxEncoder(folder, precision, side_px, provider, threads)
 
@@ -113,7 +114,8 @@ class OnnxDecoder:
         self._cache_tokens = 0  # capacity of the bound buffers
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
-        """See `Decoder`. Raises DescriberFailed if the numbers of image tokens and features differ."""
+        """See `Decoder`. Raises DescriberFailed if the numbers of image tokens and features
+        differ."""
         check_decoder_inputs(
             ids,
             features,
@@ -147,8 +149,8 @@ class OnnxDecoder:
         return int(chosen[0, 0]) if self._greedy.plain else self._greedy.choose(chosen[0], seen)
 
     def _bind_cache(self, tokens: int) -> None:
-        """Bind cache buffers for at least so many tokens. Each buffer is both past and present: a step
-        writes its rows after those that the attention mask counts."""
+        """Bind cache buffers for at least so many tokens. Each buffer is both past and present: a
+        step writes its rows after those that the attention mask counts."""
         if tokens <= self._cache_tokens:
             return
         import onnxruntime
@@ -212,8 +214,8 @@ def open_session(folder: Path, provider: Provider, threads: int | None) -> Any:
 
 
 def _load_cuda_libraries() -> list[str]:
-    """Load the CUDA libraries that pip installed, which the system's loader does not find; returns the
-    names of those that could not be loaded."""
+    """Load the CUDA libraries that pip installed, which the system's loader does not find; returns
+    the names of those that could not be loaded."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(FATAL)
@@ -224,8 +226,8 @@ def _load_cuda_libraries() -> list[str]:
 
 
 def _providers(provider: Provider, folder: Path) -> list[Any]:
-    """ONNX Runtime's `providers` argument. TensorRT leaves operators that it lacks to CUDA, and caches
-    next to the export the engine that takes it minutes to build."""
+    """ONNX Runtime's `providers` argument. TensorRT leaves operators that it lacks to CUDA, and
+    caches next to the export the engine that takes it minutes to build."""
     if provider != "tensorrt":
         return [NAMES[provider]]
     options = {
@@ -237,7 +239,8 @@ def _providers(provider: Provider, folder: Path) -> list[Any]:
 
 
 def _run(session: Any, binding: Any, inputs: dict[str, NDArray[Any]]) -> None:
-    """Bind the inputs and run. Raises MemoryError if ONNX Runtime's message says that it lacked memory."""
+    """Bind the inputs and run. Raises MemoryError if ONNX Runtime's message says that it lacked
+    memory."""
     for name, array in inputs.items():  # binds pointers only: `inputs` keeps the arrays alive
         binding.bind_cpu_input(name, array)
     try:

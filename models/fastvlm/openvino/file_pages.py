@@ -1,8 +1,8 @@
 """Releases memory that OpenVINO holds but does not need: the pages of a mapped weights file.
 
-The CPU plugin maps the file and packs the weights of every product into memory of its own. After that it
-only reads the embeddings of the tokens it meets. But the pages that it read stay resident, and take as
-much memory again as the packed weights.
+The CPU plugin maps the file and packs the weights of every product into memory of its own. After
+that it only reads the embeddings of the tokens it meets. But the pages that it read stay resident,
+and take as much memory again as the packed weights.
 """
 
 import ctypes
@@ -12,8 +12,8 @@ from pathlib import Path
 
 
 def release_file_pages(folder: Path) -> None:
-    """Drop the read-only mapped files of `folder` from this process's resident memory; pages that are
-    needed again are read from the file. Does nothing on systems other than Linux."""
+    """Drop the read-only mapped files of `folder` from this process's resident memory; pages that
+    are needed again are read from the file. Does nothing on systems other than Linux."""
     home = f"{folder.resolve()}/"
     with suppress(OSError):
         for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():

@@ -1,8 +1,9 @@
-"""Builds an OpenVINO graph of FastVLM's language model (Qwen2), with the key-value cache as its state.
+"""Builds an OpenVINO graph of FastVLM's language model (Qwen2), with the key-value cache as its
+state.
 
-Built operation by operation from the weights. Nothing is traced, so it does not depend on the release of
-torch or transformers; and each operation has the form that OpenVINO's CPU plugin fuses: rotary embedding,
-norm, attention with its cache, products with compressed weights.
+Built operation by operation from the weights. Nothing is traced, so it does not depend on the
+release of torch or transformers; and each operation has the form that OpenVINO's CPU plugin fuses:
+rotary embedding, norm, attention with its cache, products with compressed weights.
 
     ids       (1, T) int64     features (N, width)        one row for each image token of `ids`
     cos, sin  (1, 1, T, head)  mask     (1, 1, T, seen)   added to the attention scores
@@ -20,7 +21,8 @@ END = 2**31 - 1  # as the end of a slice: up to the last element
 
 
 def decoder_graph(model: Any, precision: str) -> Any:
-    """An openvino.Model of the language model in transformers' FastVLM, with weights in `precision`.
+    """An openvino.Model of the language model in transformers' FastVLM, with weights in
+    `precision`.
 
     Raises ValueError for another architecture.
     """
@@ -40,7 +42,8 @@ def _check_supported(text: Any) -> None:
 
 
 class _Builder:
-    """A graph under construction: the inputs that all layers read, and the cache updates they leave."""
+    """A graph under construction: the inputs that all layers read, and the cache updates they
+    leave."""
 
     def __init__(self, model: Any, precision: str) -> None:
         import openvino as ov
@@ -135,7 +138,8 @@ class _Builder:
         return op.transpose(op.reshape(rows, shape, True), op.constant(np.array([0, 2, 1, 3])))
 
     def _rotated(self, rows: Any) -> Any:
-        """Rotary position embedding of (1, heads, T, size); the two halves are paired, as in Qwen2."""
+        """Rotary position embedding of (1, heads, T, size); the two halves are paired, as in
+        Qwen2."""
         from openvino import opset13 as op
 
         half = self._size // 2
@@ -146,7 +150,8 @@ class _Builder:
         return op.add(op.multiply(rows, self._cos), op.multiply(swapped, self._sin))
 
     def _with_past(self, name: str, new: Any) -> Any:
-        """(1, kv heads, seen, size): the cache `name` with `new` appended, which updates the cache."""
+        """(1, kv heads, seen, size): the cache `name` with `new` appended, which updates the
+        cache."""
         import openvino as ov
         from openvino import opset13 as op
         from openvino.op import util

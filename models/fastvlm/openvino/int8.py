@@ -1,8 +1,9 @@
-"""Quantizes 1 x 1 convolutions to 8 bits, weights and activations: nearly all of an encoder's arithmetic.
+"""Quantizes 1 x 1 convolutions to 8 bits, weights and activations: nearly all of an encoder's
+arithmetic.
 
-The ranges of the activations are calibrated on a few photos, once, when the encoder is exported. Values
-outside a range are clipped, which harms far more than coarser steps do, so each range is widened by
-MARGIN. Knows no particular network.
+The ranges of the activations are calibrated on a few photos, once, when the encoder is exported.
+Values outside a range are clipped, which harms far more than coarser steps do, so each range is
+widened by MARGIN. Knows no particular network.
 """
 
 from collections.abc import Iterator, Sequence
@@ -74,8 +75,8 @@ def activation_ranges(graph: Any, convolutions: Sequence[Any]) -> list[ValueRang
 
 
 def quantize_convolution(convolution: Any, value_range: ValueRange) -> None:
-    """Make a convolution multiply in 8 bits: weights with one scale a row, its input in 256 equal steps
-    over `value_range`, one of which is zero."""
+    """Make a convolution multiply in 8 bits: weights with one scale a row, its input in 256 equal
+    steps over `value_range`, one of which is zero."""
     import openvino as ov
     from openvino import opset13 as op
 

@@ -1,8 +1,8 @@
 """FastVLM's encoder and decoder in OpenVINO on a CPU, from what `python -m models export` wrote.
 
-Weights in fp32 and fp16 are computed in fp32, so that the answers are the same as torch's. With other
-weights, an encoder uses bf16 if the processor has it, and a decoder the arithmetic that was fastest when
-it was exported. Knows nothing of pictures, prompts or text.
+Weights in fp32 and fp16 are computed in fp32, so that the answers are the same as torch's. With
+other weights, an encoder uses bf16 if the processor has it, and a decoder the arithmetic that was
+fastest when it was exported. Knows nothing of pictures, prompts or text.
 """
 
 import json
@@ -25,17 +25,19 @@ from models.fastvlm.openvino.weights import GROUP
 GRAPH = "model.xml"  # its weights are in model.bin
 ARITHMETIC_JSON = "arithmetic.json"  # in a decoder's folder
 EXACT = ("fp32", "fp16")
-# Neighbouring activations that share a scale where the processor multiplies in 8 bits (VNNI). Wider groups
-# are faster, but must not exceed those of the weights and must divide the length of every row.
+# Neighbouring activations that share a scale where the processor multiplies in 8 bits (VNNI). Wider
+# groups are faster, but must not exceed those of the weights and must divide the length of every
+# row.
 ACTIVATION_GROUP = {"int8": 128, "int4": GROUP}
-# Rows of a prompt that are read at once. In AVX-512's bf16, one row more makes all 1.5 times slower.
+# Rows of a prompt that are read at once. In AVX-512's bf16, one row more makes all 1.5 times
+# slower.
 PROMPT_BLOCK = 64
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a decoder computes: OpenVINO's `number` type (`f32` or `bf16`), and how many rows of a prompt
-    it reads at once (None: all)."""
+    """How a decoder computes: OpenVINO's `number` type (`f32` or `bf16`), and how many rows of a
+    prompt it reads at once (None: all)."""
 
     number: str
     block: int | None
@@ -118,7 +120,8 @@ class OpenVinoDecoder:
         self._step([0], self._no_features, 2)
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
-        """See `Decoder`. Raises DescriberFailed if the numbers of image tokens and features differ."""
+        """See `Decoder`. Raises DescriberFailed if the numbers of image tokens and features
+        differ."""
         check_decoder_inputs(ids, features, limit, context=self._context, image_id=self._image_id)
         return self._generate(list(ids), features_as_numpy(features), limit)
 
@@ -135,8 +138,8 @@ class OpenVinoDecoder:
             ids.append(token)
 
     def _read(self, ids: list[int], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits after a whole prompt; the cache of the last prompt is dropped. The part before the picture
-        is the same in most prompts: its cache is reused unless it has changed."""
+        """Logits after a whole prompt; the cache of the last prompt is dropped. The part before the
+        picture is the same in most prompts: its cache is reused unless it has changed."""
         start = ids.index(self._image_id) if self._image_id in ids else 0
         self._read_prefix(tuple(ids[:start]))
         whole = len(ids) - (len(ids) - start) % self.prompt_block
@@ -167,8 +170,8 @@ class OpenVinoDecoder:
             self._prefix = prefix
 
     def _step(self, new: list[int], rows: NDArray[np.float32], start: int) -> NDArray[np.float32]:
-        """Logits (vocabulary,) after the tokens `new`, which begin at position `start`. The array is valid
-        until the next step."""
+        """Logits (vocabulary,) after the tokens `new`, which begin at position `start`. The array
+        is valid until the next step."""
         positions = np.arange(start, start + len(new))
         angles = np.tile(positions[:, None] * self._frequencies, 2)  # (T, head)
         later = np.arange(start + len(new)) > positions[:, None]  # (T, seen)
@@ -194,7 +197,8 @@ def has_bf16() -> bool:
 
 
 def compiled(folder: Path, precision: str, number: str, threads: int | None = None) -> Any:
-    """The exported graph in `folder`, compiled for arithmetic in `number`. Raises OpenVINO's errors."""
+    """The exported graph in `folder`, compiled for arithmetic in `number`. Raises OpenVINO's
+    errors."""
     import openvino as ov
 
     options = {

@@ -1,8 +1,8 @@
 """Measures in which arithmetic a decoder is fastest on this processor, when it is exported.
 
-With bf16, OpenVINO widens quantized weights while it multiplies. With fp32, it quantizes the activations
-to 8 bits instead, if the processor has instructions for that (VNNI). Which is faster, and the best size
-of the blocks in which a prompt is read, depends on the processor.
+With bf16, OpenVINO widens quantized weights while it multiplies. With fp32, it quantizes the
+activations to 8 bits instead, if the processor has instructions for that (VNNI). Which is faster,
+and the best size of the blocks in which a prompt is read, depends on the processor.
 """
 
 import time
@@ -28,8 +28,8 @@ REPEATS = 3
 
 
 def fastest(folder: Path, precision: str, facts: dict[str, Any]) -> Arithmetic:
-    """The arithmetic in which the decoder in `folder` writes a first clause soonest. Raises OpenVINO's
-    error if no arithmetic works."""
+    """The arithmetic in which the decoder in `folder` writes a first clause soonest. Raises
+    OpenVINO's error if no arithmetic works."""
     possible = candidates(precision)
     if len(possible) == 1:
         return possible[0]
@@ -44,8 +44,8 @@ def fastest(folder: Path, precision: str, facts: dict[str, Any]) -> Arithmetic:
 
 
 def candidates(precision: str) -> list[Arithmetic]:
-    """The arithmetics that a decoder with weights in `precision` may use on this processor. Weights in
-    fp32 and fp16 are always computed in fp32."""
+    """The arithmetics that a decoder with weights in `precision` may use on this processor. Weights
+    in fp32 and fp16 are always computed in fp32."""
     exact = Arithmetic("f32", None)
     if precision in EXACT or not has_bf16():
         return [exact]
@@ -54,8 +54,8 @@ def candidates(precision: str) -> list[Arithmetic]:
 
 
 def measure_s(folder: Path, precision: str, facts: dict[str, Any], arithmetic: Arithmetic) -> float:
-    """Seconds that the decoder in `folder` takes to read a prompt and write some tokens; the best of
-    REPEATS runs."""
+    """Seconds that the decoder in `folder` takes to read a prompt and write some tokens; the best
+    of REPEATS runs."""
     graph = compiled(folder, precision, arithmetic.number)
     decoder = OpenVinoDecoder(graph, precision, facts, Greedy(), arithmetic)
     rows = min(PROMPT_TOKENS, int(facts["context"]) - NEW_TOKENS)

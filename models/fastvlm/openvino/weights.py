@@ -1,7 +1,7 @@
 """Weights as OpenVINO constants in fp32, fp16, bf16, or quantized to 8 or 4 bits with scales.
 
-The CPU plugin reads compressed weights and widens them while it multiplies, so that a token costs the
-memory traffic of the compressed ones. Rounding to nearest needs no data and no other library.
+The CPU plugin reads compressed weights and widens them while it multiplies, so that a token costs
+the memory traffic of the compressed ones. Rounding to nearest needs no data and no other library.
 """
 
 import math
@@ -16,8 +16,8 @@ BLOCK = 2048
 
 
 def weight_constant(values: NDArray[np.float32], precision: str) -> Any:
-    """A node that gives `values` (rows, ...) in fp32, from a constant in `precision`: fp32, fp16, bf16,
-    int8 (one scale a row) or int4 (one scale for GROUP weights of a row)."""
+    """A node that gives `values` (rows, ...) in fp32, from a constant in `precision`: fp32, fp16,
+    bf16, int8 (one scale a row) or int4 (one scale for GROUP weights of a row)."""
     import openvino as ov
     from openvino import opset13 as op
 
@@ -53,8 +53,8 @@ def weight_constant(values: NDArray[np.float32], precision: str) -> Any:
 def quantize(
     values: NDArray[np.float32], top: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]:
-    """(codes (rows, columns) from 0 to `top`, zero points (rows, 1), scales (rows, 1)) of `values` (rows,
-    columns): value = (code - zero point) * scale."""
+    """(codes (rows, columns) from 0 to `top`, zero points (rows, 1), scales (rows, 1)) of `values`
+    (rows, columns): value = (code - zero point) * scale."""
     blocks = [_quantize_block(values[at : at + BLOCK], top) for at in _starts(values)]
     codes, zeros, scales = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return codes, zeros, scales
@@ -83,8 +83,8 @@ def _quantize_block(values: NDArray[np.float32], top: int) -> tuple[NDArray[Any]
 
 
 def _constant(raw: NDArray[Any], shape: tuple[int, ...], kind: Any) -> Any:
-    """A constant of a type that NumPy lacks. The tensor owns its memory, as OpenVINO does not keep an
-    array alive."""
+    """A constant of a type that NumPy lacks. The tensor owns its memory, as OpenVINO does not keep
+    an array alive."""
     import openvino as ov
     from openvino import opset13 as op
 

@@ -1,5 +1,5 @@
-"""Runs functions of fixed shapes: captured into CUDA graphs on the describer's stream, or on other devices
-simply called. Knows no network.
+"""Runs functions of fixed shapes: captured into CUDA graphs on the describer's stream, or on other
+devices simply called. Knows no network.
 """
 
 import time
@@ -19,7 +19,8 @@ INT4 = "int4"  # the decoder's weights on a GPU; multiplied in fp16
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The dtype in which torch computes. Raises MissingPart for a precision that torch does not have."""
+    """The dtype in which torch computes. Raises MissingPart for a precision that torch does not
+    have."""
     precision = "fp16" if precision == INT4 else precision
     if precision not in PRECISIONS:
         raise MissingPart(
@@ -31,8 +32,8 @@ def dtype_of(precision: str) -> torch.dtype:
 
 @cache
 def side_stream() -> Any:
-    """The describer's CUDA stream. Encoder and decoder share it, so that features are complete when the
-    decoder reads them."""
+    """The describer's CUDA stream. Encoder and decoder share it, so that features are complete when
+    the decoder reads them."""
     return torch.cuda.Stream()
 
 
@@ -52,8 +53,8 @@ class CapturedPart:
         return memory_bytes(self.provider)
 
     def _on_stream(self) -> Any:
-        """A context in which work goes to the describer's stream. Do not `yield` inside it: it applies to
-        everything that the thread does."""
+        """A context in which work goes to the describer's stream. Do not `yield` inside it: it
+        applies to everything that the thread does."""
         return torch.cuda.stream(side_stream() if self.provider == "cuda" else None)
 
     def _prepare(self, work: Callable[[], None]) -> Callable[[], None]:
@@ -70,8 +71,9 @@ class CapturedPart:
         return run
 
     def _kernel_choice(self) -> Any:
-        """A context that limits the kernels that libraries may choose. cuDNN benchmarks convolutions, as
-        shapes are fixed. Its attention is excluded: it does not accept keys that are expanded views."""
+        """A context that limits the kernels that libraries may choose. cuDNN benchmarks
+        convolutions, as shapes are fixed. Its attention is excluded: it does not accept keys that
+        are expanded views."""
         context = ExitStack()
         if self.provider == "cuda":
             attention = [

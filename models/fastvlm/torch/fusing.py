@@ -1,5 +1,5 @@
-"""Fuses a vision tower for inference: merge branches and folds batch norms into the convolutions before
-them. The output stays the same. Knows no particular network.
+"""Fuses a vision tower for inference: merge branches and folds batch norms into the convolutions
+before them. The output stays the same. Knows no particular network.
 """
 
 from typing import Any
@@ -10,10 +10,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fused(tower: nn.Module, side_px: int) -> nn.Module:
-    """`tower`, in eval mode, changed in place: reparameterized as timm does it, without batch norms.
+    """`tower`, in eval mode, changed in place: reparameterized as timm does it, without batch
+    norms.
 
-    Pairs are found by one run on a grey picture (1, 3, side_px, side_px): a norm is folded if its input
-    is the output of the convolution that ran just before.
+    Pairs are found by one run on a grey picture (1, 3, side_px, side_px): a norm is folded if its
+    input is the output of the convolution that ran just before.
     """
     for module in list(tower.modules()):
         merge = getattr(module, "reparameterize", None)

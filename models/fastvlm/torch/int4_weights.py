@@ -19,8 +19,8 @@ ROWS = 8
 
 
 class Int4Weights:
-    """A matrix (rows, columns) with an even number of columns, as `codes` (rows, columns / 2) uint8 and
-    `scales` (rows, columns / group)."""
+    """A matrix (rows, columns) with an even number of columns, as `codes` (rows, columns / 2) uint8
+    and `scales` (rows, columns / group)."""
 
     def __init__(self, weight: Tensor) -> None:
         self.shape, self.dtype = weight.shape, weight.dtype

@@ -1,9 +1,9 @@
 """Qwen2 with a static key-value cache and few kernels, so that it can be captured into CUDA graphs.
 
-Takes its weights from transformers' model and concatenates them, so that a layer has four products instead
-of seven. The model shares the concatenated memory, or loses its weights if they are quantized to 4 bits.
-All shapes are fixed by the caller and nothing is read back to the host; on a CPU the same code runs
-uncaptured. Knows nothing of images, text or streams.
+Takes its weights from transformers' model and concatenates them, so that a layer has four products
+instead of seven. The model shares the concatenated memory, or loses its weights if they are
+quantized to 4 bits. All shapes are fixed by the caller and nothing is read back to the host; on a
+CPU the same code runs uncaptured. Knows nothing of images, text or streams.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Qwen2:
     """Qwen2 for one sequence (no batch dimension), with a cache for `slots` tokens.
 
-    Moves transformers' language model and head to `device` and `dtype`; with `int4`, all weights but the
-    embeddings are quantized. Raises ValueError for an unsupported variant of Qwen2.
+    Moves transformers' language model and head to `device` and `dtype`; with `int4`, all weights
+    but the embeddings are quantized. Raises ValueError for an unsupported variant of Qwen2.
     """
 
     def __init__(
@@ -71,13 +71,15 @@ class Qwen2:
         )  # for each layer the keys, then the values
 
     def read(self, x: Tensor) -> Tensor:
-        """Hidden rows (n, width) of the embedded prompt x (n, width), which fills the first n slots.
-        x is overwritten. Padding after the prompt's end does not affect the rows before it."""
+        """Hidden rows (n, width) of the embedded prompt x (n, width), which fills the first n
+        slots. x is overwritten. Padding after the prompt's end does not affect the rows before
+        it."""
         return self._run(x, self._positions[: len(x)], 0, None)
 
     def step(self, x: Tensor, position: Tensor, span: int) -> Tensor:
-        """The hidden row (1, width) of one embedded token x (1, width) at slot `position` (1,). It attends
-        to all slots up to its own, which must be among the first `span`. x is overwritten."""
+        """The hidden row (1, width) of one embedded token x (1, width) at slot `position` (1,). It
+        attends to all slots up to its own, which must be among the first `span`. x is
+        overwritten."""
         later = self._positions[:span] > position
         mask = torch.zeros(1, span, device=x.device, dtype=x.dtype)
         return self._run(x, position, span, mask.masked_fill_(later, float("-inf")))
@@ -87,8 +89,8 @@ class Qwen2:
         return F.linear(self._normed(x, self.norm), cast(Tensor, self.head))
 
     def clear(self, first: int, end: int) -> None:
-        """Zero the slots from `first` to before `end`. Masked slots have weight zero, but an infinity or
-        NaN in them would still spread."""
+        """Zero the slots from `first` to before `end`. Masked slots have weight zero, but an
+        infinity or NaN in them would still spread."""
         self.cache[:, :, first:end].zero_()
 
     def _run(self, x: Tensor, positions: Tensor, span: int, mask: Tensor | None) -> Tensor:

@@ -1,7 +1,8 @@
-"""FastVLM's encoder and decoder in torch, with static shapes and buffers: a GPU replays captured CUDA
-graphs, and a CPU runs the same functions uncaptured.
+"""FastVLM's encoder and decoder in torch, with static shapes and buffers: a GPU replays captured
+CUDA graphs, and a CPU runs the same functions uncaptured.
 
-On a GPU both use one stream, separate from the detector's. Knows nothing of pictures, prompts or text.
+On a GPU both use one stream, separate from the detector's. Knows nothing of pictures, prompts or
+text.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -46,12 +47,12 @@ def open_decoder(
     capture: bool | None = None,
     kernels: bool | None = None,
 ) -> "TorchDecoder":
-    """The language model of transformers' FastVLM `model`, moved and concatenated in place, for answers
-    of at most `limit` tokens.
+    """The language model of transformers' FastVLM `model`, moved and concatenated in place, for
+    answers of at most `limit` tokens.
 
     `capture`: use CUDA graphs, and compute BURST tokens ahead of the caller; None means on CUDA.
-    `kernels`: use the Triton kernels; None means if Triton is installed and supports the GPU. Raises
-    MissingPart.
+    `kernels`: use the Triton kernels; None means if Triton is installed and supports the GPU.
+    Raises MissingPart.
     """
     return TorchDecoder(model, device, precision, greedy, limit, capture, kernels)
 
@@ -109,8 +110,8 @@ class TorchEncoder(CapturedPart):
 class TorchDecoder(CapturedPart):
     """A Decoder. Reads a prompt at a padded length, then generates one token a step on the device.
 
-    `start_s`: seconds that first runs and captures have taken so far. The first prompt adds to it, and
-    so does any prompt of a new padded length; see `warm_up`.
+    `start_s`: seconds that first runs and captures have taken so far. The first prompt adds to it,
+    and so does any prompt of a new padded length; see `warm_up`.
     """
 
     def __init__(
@@ -187,7 +188,8 @@ class TorchDecoder(CapturedPart):
             computed += count
 
     def _embed(self, ids: list[int], features: Any) -> None:
-        """Fill the prompt buffer: embeddings and features, then zeros over what an earlier prompt left."""
+        """Fill the prompt buffer: embeddings and features, then zeros over what an earlier prompt
+        left."""
         device = self.provider
         tokens = torch.tensor(ids, device=device)
         image_rows = [row for row, token in enumerate(ids) if token == self._image_id]
@@ -206,8 +208,8 @@ class TorchDecoder(CapturedPart):
         return self._fetch(first, count)
 
     def _fetch(self, first: int, count: int) -> Callable[[], list[int]]:
-        """Start the transfer of `count` tokens from position `first` on; the returned function waits for
-        them."""
+        """Start the transfer of `count` tokens from position `first` on; the returned function
+        waits for them."""
         span = slice(first, first + count)
         with torch.inference_mode(), self._on_stream():
             self._arrived[span].copy_(self._state.written[span], non_blocking=True)
@@ -232,7 +234,8 @@ class TorchDecoder(CapturedPart):
         return token
 
     def _runs(self, length: int, limit: int) -> tuple[Callable[[], None], Callable[[], None]]:
-        """(function that reads a prompt of `length` tokens, function that takes one step after it)."""
+        """(function that reads a prompt of `length` tokens, function that takes one step after
+        it)."""
         padded = min(-(-length // PROMPT_STEP) * PROMPT_STEP, self._net.slots)
         span = span_of(length, limit)
         first = not self._read_runs

@@ -1,4 +1,5 @@
-"""One decoding step on the device: from the last token to the next, with nothing read back to the host.
+"""One decoding step on the device: from the last token to the next, with nothing read back to the
+host.
 
 `runtime.py` runs or captures it. `TorchSteps` uses torch's operations and runs on any device;
 `triton_steps.py` is for NVIDIA GPUs.
@@ -31,13 +32,16 @@ class DecodingState:
 
 
 class DecodeSteps(Protocol):
-    """The operations of a step. Both read and update only the DecodingState and the network's cache."""
+    """The operations of a step. Both read and update only the DecodingState and the network's
+    cache."""
 
     def choose(self, row: Tensor) -> None:
-        """Make the argmax of the logits of the hidden row (1, width) the token at the next position."""
+        """Make the argmax of the logits of the hidden row (1, width) the token at the next
+        position."""
 
     def step(self, span: int) -> None:
-        """Run the network on the token and choose the next; `span` slots of the cache are in use."""
+        """Run the network on the token and choose the next; `span` slots of the cache are in
+        use."""
 
 
 class TorchSteps:

@@ -1,13 +1,13 @@
 """Triton kernels for one decoding step of Qwen2 on an NVIDIA GPU, five a layer.
 
-For one token every weight is read once, so weights must stream without a pause. Each kernel therefore
-does everything around its product (norm, rotation, activation, sum). On GPUs on which a kernel can start
-before its predecessor has ended (PDL: Hopper's programmatic dependent launch), it requests its first
-weights before it waits.
+For one token every weight is read once, so weights must stream without a pause. Each kernel
+therefore does everything around its product (norm, rotation, activation, sum). On GPUs on which a
+kernel can start before its predecessor has ended (PDL: Hopper's programmatic dependent launch), it
+requests its first weights before it waits.
 
-Rows are fp32. Weights W (rows, K) are fp16, or 4-bit: byte j of a row holds column j in its lower four
-bits and column j + K/2 in its upper ones, one scale serves GROUP columns, and code 8 is zero. Arguments in
-capitals are compile-time constants. Knows no modules and no tensors.
+Rows are fp32. Weights W (rows, K) are fp16, or 4-bit: byte j of a row holds column j in its lower
+four bits and column j + K/2 in its upper ones, one scale serves GROUP columns, and code 8 is zero.
+Arguments in capitals are compile-time constants. Knows no modules and no tensors.
 """
 
 # Functions for triton.jit are untyped, and take one argument for each tensor and each length.
@@ -21,8 +21,8 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 @triton.jit
 def _loaded(weights, scales, rows, ok, first, K: tl.constexpr, BLOCK: tl.constexpr,
             GROUP: tl.constexpr):  # fmt: skip
-    """Two tiles (rows, BLOCK) of raw weights, of the columns from `first` on and from `first` + K/2 on,
-    and the scales of each tile if there are any."""
+    """Two tiles (rows, BLOCK) of raw weights, of the columns from `first` on and from `first` + K/2
+    on, and the scales of each tile if there are any."""
     HALF: tl.constexpr = K // 2
     j = first + tl.arange(0, BLOCK)
     inside = ok[:, None] & (j < HALF)[None, :]
@@ -61,8 +61,8 @@ def _scaled(tile, scales, GROUP: tl.constexpr):
 
 @triton.jit
 def _x_columns(x, norm, first, K: tl.constexpr, BLOCK: tl.constexpr, NORM: tl.constexpr):
-    """The columns of x from `first` on and from `first` + K/2 on, (BLOCK,) each, times the norm's weight;
-    zero beyond the end."""
+    """The columns of x from `first` on and from `first` + K/2 on, (BLOCK,) each, times the norm's
+    weight; zero beyond the end."""
     j = first + tl.arange(0, BLOCK)
     inside = j < K // 2
     low = tl.load(x + j, mask=inside, other=0.0)
@@ -76,8 +76,8 @@ def _x_columns(x, norm, first, K: tl.constexpr, BLOCK: tl.constexpr, NORM: tl.co
 @triton.jit
 def _product(weights, scales, rows, ok, x, norm, epsilon, K: tl.constexpr, BLOCK: tl.constexpr,
              GROUP: tl.constexpr, NORM: tl.constexpr, PDL: tl.constexpr):  # fmt: skip
-    """W x (rows,), with x RMS-normalized first if NORM. When it returns, the results of the previous
-    kernel are visible."""
+    """W x (rows,), with x RMS-normalized first if NORM. When it returns, the results of the
+    previous kernel are visible."""
     HALF: tl.constexpr = K // 2
     if PDL:
         gdc_launch_dependents()
@@ -123,8 +123,9 @@ def attention_inputs(queries, cache, x, norm, epsilon, weights, scales, bias, co
                      slots, HEADS: tl.constexpr, KEYS: tl.constexpr, SIZE: tl.constexpr,
                      K: tl.constexpr, BLOCK: tl.constexpr, PAIRS: tl.constexpr,
                      GROUP: tl.constexpr, PDL: tl.constexpr):  # fmt: skip
-    """Norm, then queries (HEADS * SIZE,), keys and values, with rotary embedding. Keys and values are
-    stored in the layer's cache (2 KEYS, slots, SIZE) at `position`. cos, sin: (slots, SIZE / 2)."""
+    """Norm, then queries (HEADS * SIZE,), keys and values, with rotary embedding. Keys and values
+    are stored in the layer's cache (2 KEYS, slots, SIZE) at `position`. cos, sin: (slots, SIZE /
+    2)."""
     HALF: tl.constexpr = SIZE // 2
     pair = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
     both = tl.arange(0, 2 * PAIRS)
@@ -173,7 +174,8 @@ def _add_block(largest, weight, sums, query, keys, values, first, here, BLOCK: t
 def attend(out, queries, cache, position, slots, scale, span, KEYS: tl.constexpr,
            SHARED: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
            PDL: tl.constexpr):  # fmt: skip
-    """Attention of one query head a program, over the slots up to `position`, within the first `span`."""
+    """Attention of one query head a program, over the slots up to `position`, within the first
+    `span`."""
     if PDL:
         gdc_launch_dependents()
     head = tl.program_id(0)
@@ -231,8 +233,8 @@ def gate(out, x, norm, epsilon, weights, scales, INNER: tl.constexpr, K: tl.cons
 def score_tokens(logits, best, which, x, norm, epsilon, weights, scales, VOCABULARY: tl.constexpr,
                  K: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr,
                  KEEP: tl.constexpr, PDL: tl.constexpr):  # fmt: skip
-    """Norm, then the logit of each token, stored if KEEP. Each program gives the best logit of its ROWS
-    tokens, and the token that has it."""
+    """Norm, then the logit of each token, stored if KEEP. Each program gives the best logit of its
+    ROWS tokens, and the token that has it."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     ok = rows < VOCABULARY
     product = _product(weights, scales, rows.to(tl.int64), ok, x, norm, epsilon, K, BLOCK, GROUP,

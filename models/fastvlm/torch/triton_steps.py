@@ -1,8 +1,8 @@
-"""DecodeSteps on an NVIDIA GPU, with Triton kernels: one for the embedding, five a layer, two for the
-choice of the token.
+"""DecodeSteps on an NVIDIA GPU, with Triton kernels: one for the embedding, five a layer, two for
+the choice of the token.
 
-Rows stay in fp32 from the embedding to the logits. The cache is that of `Qwen2`, so that torch reads the
-prompts. Block sizes were tuned on an H100 (see experiments/results/fastvlm.md).
+Rows stay in fp32 from the embedding to the logits. The cache is that of `Qwen2`, so that torch
+reads the prompts. Block sizes were tuned on an H100 (see experiments/results/fastvlm.md).
 """
 
 from typing import Any
