@@ -11,7 +11,8 @@ from engine.app.builders.models import Models, build_depth_model, check_models
 from engine.config import Config
 from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DepthFailed, MissingPart
-from models.packs import HUB, write_manifest
+from models.hub import HUB
+from models.packs import write_manifest
 
 SIDE = 28  # two patches
 
