@@ -10,7 +10,7 @@ import pytest
 
 from experiments.fastvlm.agreement import Agreement
 from experiments.fastvlm.bench import TimedAnswer
-from experiments.fastvlm.floor import AnswerWork, DeviceLimits
+from experiments.fastvlm.floor import READ_BYTES, SIDE, AnswerWork, DeviceLimits
 from experiments.fastvlm.latency import main, names
 from experiments.fastvlm.random_weights import PROMPT, SMALL, TRUE, shapes, write_weights
 from experiments.fastvlm.rows import Timings
@@ -87,7 +87,10 @@ def ran(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, d
     """Where the command wrote its files, and its last line."""
     out = tmp_path_factory.mktemp("out")
     stdout = io.StringIO()
-    with redirect_stdout(stdout):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout):
+        # The measured bandwidth and rates do not matter here.
+        patch.setitem(READ_BYTES, "cpu", 1 << 20)
+        patch.setitem(SIDE, "cpu", 64)
         status = main([
             "--checkpoint", str(folder), "--image-size", "64", "--tokens", "2,4", "--repeats", "2",
             "--backends", "baseline,torch,tensorrt,quick", "--device", "cpu", "--no-memory",

@@ -19,6 +19,8 @@ from experiments.pocket.detector_labels import LABELS, Sample, draw_weights, mer
 from experiments.pocket.detector_match import Scored, score_labels
 from experiments.pocket.detector_trainer import CoveredLoss
 
+pytestmark = pytest.mark.weights
+
 SIDE = 64
 PERSON, CAR = LABELS.index("person"), LABELS.index("car")
 

@@ -10,6 +10,8 @@ from experiments.pocket.data import Record
 from experiments.pocket.scene_data import CLASSES, LABELS, SceneData, kind_of
 from experiments.pocket.scene_report import measured
 
+pytestmark = pytest.mark.weights
+
 
 @pytest.mark.parametrize(
     ("set_name", "scene", "indoor", "expected"),
