@@ -14,7 +14,7 @@ from engine.app.frame_step import FrameStep
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
 from engine.app.subsystems import Clocks, FrameFeed, Speech
-from engine.audio.scheduler import advance, drain
+from engine.audio.playback import advance, drain
 from engine.core.answer import Request
 from engine.core.camera import Frame
 from engine.core.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line

@@ -1,7 +1,7 @@
-"""Where a sound seems to come from: the head-related transfer functions of the KEMAR dummy head.
+"""Gives a sound a direction by the head-related transfer functions of the KEMAR dummy head.
 
 Measured by Gardner and Martin (MIT Media Lab Perceptual Computing Technical Report 280, 1994) every
-5 degrees, shipped with slab, and brought into `kemar.npz` by `experiments/quality/hrtf.py`.
+5 degrees, shipped with slab, and converted to `kemar.npz` by `experiments/quality/hrtf.py`.
 Pure numpy; must not know what sounds, or why.
 """
 
@@ -18,13 +18,13 @@ FILE = Path(__file__).with_name("kemar.npz")
 RATE_HZ = 44100  # of the measurement
 STEP_DEG = 5
 TAPS = 256  # 5.8 ms
-BAND = 0.85  # of the band is kept whole
-LENGTH_S = 0.01  # of a response at another sample rate: TAPS, and room for the edges of its band
+BAND = 0.85  # the part of the band that passes without attenuation
+LENGTH_S = 0.01  # of a resampled response: TAPS and the ringing of the band edge
 
 
 def spatialise(mono: Samples, azimuth_deg: float, sample_rate_hz: int) -> Samples:
-    """Mono (n,) as heard from `azimuth_deg` (0 ahead, positive to the right, any turn), stereo
-    (n + 10 ms, 2), with as much energy in both ears together as `mono` has."""
+    """Mono (n,) as heard from `azimuth_deg` (0 ahead, positive to the right, any range), stereo
+    (n + 10 ms, 2). Both ears together have the energy of `mono`."""
     response = _response(round(azimuth_deg) % 360, sample_rate_hz)
     length = len(mono) + len(response) - 1
     size = 1 << length.bit_length()
@@ -37,15 +37,18 @@ def spatialise(mono: Samples, azimuth_deg: float, sample_rate_hz: int) -> Sample
 
 
 def centre(mono: Samples) -> Samples:
-    """Mono (n,) from nowhere in particular, stereo (n, 2): both ears alike, the energy kept."""
+    """Mono (n,) without a direction, stereo (n, 2): both ears are equal and the energy is kept."""
     return np.repeat(mono[:, np.newaxis], 2, axis=1) * np.float32(np.sqrt(0.5))
 
 
 @lru_cache(maxsize=512)
 def _response(azimuth_deg: int, sample_rate_hz: int) -> NDArray[np.float32]:
-    """The impulse response (m, 2) of both ears, to the degree: no ear tells less apart (Mills, JASA
-    30, 1958). Between two measurements their onsets are brought together, mixed, and moved to where
-    an onset in between lies; a plain mixture of both would sound like an echo."""
+    """The impulse response (m, 2) of both ears, per degree: the smallest difference that people hear
+    (Mills, JASA 30, 1958).
+
+    Between two measurements, the responses are aligned, mixed, and delayed by the interpolated onset.
+    A mixture without alignment would sound like an echo.
+    """
     spectra, delays_s = _measured(sample_rate_hz)
     right_deg = min(azimuth_deg, 360 - azimuth_deg)
     place = min(right_deg // STEP_DEG, len(spectra) - 2)
@@ -61,8 +64,8 @@ def _response(azimuth_deg: int, sample_rate_hz: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=4)
 def _measured(sample_rate_hz: int) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Spectra (37, bins, 2) at another sample rate, all onsets of an ear where they are straight
-    ahead, and how much later they were, seconds (37, 2)."""
+    """Spectra (37, bins, 2) at another sample rate, with all onsets aligned to the one straight ahead,
+    and the delays that were removed, in seconds (37, 2)."""
     with np.load(FILE) as stored:
         responses = stored["responses"].astype(np.float64)
         delays_s = stored["delays_s"].astype(np.float64)
@@ -70,7 +73,7 @@ def _measured(sample_rate_hz: int) -> tuple[NDArray[np.complex128], NDArray[np.f
     turns = np.outer(frequencies_hz, np.arange(TAPS) / RATE_HZ)
     spectra = np.einsum("ft,ate->afe", np.exp(-2j * np.pi * turns), responses, optimize=True)
     spectra *= np.exp(2j * np.pi * frequencies_hz[:, np.newaxis] * delays_s[:, np.newaxis, :])
-    # The band ends softly, well below what either rate can carry, so that no edge rings.
+    # The band fades out below the lower of the two Nyquist frequencies, against ringing.
     highest_hz = min(sample_rate_hz, RATE_HZ) / 2
     place = np.clip((frequencies_hz / highest_hz - BAND) / (1.0 - BAND), 0.0, 1.0)
     spectra *= np.square(np.cos(np.pi / 2 * place))[:, np.newaxis]

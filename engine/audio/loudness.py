@@ -1,8 +1,8 @@
-"""How loud each sound is, by EBU R128 (ITU-R BS.1770).
+"""Measures and sets the loudness of sounds by EBU R128 (ITU-R BS.1770).
 
-Measured here and not by pyloudnorm, with which the tests compare it: that brings scipy.signal, which is
-two seconds of silence before a session can say its first word. Every voice and earcon is brought to its
-level once, when it is made, so that a wearer sets the volume once. Must not know: where a sound comes
+Every sentence and earcon is normalised once, when it is synthesised, so that the wearer sets the volume
+once. The tests compare this meter with pyloudnorm, which is not used here because it imports
+scipy.signal: that would delay a session's first word by two seconds. Must not know: where a sound comes
 from, or when.
 """
 
@@ -14,29 +14,29 @@ from numpy.typing import NDArray
 
 from engine.core.sound import Samples
 
-CEILING = 0.89  # -1 dBFS, the most that R128 allows; nothing that reaches a sink passes it
-VOICE_LUFS, VOICE_PEAK = -23.0, CEILING  # R128's programme level; espeak-ng's peaks allow no more
-EARCON_LUFS, EARCON_PEAK = -26.0, 0.5  # at 1 m; 3 LU under the voice, so that traffic stays audible
-TICK_LUFS = EARCON_LUFS - 6.0  # to be missed when it stops, not to be listened to
-WINDOW_S = 0.4  # over which R128 measures; what is shorter counts with the silence after it
+CEILING = 0.89  # -1 dBFS, the highest peak that R128 allows, and that any sink gets
+VOICE_LUFS, VOICE_PEAK = -23.0, CEILING  # R128's programme level; espeak-ng's peaks prevent more
+EARCON_LUFS, EARCON_PEAK = -26.0, 0.5  # at 1 m; 3 LU below the voice, so that traffic is audible
+TICK_LUFS = EARCON_LUFS - 6.0  # in the background: its absence should be noticed
+WINDOW_S = 0.4  # R128's window; a shorter sound is measured with the silence after it
 HOP_S = 0.1  # windows overlap by three quarters
-SILENT_LUFS, QUIET_LU = -70.0, -10.0  # gates: absolute, and relative to the mean of what passed it
-OFFSET_LU = -0.691  # so that 997 Hz at full scale in one channel reads -3.01 LUFS
-# The analogue prototypes (frequency in Hz, Q, dB) from which BS.1770's tables for 48 kHz follow, so that
-# other sampling rates have the same curve: a shelf for the head, and a high pass.
+SILENT_LUFS, QUIET_LU = -70.0, -10.0  # gates: absolute, and relative to the mean above it
+OFFSET_LU = -0.691  # makes 997 Hz at full scale in one channel read -3.01 LUFS
+# The analogue prototypes (frequency in Hz, Q, dB) of BS.1770's filters, a shelf for the head and a high
+# pass. BS.1770 tabulates them for 48 kHz; the prototypes give the same curve at any sampling rate.
 SHELF_HZ, SHELF_Q, SHELF_DB = 1681.974450955533, 0.7071752369554196, 3.999843853973347
 SHELF_SLOPE = 0.4996667741545416
 HIGH_PASS_HZ, HIGH_PASS_Q = 38.13547087602444, 0.5003270373238773
 
 
 def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
-    """Integrated loudness of mono (n,) or stereo (n, 2); minus infinity for silence. Of a sound of
-    0.4 s at most, that is its momentary loudness."""
+    """Integrated loudness of mono (n,) or stereo (n, 2), minus infinity for silence. For a sound of up
+    to 0.4 s, this is its momentary loudness."""
     window = round(WINDOW_S * sample_rate_hz)
     hop = round(HOP_S * sample_rate_hz)
     channels = np.atleast_2d(samples.T).T.astype(np.float64)  # (n, 1) or (n, 2)
     length = max(window, len(channels))
-    # zeros behind it, so that the filter's tail does not come round to the beginning
+    # zero padding, so that the filter's tail does not wrap around to the start
     size = 1 << (length + window - 1).bit_length()
     spectrum = np.fft.rfft(channels, size, axis=0) * _weighting(sample_rate_hz, size)[:, None]
     power = (np.fft.irfft(spectrum, size, axis=0)[:length] ** 2).sum(axis=1)
@@ -50,25 +50,25 @@ def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
     return OFFSET_LU + 10 * math.log10(loud[loud > gate].mean())
 
 
-def brought_to(samples: Samples, sample_rate_hz: int, lufs: float, peak: float) -> Samples:
-    """`samples` at a loudness of `lufs`, or less where their peak would pass `peak`."""
+def normalised(samples: Samples, sample_rate_hz: int, lufs: float, peak: float) -> Samples:
+    """`samples` at a loudness of `lufs`, or less if their peak would exceed `peak`."""
     highest = float(np.abs(samples).max(initial=0.0))
     if highest == 0.0:
         return samples
-    # Measured at its loudest: R128 does not hear what lies under -70 LUFS.
+    # Measured at full level, since R128's gate ignores everything below -70 LUFS.
     loudest = (samples * np.float32(peak / highest)).astype(np.float32)
     gain = 10.0 ** ((lufs - loudness_lufs(loudest, sample_rate_hz)) / 20.0)
     return loudest * np.float32(min(1.0, gain))
 
 
 def _power(lufs: float) -> float:
-    """The mean square, summed over channels, that reads `lufs`."""
+    """The mean square, summed over channels, that measures as `lufs`."""
     return float(10 ** ((lufs - OFFSET_LU) / 10))
 
 
 @lru_cache(maxsize=64)
 def _weighting(sample_rate_hz: int, size: int) -> NDArray[np.complex128]:
-    """BS.1770's K-weighting at the frequencies of `rfft` over `size` samples: (size // 2 + 1,)."""
+    """BS.1770's K-weighting at the frequencies of an `rfft` of `size` samples, (size // 2 + 1,)."""
     z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)  # one sample's delay
     k = math.tan(math.pi * SHELF_HZ / sample_rate_hz)
     high = 10 ** (SHELF_DB / 20)

@@ -1,6 +1,6 @@
-"""Samples to blocks: what plays now, added up, ducked, faded where it is cut, and never clipped.
+"""Mixes everything that plays now into blocks: sums, ducks, fades out what is cut, and limits.
 
-Must not know: who is next, when anything was wanted, or which voice and sink there are.
+Must not know: what comes next, deadlines, voices or sinks.
 """
 
 from dataclasses import dataclass
@@ -12,32 +12,32 @@ from engine.audio.loudness import CEILING
 from engine.core.sound import Samples
 from engine.core.utterance import Cut, Utterance
 
-FADE_S = 0.01  # of what is cut
-DUCKED = 0.25  # what is left of an earcon under words, as in Soundscape
-RECOVERY_S = 0.2  # from fully limited back to full level
+FADE_S = 0.01  # fade-out of a cut sound
+DUCKED = 0.25  # gain of an earcon while words are spoken, as in Microsoft Soundscape
+RECOVERY_S = 0.2  # the limiter's release time from zero to full gain
 
 
 @dataclass(slots=True, eq=False)
 class Playing:
-    """An utterance whose turn has come. `text` is what still has to be synthesised."""
+    """An utterance that plays. `text` has yet to be synthesised."""
 
     utterance: Utterance
-    samples: Samples  # (n, 2): its earcon, then its words
+    samples: Samples  # (n, 2): the earcon, then the words
     text: str
-    words_at: int  # where in `samples` the words begin
+    words_at: int  # the index in `samples` where the words begin
     position: int = 0
     cut: Cut | None = None
     started_s: float | None = None
 
     @property
     def left(self) -> int | None:
-        """How many samples are still to come; None while nobody knows."""
+        """The number of samples still to play, None until the text is synthesised."""
         return None if self.text else len(self.samples) - self.position
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
-    """Something began, ended or never began, `at` samples into the block."""
+    """A sound began, ended, or was dropped before it began, `at` samples into the block."""
 
     what: Literal["began", "ended", "dropped"]
     playing: Playing
@@ -45,7 +45,7 @@ class Event:
 
 
 class Mixer:
-    """One voice at most, and any number of earcons beside it."""
+    """Mixes at most one voice with any number of earcons."""
 
     def __init__(self, sample_rate_hz: int, block_samples: int) -> None:
         self.speaking: Playing | None = None
@@ -53,22 +53,22 @@ class Mixer:
         self._block_samples = block_samples
         self._fade_samples = round(FADE_S * sample_rate_hz)
         self._recovery = block_samples / (RECOVERY_S * sample_rate_hz)  # of the gain, per block
-        self.volume = 1.0  # the wearer's, a factor
-        self._volume = 1.0  # where the last block ended
+        self.volume = 1.0  # gain set by the wearer
+        self._volume = 1.0  # at the end of the last block
         self.rest()
 
     @property
     def playing(self) -> list[Playing]:
-        """All that has begun or is about to."""
+        """Everything that plays or is about to."""
         return [*self.sounds, *([self.speaking] if self.speaking else [])]
 
     def rest(self) -> None:
-        """There was silence, long enough for every gain to be whole again."""
-        self._duck = 1.0  # the earcons' gain where the last block ended
-        self._gain = 1.0  # the whole mix's
+        """Reset the ducking and the limiter after a silence."""
+        self._duck = 1.0  # gain of the earcons at the end of the last block
+        self._gain = 1.0  # gain of the limiter
 
     def block(self) -> tuple[Samples, list[Event]]:
-        """The next block (block_samples, 2), peak CEILING at most, and what happened in it."""
+        """The next block (block_samples, 2), with a peak of at most CEILING, and its events."""
         block = np.zeros((self._block_samples, 2), dtype=np.float32)
         events: list[Event] = []
         speaking = self.speaking
@@ -91,7 +91,7 @@ class Mixer:
     def _add(
         self, block: Samples, playing: Playing, gain: Samples | None, events: list[Event]
     ) -> bool:
-        """Mix the next part of `playing` into `block` (n, 2); return whether that was its end."""
+        """Mix the next part of `playing` into `block` (n, 2). Return whether it has ended."""
         if playing.position == 0:
             events.append(Event("began" if playing.cut is None else "dropped", playing))
             if playing.cut is not None:
@@ -109,12 +109,12 @@ class Mixer:
         return True
 
     def _limited(self, block: Samples) -> Samples:
-        """`block` under CEILING by turning all of it down, at once, and slowly up again: its shape
-        stays as it was, where clipping would make noise of a vowel."""
+        """`block` limited to CEILING. The gain drops at once and recovers slowly, so that the
+        waveform keeps its shape, while clipping would distort a vowel."""
         peak = float(np.abs(block).max())
-        most = CEILING / peak if peak > CEILING else 1.0
-        start = min(self._gain, most)
-        self._gain = min(most, start + self._recovery)
+        allowed = CEILING / peak if peak > CEILING else 1.0
+        start = min(self._gain, allowed)
+        self._gain = min(allowed, start + self._recovery)
         if start < 1.0:
             gain = np.linspace(start, self._gain, len(block), dtype=np.float32)
             block *= gain[:, np.newaxis]

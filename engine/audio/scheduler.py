@@ -1,9 +1,8 @@
-"""What waits to be heard, and when each of it is: priorities, deadlines, gaps, cuts.
+"""The one scheduler of all sound: priorities, deadlines, gaps and interruptions.
 
-The one scheduler of all sound. A pull model: whoever owns the sink (`speak` live, `advance` and
-`drain` in a batch) asks `render` for one block after another, silence included, so that the sink gets
-just what a wearer would hear. Must not know: what an obstacle or an answer is, which voice or sink it
-has, what time it is, how samples are mixed.
+It is a pull model. The owner of the sink (`engine.audio.playback`) asks `render` for one block after
+another, including silence, so that the sink gets exactly what a wearer hears. Must not know: what an
+obstacle or an answer is, which voice or sink it has, what time it is, how samples are mixed.
 """
 
 import math
@@ -20,29 +19,29 @@ from engine.audio.hrtf import centre, spatialise
 from engine.audio.mixer import Event, Mixer, Playing
 from engine.audio.utterance_queue import UtteranceQueue, is_critical
 from engine.core.errors import SpeechFailed
-from engine.core.ports import Clock, Sink, Voice
+from engine.core.ports import Voice
 from engine.core.report import Health
 from engine.core.sound import Samples
 from engine.core.utterance import Drop, Heard, Kind, Utterance
 
 BLOCK_S = 0.02
-GAP_S = 0.75  # of silence after an alert, as in Soundscape between callouts
-AS_GOOD_AS_SAID_S = 0.15  # the breath after a clause, and its last consonant
-VOLUME_STEP_DB = 3.0  # a step that is plainly heard
-SOFTEST_DB, LOUDEST_DB = -15.0, 9.0  # alerts must stay audible, and the limiter must not pump
-IDLE_BLOCKS = 500  # silence written at once, so that memory stays bounded
+GAP_S = 0.75  # silence after an alert, as in Microsoft Soundscape between callouts
+NEARLY_SAID_S = 0.15  # an utterance with so little left is not repeated after an interruption
+VOLUME_STEP_DB = 3.0  # clearly audible
+SOFTEST_DB, LOUDEST_DB = -15.0, 9.0  # so that alerts stay audible and the limiter does not pump
 
 
 class Audio:
-    """The queue and the mixer. `say`, `stop`, `supersede_answers` and `change_volume` may be called
-    from any thread; `render`, `rest` and `handed` from the one that owns the sink, which also makes
-    all callbacks.
+    """Schedules utterances and renders them block by block.
 
-    `UtteranceQueue` says who is next; what is late when its turn could come is dropped as stale. An
-    utterance without words never waits: its earcon is mixed in, ducked while words are heard. What
-    has started and is then cut counts as heard. What something critical cuts off, unless that was an
-    alert or `yields`, is said again from its beginning, under a number of its own from `next_id`; an answer
-    comes clause by clause, so that this is the last clause's beginning.
+    `say`, `stop`, `supersede_answers` and `change_volume` may be called from any thread. `render`,
+    `rest` and `handed` belong to the thread that owns the sink, which also makes all callbacks.
+
+    `UtteranceQueue` chooses the next utterance. One that is past its deadline is dropped as stale. One
+    without words never waits: its earcon is mixed in, and ducked while words are spoken. An utterance
+    that is cut after its start counts as heard. After an interruption by a critical one, it is repeated
+    from its beginning with a new id from `next_id`, unless it is an alert or `yields`. An answer is
+    queued clause by clause, so only its last clause is repeated.
     """
 
     def __init__(
@@ -62,12 +61,12 @@ class Audio:
         self.sample_rate_hz = voice.sample_rate_hz
         self.block_samples = round(BLOCK_S * self.sample_rate_hz)
         self._lock = threading.Lock()
-        self._turns = UtteranceQueue()
+        self._queue = UtteranceQueue()
         self._mixer = Mixer(self.sample_rate_hz, self.block_samples)
         self._reports: list[Callable[[float], None]] = []
-        self._gap = 0  # samples until an alert or status may begin
+        self._gap = 0  # samples until the next alert or status may begin
         self._expecting_until_s = -math.inf
-        self._free_s = -math.inf  # when the last words ended
+        self._free_s = -math.inf  # the end of the last words
         self._alarms = 0
         self._volume_db = 0.0
 
@@ -78,42 +77,43 @@ class Audio:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits, sounds, or is still to be reported."""
+        """Whether nothing waits, plays, or has yet to be reported."""
         with self._lock:
             return self._is_idle()
 
     @property
     def alarms(self) -> int:
-        """How many critical utterances have been queued so far."""
+        """The number of critical utterances queued so far."""
         with self._lock:
             return self._alarms
 
     def say(self, utterance: Utterance) -> None:
-        """Queue `utterance`; older alerts about the same thing give way to it
-        (`UtteranceQueue.add`), and to a critical one all that `yields`."""
+        """Queue `utterance`. It supersedes older alerts from its direction (`UtteranceQueue.add`). A
+        critical one also supersedes everything that `yields`."""
         with self._lock:
-            self._drop(self._turns.add(utterance), "superseded")
+            self._drop(self._queue.add(utterance), "superseded")
             if is_critical(utterance):
                 self._alarms += 1
-                self._drop(self._turns.take(lambda u: u.yields), "superseded")
+                self._drop(self._queue.take(lambda u: u.yields), "superseded")
 
     def expect_answer(self, until_s: float) -> None:
-        """The wearer has asked: callouts that are not critical wait for the answer, which names
-        hazards first, but no longer than `until_s`."""
+        """The wearer has asked. Alerts that are not critical wait for the answer, which names
+        obstacles first, until `until_s` at most."""
         with self._lock:
             self._expecting_until_s = until_s
 
     def stop(self, *kinds: Kind) -> None:
-        """Silence these kinds (all where none is named) within one block; drop what waits."""
+        """Silence these kinds within one block, or all kinds if none is given. Waiting utterances are
+        dropped."""
         self._silence(lambda u: not kinds or u.kind in kinds, "cancelled")
 
     def supersede_answers(self) -> None:
-        """A newer request has come: answers that wait are dropped, the one being said is cut."""
+        """A newer request has come: drop waiting answers and cut the one being said."""
         self._silence(lambda u: u.kind == "answer", "superseded")
 
     def change_volume(self, steps: int) -> bool:
-        """Make everything louder (quieter where negative) by VOLUME_STEP_DB each; return whether
-        there was room for it between SOFTEST_DB and LOUDEST_DB."""
+        """Change the volume by `steps` times VOLUME_STEP_DB. Return whether it changed, within
+        SOFTEST_DB and LOUDEST_DB."""
         with self._lock:
             before_db = self._volume_db
             wanted_db = before_db + steps * VOLUME_STEP_DB
@@ -122,65 +122,66 @@ class Audio:
             return self._volume_db != before_db
 
     def render(self, now_s: float) -> Samples:
-        """The next block, stereo (block_samples, 2), peak -1 dBFS at most.
+        """The next block, stereo (block_samples, 2), with a peak of at most -1 dBFS.
 
-        `now_s` is what deadlines are measured by. Follow with `handed`. Synthesises when a turn
-        comes, which may take some 10 ms; a failure is reported and the rest goes on.
+        Deadlines are compared with `now_s`. Call `handed` afterwards. The words of an utterance are
+        synthesised when its turn comes, which may take some 10 ms. A failure is reported, and the
+        utterance is left out.
         """
         with self._lock:
             if self._is_idle():
                 return self.rest(1)
-            self._take_turns(now_s)
+            self._start_next(now_s)
             speaking = self._mixer.speaking
-        # An earcon's first block goes out before its words exist: the sound is what is urgent.
+        # The first block of an earcon is rendered before its words are synthesised, to save time.
         if speaking and speaking.text and (speaking.position or speaking.words_at == 0):
             self._add_words(speaking)
         with self._lock:
             return self._mix()
 
     def rest(self, blocks: int) -> Samples:
-        """`blocks` blocks of silence at once, (n, 2). Only while idle."""
+        """`blocks` blocks of silence in one array (n, 2). Only while idle."""
         self._gap = max(0, self._gap - blocks * self.block_samples)
         self._mixer.rest()
         return np.zeros((blocks * self.block_samples, 2), dtype=np.float32)
 
     def handed(self, time_s: float) -> None:
-        """The block just rendered goes to the sink now: make the callbacks that this brings."""
+        """The block just rendered is handed to the sink now: make its callbacks."""
         with self._lock:
             reports, self._reports = self._reports, []
         for report in reports:
             report(time_s)
 
-    # whose turn (the lock is held)
+    # choosing what plays (with the lock held)
 
     def _is_idle(self) -> bool:
-        return not (self._turns.waiting or self._mixer.playing or self._reports)
+        return not (self._queue.waiting or self._mixer.playing or self._reports)
 
-    def _take_turns(self, now_s: float) -> None:
-        late = self._turns.take(lambda u: u.deadline_s is not None and now_s > u.deadline_s)
+    def _start_next(self, now_s: float) -> None:
+        late = self._queue.take(lambda u: u.deadline_s is not None and now_s > u.deadline_s)
         self._drop(late, "stale")
-        self._mixer.sounds += [self._begin(u) for u in self._turns.take(lambda u: not u.text)]
+        self._mixer.sounds += [self._begin(u) for u in self._queue.take(lambda u: not u.text)]
         speaking = self._mixer.speaking
         if speaking is None:
-            chosen = self._turns.next(
+            chosen = self._queue.next(
                 gap_over=self._gap == 0, answer_first=now_s < self._expecting_until_s
             )
             if chosen is not None and chosen.kind == "answer" and chosen.resumes is None:
                 self._expecting_until_s = -math.inf
             self._mixer.speaking = None if chosen is None else self._begin(chosen)
-        elif speaking.cut is None and self._turns.interrupts(speaking.utterance):
+        elif speaking.cut is None and self._queue.interrupts(speaking.utterance):
             self._interrupt(speaking, now_s)
 
     def _interrupt(self, speaking: Playing, now_s: float) -> None:
-        """Make way for something critical, and queue what it cuts off again; but not an alert, which
-        is about a moment that has passed, nor what yields."""
+        """Cut `speaking` for a critical utterance and queue it again, unless it is an alert, which is
+        about a past moment, or yields."""
         speaking.cut = "interrupted"
         said = speaking.utterance
-        least = AS_GOOD_AS_SAID_S * self.sample_rate_hz
+        nearly_said = NEARLY_SAID_S * self.sample_rate_hz
         if not (said.kind == "alert" or said.yields) and (
-            speaking.left is None or speaking.left > least
+            speaking.left is None or speaking.left > nearly_said
         ):
-            self._turns.put_back(replace(said, id=self._next_id(), queued_s=now_s, resumes=said.id))
+            self._queue.put_back(replace(said, id=self._next_id(), queued_s=now_s, resumes=said.id))
 
     def _begin(self, utterance: Utterance) -> Playing:
         sound = np.zeros((0, 2), dtype=np.float32)
@@ -197,15 +198,15 @@ class Audio:
         self, applies: Callable[[Utterance], bool], reason: Literal["superseded", "cancelled"]
     ) -> None:
         with self._lock:
-            self._drop(self._turns.take(applies), reason)
+            self._drop(self._queue.take(applies), reason)
             for playing in self._mixer.playing:
                 if applies(playing.utterance):
                     playing.cut = reason
 
-    # the sound
+    # rendering
 
     def _add_words(self, playing: Playing) -> None:
-        """Synthesise what `playing` says; without the lock, so that nobody waits for it."""
+        """Synthesise the words of `playing`, without the lock, so that no caller waits for it."""
         said, text = playing.utterance, playing.text
         playing.text = ""
         try:
@@ -215,7 +216,7 @@ class Audio:
             if not playing.words_at:
                 playing.cut = "cancelled"
             return
-        # An alert's words come from where its sound came from; all else has no place.
+        # An alert's words come from the direction of its earcon; other words have no direction.
         words = (
             spatialise(mono, said.azimuth_deg, self.sample_rate_hz)
             if said.kind == "alert"
@@ -233,7 +234,7 @@ class Audio:
             self._reports.append(partial(self._report, event))
         return block
 
-    # what is reported, with the moment at which the block was handed over
+    # reporting, with the time at which the block was handed over
 
     def _report_dropped(self, utterance: Utterance, reason: Drop, _time_s: float) -> None:
         self._on_heard(Heard(utterance, None, None, reason))
@@ -245,7 +246,7 @@ class Audio:
             reason: Drop = "cancelled" if playing.cut == "cancelled" else "superseded"
             self._report_dropped(said, reason, time_s)
         elif event.what == "began":
-            # A late loop hands several blocks over at once; words still follow earlier words' end.
+            # A late loop hands over several blocks at once, but words never overlap earlier ones.
             playing.started_s = max(time_s, self._free_s) if said.text else time_s
             self._on_started(said, playing.started_s)
         else:
@@ -254,59 +255,3 @@ class Audio:
             if said.text:
                 self._free_s = ended_s
             self._on_heard(Heard(said, started_s, ended_s, cut=playing.cut))
-
-
-def advance(audio: Audio, sink: Sink, clock: Clock, time_s: float) -> None:
-    """Move a virtual `clock` on to `time_s` (to the end of that block), and the sound with it."""
-    while (blocks := math.ceil((time_s - clock.now()) / audio.block_s - 1e-6)) > 0:
-        if audio.idle:
-            blocks = min(blocks, IDLE_BLOCKS)
-            _write(audio, sink, audio.rest(blocks))
-            clock.sleep(blocks * audio.block_s)
-        else:
-            _step(audio, sink, clock)
-            clock.sleep(audio.block_s)
-
-
-def drain(audio: Audio, sink: Sink, clock: Clock) -> None:
-    """Move a virtual `clock` on until all has been heard."""
-    while not audio.idle:
-        _step(audio, sink, clock)
-        clock.sleep(audio.block_s)
-
-
-def speak(
-    audio: Audio, sink: Sink, clock: Clock, stop: threading.Event, since_s: float | None = None
-) -> float:
-    """Live: feed the sink in real time until `stop`, then fall silent; what waits is cancelled.
-
-    A paced sink sets the pace; for any other, and from when a device is lost, the clock does, and a
-    late loop catches up. A sink that fails is reported and speech goes on without it. Returns until
-    when the sink is fed, which is the next call's `since_s`; None is now.
-    """
-    due_s = clock.now() if since_s is None else since_s
-    while not stop.is_set():
-        now_s = clock.now()
-        if sink.paced:
-            due_s = now_s
-        elif now_s < due_s:
-            clock.sleep(due_s - now_s)
-            continue
-        _step(audio, sink, clock)
-        due_s += audio.block_s
-    audio.stop()
-    _step(audio, sink, clock)
-    return due_s + audio.block_s
-
-
-def _step(audio: Audio, sink: Sink, clock: Clock) -> None:
-    block = audio.render(clock.now())
-    audio.handed(clock.now())  # synthesis took time: the first sample leaves now
-    _write(audio, sink, block)
-
-
-def _write(audio: Audio, sink: Sink, block: Samples) -> None:
-    try:
-        sink.write(block)
-    except SpeechFailed as error:
-        audio.on_health(Health("speech", str(error), "went on without sound"))

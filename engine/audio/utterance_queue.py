@@ -1,6 +1,6 @@
-"""Who is heard next: the order of what waits.
+"""Orders the waiting utterances and decides which is heard next.
 
-Pure and without a clock or a lock; `engine.audio.scheduler` asks it once per block. Must not know: sound.
+Pure, without a clock or a lock; `engine.audio.scheduler` asks it once per block. Must not know: sound.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,27 +12,27 @@ SAME_DIRECTION_DEG = 15.0
 
 
 class UtteranceQueue:
-    """Utterances that wait, in the order in which they came.
+    """The waiting utterances in order of arrival.
 
-    The next is: a critical one; else the next clause of the answer under way; else the highest
-    priority, the earlier where equal. Clauses of one answer keep their order. Alerts, statuses and
-    what goes on after a cut wait for the gap after the last alert, which only a critical one skips;
-    while the foremost waits, nothing lesser overtakes it.
+    The next utterance is a critical one, else the next clause of the current answer, else the one with
+    the highest priority, or the earliest of these. Clauses of one answer keep their order. Alerts,
+    statuses and resumed clauses wait for the gap after the last alert; critical ones skip it. While
+    the next utterance waits for the gap, no other overtakes it.
     """
 
     def __init__(self) -> None:
         self.waiting: list[Utterance] = []
-        self._answer: int | None = None  # the answer under way
+        self._answer: int | None = None  # the current answer
 
     def add(self, utterance: Utterance) -> list[Utterance]:
-        """Queue `utterance`; return what it superseded. An alert takes the place of those that were
-        queued before it, lie in its direction (within 15 degrees) and have no higher priority."""
-        replaced = self.take(lambda u: _replaces(utterance, u))
+        """Queue `utterance` and return those that it supersedes. An alert supersedes earlier alerts
+        within 15 degrees of its direction, unless they have a higher priority."""
+        superseded = self.take(lambda u: _supersedes(utterance, u))
         self.waiting.append(utterance)
-        return replaced
+        return superseded
 
     def put_back(self, utterance: Utterance) -> None:
-        """Queue what was cut off before all that waits."""
+        """Queue an interrupted utterance in front of all others."""
         self.waiting.insert(0, utterance)
 
     def take(self, applies: Callable[[Utterance], bool]) -> list[Utterance]:
@@ -43,15 +43,16 @@ class UtteranceQueue:
         return taken
 
     def interrupts(self, speaking: Utterance) -> bool:
-        """Whether something critical may come next and what is being said is not. A clause waits for
-        those before it in its answer, or each would be cut off and said again for ever."""
+        """Whether a critical utterance may interrupt `speaking`, which is not critical itself. A clause
+        waits for the earlier clauses of its answer: otherwise each would be interrupted and resumed
+        forever."""
         return not is_critical(speaking) and any(
             map(is_critical, _heads([speaking, *self.waiting]))
         )
 
     def next(self, gap_over: bool, answer_first: bool = False) -> Utterance | None:
-        """Remove and return whose turn it is to speak, or None while nobody may. `answer_first`:
-        an answer is expected, and only what is critical goes before it."""
+        """Remove and return the next utterance, or None while all must wait. With `answer_first`, an
+        answer is expected and only a critical utterance goes before it."""
         chosen = self._choose(gap_over, answer_first)
         if chosen is not None:
             self.waiting.remove(chosen)
@@ -67,24 +68,24 @@ class UtteranceQueue:
         if is_critical(best):
             return best
         answers = [u for u in heads if u.kind == "answer"]
-        under_way = [u for u in answers if u.answer == self._answer is not None]
-        if under_way:
-            best = under_way[0]
+        current = [u for u in answers if u.answer == self._answer is not None]
+        if current:
+            best = current[0]
         elif answer_first:
             if not answers:
                 return None
             best = answers[0]
-        flows_on = best.kind == "answer" and best.resumes is None
-        return best if gap_over or flows_on else None
+        skips_gap = best.kind == "answer" and best.resumes is None
+        return best if gap_over or skips_gap else None
 
 
 def is_critical(utterance: Utterance) -> bool:
-    """Whether `utterance` may cut off what is being said."""
+    """Whether `utterance` may interrupt another."""
     return utterance.priority >= Priority.CRITICAL
 
 
 def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:
-    """All that may come next: of an answer, only its first clause."""
+    """The candidates for the next turn: of each answer, only its first clause."""
     seen: set[int] = set()
     heads: list[Utterance] = []
     for utterance in waiting:
@@ -96,8 +97,8 @@ def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:
     return heads
 
 
-def _replaces(new: Utterance, old: Utterance) -> bool:
-    """Alerts of one moment are about different things and never replace each other."""
+def _supersedes(new: Utterance, old: Utterance) -> bool:
+    """Alerts of the same moment are about different things and never supersede each other."""
     apart_deg = abs((new.azimuth_deg - old.azimuth_deg + 180.0) % 360.0 - 180.0)
     return (
         new.kind == old.kind == "alert"

@@ -11,7 +11,8 @@ import numpy as np
 
 from engine.alerts.corridor import HALF_CORRIDOR_M
 from engine.alerts.policy import AlertPolicy
-from engine.audio.scheduler import Audio, advance, drain
+from engine.audio.playback import advance, drain
+from engine.audio.scheduler import Audio
 from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.glance import Obstacle

@@ -9,7 +9,7 @@ import pytest
 from engine.app.answer_step import AnswerStep
 from engine.app.builders.loops import build_frame_step
 from engine.app.loops.answer import AnswerLoop
-from engine.audio.scheduler import drain
+from engine.audio.playback import drain
 from engine.core.answer import Request
 from engine.core.camera import Frame
 from engine.core.clock import VirtualClock

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.app.user_input import Spoken, UserInput
-from engine.audio.scheduler import drain
+from engine.audio.playback import drain
 from engine.core.answer import Command, Request, Wish
 from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock

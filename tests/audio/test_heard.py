@@ -9,7 +9,8 @@ import pytest
 
 from engine.audio.earcons import earcon
 from engine.audio.loudness import CEILING, EARCON_LUFS, VOICE_LUFS, loudness_lufs
-from engine.audio.scheduler import Audio, drain
+from engine.audio.playback import drain
+from engine.audio.scheduler import Audio
 from engine.core.clock import VirtualClock
 from engine.core.sound import Samples
 from engine.core.utterance import Utterance

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.audio.loudness import brought_to, loudness_lufs
+from engine.audio.loudness import loudness_lufs, normalised
 
 RATE_HZ = 48000
 
@@ -50,10 +50,10 @@ def test_a_short_sound_counts_with_the_silence_after_it() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.floats(0.02, 2.0), st.floats(1e-3, 4.0), st.floats(-40.0, -12.0))
-def test_a_sound_is_brought_to_its_loudness_unless_its_peak_forbids(
+def test_a_sound_is_normalised_its_loudness_unless_its_peak_forbids(
     seconds: float, level: float, lufs: float
 ) -> None:
-    sound = brought_to(sine(seconds, level), RATE_HZ, lufs, 0.5)
+    sound = normalised(sine(seconds, level), RATE_HZ, lufs, 0.5)
     assert sound.dtype == np.float32
     peak = np.abs(sound).max()
     assert peak <= 0.5001
@@ -65,5 +65,5 @@ def test_a_sound_is_brought_to_its_loudness_unless_its_peak_forbids(
 
 def test_silence_stays_as_it_is() -> None:
     for silence in (np.zeros(0, np.float32), np.zeros(9000, np.float32)):
-        assert not np.any(brought_to(silence, RATE_HZ, -20.0, 0.5))
+        assert not np.any(normalised(silence, RATE_HZ, -20.0, 0.5))
         assert loudness_lufs(silence, RATE_HZ) == -np.inf

@@ -11,7 +11,8 @@ from engine.audio.earcons import earcon
 from engine.audio.hrtf import centre, spatialise
 from engine.audio.loudness import CEILING
 from engine.audio.mixer import Mixer, Playing
-from engine.audio.scheduler import BLOCK_S, speak
+from engine.audio.playback import speak
+from engine.audio.scheduler import BLOCK_S
 from engine.core.errors import SpeechFailed
 from engine.core.sound import Samples
 from tests.fakes.stage import BLOCK, RATE_HZ, Stage, TapeSink, ToneVoice, alert, clause, ping

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.audio.mixer import FADE_S
-from engine.audio.scheduler import AS_GOOD_AS_SAID_S, BLOCK_S, GAP_S
+from engine.audio.scheduler import BLOCK_S, GAP_S, NEARLY_SAID_S
 from engine.core.sound import Samples
 from engine.core.utterance import Cut, Utterance
 from tests.fakes.stage import AGAIN, RATE_HZ, Stage, ToneVoice, alert, clause
@@ -100,7 +100,7 @@ def test_the_log_says_who_cut_an_answer(stop: bool, cut: Cut) -> None:
 
 
 def test_a_clause_as_good_as_said_is_not_said_again() -> None:
-    stage = cut_off(1.0 - AS_GOOD_AS_SAID_S + BLOCK_S, clause(2))
+    stage = cut_off(1.0 - NEARLY_SAID_S + BLOCK_S, clause(2))
     stage.drain()
     assert stage.fate(1).cut == "interrupted"
     assert stage.order() == [1, 9, 2]

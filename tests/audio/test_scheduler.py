@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from engine.audio.hrtf import LENGTH_S
 from engine.audio.loudness import CEILING
 from engine.audio.mixer import FADE_S
-from engine.audio.scheduler import BLOCK_S, GAP_S, Audio, drain
+from engine.audio.playback import drain
+from engine.audio.scheduler import BLOCK_S, GAP_S, Audio
 from engine.core.priority import Priority
 from engine.core.sound import Samples
 from engine.core.utterance import Utterance

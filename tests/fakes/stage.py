@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.audio.scheduler import BLOCK_S, Audio, advance, drain
+from engine.audio.playback import advance, drain
+from engine.audio.scheduler import BLOCK_S, Audio
 from engine.core.clock import VirtualClock
 from engine.core.errors import SpeechFailed
 from engine.core.report import Health

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from engine.alerts.policy import AlertPolicy
 from engine.app.observers import Observers
-from engine.audio.scheduler import Audio, speak
+from engine.audio.playback import speak
+from engine.audio.scheduler import Audio
 from engine.config import Config
 from engine.core.ports import Clock, Sink, Voice
 from engine.core.report import Health

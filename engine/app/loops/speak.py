@@ -3,7 +3,7 @@
 import threading
 
 from engine.app.subsystems import Speech
-from engine.audio.scheduler import speak
+from engine.audio.playback import speak
 from engine.core.ports import Clock
 
 

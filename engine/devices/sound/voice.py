@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, brought_to
+from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, normalised
 from engine.core.errors import MissingPart, SpeechFailed, in_one_line, message_of
 from engine.core.preferences import Language
 from engine.core.sound import Samples
@@ -157,7 +157,7 @@ class Pyttsx3Voice:
         with wave.open(str(path), "rb") as file:
             raw = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
         samples = trim(raw.astype(np.float32) / np.float32(32768))
-        return brought_to(samples, SAMPLE_RATE_HZ, VOICE_LUFS, VOICE_PEAK)
+        return normalised(samples, SAMPLE_RATE_HZ, VOICE_LUFS, VOICE_PEAK)
 
 
 def speakable(text: str) -> str:
