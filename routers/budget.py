@@ -1,4 +1,4 @@
-"""Keeps the share of escalations at a target by adapting the threshold on another router's score."""
+"""Keeps the share of escalations at a target: adapts a threshold on another router's score."""
 
 from dataclasses import replace
 
@@ -11,9 +11,10 @@ class Budget:
     """Escalates `share` of the answers in the long run, for any sequence of scores.
 
     After each answer the threshold moves by `step` times (escalated - share), so it rises while too
-    many answers are escalated. Scores lie in [0, 1], so the threshold stays within [-step, 1 + step],
-    and after n answers the error of the share is at most (1 + step) / (step · n), by the telescoping
-    sum of adaptive conformal inference (Gibbs and Candès, NeurIPS 2021). To be used from one thread.
+    many answers are escalated. Scores lie in [0, 1], so the threshold stays within [-step, 1 +
+    step], and after n answers the error of the share is at most (1 + step) / (step · n), by the
+    telescoping sum of adaptive conformal inference (Gibbs and Candès, NeurIPS 2021). To be used
+    from one thread.
     """
 
     name = "budget"

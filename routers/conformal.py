@@ -1,8 +1,8 @@
 """A router whose threshold guarantees a bound on missed escalations, and never trades off hazards.
 
-It uses the score of `router=learned`. The threshold is calibrated once, on images that were not used
-for training. A missed escalation is a scene that the template answers although the full answer is
-better by more than a margin.
+It uses the score of `router=learned`. The threshold is calibrated once, on images that were not
+used for training. A missed escalation is a scene that the template answers although the full answer
+is better by more than a margin.
 """
 
 import math
@@ -20,10 +20,10 @@ from routers.threshold import decide
 class Conformal:
     """Compares the score of `router=learned` with the calibrated threshold.
 
-    Hazards are a separate constraint, not a term in a sum. A detected hazard that the template would
-    only count ("and two more things") is always escalated. A hazard that the detector missed cannot be
-    known at run time. For that case, no calibration scene in which only the full answer names a near
-    hazard lies below the threshold.
+    Hazards are a separate constraint, not a term in a sum. A detected hazard that the template
+    would only count ("and two more things") is always escalated. A hazard that the detector missed
+    cannot be known at run time. For that case, no calibration scene in which only the full answer
+    names a near hazard lies below the threshold.
     """
 
     name = "conformal"
@@ -31,8 +31,8 @@ class Conformal:
     def __init__(
         self, model: Model, risk: float, confidence: float, named_kinds: int = MAX_GROUPS["normal"]
     ) -> None:
-        """`risk` bounds the share of missed escalations with probability `confidence`; `named_kinds` is
-        how many kinds of obstacle the template names."""
+        """`risk` bounds the share of missed escalations with probability `confidence`;
+        `named_kinds` is how many kinds of obstacle the template names."""
         self._model = model
         self._named_kinds = named_kinds
         self.threshold = calibrated(model.calibration, risk, confidence)
@@ -54,13 +54,13 @@ def unnamed_hazards(glance: Glance, named_kinds: int) -> list[str]:
 
 
 def calibrated(calibration: Calibration, risk: float, confidence: float) -> float:
-    """The highest threshold that keeps both guarantees; 0, which escalates everything, if none does.
+    """The highest threshold that keeps both guarantees; 0, which escalates all, if none does.
 
-    The number of missed escalations only grows with the threshold. So the highest threshold whose upper
-    confidence bound is within `risk` keeps that bound with probability `confidence` over the draw of the
-    calibration set (risk-controlling prediction sets: Bates, Angelopoulos, Lei, Malik, Jordan, J. ACM
-    2021, with the exact binomial bound). This holds for scenes from the same distribution as the
-    calibration set. A score equal to the threshold is escalated.
+    The number of missed escalations only grows with the threshold. So the highest threshold whose
+    upper confidence bound is within `risk` keeps that bound with probability `confidence` over the
+    draw of the calibration set (risk-controlling prediction sets: Bates, Angelopoulos, Lei, Malik,
+    Jordan, J. ACM 2021, with the exact binomial bound). This holds for scenes from the same
+    distribution as the calibration set. A score equal to the threshold is escalated.
     """
     allowed = allowed_losses(calibration.pictures, risk, confidence)
     if allowed < 0:
@@ -74,8 +74,8 @@ def _at(scores: Sequence[float], losses: int) -> float:
 
 
 def allowed_losses(pictures: int, risk: float, confidence: float) -> int:
-    """The largest number of losses among `pictures` whose upper confidence bound is within `risk`; -1 if
-    there are too few pictures even for zero losses."""
+    """The largest number of losses among `pictures` whose upper confidence bound is within `risk`;
+    -1 if there are too few pictures even for zero losses."""
     losses = -1
     while losses + 1 < pictures and _at_most(losses + 1, pictures, risk) <= 1.0 - confidence:
         losses += 1
@@ -83,8 +83,8 @@ def allowed_losses(pictures: int, risk: float, confidence: float) -> int:
 
 
 def _at_most(losses: int, pictures: int, risk: float) -> float:
-    """P(X <= losses) for a binomial X. It is within 1 - confidence exactly if Clopper and Pearson's upper
-    bound is within `risk`."""
+    """P(X <= losses) for a binomial X. It is within 1 - confidence exactly if Clopper and Pearson's
+    upper bound is within `risk`."""
     return math.fsum(
         math.exp(
             math.lgamma(pictures + 1)

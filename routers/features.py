@@ -1,7 +1,7 @@
-"""The features of the learned routers: what is known of a glance before the describer runs, in [0, 1].
+"""The features of the learned routers, in [0, 1]: what is known before the describer runs.
 
-All together take well under 2 ms. Those that need pixels come from `engine.perception.image_statistics`.
-Nothing here knows how the features are used.
+All together take well under 2 ms. Those that need pixels come from
+`engine.perception.image_statistics`. Nothing here knows how the features are used.
 """
 
 import math
@@ -48,12 +48,13 @@ FEATURES: dict[str, str] = {
 
 
 def features(glance: Glance) -> Vector:
-    """The features of a glance in the order of `FEATURES`. Adding an obstacle never lowers the counts.
+    """The features in the order of `FEATURES`. Adding an obstacle never lowers the counts.
 
-    The entropy is divided by log(classes); the margin is between the two most probable places; crowding
-    is the intersection over union, summed over pairs; nearness is 1 / (1 + distance / HALF_NEAR_M) of
-    the nearest obstacle; hazard is the largest one (`engine.perception.classes`). Without obstacles,
-    scores are 1 and all else is 0. Raises ValueError if the glance's scene or picture is not set.
+    The entropy is divided by log(classes); the margin is between the two most probable places;
+    crowding is the intersection over union, summed over pairs; nearness is 1 / (1 + distance /
+    HALF_NEAR_M) of the nearest obstacle; hazard is the largest one (`engine.perception.classes`).
+    Without obstacles, scores are 1 and all else is 0. Raises ValueError if the glance's scene or
+    picture is not set.
     """
     if glance.scene is None or glance.picture is None:
         missing = "scene" if glance.scene is None else "picture"

@@ -27,8 +27,8 @@ class Learned:
 
 
 def score(glance: Glance, model: Model) -> tuple[float, tuple[str, ...]]:
-    """The probability that the full answer is worth its time, and the reasons: the expected gain and the
-    features with the largest contributions."""
+    """The probability that the full answer is worth its time, and the reasons: the expected gain
+    and the features with the largest contributions."""
     vector = features(glance)
     contributions = model.contributions(vector)
     gain = model.gain(vector)

@@ -1,7 +1,8 @@
-"""The model of the learned routers: predicts from features how much better the full answer would be.
+"""The model of the learned routers: predicts how much better the full answer would be.
 
 It is stored as plain JSON (`routers/learned.json`) and evaluated here. scikit-learn trains it
-(`python -m experiments.router.train`) and is not needed at run time. Knows no glance and no threshold.
+(`python -m experiments.router.train`) and is not needed at run time. It knows
+neither glances nor thresholds.
 """
 
 import math
@@ -21,8 +22,8 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A regression tree as lists by node, root first. Node i is a leaf if left[i] < 0. A feature at or
-    below the threshold goes left. `value` is each node's mean, in units of quality."""
+    """A regression tree as lists by node, root first. Node i is a leaf if left[i] < 0. A feature at
+    or below the threshold goes left. `value` is each node's mean, in units of quality."""
 
     feature: tuple[int, ...]
     threshold: tuple[float, ...]
@@ -33,8 +34,9 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Ascending scores of held-out pictures, of which there are `pictures`: `better` of those whose full
-    answer is better by more than `margin`, `hazards` of those in which it alone names a near hazard."""
+    """Ascending scores of held-out pictures, of which there are `pictures`: `better` of those whose
+    full answer is better by more than `margin`, `hazards` of those where only it names a near
+    hazard."""
 
     pictures: int
     margin: float
@@ -45,7 +47,8 @@ class Calibration:
 @dataclass(frozen=True, slots=True)
 class Model:
     """gain = bias + weights · (x - means) + sum of the trees, in units of quality ([-1, 1]). The
-    probability of a gain above the calibration's margin is 1 / (1 + exp(-(slope · gain + intercept)))."""
+    probability of a gain above the calibration's margin is 1 / (1 + exp(-(slope · gain +
+    intercept)))."""
 
     version: int
     features: tuple[str, ...]
@@ -62,7 +65,7 @@ class Model:
         """The contribution of each feature to the gain, (n,) in the order of `features`."""
         x = vector[[_FEATURE_INDEX[name] for name in self.features]]
         found: Vector = np.asarray(self.weights) * (x - np.asarray(self.means))
-        # The trees were trained on float32 features with float64 thresholds; NumPy would round both.
+        # The trees were trained on float32 features with float64 thresholds; NumPy rounds both.
         single = [float(value) for value in x.astype(np.float32)]
         for tree in self.trees:
             node = 0

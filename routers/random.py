@@ -10,8 +10,8 @@ from routers.threshold import decide
 class Random:
     """Scores each frame by a hash of its number and the seed, uniform in [0, 1).
 
-    A hash, not a random generator, so a frame's score does not depend on earlier frames and a replay
-    repeats the session's decisions. The share escalated is 1 - threshold.
+    A hash, not a random generator, so a frame's score does not depend on earlier frames and a
+    replay repeats the session's decisions. The share escalated is 1 - threshold.
     """
 
     name = "random"

@@ -7,7 +7,7 @@ from routers.threshold import decide
 
 
 class Rules:
-    """Scores a glance by `routers.complexity`; the reasons name the features with the largest share."""
+    """Scores a glance by `routers.complexity`; the reasons name the largest contributions."""
 
     name = "rules"
 

@@ -1,4 +1,4 @@
-"""The rule shared by all scoring routers: a score at or above the threshold selects the full tier."""
+"""The rule of all scoring routers: a score at or above the threshold selects the full tier."""
 
 from engine.core.answer import Decision
 

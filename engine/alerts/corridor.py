@@ -49,8 +49,8 @@ def in_corridor(
 
 
 def _edges_m(obstacle: Obstacle) -> tuple[float, float]:
-    """The lateral positions of the left and the right edge. Seen edges come first, because only the near
-    end of a car at the image border is in view; otherwise the kind's width is assumed."""
+    """The lateral positions of the left and the right edge. Seen edges come first, because only the
+    near end of a car at the image border is in view; otherwise the kind's width is assumed."""
     if obstacle.edges_deg is not None:
         left_m, right_m = (
             obstacle.distance_m * math.sin(math.radians(edge)) for edge in obstacle.edges_deg
@@ -62,8 +62,8 @@ def _edges_m(obstacle: Obstacle) -> tuple[float, float]:
 
 @dataclass(slots=True)
 class CorridorMonitor:
-    """Detects when a corridor that was blocked for a while is clear again. Stays silent if an obstacle
-    was lost from view at the wearer's feet."""
+    """Detects when a corridor that was blocked for a while is clear again. Stays silent if an
+    obstacle was lost from view at the wearer's feet."""
 
     _since_s: float = math.inf  # when it became blocked
     _last_s: float = -math.inf  # when it was last blocked

@@ -2,8 +2,8 @@
 
 An obstacle in the walking corridor, or about to be in it, is worth
     a notice          within NOTICE_M,
-    a warning         within NEAR_M, or if the time to collision leaves just enough time to speak and
-                      react,
+    a warning         within NEAR_M, or if the time to collision leaves just enough time to
+                      speak and react,
     a critical alert  if the time to collision is below CRITICAL_S.
 """
 
@@ -33,8 +33,9 @@ def level_of(
     speaking_s: float,
     margin: float = 1.0,
 ) -> Level:
-    """The level of an obstacle whose full phrase takes `speaking_s`; `lateral` is as in `in_corridor`. A
-    `margin` above 1 widens every limit, so that a level ends later than it starts."""
+    """The level of an obstacle whose full phrase takes `speaking_s`; `lateral` is as in
+    `in_corridor`. A `margin` above 1 widens every limit, so that a level ends later than it
+    starts."""
     if not in_corridor(obstacle, lateral, margin):
         return Level.CLEAR
     if obstacle.ttc_s is not None:

@@ -1,8 +1,8 @@
 """What was announced of each obstacle, and whether an obstacle is worth announcing again.
 
-Trackers lose objects and give them new numbers. So announcements are remembered by track and also by
-label and side: a new track with a known label and side is taken for the same object. Knows neither
-words nor sounds.
+Trackers lose objects and give them new numbers. So announcements are remembered by track and also
+by label and side: a new track with a known label and side is taken for the same object. Knows
+neither words nor sounds.
 """
 
 import math
@@ -123,8 +123,8 @@ class AlertMemory:
         return self.tracks[obstacle.track].level is not Level.CLEAR
 
     def is_news(self, obstacle: Obstacle, level: Level) -> bool:
-        """Whether the obstacle is worth announcing at `level`. If its group was announced instead, the
-        track takes over that announcement."""
+        """Whether the obstacle is worth announcing at `level`. If its group was announced instead,
+        the track takes over that announcement."""
         track = self.tracks[obstacle.track]
         since_s = self._now_s - track.announced_s
         if level == track.level and level < Level.CRITICAL and since_s >= RISE_S:
@@ -166,15 +166,15 @@ class AlertMemory:
         return Position(obstacle.distance_m, obstacle.bearing_deg + self._heading_deg)
 
     def _has_crossed(self, obstacle: Obstacle, track: TrackMemory) -> bool:
-        """Whether the track crossed the corridor's centre line by at least CROSSED_M since it was last
-        announced, not counting turns of the head."""
+        """Whether the track crossed the corridor's centre line by at least CROSSED_M since it was
+        last announced, not counting turns of the head."""
         now_m, announced_m = lateral_m(obstacle), track.announced_at.lateral_m(self._heading_deg)
         crossed = now_m * announced_m < 0.0 and abs(now_m - announced_m) >= CROSSED_M
         return crossed and obstacle.side != track.announced_side
 
 
 def _may_rise(obstacle: Obstacle, level: Level, track: TrackMemory, since_s: float) -> bool:
-    """Whether enough time has passed to announce a higher level, and the obstacle really approaches."""
+    """Whether a higher level may be announced: after enough time, and only for a real approach."""
     if level is Level.CRITICAL:
         # within that time the warning is still being spoken
         return track.level is not Level.WARNING or since_s >= WARNING_TO_CRITICAL_S

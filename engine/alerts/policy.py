@@ -1,8 +1,8 @@
 """Decides which obstacles get a sound and a phrase now, and how short the phrase must be.
 
-Knows neither templates nor audio. `level.py` rates an obstacle, `memory.py` knows what was announced;
-an obstacle is announced again only at a higher level, clearly nearer, on the other side, or after it
-has been clear for a while.
+Knows neither templates nor audio. `level.py` rates an obstacle, `memory.py` knows what was
+announced; an obstacle is announced again only at a higher level, clearly nearer, on the other side,
+or after it has been clear for a while.
 """
 
 import math
@@ -27,10 +27,10 @@ GAP_S = 0.75  # of silence after an alert; critical alerts do not wait
 FAR_M = 20.0  # beyond this distance a phrase does not get longer
 MAX_ALERTS = 2  # per frame
 MAX_PENDING = 16  # alerts whose outcome is still unknown; far more than there ever are
-# A walker's head swings by 10 to 20 degrees a second with each step; looking around takes 50 or more.
+# A walker's head swings by 10 to 20 degrees a second at each step, by 50 or more to look around.
 HEAD_TURN_DEG_S = 35.0
 SETTLE_S = 0.4  # until the image is steady after a turn
-# How long an alert may wait for its turn, at least and at most: the time to react decides in between.
+# How long an alert may wait: at least and at most; in between, the time to react decides.
 ALERT_WAIT_S = (1.0, 3.0)
 CRITICAL_WAIT_S = (0.3, 0.8)
 ALL_CLEAR_WAIT_S = 2.0
@@ -46,8 +46,8 @@ class AlertWords(Protocol):
 
 
 class AlertPolicy:
-    """Turns obstacles into alerts; to be used from one thread. Deterministic. With a `heartbeat_s` it
-    ticks after that long without an alert."""
+    """Turns obstacles into alerts; to be used from one thread. Deterministic. With a `heartbeat_s`
+    it ticks after that long without an alert."""
 
     def __init__(
         self,
@@ -84,8 +84,8 @@ class AlertPolicy:
         """The alerts to raise now, most urgent first, at most MAX_ALERTS; if there are none, the
         all-clear or a tick, which need a good camera.
 
-        Call it for every frame, with all obstacles. `now_s` never decreases except after a reset. What
-        only a turn of the head moves (by its `pose`) is not announced.
+        Call it for every frame, with all obstacles. `now_s` never decreases except after a reset.
+        What only a turn of the head moves (by its `pose`) is not announced.
         """
         self._heading_deg = 0.0 if pose is None else pose.heading_deg
         if pose is not None and abs(pose.turning_deg_s) > HEAD_TURN_DEG_S:
@@ -110,8 +110,8 @@ class AlertPolicy:
         return tuple(alerts)
 
     def note_outcome(self, heard: Heard) -> None:
-        """What became of an utterance. An alert that went stale was not heard, so it may be raised again.
-        The only method that other threads may call."""
+        """What became of an utterance. An alert that went stale was not heard, so it may be raised
+        again. The only method that other threads may call."""
         if heard.dropped == "stale":
             self._stale_ids.put(heard.utterance.id)
 
@@ -144,16 +144,16 @@ class AlertPolicy:
         return rated, blocking
 
     def _full_s(self, obstacle: Obstacle) -> float:
-        """How long the full phrase takes; cached by label, side and half metre, since it is needed for
-        every obstacle in every frame."""
+        """How long the full phrase takes; cached by label, side and half metre, since it is needed
+        for every obstacle in every frame."""
         key = (obstacle.label, obstacle.side, round(2 * min(obstacle.distance_m, FAR_M)))
         if key not in self._full_phrase_s:
             self._full_phrase_s[key] = self.speaking_s(self._words.alert(obstacle, "full"))
         return self._full_phrase_s[key]
 
     def _is_moved_by_head(self, obstacle: Obstacle, now_s: float) -> bool:
-        """Whether the head is or was just turning and the obstacle does not approach: then it entered
-        the corridor because of the turn."""
+        """Whether the head is or was just turning and the obstacle does not approach: then it
+        entered the corridor because of the turn."""
         return now_s - self._head_turned_s <= SETTLE_S and obstacle.ttc_s is None
 
     def _has_cleared(

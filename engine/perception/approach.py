@@ -19,8 +19,8 @@ MIN_NOISE_SHARE = 0.25  # least share of the edge noise that a short window show
 RANGE_NOISE = 0.05  # least relative noise of a distance whose box is cut
 MIN_TTC_S = 0.05
 MAX_TTC_S = 30.0  # a slower approach is not one that a walker would notice
-# Closing speed (m/s) and its standard deviation for a wearer who walks (and slows, stops and turns) and
-# for one who stands (and leans and shifts).
+# Closing speed (m/s) and its standard deviation for a wearer who walks (and slows, stops and turns)
+# and for one who stands (and leans and shifts).
 WALKING = (1.0, 0.7)
 STANDING = (0.0, 0.2)
 
@@ -37,9 +37,9 @@ def time_to_collision(track: Track, edge_noise: float) -> Approach | None:
     """The time until contact at constant speed; None unless the object significantly comes nearer.
 
     Uses the growth of the box where it was complete, since that needs no known size: 1 / size is
-    proportional to the distance, so at constant speed it falls on a straight line that reaches zero at
-    contact (Lee 1976, "tau"). Otherwise uses the distances in the same way. `edge_noise` is as in
-    `BoxGeometry`.
+    proportional to the distance, so at constant speed it falls on a straight line that reaches zero
+    at contact (Lee 1976, "tau"). Otherwise uses the distances in the same way. `edge_noise` is as
+    in `BoxGeometry`.
     """
     newest = track.observations[-1]
     heights = [(item.time_s, 1.0 / item.height) for item in track.observations if item.height]
@@ -64,11 +64,11 @@ def with_speed_prior(
 ) -> Approach | None:
     """A measured approach combined with the usual closing speed of such an object and the wearer.
 
-    Far away, edge noise can look like any speed, but no chair approaches at 10 m/s. The rate 1 / ttc is
-    nearly normal in both. The prior's mean is the wearer's closing speed over the distance. Its
-    deviation comes from the wearer's speed, half of the kind's maximum speed, and `distance_spread`,
-    the relative sigma of the distance. A standing wearer (not `walking`) has no closing speed. None
-    where the result is too slow for a walker to notice.
+    Far away, edge noise can look like any speed, but no chair approaches at 10 m/s. The rate 1 /
+    ttc is nearly normal in both. The prior's mean is the wearer's closing speed over the distance.
+    Its deviation comes from the wearer's speed, half of the kind's maximum speed, and
+    `distance_spread`, the relative sigma of the distance. A standing wearer (not `walking`) has no
+    closing speed. None where the result is too slow for a walker to notice.
     """
     wearer_m_s, wearer_sigma_m_s = WALKING if walking else STANDING
     speed_sigma_m_s = math.hypot(wearer_sigma_m_s, kind.max_speed_m_s / 2)

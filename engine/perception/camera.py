@@ -1,8 +1,8 @@
 """Camera model: converts a pixel to a direction in the wearer's world, and back.
 
-The only module that knows a lens's projection. A caller gets a bearing and a drop, whether the lens is
-a pinhole or a fisheye, pitched or level, facing ahead or to a side. Knows nothing of boxes, classes or
-time. Axes: x right, y down, z ahead.
+The only module that knows a lens's projection. A caller gets a bearing and a drop, whether the lens
+is a pinhole or a fisheye, pitched or level, facing ahead or to a side. Knows nothing of boxes,
+classes or time. Axes: x right, y down, z ahead.
 """
 
 import math
@@ -16,9 +16,9 @@ EPSILON = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """How the camera is worn: height of the lens above the ground, pitch in degrees up (+) or down (-),
-    and the standard deviation of each. The default covers a head that moves freely: pitches spread
-    evenly over ±15 degrees have a deviation of 8.7."""
+    """How the camera is worn: height of the lens above the ground, pitch in degrees up (+) or down
+    (-), and the standard deviation of each. The default covers a head that moves freely: pitches
+    spread evenly over ±15 degrees have a deviation of 8.7."""
 
     height_m: float = 1.5
     pitch_deg: float = 0.0
@@ -28,8 +28,8 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class LineOfSight:
-    """The direction of a pixel: bearing in degrees to the right of straight ahead, and `drop` in metres
-    down for each metre along the ground (the tangent of the angle below the horizon)."""
+    """The direction of a pixel: bearing in degrees to the right of straight ahead, and `drop` in
+    metres down for each metre along the ground (the tangent of the angle below the horizon)."""
 
     bearing_deg: float
     drop: float
@@ -69,8 +69,8 @@ def _camera_ray(x_px: float, y_px: float, camera: Camera) -> Vector3:
 
 
 def range_per_depth(x_px: float, y_px: float, camera: Camera) -> float:
-    """The ratio of a pixel's straight-line range to its depth along the camera's axis, which is what
-    depth maps hold. 1 at 90 degrees or more off the axis, where there is no depth."""
+    """The ratio of a pixel's straight-line range to its depth along the camera's axis, which is
+    what depth maps hold. 1 at 90 degrees or more off the axis, where there is no depth."""
     x, y, z = _camera_ray(x_px, y_px, camera)
     length = math.hypot(x, y, z)
     return length / z if z > EPSILON * length else 1.0
@@ -94,8 +94,8 @@ def pixel(x: float, y: float, z: float, camera: Camera) -> tuple[float, float] |
 
 
 def pinhole(width: int, height: int, fov_deg: float) -> Intrinsics:
-    """A centred pinhole with square pixels and the given field of view along the longer side, so a phone
-    has the same focal length in portrait and landscape: f = (long side / 2) / tan(fov / 2)."""
+    """A centred pinhole with square pixels: f = (long side / 2) / tan(fov / 2). The field of view
+    is along the longer side, so a phone has the same focal length in portrait and landscape."""
     focal = max(width, height) / 2 / math.tan(math.radians(fov_deg) / 2)
     return Intrinsics(focal, focal, width / 2, height / 2, width, height)
 
@@ -117,8 +117,8 @@ def resized(camera: Camera, width: int, height: int) -> Camera:
 
 
 def is_usable(camera: Camera) -> bool:
-    """Whether a calibration is plausible: finite numbers; a pinhole no wider than 169 degrees; a fisheye
-    whose polynomial rises at least to the middle of the longer side."""
+    """Whether a calibration is plausible: finite numbers; a pinhole no wider than 169 degrees; a
+    fisheye whose polynomial rises at least to the middle of the longer side."""
     numbers = [camera.fx, camera.fy, camera.cx, camera.cy]
     if isinstance(camera, Fisheye):
         numbers += [camera.k1, camera.k2, camera.k3, camera.k4, camera.k5, camera.k6]
@@ -132,7 +132,7 @@ def is_usable(camera: Camera) -> bool:
 
 
 def _radius(angle: float, camera: Fisheye) -> float:
-    """The distance from the principal point, in focal lengths, of a ray at `angle` from the axis."""
+    """The distance from the principal point, in focal lengths, of a ray `angle` off the axis."""
     square = angle * angle
     series = camera.k3 + square * (camera.k4 + square * (camera.k5 + square * camera.k6))
     return angle * (1.0 + square * (camera.k1 + square * (camera.k2 + square * series)))

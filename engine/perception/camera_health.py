@@ -1,7 +1,7 @@
 """Detects a camera that cannot be relied on: covered, dark, blurred or stalled.
 
-While there is a fault, silence does not mean that the path is free. `CameraHealth` keeps the state; the
-rest is pure. A frame costs a few thousand pixels, not all of them. Knows nothing of objects or speech.
+While there is a fault, silence does not mean that the path is free. `CameraHealth` keeps the state;
+the rest is pure. Reads only a few thousand pixels. Knows nothing of objects or speech.
 """
 
 import math
@@ -19,7 +19,7 @@ Scanlines = NDArray[np.float32]
 
 ROWS, COLUMNS = 48, 160  # of the sampled grey image
 COARSE = 8  # columns; the ratio of fine to coarse steps tells a blurred edge from a sharp one
-# Grey levels, out of 255. A covered lens gives a flat or black image; a night street has lamps in it.
+# Grey levels, out of 255. A covered lens gives a flat or black image; a night street has lamps.
 BLACK = 4.0
 FLAT = 2.5
 NOISE = 3.0
@@ -45,8 +45,8 @@ class ImageQuality:
 
 
 def scanlines_of(image: Image) -> Scanlines:
-    """(rows, columns) of the green channel, about ROWS x COLUMNS. Rows are sampled, and neighbours in a
-    row averaged, which reduces noise and keeps any blur that matters."""
+    """(rows, columns) of the green channel, about ROWS x COLUMNS. Rows are sampled, and neighbours
+    in a row averaged, which reduces noise and keeps any blur that matters."""
     height, width = image.shape[:2]
     step, bin_px = max(1, height // ROWS), max(1, width // COLUMNS)
     picked = image[::step, : width // bin_px * bin_px, 1]
@@ -72,12 +72,12 @@ def quality_of(lines: Scanlines) -> ImageQuality:
 
 
 def sharpness_of(lines: Scanlines) -> float:
-    """The energy of steps over one column as a share of that over COARSE columns. 1 for a tiny or flat
-    image, which has no edge that could be blurred.
+    """The energy of steps over one column as a share of that over COARSE columns. 1 for a tiny or
+    flat image, which has no edge that could be blurred.
 
-    White noise of variance v adds 2 v to the energy of steps and 6 v to that of second differences, to
-    which a blurred edge adds almost nothing. So a third of the latter is subtracted as noise, but no
-    more than a camera's NOISE, because gravel and leaves look the same.
+    White noise of variance v adds 2 v to the energy of steps and 6 v to that of second differences,
+    to which a blurred edge adds almost nothing. So a third of the latter is subtracted as noise,
+    but no more than a camera's NOISE, because gravel and leaves look the same.
     """
     coarse = _energy(lines, COARSE)
     if coarse <= FLAT**2:
@@ -128,8 +128,8 @@ class CameraHealth:
         return self.fault is None
 
     def update(self, frame: Frame, live: bool) -> bool:
-        """Process a frame; return whether `fault` has changed. Only a `live` camera can stall: a photo
-        never changes."""
+        """Process a frame; return whether `fault` has changed. Only a `live` camera can stall: a
+        photo never changes."""
         now_s = frame.time_s
         lines = scanlines_of(frame.image)
         quality = self._measure(lines)

@@ -1,13 +1,14 @@
 """Prior knowledge of each kind of object: height, width, speed and hazard.
 
-Sizes are metres of the whole object as a detector boxes it. Sources: mean sizes of KITTI's labelled objects
-(Geiger et al. 2012: pedestrian 1.76 x 0.66, car 1.53 x 1.63 x 3.88, truck 3.25 x 2.58 x 10.1, tram 3.53)
-and of nuScenes' (Caesar et al. 2020: bicycle 1.28 x 0.60 x 1.68, motorcycle 1.47 x 0.77 x 2.11, bus 3.47 x
-2.94 x 11.2); adult heights by NCD-RisC (eLife 2016: men 1.71, women 1.59, worldwide), shoes added,
-lowered for children and seated people; door leaves by DIN 18101 (1.985 x 0.86), counters and tables by
-EN 1116 and EN 527 (0.85 to 0.92, 0.74), signs and lights by the MUTCD (stop sign 0.75, three 300 mm
-lenses 1.07). All others are common catalogue sizes, with a larger spread. For an object seen
-from the front or the side, the width is the geometric mean of both. Hazards are this project's choice.
+Sizes are metres of the whole object as a detector boxes it. Sources: mean sizes of KITTI's labelled
+objects (Geiger et al. 2012: pedestrian 1.76 x 0.66, car 1.53 x 1.63 x 3.88, truck 3.25 x 2.58 x
+10.1, tram 3.53) and of nuScenes' (Caesar et al. 2020: bicycle 1.28 x 0.60 x 1.68, motorcycle 1.47 x
+0.77 x 2.11, bus 3.47 x 2.94 x 11.2); adult heights by NCD-RisC (eLife 2016: men 1.71, women 1.59,
+worldwide), shoes added, lowered for children and seated people; door leaves by DIN 18101 (1.985 x
+0.86), counters and tables by EN 1116 and EN 527 (0.85 to 0.92, 0.74), signs and lights by the MUTCD
+(stop sign 0.75, three 300 mm lenses 1.07). All others are common catalogue sizes, with a larger
+spread. For an object seen from the front or the side, the width is the geometric mean of both.
+Hazards are this project's choice.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class ObjectKind:
     """Spreads are one standard deviation as a share of the size: models, ages, postures and views.
-    `hazard` in (0, 1] ranks objects at equal time: a person precedes furniture. `stands_on_ground`: the
-    lower edge of the box touches the ground, not a hand, a shelf or a wall."""
+    `hazard` in (0, 1] ranks objects at equal time: a person precedes furniture. `stands_on_ground`:
+    the lower edge of the box touches the ground, not a hand, a shelf or a wall."""
 
     height_m: float
     width_m: float

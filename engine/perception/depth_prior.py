@@ -1,8 +1,8 @@
 """Learns the height of an object from metric depth maps.
 
-A depth map arrives late, for a frame that was processed long ago. But an object keeps its height, so
-every later observation of it is placed better. Knows boxes and cameras, but neither tracks nor the
-depth model. Pure except for `BoxHistory`; no threads.
+A depth map arrives late, for a frame that was processed long ago. But an object keeps its height,
+so every later observation of it is placed better. Knows boxes and cameras, but neither tracks nor
+the depth model. Pure except for `BoxHistory`; no threads.
 """
 
 import math
@@ -18,9 +18,10 @@ from engine.perception.camera import direction, range_per_depth
 from engine.perception.classes import ObjectKind
 from engine.perception.geometry import BoxGeometry
 
-# Relative sigma of zero-shot depth. The image does not show the focal length, so such a network guesses
-# it from its training set; users report 10 to 20 % to its publisher from that alone, and the training
-# scenes were rendered. The error is the same in every frame, so more frames do not reduce it.
+# Relative sigma of zero-shot depth. The image does not show the focal length, so such a network
+# guesses it from its training set; users report 10 to 20 % to its publisher from that alone, and
+# the training scenes were rendered. The error is the same in every frame, so more frames do not
+# reduce it.
 DEPTH_SPREAD = 0.25
 MAX_CORRECTION = 2.0  # standard deviations; a larger difference comes from another object's depth
 KEEP_S = 10.0  # on one slow core a depth map takes seconds
@@ -48,14 +49,14 @@ class HeightEstimate:
     count: int = 1
 
     def updated(self, height_m: float) -> "HeightEstimate":
-        """With one more measurement: the mean of all at first, later a running mean over about five. The
-        mean is of logarithms, because depth errors are factors."""
+        """With one more measurement: the mean of all at first, later a running mean over about
+        five. The mean is of logarithms, because depth errors are factors."""
         weight = max(MIN_WEIGHT, 1.0 / (self.count + 1))
         return HeightEstimate(self.height_m * (height_m / self.height_m) ** weight, self.count + 1)
 
     def fused_with(self, prior: ObjectKind) -> ObjectKind:
-        """`prior` with the inverse-variance mean of both heights' logarithms. Where the two disagree by
-        more than their spreads allow, the spread grows to cover it, as in
+        """`prior` with the inverse-variance mean of both heights' logarithms. Where the two
+        disagree by more than their spreads allow, the spread grows to cover it, as in
         `engine.perception.geometry.fused`."""
         both = math.hypot(prior.spread, DEPTH_SPREAD)
         apart = math.log(self.height_m / prior.height_m)
@@ -107,7 +108,7 @@ class BoxHistory:
         self._frames.append(_FrameBoxes(frame.seq, frame.time_s, camera, pitch_deg, visible))
 
     def heights_m(self, depth: DepthMap) -> Iterator[tuple[VisibleBox, float]]:
-        """The height of each box that was fully visible in the depth map's frame and has a depth."""
+        """The height of each box that was fully visible in the depth map's frame."""
         found = next((frame for frame in self._frames if frame.seq == depth.seq), None)
         if found is None:
             return
@@ -119,7 +120,7 @@ class BoxHistory:
 
 
 def along_ground_m(depth_m: float, box: Box, camera: Camera, pitch_deg: float) -> float:
-    """Converts depth along the camera's axis to distance along the ground, at the middle of `box`."""
+    """Converts depth along the axis to distance along the ground, at the middle of `box`."""
     x_px, y_px = box.centre_x, (box.y1 + box.y2) / 2
     drop = direction(x_px, y_px, camera, pitch_deg).drop
     return depth_m * range_per_depth(x_px, y_px, camera) / math.hypot(1.0, drop)
@@ -143,8 +144,8 @@ def _middle(box: Box) -> Box:
 
 
 def _median_depth_m(depth: DepthMap, box: Box, camera: Camera) -> float | None:
-    """The median of the valid depths in the middle of `box`; None where too few are valid. The map may
-    have any resolution; `box` is in the camera's pixels."""
+    """The median of the valid depths in the middle of `box`; None where too few are valid. The map
+    may have any resolution; `box` is in the camera's pixels."""
     rows, columns = depth.metres.shape
     middle = _middle(box)
     top, bottom = _cells(middle.y1, middle.y2, camera.height, rows)
@@ -157,6 +158,6 @@ def _median_depth_m(depth: DepthMap, box: Box, camera: Camera) -> float | None:
 
 
 def _cells(low_px: float, high_px: float, size_px: int, cells: int) -> tuple[int, int]:
-    """The slice of a row of `cells` that covers pixels low to high of `size_px`; at least one cell."""
+    """The slice of a row of `cells` that covers pixels low to high; at least one cell."""
     first = min(cells - 1, max(0, math.floor(low_px * cells / size_px)))
     return first, min(cells, max(first + 1, math.ceil(high_px * cells / size_px)))

@@ -36,7 +36,7 @@ class InlineDepth:
 
 
 class ThreadedDepth:
-    """Runs the model on the newest frame in a background thread. Call `offer` from one thread only."""
+    """Runs the model on the newest frame in a background thread. One thread calls `offer`."""
 
     def __init__(self, model: DepthModel) -> None:
         self._model = model
@@ -50,8 +50,8 @@ class ThreadedDepth:
         self._thread.start()
 
     def offer(self, frame: Frame) -> DepthMap | None:
-        """Offer `frame` and return the newest finished map, of this frame or an earlier one, each once.
-        Never blocks. Raises DepthFailed if the model has failed or hangs."""
+        """Offer `frame` and return the newest finished map, of this frame or an earlier one, each
+        once. Never blocks. Raises DepthFailed if the model has failed or hangs."""
         if self._failure is not None:
             raise self._failure
         found = self._reader.next(0.0)
@@ -67,8 +67,8 @@ class ThreadedDepth:
         return found
 
     def close(self) -> None:
-        """Stop the thread and wait for it, since a process that ends inside a library call is aborted; but
-        wait at most STOP_S for a model that hangs."""
+        """Stop the thread and wait for it, since a process that ends inside a library call is
+        aborted; but wait at most STOP_S for a model that hangs."""
         self._frames.close()
         self._model.stop()
         self._thread.join(timeout=STOP_S)

@@ -1,8 +1,8 @@
 """Converts a bounding box into distances (metres) and bearings (degrees).
 
-Pure formulas; no state between frames. Of an object's kind it uses only the size and whether it stands
-on the ground. The image width always comes from the camera model. `engine.perception.camera` converts
-pixels to directions; nothing here assumes a lens.
+Pure formulas; no state between frames. Of an object's kind it uses only the size and whether it
+stands on the ground. The image width always comes from the camera model. `engine.perception.camera`
+converts pixels to directions; nothing here assumes a lens.
 """
 
 import math
@@ -39,15 +39,15 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class BoxGeometry:
-    """Everything that follows from one box in one camera; `measure_box` computes it once a detection.
+    """What follows from one box in one camera; `measure_box` computes it once a detection.
 
     `left_deg`, `centre_deg` and `right_deg` are bearings, positive to the right, at half the box's
     height. `is_cut_x` and `is_cut_y` tell whether the image border cuts the width or the height,
-    `is_foot_cut` whether the lower border does, `is_foot_hidden` whether another box covers the foot.
-    `height` and `width` are metres of object size for each metre of ground distance, so both grow as
-    1 / distance through any lens. `edge_noise` is the standard deviation of an edge and `tilt_noise`
-    the error of `height` that the uncertain pitch causes, both in the units of `height`. `ground` is
-    the distance by the foot on level ground, or None.
+    `is_foot_cut` whether the lower border does, `is_foot_hidden` whether another box covers the
+    foot. `height` and `width` are metres of object size for each metre of ground distance, so both
+    grow as 1 / distance through any lens. `edge_noise` is the standard deviation of an edge and
+    `tilt_noise` the error of `height` that the uncertain pitch causes, both in the units of
+    `height`. `ground` is the distance by the foot on level ground, or None.
     """
 
     box: Box
@@ -72,10 +72,10 @@ class BoxGeometry:
     def size_range(self, kind: ObjectKind) -> Range:
         """The distance along the ground by the known size of `kind`: size over angular size.
 
-        A complete height decides. A cut height is only an upper bound on the distance. Then the width
-        decides unless it gives a larger distance; if the width is cut too, the smaller bound is taken,
-        because an early warning is the safer error. So a growing box never moves away, and neither
-        does a box that sinks below the image.
+        A complete height decides. A cut height is only an upper bound on the distance. Then the
+        width decides unless it gives a larger distance; if the width is cut too, the smaller bound
+        is taken, because an early warning is the safer error. So a growing box never moves away,
+        and neither does a box that sinks below the image.
         """
         by_height, by_width = kind.height_m / self.height, kind.width_m / self.width
         distance_m, spread = by_height, kind.spread
@@ -91,9 +91,9 @@ class BoxGeometry:
         return Range(distance_m, distance_m * min(1.0, relative))
 
     def fused_range(self, kind: ObjectKind) -> Range:
-        """The distance by size and by the ground together. The ground is only an upper bound where the
-        foot is out of view or the object may not touch the ground: nothing seen below the horizon is
-        farther away than the ground in that direction."""
+        """The distance by size and by the ground together. The ground is only an upper bound where
+        the foot is out of view or the object may not touch the ground: nothing seen below the
+        horizon is farther away than the ground in that direction."""
         foot_on_ground = kind.stands_on_ground and not self.is_foot_cut and not self.is_foot_hidden
         return fused(self.size_range(kind), self.ground, is_bound=not foot_on_ground)
 
@@ -121,11 +121,11 @@ def clipped(box: Box, width: int, height: int) -> Box:
 def measure_box(
     box: Box, camera: Camera, mount: Mount = DEFAULT_MOUNT, others: Sequence[Box] = ()
 ) -> BoxGeometry:
-    """The geometry of `box`, which is clipped to the image; `others` are the boxes that may cover its
-    foot, and may include `box` itself.
+    """The geometry of `box`, which is clipped to the image; `others` are the boxes that may cover
+    its foot, and may include `box` itself.
 
-    A pitch error e tilts both ends of the height, so it changes the height by e times the sum of both
-    ends' drops.
+    A pitch error e tilts both ends of the height, so it changes the height by e times the sum of
+    both ends' drops.
     """
     margin_x, margin_y = BORDER_SHARE * camera.width, BORDER_SHARE * camera.height
     row_px = (box.y1 + box.y2) / 2
@@ -159,18 +159,18 @@ def measure_box(
 
 
 def relative_noise(size: float, edge_noise: float) -> float:
-    """The standard deviation of a box's height or width as a share of it; both arguments in the units
-    of `BoxGeometry.height`."""
+    """The standard deviation of a box's height or width as a share of it; both arguments in the
+    units of `BoxGeometry.height`."""
     return math.hypot(NOISE_SHARE, edge_noise / max(1e-9, size))
 
 
 def fused(size: Range, ground: Range | None, is_bound: bool) -> Range:
-    """The inverse-variance mean of both distances' logarithms: errors of size and pitch are factors,
-    and a logarithm never gives a negative distance.
+    """The inverse-variance mean of both distances' logarithms: errors of size and pitch are
+    factors, and a logarithm never gives a negative distance.
 
-    With `is_bound`, `ground` is an upper bound and counts only where it is the smaller distance. Where
-    the two disagree by more than their sigmas allow, the sigma grows to cover the disagreement (the
-    Particle Data Group's scale factor, for two values).
+    With `is_bound`, `ground` is an upper bound and counts only where it is the smaller distance.
+    Where the two disagree by more than their sigmas allow, the sigma grows to cover the
+    disagreement (the Particle Data Group's scale factor, for two values).
     """
     if ground is None or (is_bound and ground.distance_m >= size.distance_m):
         return size
@@ -205,20 +205,20 @@ def fit_line(samples: Sequence[tuple[float, float]], now_s: float, noise: float)
 
 
 def _side(left_deg: float, centre_deg: float, right_deg: float) -> Side:
-    """Ahead if the centre lies within the corridor or the box covers 0 degrees (a bus across the path,
-    a person close by)."""
+    """Ahead if the centre lies within the corridor or the box covers 0 degrees (a bus across the
+    path, a person close by)."""
     if abs(centre_deg) <= CORRIDOR_DEG or (left_deg <= -COVER_DEG and right_deg >= COVER_DEG):
         return "ahead"
     return "left" if centre_deg < 0 else "right"
 
 
 def _ground_range(foot_drop: float, edge_noise: float, mount: Mount) -> Range | None:
-    """The distance to a foot on level ground: camera height / drop. None at or above the horizon, or
-    where the pitch is too uncertain.
+    """The distance to a foot on level ground: camera height / drop. None at or above the horizon,
+    or where the pitch is too uncertain.
 
-    With a the angle below the horizon, d(log d) = da / (sin a · cos a): far away, a pitch error counts
-    about d / height times. `MAX_GROUND_SPREAD` is subtracted from the precision, so the estimate fades
-    in and out as the foot moves and never jumps.
+    With a the angle below the horizon, d(log d) = da / (sin a · cos a): far away, a pitch error
+    counts about d / height times. `MAX_GROUND_SPREAD` is subtracted from the precision, so the
+    estimate fades in and out as the foot moves and never jumps.
     """
     if foot_drop <= 0.0:
         return None

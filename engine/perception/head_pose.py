@@ -16,9 +16,9 @@ from engine.core.camera import Pose
 Vector = NDArray[np.float64]
 
 GRAVITY_M_S2 = 9.80665
-# A complementary filter (Mahony et al. 2008, without its bias term): the gyroscope gives fast changes,
-# the accelerometer the slow ones. Corrections have this time constant while only gravity is measured,
-# and a longer one the more other acceleration there is.
+# A complementary filter (Mahony et al. 2008, without its bias term): the gyroscope gives fast
+# changes, the accelerometer the slow ones. Corrections have this time constant while only gravity
+# is measured, and a longer one the more other acceleration there is.
 CORRECT_S = 1.0
 TRUSTED_M_S2 = 1.0
 STILL_SIGMA_DEG = 1.0  # calibration, and how the glasses sit
@@ -28,8 +28,8 @@ SETTLED_S = 1.0
 THIN_S = 0.01  # samples are averaged over this period first: sensors send a thousand a second
 GAP_S = 0.25  # after a gap this long the old orientation is discarded
 GAIT_S = 1.5  # at least two steps
-# Standard deviation of the head's vertical acceleration: 0.1 to 0.3 m/s² when standing, 1.5 or more at
-# a usual pace.
+# Standard deviation of the head's vertical acceleration: 0.1 to 0.3 m/s² when standing, 1.5 or
+# more at a usual pace.
 WALKS_M_S2, STANDS_M_S2 = 0.7, 0.45
 TURN_S = 0.1  # the rate of turn is averaged over this period
 MIN_FORCE_M_S2 = 0.1  # in free fall the sensor measures no direction
@@ -38,8 +38,8 @@ LEVEL = np.array([0.0, -1.0, 0.0])
 
 @dataclass(frozen=True, slots=True)
 class ImuSample:
-    """One sample: specific force in m/s², as an accelerometer measures it, and angular rate in rad/s, in
-    the head's axes."""
+    """One sample: specific force in m/s², as an accelerometer measures it, and angular rate in
+    rad/s, in the head's axes."""
 
     time_s: float
     force_m_s2: tuple[float, float, float]

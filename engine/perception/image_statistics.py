@@ -38,8 +38,8 @@ class ImageGauge:
     def measure(self, image: Image) -> ImageStatistics:
         """Measure an image (height, width, 3).
 
-        blur      0 in an image full of fine detail, 1 at the limit of `camera_health`; logarithmic in
-                  the sharpness
+        blur      0 in an image full of fine detail, 1 at the limit of `camera_health`; logarithmic
+                  in the sharpness
         exposure  mean grey level
         contrast  standard deviation of the grey levels, over `FULL_CONTRAST`
         edges     share of neighbouring pixels in the scanlines that differ by more than `EDGE`

@@ -1,4 +1,4 @@
-"""Converts detections to obstacles: smooths each track's distance and estimates its time to collision.
+"""Converts detections to obstacles: smoothed distances and times to collision, by track.
 
 Keeps tracks between frames and forgets a track that is not seen for a while. Must not know what is
 announced.
@@ -33,9 +33,9 @@ class _View:
 
 
 class Localizer:
-    """Places detections; to be used from one thread. `hfov_deg` is the field of view along the longer
-    side, used for frames without intrinsics; `mount` is how the camera is worn; `box_history` is
-    needed for `update_heights`."""
+    """Places detections; to be used from one thread. `hfov_deg` is the field of view along the
+    longer side, used for frames without intrinsics; `mount` is how the camera is worn;
+    `box_history` is needed for `update_heights`."""
 
     def __init__(
         self,
@@ -86,8 +86,8 @@ class Localizer:
         )
 
     def _view(self, frame: Frame) -> _View:
-        """Pitch and walking come from the frame's pose. Without one, the pitch is the configured one
-        and the wearer is assumed to walk."""
+        """Pitch and walking come from the frame's pose. Without one, the pitch is the configured
+        one and the wearer is assumed to walk."""
         camera: Camera
         if frame.intrinsics is not None and is_usable(frame.intrinsics):
             camera, focal_spread = resized(frame.intrinsics, frame.width, frame.height), 0.0

@@ -1,4 +1,4 @@
-"""The per-frame step of the quick tier: from a frame to a glance. No threads, no devices, no words."""
+"""The per-frame step of the quick tier: from a frame to a glance. No threads, no devices."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from engine.perception.side_cameras import SideCameras
 
 @dataclass(frozen=True)
 class Perception:
-    """Everything that processes frames; to be used from one thread. `side_cameras` and `depth` are None if
-    they are off."""
+    """Everything that processes frames; to be used from one thread. `side_cameras` and `depth` are
+    None if they are off."""
 
     detector: Detector
     localizer: Localizer
@@ -43,8 +43,8 @@ def perceive(
     wall: Clock,
     side_cameras: SideCameras | None = None,
 ) -> Glance:
-    """Detect, track and localize the obstacles of `frame`, and those that only the side cameras see; each
-    by descending priority. Marks: begin, detect, locate, and aside if there are side cameras."""
+    """Detect, track and localize the obstacles of `frame`, and those that only side cameras
+    see, each by descending priority. Marks: begin, detect, locate, and aside for side cameras."""
     begin = Mark("begin", wall.now())
     detections = detector.detect(frame)
     detected = Mark("detect", wall.now())

@@ -1,7 +1,7 @@
 """Adds the obstacles that only the side cameras see, each once.
 
-Keeps the last result of each side camera for a moment and rotates it with the head. Knows no device; a
-side frame carries its camera's name.
+Keeps the last result of each side camera for a moment and rotates it with the head. Knows no
+device; a side frame carries its camera's name.
 """
 
 import math
@@ -15,8 +15,8 @@ from engine.perception.localize import Localizer
 
 KEEP_S = 0.6  # side cameras take turns: two or four of them, at 10 frames a second or more
 TRACK_OFFSET = 1_000_000  # added per camera, so that track numbers are unique
-# Two cameras see the same object if the labels agree, the bearings differ by no more than the lenses,
-# the boxes and the baseline explain, and the distances by at most MAX_SIGMAS.
+# Two cameras see the same object if the labels agree, the bearings differ by no more than the
+# lenses, the boxes and the baseline explain, and the distances by at most MAX_SIGMAS.
 MAX_BEARING_DEG = 5.0
 BASELINE_M = 0.15  # largest distance between two cameras of one pair of glasses
 MAX_SIGMAS = 2.5
@@ -32,8 +32,8 @@ class _SideResult:
 
 
 class SideCameras:
-    """Processes side frames; to be used from one thread. `cameras` maps each side camera's name to its
-    own detector (with a tracker) and localizer."""
+    """Processes side frames; to be used from one thread. `cameras` maps each side camera's name to
+    its own detector (with a tracker) and localizer."""
 
     def __init__(self, cameras: Mapping[str, tuple[Detector, Localizer]]) -> None:
         self._cameras = dict(cameras)
@@ -77,8 +77,8 @@ class SideCameras:
 def without_duplicates(
     main: tuple[Obstacle, ...], side: Iterable[Obstacle]
 ) -> tuple[Obstacle, ...]:
-    """The obstacles of `side` that duplicate neither `main` nor one another; of two duplicates the one
-    with the higher score stays."""
+    """The obstacles of `side` that duplicate neither `main` nor one another; of two duplicates the
+    one with the higher score stays."""
     kept: list[Obstacle] = []
     for item in sorted(side, key=lambda o: (-o.score, o.track)):
         if not any(is_same_object(item, other) for other in (*main, *kept)):

@@ -22,8 +22,8 @@ WIDTH_WEIGHT = 0.2  # weight of a new observation in the learnt width
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at an object. `height` and `width` are as in `BoxGeometry`; None where the image border
-    cut them."""
+    """One look at an object. `height` and `width` are as in `BoxGeometry`; None where the image
+    border cut them."""
 
     time_s: float
     label: str
@@ -34,8 +34,8 @@ class Observation:
 
 @dataclass(slots=True)
 class Track:
-    """The observations of one object over the last WINDOW_S. `kind` is its label's kind, with the width
-    and height that were learnt for this object."""
+    """The observations of one object over the last WINDOW_S. `kind` is its label's kind, with the
+    width and height that were learnt for this object."""
 
     observations: deque[Observation] = field(default_factory=deque)
     label: str = ""
@@ -53,16 +53,16 @@ class Track:
             self.label, self.kind, self.height = label, kind_of(label), None
 
     def learn_width(self, width_m: float, spread: float) -> None:
-        """Update the width after a look at the complete object: a running mean over about ten looks.
-        `spread` is one standard deviation, as a share."""
+        """Update the width after a look at the complete object: a running mean over about ten
+        looks. `spread` is one standard deviation, as a share."""
         spread = math.hypot(spread, SHAPE_SPREAD)
         old_m = self.kind.width_m if self.kind.width_spread <= spread else width_m
         width_m = old_m + WIDTH_WEIGHT * (width_m - old_m)
         self.kind = replace(self.kind, width_m=width_m, width_spread=spread)
 
     def learn_height(self, height_m: float) -> None:
-        """Update the height by a depth measurement. The learnt width and the distances of the window
-        are scaled with it, or the correction would look like a jump of the object."""
+        """Update the height by a depth measurement. The learnt width and the distances of the
+        window are scaled with it, or the correction would look like a jump of the object."""
         self.height = (
             HeightEstimate(height_m) if self.height is None else self.height.updated(height_m)
         )

@@ -205,7 +205,7 @@ def test_an_object_that_comes_and_goes_is_not_announced_each_time(far_m: float, 
 
 
 def test_a_crossing_bicycle_is_announced_and_a_passing_one_is_not() -> None:
-    """Both approach at 1.4 m/s. A constant bearing means collision, a constant lateral offset does not."""
+    """Both approach at 1.4 m/s. A constant bearing means collision, a constant offset does not."""
 
     def crossing(now_s: float) -> tuple[Obstacle, ...]:
         left_s = 5.0 - now_s

@@ -54,8 +54,8 @@ def glance_aside(s: float) -> float:
 
 
 def test_a_look_to_the_side_makes_nobody_cross_the_corridor() -> None:
-    """A person stands at 3 m and 35 degrees. The turn moves them across the corridor and back; without an
-    inertial sensor this looks like a person walking past."""
+    """A person stands at 3 m and 35 degrees. The turn moves them across the corridor and back;
+    without an inertial sensor this looks like a person walking past."""
     stands = (3.0 * math.sin(math.radians(35)), 3.0 * math.cos(math.radians(35)))
     assert play(glance_aside, lambda _: stands, 4.0) == []
     assert play(glance_aside, lambda _: stands, 4.0, imu=False) != []
@@ -100,7 +100,7 @@ def test_an_approaching_obstacle_is_announced_during_a_turn() -> None:
 
 
 def test_a_person_who_really_crosses_is_announced_with_a_pose_too() -> None:
-    """From left to right across the corridor while the head rests, as without an inertial sensor."""
+    """From left to right across the corridor while the head rests."""
 
     def walks(s: float) -> tuple[float, float]:
         return -1.5 + 1.2 * s, 2.5

@@ -1,4 +1,4 @@
-"""Alerts for tests: words of known length, obstacles in metres, and scenes played through a policy."""
+"""Alerts for tests: words of known length, obstacles in metres, scenes for a policy."""
 
 import itertools
 import math

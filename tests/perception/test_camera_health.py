@@ -85,7 +85,7 @@ def test_a_flat_image_of_any_size_is_covered(width: int, height: int, level: int
 def changes_of(
     health: CameraHealth, phases: list[tuple[CameraFault | None, float]], fps: float = 15.0
 ) -> list[tuple[float, CameraFault | None]]:
-    """(seconds, fault) of each change; each phase is an image with a fault and its length in seconds."""
+    """(seconds, fault) of each change; a phase is a fault and its length in seconds."""
     changes: list[tuple[float, CameraFault | None]] = []
     seq, end_s = 0, 0.0
     for fault, length_s in phases:

@@ -40,8 +40,8 @@ def flat_depth(metres: float, seq: int) -> DepthMap:
 def walk(
     height_m: float, errors: list[float], late: int = 0, label: str = "person"
 ) -> list[Obstacle]:
-    """Towards one object, from 6 m at 1 m/s. Each depth map is wrong by a factor from `errors` and arrives
-    `late` frames later; without errors there is no depth."""
+    """Towards one object, from 6 m at 1 m/s. Each depth map is wrong by a factor from `errors` and
+    arrives `late` frames later; without errors there is no depth."""
     localizer = Localizer(70.0, NO_GROUND, BoxHistory())
     found: list[Obstacle] = []
     for seq in range(30):

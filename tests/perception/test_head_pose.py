@@ -15,7 +15,7 @@ Vector3 = tuple[float, float, float]
 
 
 def at_rest(pitch_deg: float, roll_deg: float = 0.0) -> Vector3:
-    """The force measured at rest, pitched up by `pitch_deg` and rolled to the right by `roll_deg`."""
+    """The force measured at rest, pitched up and rolled to the right by these angles."""
     pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
     level = GRAVITY_M_S2 * math.cos(pitch)
     return -level * math.sin(roll), -level * math.cos(roll), GRAVITY_M_S2 * math.sin(pitch)
@@ -120,8 +120,8 @@ def test_walking_is_distinguished_from_standing_and_keeps_the_pitch(steps_hz: fl
 
 
 def test_looking_around_is_not_walking() -> None:
-    """Centripetal acceleration of a sensor 9 cm from the axis of a head that turns back and forth at up
-    to 200 degrees a second."""
+    """Centripetal acceleration of a sensor 9 cm from the axis of a head that turns back and forth
+    at up to 200 degrees a second."""
     head = HeadTracker()
 
     def turning(s: float) -> float:

@@ -1,4 +1,4 @@
-"""Untrained routers: scores are bounded, monotone and independent of order; thresholds are exact."""
+"""Untrained routers: scores are bounded, monotone and independent of order; exact thresholds."""
 
 import dataclasses
 import math
