@@ -1,159 +1,285 @@
-"""Every setting: its name, type, unit, and what it may be.
+"""Every setting, declared once: name, type, default, unit, allowed values and meaning.
 
-Values live in `conf/`; this file says what they mean and refuses what they must not be. `__main__`
-turns Hydra's tree into a `Config` once, and nothing inside the engine sees Hydra.
+The files of `conf/` choose among these values. The checks below, their error lines, `--help` and
+conf/README.md all come from the declarations (see engine.core.settings). Knows no Hydra: `__main__`
+turns Hydra's tree into a `Config`, which is all that the engine sees.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from engine.core.budgets import FULL_MS, QUICK_MS
 from engine.core.errors import ConfigError
+from engine.core.settings import choice, mapping, number, settings, switch, text, typed_key
 from engine.language.pack import languages, prompts
 
-
-def choice(*allowed: str) -> Any:
-    """A string setting that must be one of `allowed`; the first is the default."""
-    return field(default=allowed[0], metadata={"choices": allowed})
-
-
-def number(default: float, low: float, high: float) -> Any:
-    """A number (int or float, as annotated) that must lie in [low, high]."""
-    return field(default=default, metadata={"bounds": (low, high)})
+RUNTIME = "models.describer.runtime"
+OLD_RUNTIME_KEYS = {name: f"{RUNTIME}={name}" for name in ("torch", "openvino", "onnx")}
 
 
 @dataclass
 class DescriberConfig:
-    max_new_tokens: int = number(16, 1, 256)
-    image_size: int | None = None  # pixels a side; null is the model's own
-    path: str | None = None  # a FastVLM checkpoint's folder in place of the pack's
-    runtime: str = choice("auto", "torch", "openvino", "onnx", "tensorrt")
+    """The vision language model (FastVLM) that gives the full answer."""
+
+    runtime: str = choice(
+        "auto", "torch", "openvino", "onnx", "tensorrt",
+        help="library that runs it, on models.device; tensorrt is ONNX Runtime with TensorRT and "
+        "always takes the graphics card; auto is models.backend, else the fastest that is exported",
+    )  # fmt: skip
     precision: str = choice(
-        "auto", "fp32", "fp16", "bf16", "int8", "int4", "q4f16"
-    )  # of weights; int4 is the decoder's alone
-    encoder: str = choice("auto", "torch", "openvino", "onnx")
-    decoder: str = choice("auto", "torch", "openvino", "onnx")
-    provider: str = choice("auto", "cpu", "cuda", "tensorrt")  # auto is models.device
+        "auto", "fp32", "fp16", "bf16", "int8", "int4", "q4f16",
+        help="number format of its weights; int4 applies to the decoder alone",
+    )  # fmt: skip
+    max_new_tokens: int = number(16, 1, 256, "tokens", help="longest answer")
+    image_size: int | None = number(
+        None, 64, 2048, "px", help="side of the square image it sees; null is the model's own size"
+    )
+    path: str | None = text(
+        None, "DIR", help="a FastVLM checkpoint to use in place of the pack's describer"
+    )
+    encoder: str = choice(
+        "auto", "torch", "openvino", "onnx",
+        help="runtime of the image encoder", replaced_by=OLD_RUNTIME_KEYS,
+    )  # fmt: skip
+    decoder: str = choice(
+        "auto", "torch", "openvino", "onnx",
+        help="runtime of the language model", replaced_by=OLD_RUNTIME_KEYS,
+    )  # fmt: skip
+    provider: str = choice(
+        "auto", "cpu", "cuda", "tensorrt",
+        help="where ONNX Runtime runs",
+        replaced_by={
+            "cpu": "models.device=cpu",
+            "cuda": "models.device=cuda",
+            "tensorrt": f"{RUNTIME}=tensorrt",
+        },
+    )  # fmt: skip
 
 
 @dataclass
 class ModelsConfig:
-    pack: str = choice("auto", "pocket", "hub")
-    device: str = choice("auto", "cpu", "cuda", "mps")
-    backend: str = choice("auto", "torch", "openvino", "onnx")
+    """The models and what runs them. Anything asked for by name and missing is an error."""
+
+    pack: str = choice(
+        "auto",
+        "pocket",
+        "hub",
+        group=True,
+        help="model pack; auto takes the best one, tier by tier",
+    )
+    device: str = choice(
+        "auto", "cpu", "cuda", "mps", help="processor that runs the models; auto is the fastest"
+    )
+    backend: str = choice(
+        "auto", "torch", "openvino", "onnx",
+        help="library that runs the models; auto is OpenVINO on a CPU, else PyTorch",
+    )  # fmt: skip
     describer: DescriberConfig = field(default_factory=DescriberConfig)
 
 
 @dataclass
 class SourceConfig:
+    """Where the frames come from."""
+
     name: str = choice(
-        "auto", "sample", "image", "folder", "video", "webcam", "aria", "vrs", "dataset", "recorded"
+        "auto", "sample", "image", "folder", "video", "webcam", "aria", "vrs", "dataset", "recorded",
+        group=True, help="kind of source",
+    )  # fmt: skip
+    path: str | None = text(None, "PATH", help="the file or folder to read")
+    realtime: bool = switch(
+        True,
+        help="true plays at the source's own pace and drops frames as a live camera does; "
+        "false takes every frame in order, in virtual time",
     )
-    path: str | None = None
-    realtime: bool = True  # false: every frame, in order, in virtual time
-    max_frames: int | None = None
+    max_frames: int | None = number(None, 1, unit="frames", help="stop after so many")
     fps: float = number(
-        15.0, 0.1, 240.0
-    )  # frames a second of pictures that have no times of their own
-    index: int = number(0, 0, 64)  # which webcam
+        15.0, 0.1, 240.0, "frames/s", help="frame rate of images that have no time stamps"
+    )
+    index: int = number(0, 0, 64, help="number of the webcam")
     hfov_deg: float = number(
-        70.0, 10.0, 170.0
-    )  # along the longer side, where the source has no intrinsics
-    camera_height_m: float = number(1.5, 0.3, 3.0)  # lens above the ground; 1.5 is glasses, worn
-    pitch_deg: float = number(0.0, -60.0, 60.0)  # the camera looks up (+) or down (-)
-    pitch_sigma_deg: float = number(8.0, 0.5, 30.0)  # how sure that is; a fixed mount may say 1
-    glasses: str = choice("auto", "gen1", "gen2")  # which; auto is the one that is plugged in
-    address: str | None = None  # of glasses on Wi-Fi; null is USB
-    profile: str | None = None  # of streaming; null is the SDK's own default
-    side_cameras: bool = False  # of glasses: what they see beyond the main camera is looked at too
-    undistort: bool = False  # of glasses: pictures bent to a pinhole's, for models that need them
-    split: str | None = None  # of a dataset: train, val, or null for all
+        70.0, 10.0, 170.0, "degrees",
+        help="field of view along the longer side, where the source has no intrinsics",
+    )  # fmt: skip
+    camera_height_m: float = number(
+        1.5,
+        0.3,
+        3.0,
+        "m",
+        help="height of the lens above the ground; the default fits worn glasses",
+    )
+    pitch_deg: float = number(
+        0.0, -60.0, 60.0, "degrees", help="tilt of the camera, up is positive"
+    )
+    pitch_sigma_deg: float = number(
+        8.0, 0.5, 30.0, "degrees", help="standard deviation of pitch_deg; 1 suits a fixed mount"
+    )
+    glasses: str = choice(
+        "auto", "gen1", "gen2", help="generation of the Aria glasses; auto takes the one plugged in"
+    )
+    address: str | None = text(
+        None, "IP", help="address of the glasses on Wi-Fi; null connects over USB"
+    )
+    profile: str | None = text(
+        None, "NAME", help="streaming profile of the glasses; null is the SDK's default"
+    )
+    side_cameras: bool = switch(
+        False, help="detect obstacles in the glasses' side cameras too, not only the main one"
+    )
+    undistort: bool = switch(
+        False, help="rectify the glasses' images to a pinhole camera, for models that need it"
+    )
+    split: str | None = text(None, "NAME", help="split of a dataset, train or val; null is all")
 
 
 @dataclass
 class WakeConfig:
-    engine: str = choice("auto", "microwakeword", "porcupine")
-    phrase: str | None = None  # null is the engine's own
-    sensitivity: float = number(0.5, 0.1, 1.0)  # more hears more, and more that was not meant
-    keyword_path: str | None = None  # Porcupine: a .ppn file
-    path: str | None = None  # a recording to hear instead of the microphone
-    refractory_s: float = number(1.5, 0.2, 30.0)  # after a wake, the next is not taken
-    command_s: float = number(4.0, 0.0, 30.0)  # after a wake, commands are heard; 0 is none
+    """The wake word, and the spoken commands after it."""
+
+    engine: str = choice("auto", "microwakeword", "porcupine", help="wake word engine")
+    phrase: str | None = text(None, "PHRASE", help="wake word; null is the engine's default")
+    sensitivity: float = number(
+        0.5, 0.1, 1.0, help="higher values miss fewer wake words and give more false ones"
+    )
+    keyword_path: str | None = text(None, "FILE", help="a Porcupine keyword file (.ppn)")
+    path: str | None = text(None, "FILE", help="a recording to hear instead of the microphone")
+    refractory_s: float = number(
+        1.5, 0.2, 30.0, "s", help="a second wake word within this time is ignored"
+    )
+    command_s: float = number(
+        4.0, 0.0, 30.0, "s", help="time after a wake word in which commands are heard; 0 is never"
+    )
 
 
 @dataclass
 class TriggerConfig:
-    name: str = choice("auto", "once", "interval", "every", "keyboard", "wake")
-    interval_s: float = number(5.0, 0.2, 3600.0)
-    at_s: float = number(0.0, 0.0, 3600.0)  # `once`: seconds after the first frame
-    media_keys: bool = False  # a headset's buttons ask too
+    """What asks for a description."""
+
+    name: str = choice(
+        "auto", "once", "interval", "every", "keyboard", "wake", group=True, help="kind of trigger"
+    )
+    interval_s: float = number(5.0, 0.2, 3600.0, "s", help="period of trigger=interval")
+    at_s: float = number(0.0, 0.0, 3600.0, "s", help="delay of trigger=once after the first frame")
+    media_keys: bool = switch(False, help="the buttons of a headset ask too")
     wake: WakeConfig = field(default_factory=WakeConfig)
 
 
 @dataclass
 class RouterConfig:
-    name: str = choice("learned", "rules", "conformal", "budget", "count", "random")
-    threshold: float = number(0.5, 0.0, 1.0)
-    seed: int = number(0, 0, 2**31 - 1)
-    risk: float = number(0.1, 0.001, 0.5)  # conformal: share of scenes wrongly left to the template
-    confidence: float = number(0.9, 0.5, 0.999)  # ... that is kept with this probability
-    scorer: str = choice("learned", "rules", "count")  # budget: whose score it thresholds
-    share: float = number(0.35, 0.0, 1.0)  # budget: of answers that are escalated
-    average_ms: float | None = None  # budget: instead, the average latency; null: by the share
-    quick_ms: float = number(QUICK_MS, 1.0, 60_000.0)  # what each tier takes, for average_ms
-    full_ms: float = number(FULL_MS, 1.0, 60_000.0)
-    step: float = number(0.05, 0.001, 1.0)  # budget: how far one answer moves the threshold
+    """Which answers go to the describer; the others come from templates."""
+
+    name: str = choice(
+        "learned", "rules", "conformal", "budget", "count", "random", group=True,
+        help="scores how much a scene needs the describer",
+    )  # fmt: skip
+    threshold: float = number(0.5, 0.0, 1.0, help="scores from here up go to the describer")
+    seed: int = number(0, 0, 2**31 - 1, help="seed of router=random")
+    risk: float = number(
+        0.1, 0.001, 0.5, help="conformal: accepted share of scenes wrongly left to the template"
+    )
+    confidence: float = number(0.9, 0.5, 0.999, help="conformal: probability that the risk is kept")
+    scorer: str = choice(
+        "learned", "rules", "count", help="budget: the router whose score is compared"
+    )
+    share: float = number(0.35, 0.0, 1.0, help="budget: share of answers that go to the describer")
+    average_ms: float | None = number(
+        None,
+        unit="ms",
+        help="budget: average latency to keep, in place of the share; from quick_ms to full_ms",
+    )
+    quick_ms: float = number(
+        QUICK_MS, 1.0, 60_000.0, "ms", help="budget: latency of a quick answer, for average_ms"
+    )
+    full_ms: float = number(
+        FULL_MS, 1.0, 60_000.0, "ms", help="budget: latency of a full answer, for average_ms"
+    )
+    step: float = number(0.05, 0.001, 1.0, help="budget: how far one answer moves the threshold")
 
 
 @dataclass
 class QualityConfig:
-    """Weights of the parts of an answer's quality (engine.evaluation.quality)."""
+    """Weights of the parts of an answer's quality (see engine.evaluation.quality)."""
 
-    caption: float = number(0.3, 0.0, 1.0)
-    objects: float = number(0.2, 0.0, 1.0)
-    truthful: float = number(0.2, 0.0, 1.0)
-    hazards: float = number(0.2, 0.0, 1.0)
-    sides: float = number(0.05, 0.0, 1.0)
-    brief: float = number(0.05, 0.0, 1.0)
-    cider_full: float = number(1.0, 0.1, 10.0)  # a CIDEr-D that counts as 1
-    words_full: int = number(20, 1, 100)  # words up to which an answer is brief
+    caption: float = number(
+        0.3, 0.0, 1.0, help="weight of the similarity to human captions (CIDEr-D)"
+    )
+    objects: float = number(0.2, 0.0, 1.0, help="weight of labelled objects that are named")
+    truthful: float = number(0.2, 0.0, 1.0, help="weight of named objects that are labelled")
+    hazards: float = number(0.2, 0.0, 1.0, help="weight of near hazards that are named")
+    sides: float = number(0.05, 0.0, 1.0, help="weight of objects said on the right side")
+    brief: float = number(0.05, 0.0, 1.0, help="weight of brevity")
+    cider_full: float = number(1.0, 0.1, 10.0, help="the CIDEr-D that counts as 1")
+    words_full: int = number(20, 1, 100, "words", help="the longest answer that counts as brief")
 
 
 @dataclass
 class SpeechConfig:
-    sink: str = choice("auto", "device", "wav", "silent")
-    rate_wpm: int = number(190, 120, 450)
+    """How the sound comes out."""
+
+    sink: str = choice("auto", "device", "wav", "silent", group=True, help="where the sound goes")
+    rate_wpm: int = number(190, 120, 450, "words/min", help="speaking rate")
 
 
 @dataclass
 class ObstaclesConfig:
-    enabled: bool = True
-    depth: str = choice("off", "indoor", "outdoor")  # metric depth, by a model of the hub pack
-    heartbeat_s: float | None = None  # a soft tick after so much silence; null is none
+    """Warnings of obstacles."""
+
+    enabled: bool = switch(True, help="warn of obstacles")
+    depth: str = choice(
+        "off", "indoor", "outdoor",
+        help="measure depth too, by a model of the hub pack (python -m models pull depth)",
+    )  # fmt: skip
+    heartbeat_s: float | None = number(
+        None, 1, 600, "s", help="a soft tick after so much silence; null is never"
+    )
 
 
 @dataclass
 class AnswerConfig:
-    beats: int = number(2, 1, 2)
-    deadline_s: float = number(1.5, 0.1, 60.0)
-    detail: str = choice("normal", "brief", "full")
-    unsupported: str = choice("hedge", "drop", "say")  # what the describer claims and nothing shows
-    signs: bool = True  # text that is large and near the middle is read within the quick answer
-    prompts: dict[str, str] = field(
-        default_factory=dict
-    )  # scene → file of templates/LANGUAGE/prompts
+    """What an answer says."""
+
+    beats: int = number(
+        2, 1, 2, help="2: the template at once, then what the describer adds; 1: one or the other"
+    )
+    deadline_s: float = number(
+        1.5, 0.1, 60.0, "s", help="a describer later than this is left out of the answer"
+    )
+    detail: str = choice("normal", "brief", "full", help="how much a quick answer says")
+    unsupported: str = choice(
+        "hedge", "drop", "say", help="what to do with objects that only the describer sees"
+    )
+    signs: bool = switch(
+        True, help="read text that is large and near the middle in the quick answer"
+    )
+    prompts: dict[str, str] = mapping(
+        "SCENE: NAME",
+        help="the describer's prompt by scene, a file of templates/LANGUAGE/prompts; see prompts=",
+    )
 
 
 @dataclass
 class Config:
-    mode: str = choice("auto", "quick", "full")
-    language: str = "en"  # the code of a folder of templates/
-    units: str = choice("meters", "feet", "steps")
-    directions: str = choice("sides", "clock")
-    step_m: float = number(0.7, 0.3, 1.5)  # the wearer's step; the default is an adult's, walking
-    record: str | None = None
-    view: str = choice("none", "rerun")
+    """Everyday settings."""
+
+    mode: str = choice(
+        "auto", "quick", "full",
+        help="who answers: auto lets the router decide, quick is always the templates, "
+        "full always the describer",
+    )  # fmt: skip
+    language: str = choice(
+        "en", *(code for code in languages() if code != "en"),
+        help="language of all speech: a folder of templates/",
+    )  # fmt: skip
+    units: str = choice("meters", "feet", "steps", help="unit of spoken distances")
+    directions: str = choice("sides", "clock", help="spoken as left and right, or as clock hours")
+    step_m: float = number(0.7, 0.3, 1.5, "m", help="length of the wearer's step, for units=steps")
+    record: str | None = text(
+        None, "FILE", help="store both tiers' answers for source=recorded, in place of a session"
+    )
+    view: str = choice(
+        "none",
+        "rerun",
+        help="write frames, obstacles and speech to session.rrd, for Rerun's viewer",
+    )
     models: ModelsConfig = field(default_factory=ModelsConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     trigger: TriggerConfig = field(default_factory=TriggerConfig)
@@ -164,69 +290,103 @@ class Config:
     quality: QualityConfig = field(default_factory=QualityConfig)
 
 
-def settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield (dotted key, value, dataclass field) for every leaf of a configuration."""
-    for item in fields(node):
-        value = getattr(node, item.name)
-        if is_dataclass(value):
-            yield from settings(value, f"{prefix}{item.name}.")
-        else:
-            yield f"{prefix}{item.name}", value, item
-
-
 def check(config: Config) -> Config:
     """Return `config` when every value is allowed. Raises ConfigError naming the first that is not."""
-    for key, value, item in settings(config):
-        # the group's name is what the user types: `source=image`, not `source.name=image`
-        shown = key.removesuffix(".name").removesuffix(".pack").removesuffix(".sink")
-        allowed = item.metadata.get("choices")
-        if allowed and value not in allowed:
-            raise ConfigError(f"{shown}: expected one of {', '.join(allowed)}, got {value!r}")
-        bounds = item.metadata.get("bounds")
-        if bounds and not bounds[0] <= value <= bounds[1]:
-            raise ConfigError(f"{shown}: expected {bounds[0]} to {bounds[1]}, got {value}")
-    if config.language not in languages():
-        raise ConfigError(
-            f"language: expected one of {', '.join(languages())}, got {config.language!r}"
-        )
-    for scene, name in config.answer.prompts.items():
-        if name not in prompts(config.language):
-            have = ", ".join(prompts(config.language)) or "none"
-            raise ConfigError(f"answer.prompts.{scene}: expected one of {have}, got {name!r}")
-    if config.source.max_frames is not None and config.source.max_frames < 1:
-        raise ConfigError(
-            f"source.max_frames: expected null or at least 1, got {config.source.max_frames}"
-        )
-    size = config.models.describer.image_size
-    if size is not None and not 64 <= size <= 2048:
-        raise ConfigError(f"models.describer.image_size: expected null or 64 to 2048, got {size}")
-    beat_s = config.obstacles.heartbeat_s
-    if beat_s is not None and not 1 <= beat_s <= 600:
-        raise ConfigError(f"obstacles.heartbeat_s: expected null or 1 to 600, got {beat_s:g}")
-    if config.record is not None:
-        unnamed = config.source.name == "auto" and config.source.path is None
-        if unnamed or config.source.name in ("recorded", "webcam", "aria"):
-            raise ConfigError(
-                "record: expected source=dataset, folder, image, video, vrs or sample, "
-                f"got source={config.source.name}"
-            )
-        if config.source.realtime and config.source.name != "auto":
-            raise ConfigError("record: expected source.realtime=false, got true; add it")
-    if config.view != "none" and (config.record is not None or config.source.name == "recorded"):
-        raise ConfigError(f"view: expected none in a recording or a replay, got {config.view}")
-    average_ms = config.router.average_ms
-    if average_ms is not None and not config.router.quick_ms <= average_ms <= config.router.full_ms:
-        raise ConfigError(
-            f"router.average_ms: expected null or router.quick_ms to router.full_ms "
-            f"({config.router.quick_ms:g} to {config.router.full_ms:g}), got {average_ms:g}"
-        )
-    if config.trigger.name == "wake" and not config.source.realtime:
-        raise ConfigError(
-            "trigger: wake needs source.realtime=true, got false; use trigger=every or trigger=interval"
-        )
-    needs_path = ("image", "folder", "video", "vrs", "dataset", "recorded")
-    if config.source.name in needs_path and not config.source.path:
-        raise ConfigError(
-            f"source.path: source={config.source.name} needs one; add source.path=FILE_OR_FOLDER"
-        )
+    for key, value, setting in settings(config):
+        if refusal := setting.refusal(value):
+            raise ConfigError(f"{typed_key(key, setting)}: {refusal}")
+    for rule in RULES:
+        for line in rule(config):
+            raise ConfigError(line)
     return config
+
+
+def deprecations(config: Config) -> list[str]:
+    """One line for each deprecated key that is set, naming its replacement."""
+    return [
+        f"{key}={value} is deprecated and ends with the next version; "
+        f"use {setting.replaced_by[value]}"
+        for key, value, setting in settings(config)
+        if value in setting.replaced_by
+    ]
+
+
+# The rules between keys. Each yields error lines.
+
+
+def _prompts_exist(config: Config) -> Iterator[str]:
+    names = prompts(config.language)
+    for scene, name in config.answer.prompts.items():
+        if name not in names:
+            have = ", ".join(names) or "none"
+            yield f"answer.prompts.{scene}: expected one of {have}, got {name!r}"
+
+
+def _old_and_new_keys_agree(config: Config) -> Iterator[str]:
+    describer = config.models.describer
+    if describer.runtime == "auto":
+        return
+    old = {"encoder": describer.encoder, "decoder": describer.decoder}
+    if "tensorrt" in (describer.runtime, describer.provider):
+        old["provider"] = describer.provider
+    for name, value in old.items():
+        if value not in ("auto", describer.runtime):
+            yield (
+                f"models.describer.{name}: expected no value beside {RUNTIME}={describer.runtime}, "
+                f"got {value}; leave it out"
+            )
+
+
+def _record_has_a_batch_source(config: Config) -> Iterator[str]:
+    if config.record is None:
+        return
+    source = config.source
+    unnamed = source.name == "auto" and source.path is None
+    if unnamed or source.name in ("recorded", "webcam", "aria"):
+        yield (
+            "record: expected source=dataset, folder, image, video, vrs or sample, "
+            f"got source={source.name}"
+        )
+    if source.realtime and source.name != "auto":
+        yield "record: expected source.realtime=false, got true; add it"
+
+
+def _view_needs_a_session(config: Config) -> Iterator[str]:
+    if config.view != "none" and (config.record is not None or config.source.name == "recorded"):
+        yield f"view: expected none in a recording or a replay, got {config.view}"
+
+
+def _average_is_reachable(config: Config) -> Iterator[str]:
+    router = config.router
+    average_ms = router.average_ms
+    if average_ms is not None and not router.quick_ms <= average_ms <= router.full_ms:
+        yield (
+            f"router.average_ms: expected null or router.quick_ms to router.full_ms "
+            f"({router.quick_ms:g} to {router.full_ms:g}), got {average_ms:g}"
+        )
+
+
+def _wake_needs_real_time(config: Config) -> Iterator[str]:
+    if config.trigger.name == "wake" and not config.source.realtime:
+        yield (
+            "trigger: wake needs source.realtime=true, got false; "
+            "use trigger=every or trigger=interval"
+        )
+
+
+def _source_has_its_path(config: Config) -> Iterator[str]:
+    name = config.source.name
+    needs_path = name in ("image", "folder", "video", "vrs", "dataset", "recorded")
+    if needs_path and not config.source.path:
+        yield f"source.path: source={name} needs one; add source.path=FILE_OR_FOLDER"
+
+
+RULES = (
+    _prompts_exist,
+    _old_and_new_keys_agree,
+    _record_has_a_batch_source,
+    _view_needs_a_session,
+    _average_is_reachable,
+    _wake_needs_real_time,
+    _source_has_its_path,
+)

@@ -1,0 +1,103 @@
+"""Declares settings: every field of `engine.config` carries its meaning, unit and allowed values.
+
+The checks, their error lines, `--help` and conf/README.md all read these declarations. Plain
+dataclass fields, so that Hydra's structured configuration accepts them. Knows no particular setting.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one key may hold; `default` None means that null is allowed too."""
+
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    placeholder: str = ""  # stands for a free text in the help: FILE, DIR, IP
+    group: bool = False  # a Hydra group: typed without the field's name, `source=image`
+    replaced_by: Mapping[str, str] = field(
+        default_factory=dict
+    )  # deprecated: old value → new KEY=VALUE
+
+    @property
+    def range(self) -> str:
+        """The bounds in words, `` without any."""
+        if self.low is None:
+            return ""
+        return f"at least {self.low}" if self.high is None else f"{self.low} to {self.high}"
+
+    def refusal(self, value: Any) -> str | None:
+        """What is wrong with `value`, as `expected …, got …`; None when it is allowed."""
+        if value is None:
+            return None  # Hydra refuses null where the type does
+        if self.choices and value not in self.choices:
+            return f"expected one of {', '.join(self.choices)}, got {value!r}"
+        if self.low is None:
+            return None
+        # written so that nan, which compares false, is refused
+        if self.low <= value and (self.high is None or value <= self.high):
+            return None
+        null = "null or " if self.default is None else ""
+        return f"expected {null}{self.range}, got {value}"
+
+
+def choice(
+    *allowed: str, help: str, group: bool = False, replaced_by: Mapping[str, str] | None = None
+) -> Any:
+    """A string that must be one of `allowed`; the first is the default."""
+    return _field(
+        Setting(allowed[0], help, choices=allowed, group=group, replaced_by=replaced_by or {})
+    )
+
+
+def number(
+    default: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    *,
+    help: str,
+) -> Any:
+    """A number (int or float, as annotated) from `low` to `high`, where they are given."""
+    return _field(Setting(default, help, low=low, high=high, unit=unit))
+
+
+def switch(default: bool, *, help: str) -> Any:
+    """True or false."""
+    return _field(Setting(default, help))
+
+
+def text(default: str | None, placeholder: str, *, help: str) -> Any:
+    """A free string, such as a path."""
+    return _field(Setting(default, help, placeholder=placeholder))
+
+
+def mapping(placeholder: str, *, help: str) -> Any:
+    """A dictionary, empty by default."""
+    setting = Setting({}, help, placeholder=placeholder)
+    return field(default_factory=dict, metadata={"setting": setting})
+
+
+def _field(setting: Setting) -> Any:
+    return field(default=setting.default, metadata={"setting": setting})
+
+
+def settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Setting]]:
+    """Yield (dotted key, value, declaration) for every leaf of a configuration."""
+    for item in fields(node):
+        value = getattr(node, item.name)
+        if is_dataclass(value):
+            yield from settings(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", value, item.metadata["setting"]
+
+
+def typed_key(key: str, setting: Setting) -> str:
+    """The key as the user types it: `source`, not `source.name`."""
+    return key.rpartition(".")[0] if setting.group else key
