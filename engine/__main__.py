@@ -24,16 +24,23 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.app.command_line import CONF, one_line, read_config, readable
-from engine.config import Config
+from engine.app.settings_help import help_text
+from engine.config import Config, deprecations
 from engine.core.errors import EngineError, InputError, RunError, SetupError, in_one_line
 from engine.evaluation.sweep import Failure, all_answers, failures, keep_failure
 
 ConfigStore.instance().store(name="schema", node=Config)
+OmegaConf.register_new_resolver(
+    "settings_help", help_text, replace=True
+)  # used by conf/config.yaml
 
 
 def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
-    """Run one session in `folder`; return its summary. A `job_name` makes the screen brief. Raises
-    EngineError; KeyboardInterrupt, like any error while running, only after the summary is written."""
+    """Run one session in `folder`; return its summary. A `job_name` shortens what the screen shows.
+
+    Raises EngineError. KeyboardInterrupt, like any error while running, is raised only after the
+    summary has been written.
+    """
     from engine.app.console import Screen
     from engine.app.session import work
 
@@ -59,7 +66,7 @@ def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
 
 
 def keep_traceback(error: Exception, folder: Path) -> Path:
-    """Write what only a developer reads beside the session; return where."""
+    """Write the traceback beside the session, for developers; return its path."""
     path = folder / "traceback.txt"
     with contextlib.suppress(OSError):
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
@@ -68,15 +75,16 @@ def keep_traceback(error: Exception, folder: Path) -> Path:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")  # type: ignore[untyped-decorator]
 def job(node: DictConfig) -> Any:
-    """One Hydra job; returns what sweepers optimise: p95 of the latency to the first sound in ms, to be
-    minimised, or, for two directions, (answer quality, that p95). A job that failed is the worst.
+    """Run one Hydra job; return what sweepers optimise.
 
-    What goes wrong is kept beside the session instead of raised: Hydra would print lines of its own, and
-    in a multirun one failing job must not lose the rest.
+    That is the p95 of the latency to the first sound in ms, to be minimised, or, if the sweeper has two
+    directions, (answer quality in [0, 1], that p95). A failed job returns the worst values. Errors are
+    noted beside the session instead of raised: Hydra would print lines of its own, and in a multirun
+    one failing job must not end the others.
     """
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    # not resolved: an interpolation that leads nowhere is to be reported, not met again here
+    # Not resolved: a broken interpolation is reported by read_config below.
     overrides: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
     typed = ",".join(overrides)
     directions = hydra_config.sweeper.get("direction")
@@ -84,20 +92,25 @@ def job(node: DictConfig) -> Any:
     sweeps = hydra_config.mode == RunMode.MULTIRUN
     quality, p95_ms = 0.0, math.inf
     try:
-        summary = run(read_config(node), folder, f"job {hydra_config.job.num}" if sweeps else "")
+        config = read_config(node)
+        for line in deprecations(config):
+            print(f"scene-aria: {line}", file=sys.stderr)
+        summary = run(config, folder, f"job {hydra_config.job.num}" if sweeps else "")
         quality, p95_ms = objectives(summary, folder, needs_quality=two)
     except (EngineError, OmegaConfBaseException) as error:
         status = 2 if isinstance(error, (SetupError, OmegaConfBaseException)) else 1
         note(Failure(typed, one_line(error), status), folder)
-    except Exception as error:  # a bug, here or in a library: one line all the same
+    except Exception as error:  # a bug, here or in a library, is one line too
         path = keep_traceback(error, folder)
         note(Failure(typed, f"{in_one_line(error)}; the traceback is {path}", 1), folder)
     return (quality, p95_ms) if two else p95_ms
 
 
 def objectives(summary: dict[str, Any], folder: Path, needs_quality: bool) -> tuple[float, float]:
-    """(answer quality in [0, 1], p95 in ms over all answers) of a session. Raises InputError where a
-    quality is needed and the source has no labels for one."""
+    """A session's (answer quality in [0, 1], p95 in ms over all answers).
+
+    Raises InputError if a quality is needed and the source has no labels.
+    """
     quality = summary.get("quality", {}).get("answer_quality")
     if quality is None and needs_quality:
         raise InputError(
@@ -118,7 +131,7 @@ def fail(line: str, status: int) -> NoReturn:
 
 
 def report_failures() -> NoReturn:
-    """One line a failed job; the exit status of the gravest (1, while running, before 2)."""
+    """Print one line for each failed job; exit with 1 if any failed while running, else with 2."""
     sweep = len(failures) > 1 or "-m" in sys.argv or "--multirun" in sys.argv
     lines = [f"job {item.overrides}: {item.line}" if sweep else item.line for item in failures]
     for line in lines[:-1]:
@@ -131,12 +144,12 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    # Let errors come through whole, so that each becomes one line here and not Hydra's traceback.
+    # Hydra then raises errors instead of printing its own traceback; each becomes one line here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing here reports to anybody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal shows ? for what it lacks
-    # SIGINT as well: a shell starts what runs in the background with it ignored
+        sys.stdout.reconfigure(errors="replace")  # for ASCII terminals
+    # SIGINT too: a shell starts background processes with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -156,7 +169,7 @@ def main() -> None:
             "choose another with hydra.run.dir=DIR",
             2,
         )
-    except Exception as error:  # whatever else comes out of Hydra while it composes
+    except Exception as error:  # anything else that Hydra raises while it composes
         fail(one_line(error), 2)
 
 

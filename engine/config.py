@@ -250,7 +250,7 @@ class AnswerConfig:
     signs: bool = switch(
         True, help="read text that is large and near the middle in the quick answer"
     )
-    prompts: dict[str, str] = mapping(
+    prompts: dict[str, str] = mapping(  # noqa: RUF009  # a field, as the others are
         "SCENE: NAME",
         help="the describer's prompt by scene, a file of templates/LANGUAGE/prompts; see prompts=",
     )
@@ -307,7 +307,7 @@ def deprecations(config: Config) -> list[str]:
         f"{key}={value} is deprecated and ends with the next version; "
         f"use {setting.replaced_by[value]}"
         for key, value, setting in settings(config)
-        if value in setting.replaced_by
+        if isinstance(value, str) and value in setting.replaced_by
     ]
 
 

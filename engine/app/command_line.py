@@ -1,4 +1,4 @@
-"""The command line: what was typed made fit for Hydra's grammar, its errors made one line each.
+"""The command line: prepares what was typed for Hydra's grammar, and makes its errors one line each.
 
 Knows Hydra and OmegaConf; must not know what a setting does.
 """
@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from engine.config import Config, check, settings
+from engine.config import Config, check
 from engine.core.errors import ConfigError, EngineError, in_one_line
+from engine.core.settings import settings
 
 # Optuna's sweeper seeks the best answers, and the fewest milliseconds (see `__main__.job`).
 TWO_ENDS = "hydra.sweeper.direction=[maximize,minimize]"
@@ -25,18 +26,47 @@ PLUGINS = {
     "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
     "hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher",
 }
+# Hydra 1.3's own options, by its `--hydra-help`.
+HYDRA_OPTIONS = frozenset(
+    [
+        "-h",
+        "--help",
+        "--hydra-help",
+        "--version",
+        "-c",
+        "--cfg",
+        "--resolve",
+        "-p",
+        "--package",
+        "-r",
+        "--run",
+        "-m",
+        "--multirun",
+        "-sc",
+        "--shell-completion",
+        "-cp",
+        "--config-path",
+        "-cn",
+        "--config-name",
+        "-cd",
+        "--config-dir",
+        "--experimental-rerun",
+        "-i",
+        "--info",
+    ]
+)
 CONF = Path(__file__).parents[2] / "conf"
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
-    """The arguments as Hydra takes them: a value that its grammar cannot read is quoted, so that
-    `source.path=niño (1).jpg` means what it says. Raises ConfigError for an option that there is
-    not, a key that no grammar reads, and a key that is to be taken away."""
-    unknown = get_args_parser().parse_known_args(list(arguments))[1]
-    if unknown:
-        raise ConfigError(
-            f"{unknown[0]}: expected KEY=VALUE without dashes, such as mode=quick; see --help"
-        )
+    """The arguments in Hydra's grammar: a value that it cannot parse is quoted, so that
+    `source.path=niño (1).jpg` works as typed. Raises ConfigError for an unknown option, a malformed
+    key, and the deletion of a key."""
+    for argument in arguments:
+        if argument.startswith("-") and argument.partition("=")[0] not in HYDRA_OPTIONS:
+            raise ConfigError(
+                f"{argument}: expected KEY=VALUE without dashes, such as mode=quick; see --help"
+            )
     sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
     _require_plugins(arguments)
     found = [_literal(argument, sweeps) for argument in arguments]
@@ -49,7 +79,7 @@ def readable(arguments: Sequence[str]) -> list[str]:
 
 
 def _require_plugins(arguments: Sequence[str]) -> None:
-    """Raise ConfigError, naming the command that mends it, for a launcher or sweeper not installed."""
+    """Raise ConfigError, with the install command, if a launcher or sweeper is not installed."""
     for argument in arguments:
         package = PLUGINS.get(argument)
         if package is not None and not _installed(package):
@@ -62,16 +92,16 @@ def _require_plugins(arguments: Sequence[str]) -> None:
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # not even the namespace that all of Hydra's plugins share
+    except ModuleNotFoundError:  # the namespace package of Hydra's plugins is missing too
         return False
 
 
 def _literal(argument: str, sweeps: bool) -> str:
     key, equals, value = argument.partition("=")
     if argument.startswith("~") and not argument.startswith("~hydra"):
-        raise ConfigError(f"{argument}: expected KEY=VALUE, got a key to take away; see --help")
+        raise ConfigError(f"{argument}: expected KEY=VALUE, got a key to delete; see --help")
     if not equals or argument.startswith("-"):
-        return argument  # an option, or what belongs to one
+        return argument  # an option or its value
     if key in ("hydra.run.dir", "hydra.sweep.dir") and not value.strip("'\" "):
         raise ConfigError(f"{key}: expected a folder, got ''; give one, or leave it out")
     if not key:
@@ -85,26 +115,26 @@ def _literal(argument: str, sweeps: bool) -> str:
 
 
 def _reads(argument: str, sweeps: bool) -> bool:
-    """Whether Hydra takes `argument` for one value that it can use where it stands."""
+    """Whether Hydra parses `argument` as one usable value."""
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
         return False
     if override.is_sweep_override():
         return sweeps
-    # of a group, Hydra's defaults list takes null for a bug
+    # Hydra's defaults list fails on a group that is null
     return override.value() is not None or not (CONF / override.key_or_group).is_dir()
 
 
 def read_config(node: DictConfig) -> Config:
-    """The composed tree as settings, every one checked. Raises ConfigError or OmegaConf's errors."""
+    """The composed tree as checked settings. Raises ConfigError or OmegaConf's errors."""
     if unknown := next(_unknown_keys(node), None):
         raise ConfigError(f"{unknown}: expected a configuration key; see --help")
     return check(cast(Config, OmegaConf.to_object(node)))
 
 
 def _unknown_keys(node: DictConfig) -> Iterator[str]:
-    """Dotted keys of a composed tree that `Config` does not have: `+` and `++` add any."""
+    """Dotted keys of a composed tree that `Config` lacks: `+` and `++` can add any."""
     known = {key for key, _, _ in settings(Config())}
 
     def walk(tree: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -119,14 +149,16 @@ def _unknown_keys(node: DictConfig) -> Iterator[str]:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one readable line; what was typed and what is allowed are kept."""
+    """A configuration error as one line that keeps what was typed and what is allowed."""
     if isinstance(error, EngineError):
         return in_one_line(error)
     if missing := re.search(r"Could not override '([^']+)'", str(error)):
         return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
     if bare := re.search(r"Error parsing override '([^'=]*)'", str(error)):
         return f"{bare[1]}: expected KEY=VALUE; see --help"
-    text = str(error.__cause__ or error).strip()
+    # OmegaConf's own error names the key. Hydra wraps it; under a debugger OmegaConf adds a cause too.
+    cause = None if isinstance(error, OmegaConfBaseException) else error.__cause__
+    text = str(cause or error).strip()
     key = re.search(r"full_key: (\S+)", text)
     first = " ".join(text.split("\n    full_key:")[0].split())
     if group := re.search(r"Could not find '([^']+)/([^'/]*)'", first):

@@ -10,10 +10,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.app.command_line import CONF
 from engine.config import Config
 from engine.core.settings import Setting, settings, typed_key
 
-CONF = Path(__file__).parents[2] / "conf"
 WIDTH = 100  # columns of the help
 MEANING_COLUMN = 42  # where the help's explanations begin
 
@@ -121,7 +121,8 @@ def _bounds(setting: Setting) -> str:
     """The allowed range of a number, with its unit."""
     bounds = ""
     if setting.low is not None:
-        bounds = f"{setting.low:g} to {setting.high:g}" if setting.high else f"at least {setting.low:g}"
+        low = _shown(setting.low)
+        bounds = f"at least {low}" if setting.high is None else f"{low} to {_shown(setting.high)}"
     return f"{bounds} {setting.unit}".strip()
 
 
@@ -129,7 +130,7 @@ def _shown(value: Any) -> str:
     """A value as YAML has it."""
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else f"{value:.12g}"
 
 
 def readme() -> str:
