@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from engine.core.answer import Decision
 from engine.core.glance import Glance
 from engine.language.wording import MAX_GROUPS
-from engine.perception.classes import HURTS, kind_of
+from engine.perception.classes import kind_of
 from routers.learned import score
 from routers.model import Calibration, Model
 from routers.threshold import decide
@@ -50,7 +50,7 @@ def unnamed_hazards(glance: Glance, named_kinds: int) -> list[str]:
     """The labels of detected hazards beyond the `named_kinds` nearest kinds, nearest first."""
     nearest = sorted(glance.obstacles, key=lambda item: item.distance_m)
     kinds = list(dict.fromkeys(item.label for item in nearest))
-    return [label for label in kinds[named_kinds:] if kind_of(label).hazard >= HURTS]
+    return [label for label in kinds[named_kinds:] if kind_of(label).may_hurt]
 
 
 def calibrated(calibration: Calibration, risk: float, confidence: float) -> float:

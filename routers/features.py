@@ -14,7 +14,7 @@ from engine.core.glance import Glance, ImageStatistics, Obstacle, SceneClass
 from engine.perception.classes import kind_of
 from routers.complexity import complexity_of
 
-Vector = NDArray[np.float64]  # (features,)
+FeatureVector = NDArray[np.float64]  # (features,)
 
 DOUBTFUL = 0.5  # a box with a lower score is uncertain; packs accept boxes from 0.2 to 0.35
 HALF_NEAR_M = 3.0  # nearness is 0.5 at this distance
@@ -47,7 +47,7 @@ FEATURES: dict[str, str] = {
 }
 
 
-def features(glance: Glance) -> Vector:
+def features(glance: Glance) -> FeatureVector:
     """The features in the order of `FEATURES`. Adding an obstacle never lowers the counts.
 
     The entropy is divided by log(classes); the margin is between the two most probable places;
@@ -64,7 +64,7 @@ def features(glance: Glance) -> Vector:
         *_of_obstacles(glance),
         *_of_picture(glance.picture),
     )
-    found: Vector = np.clip(np.array(values), 0.0, 1.0)
+    found: FeatureVector = np.clip(np.array(values), 0.0, 1.0)
     return found
 
 

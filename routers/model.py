@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from engine.core.errors import MissingPart
-from routers.features import FEATURES, Vector
+from routers.features import FEATURES, FeatureVector
 
 LEARNED = Path(__file__).with_name("learned.json")
 VERSION = 1
@@ -61,10 +61,10 @@ class Model:
     calibration: Calibration
     trained: str
 
-    def contributions(self, vector: Vector) -> Vector:
+    def contributions(self, vector: FeatureVector) -> FeatureVector:
         """The contribution of each feature to the gain, (n,) in the order of `features`."""
         x = vector[[_FEATURE_INDEX[name] for name in self.features]]
-        found: Vector = np.asarray(self.weights) * (x - np.asarray(self.means))
+        found: FeatureVector = np.asarray(self.weights) * (x - np.asarray(self.means))
         # The trees were trained on float32 features with float64 thresholds; NumPy rounds both.
         single = [float(value) for value in x.astype(np.float32)]
         for tree in self.trees:
@@ -77,7 +77,7 @@ class Model:
                 node = child
         return found
 
-    def gain(self, vector: Vector) -> float:
+    def gain(self, vector: FeatureVector) -> float:
         """How much better the full answer is expected to be; negative if worse."""
         return (
             self.bias

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 
 from engine.core.glance import Obstacle
 from engine.perception.classes import kind_of
-from engine.perception.geometry import CORRIDOR_DEG, fit_line
+from engine.perception.geometry import CORRIDOR_DEG, HALF_CORRIDOR_M, fit_line
 
-# Half a body and the same again for sway; measured to the edge of an obstacle, not to its centre.
-HALF_CORRIDOR_M = 0.6
 MAX_HALF_WIDTH_M = 1.0  # the front of a vehicle: it rarely stands across the path
 MIN_DRIFT_SAMPLES = 4
 SWAY = 0.03  # lateral noise over distance: a walker's head turns by 1.5 degrees with each step

@@ -13,7 +13,7 @@ from engine.core.preferences import Language
 from engine.evaluation.cider import cider_d
 from engine.language.nouns import Vocabulary
 from engine.perception.camera import pinhole
-from engine.perception.classes import HURTS, kind_of
+from engine.perception.classes import kind_of
 from engine.perception.geometry import measure_box
 
 NEAR_SHARE = 0.01  # a box that covers less of the image's area is far away
@@ -78,7 +78,7 @@ class Judge:
             thing(label)
             for label, box in boxes
             if label in self._scored
-            and kind_of(label).hazard >= HURTS
+            and kind_of(label).may_hurt
             and box.area >= NEAR_SHARE * width * height
         }
         sided = sided_right = 0

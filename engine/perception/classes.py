@@ -28,12 +28,16 @@ class ObjectKind:
     stands_on_ground: bool = False
     max_speed_m_s: float = 0.0
 
+    @property
+    def may_hurt(self) -> bool:
+        """Whether missing such an object is dangerous: people, vehicles, stairs, poles."""
+        return self.hazard >= HURTS
+
 
 # An unknown label is placed with a large sigma and announced, never dropped.
 UNKNOWN = ObjectKind(1.0, 0.7, 0.6, 0.5, 0.8, max_speed_m_s=6.0)
 
-# From this hazard on, missing an object counts as dangerous: people, vehicles, stairs, poles.
-HURTS = 0.8
+HURTS = 0.8  # the hazard from which `ObjectKind.may_hurt` is true
 
 KINDS: dict[str, ObjectKind] = {
     "person": ObjectKind(1.68, 0.5, 0.15, 1.0, stands_on_ground=True, max_speed_m_s=3.0),

@@ -14,6 +14,8 @@ from engine.core.glance import Box, Side
 from engine.perception.camera import Mount, direction
 from engine.perception.classes import ObjectKind
 
+# Half a body and the same again for sway; measured to the edge of an obstacle, not to its centre.
+HALF_CORRIDOR_M = 0.6
 CORRIDOR_DEG = 12.0  # bearings up to this count as ahead: 0.85 m to either side at 4 m
 COVER_DEG = 3.0  # a box that extends this far to both sides of 0 degrees is ahead as well
 MIN_DISTANCE_M = 0.2
@@ -45,9 +47,9 @@ class BoxGeometry:
     height. `is_cut_x` and `is_cut_y` tell whether the image border cuts the width or the height,
     `is_foot_cut` whether the lower border does, `is_foot_hidden` whether another box covers the
     foot. `height` and `width` are metres of object size for each metre of ground distance, so both
-    grow as 1 / distance through any lens. `edge_noise` is the standard deviation of an edge and
-    `tilt_noise` the error of `height` that the uncertain pitch causes, both in the units of
-    `height`. `ground` is the distance by the foot on level ground, or None.
+    grow as 1 / distance through any lens. `edge_noise` is the standard deviation of an edge in the
+    units of `height`, `tilt_noise` the relative error of `height` that the uncertain pitch causes.
+    `ground` is the distance by the foot on level ground, or None.
     """
 
     box: Box
@@ -124,7 +126,7 @@ def measure_box(
     """The geometry of `box`, which is clipped to the image; `others` are the boxes that may cover
     its foot, and may include `box` itself.
 
-    A pitch error e tilts both ends of the height, so it changes the height by e times the sum of
+    A pitch error e tilts both ends of the height, whose relative error is then e times the sum of
     both ends' drops.
     """
     margin_x, margin_y = BORDER_SHARE * camera.width, BORDER_SHARE * camera.height

@@ -14,9 +14,8 @@ from engine.perception.geometry import MAX_DISTANCE_M, MIN_DISTANCE_M, fit_line
 WINDOW_S = 1.0  # observations are kept this long, and growth is fitted over them
 SMOOTH_S = 0.5  # the distance is fitted over this; shorter, because people stop
 MAX_SMOOTHING = 1.5  # the smoothed distance stays within this factor of the newest one
-SHAPE_SPREAD = (
-    0.15  # widths vary by this share while an object is watched: limbs swing, things turn
-)
+# A width varies by this share while an object is watched: limbs swing, things turn.
+SHAPE_SPREAD = 0.15
 WIDTH_WEIGHT = 0.2  # weight of a new observation in the learnt width
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from engine.perception.classes import HURTS, kind_of
+from engine.perception.classes import kind_of
 from experiments.pocket.detector_data import load_image
 from experiments.pocket.detector_labels import JUDGED, LABELS, Sample, read_samples
 from experiments.pocket.detector_match import Floats, Scored, read_crowds, score_labels
@@ -80,7 +80,7 @@ def choose_threshold(name: str, label: Scored) -> float:
     low, high = THRESHOLD_RANGE
     hits = np.cumsum(label.hit[:, 0])
     told = hits + np.cumsum(label.wrong[:, 0])
-    weight = MISSED**2 if kind_of(name).hazard >= HURTS else 1.0
+    weight = MISSED**2 if kind_of(name).may_hurt else 1.0
     score = (1 + weight) * hits / (told + weight * label.truth.sum())
     score[(hits * 3 < told) | (label.score < low)] = 0.0
     best = int(np.argmax(score))
@@ -106,13 +106,13 @@ def tall_by_set(
 
 
 def hazard_recall(scored: dict[str, Scored], confidence: dict[str, float], times: Floats) -> float:
-    """Of what can hurt (engine.perception.classes.HURTS) and reaches low, the share that is found
+    """Of what can hurt (`ObjectKind.may_hurt`) and reaches low, the share that is found
     at the thresholds: the mean over labels with enough boxes, as poles alone are half of all
     boxes."""
     shares = [
         _found(label, label.low, label.low_truth, confidence[name], times)
         for name, label in scored.items()
-        if kind_of(name).hazard >= HURTS and label.truth.sum() >= ENOUGH_BOXES
+        if kind_of(name).may_hurt and label.truth.sum() >= ENOUGH_BOXES
     ]
     return float(np.nanmean(shares))
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.alerts.corridor import HALF_CORRIDOR_M
 from engine.alerts.policy import AlertPolicy
 from engine.audio.playback import advance, drain
 from engine.audio.scheduler import Audio
@@ -21,6 +20,7 @@ from engine.core.utterance import Heard, Utterance
 from engine.language.wording import Words
 from engine.perception.camera import Mount
 from engine.perception.depth_prior import BoxHistory
+from engine.perception.geometry import HALF_CORRIDOR_M
 from engine.perception.localize import Localizer
 from experiments.walks.depth import DepthNoise, SimulatedDepth
 from experiments.walks.detector import Noise, SimulatedDetector

@@ -23,13 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "engine.listening": {"engine.core", "engine.language"},
     "engine.recording": {"engine.core"},
     "engine.answering": {"engine.core", "engine.language", "engine.perception"},
-    "engine.devices": {
-        "engine.core",
-        "engine.language",
-        "engine.audio",
-        "engine.perception",
-        "engine.alerts",
-    },
+    "engine.devices": {"engine.core", "engine.language", "engine.audio", "engine.perception"},
     "engine.config": {"engine.core", "engine.language"},
     "engine.evaluation": {
         "engine.core",

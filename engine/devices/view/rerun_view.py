@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.alerts.corridor import HALF_CORRIDOR_M
 from engine.core.errors import InputError, MissingPart, message_of
 from engine.core.glance import Glance, Obstacle
 from engine.core.report import Answered, Health, Shown
 from engine.core.utterance import Heard
+from engine.perception.geometry import HALF_CORRIDOR_M
 from engine.perception.perceive import stages_ms
 
 FILE = "session.rrd"
