@@ -56,7 +56,7 @@ from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.priority import Priority
 from engine.core.report import ModelCard
 from engine.core.utterance import Utterance
-from engine.listening.ear import EchoGuard, Overheard
+from engine.listening.echo_guard import EchoGuard, GuardedSink
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         ear = None
         if listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)
-            sink = Overheard(sink, guard, wall)
+            sink = GuardedSink(sink, guard, wall)
             ear = build_ear(config, listening, guard, grammar, wall, observers.report)
         running = Session(
             clocks,

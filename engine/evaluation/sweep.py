@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from engine.core.budgets import ANSWER_MS
-from engine.recording.session_log import spread
+from engine.recording.latency import spread
 
 FAILURE = "failure.json"
 

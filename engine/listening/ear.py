@@ -1,16 +1,15 @@
-"""The ear: sound in, wakes and commands out, in a thread of its own.
+"""The ear: finds wake phrases and commands in sound, in its own thread.
 
     audio source ─▶ frames ─▶ wake engine ─▶ (own voice? too soon?) ─▶ woken
                         └───▶ recogniser, for a while after a wake ─▶ commanded
 
-It may fall behind, but it leaves no sample out. Must not know: which engine, device or recogniser it
-has, or what an answer is.
+It may fall behind, but it skips no sample. Must not know: which engine, device or recogniser it has, or
+what an answer is.
 """
 
-import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,155 +17,38 @@ import numpy as np
 
 from engine.core.answer import Command
 from engine.core.errors import RunError
-from engine.core.ports import AudioSource, Clock, Recogniser, Sink, WakeEngine
+from engine.core.ports import AudioSource, Clock, Recogniser, WakeEngine
 from engine.core.report import Health, Hearing
-from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
+from engine.core.sound import HEARING_HZ, Sound
 from engine.language.commands import CommandGrammar
+from engine.listening.echo_guard import WINDOW_S, EchoGuard
+from engine.listening.framer import Framer
 
-LATE_S = 0.25  # a block dealt with so long after it was taken is a late tick
+LATE_S = 0.25  # a block processed so long after it was recorded counts as late
 POLL_S = 0.2
-STEP_S = 0.02  # of the envelopes that are compared
-WINDOW_S = 0.8  # how much of them: a short wake phrase
-MOST_LAG_S = 0.6  # of a loudspeaker's buffers, the air and a microphone's
-OWN_VOICE = 0.68  # a correlation from which on what was heard is what was played
-SILENT_DB = -60.0  # of full scale: under it a band is silent
-BANDS_HZ = (150.0, 700.0, 2000.0, 5000.0)  # voice, vowels, consonants
-
-
-class Framer:
-    """Cuts sounds of any length into frames of exactly `frame_samples`; what is left waits."""
-
-    def __init__(self, frame_samples: int) -> None:
-        self._frame_samples = frame_samples
-        self._rest: Pcm = np.zeros(0, np.int16)
-
-    def frames(self, sound: Sound) -> Iterator[Sound]:
-        """The whole frames that `sound` completes, each with the time of its last sample."""
-        pcm = np.concatenate([self._rest, sound.pcm])
-        whole = len(pcm) - len(pcm) % self._frame_samples
-        for start in range(0, whole, self._frame_samples):
-            end = start + self._frame_samples
-            yield Sound(pcm[start:end], sound.time_s - (len(pcm) - end) / HEARING_HZ)
-        self._rest = pcm[whole:]
-
-    def clear(self) -> None:
-        self._rest = self._rest[:0]
-
-
-class EchoGuard:
-    """Tells the engine's own voice from the wearer's, by how loudness went up and down.
-
-    A microphone that hears only a loudspeaker hears the same envelopes, later and quieter: their
-    correlation (Pearson's, of the levels of three bands in decibels, each about its mean, at the best
-    of the lags that a device can have) is near 1. Somebody else's words follow another. `played` may
-    be called from any thread.
-    """
-
-    def __init__(self, sample_rate_hz: int) -> None:
-        self._sample_rate_hz = sample_rate_hz
-        self._lock = threading.Lock()
-        length = round((WINDOW_S + MOST_LAG_S + 1.0) / STEP_S)
-        self._played: deque[tuple[float, Samples]] = deque(maxlen=length)  # (time, levels in dB)
-        self._heard: deque[tuple[float, Samples]] = deque(maxlen=length)
-        self._framer = Framer(round(STEP_S * HEARING_HZ))
-
-    def played(self, block: Samples, time_s: float) -> None:
-        """`block` (n, 2) goes to the sink now."""
-        step = round(STEP_S * self._sample_rate_hz)
-        with self._lock:
-            for start in range(0, len(block), step):
-                levels = _levels_db(block[start : start + step].mean(axis=1), self._sample_rate_hz)
-                self._played.append((time_s + start / self._sample_rate_hz, levels))
-
-    def heard(self, sound: Sound) -> None:
-        """The microphone heard `sound`."""
-        for frame in self._framer.frames(sound):
-            levels = _levels_db(frame.pcm.astype(np.float32) / np.float32(32768), HEARING_HZ)
-            self._heard.append((frame.time_s - STEP_S, levels))
-
-    def own_voice(self, start_s: float, end_s: float) -> bool:
-        """Whether what was heard from `start_s` to `end_s` is what was played before."""
-        return self.likeness(start_s, end_s) >= OWN_VOICE
-
-    def likeness(self, start_s: float, end_s: float) -> float:
-        """The envelopes' correlation, from -1 to 1; 0 where nothing was played or heard."""
-        with self._lock:
-            played = list(self._played)
-        heard = [levels for time_s, levels in self._heard if start_s <= time_s < end_s]
-        if len(heard) < 5 or all(levels.max() <= SILENT_DB for _, levels in played):
-            return 0.0
-        times = np.array([time_s for time_s, _ in played])
-        theirs = np.stack([levels for _, levels in played])
-        mine = _about_mean(np.stack(heard))
-        grid = start_s + STEP_S * np.arange(len(heard))
-        best = 0.0
-        for lag_s in np.arange(0.0, MOST_LAG_S, STEP_S / 2):
-            there = [
-                np.interp(grid - lag_s, times, band, SILENT_DB, SILENT_DB) for band in theirs.T
-            ]
-            other = _about_mean(np.stack(there, axis=1))
-            size = float(np.linalg.norm(mine) * np.linalg.norm(other))
-            if size > len(grid):  # some decibels each: neither is silence
-                best = max(best, float((mine * other).sum()) / size)
-        return best
-
-
-def _about_mean(levels: Samples) -> Samples:
-    centred: Samples = levels - levels.mean(axis=0)
-    return centred
-
-
-def _levels_db(samples: Samples, sample_rate_hz: int) -> Samples:
-    """The level of each band (3,) of mono `samples` (n,), SILENT_DB at least."""
-    power = np.square(np.abs(np.fft.rfft(samples))) * 2 / max(1, len(samples)) ** 2
-    edges = [round(hertz * len(samples) / sample_rate_hz) for hertz in BANDS_HZ]
-    bands = [power[low:high].sum() for low, high in itertools.pairwise(edges)]
-    levels: Samples = np.maximum(10 * np.log10(np.array(bands) + 1e-12), SILENT_DB)
-    return levels.astype(np.float32)
-
-
-class Overheard:
-    """A sink that the guard listens to."""
-
-    def __init__(self, sink: Sink, guard: EchoGuard, clock: Clock) -> None:
-        self.name = sink.name
-        self.paced = sink.paced
-        self._sink = sink
-        self._guard = guard
-        self._clock = clock
-
-    def write(self, block: Samples) -> None:
-        self._guard.played(block, self._clock.now())
-        try:
-            self._sink.write(block)
-        finally:
-            self.paced = self._sink.paced  # a device that is lost sets no pace any more
-
-    def close(self) -> None:
-        self._sink.close()
 
 
 class Listener(Protocol):
-    """Who is told what the ear hears, in its thread."""
+    """Receives the ear's events, in the ear's thread."""
 
     def stirred(self) -> None:
         """The wake phrase may be about to be complete."""
         ...
 
     def woken(self, asked_s: float, heard_s: float) -> None:
-        """The wake phrase ended at `asked_s`, and that was clear at `heard_s`."""
+        """The wake phrase ended at `asked_s` and was recognised at `heard_s`."""
         ...
 
     def commanded(self, command: Command, asked_s: float, heard_s: float) -> None:
-        """So with a command."""
+        """A command ended at `asked_s` and was recognised at `heard_s`."""
         ...
 
 
 class Ear:
-    """Listens until told to stop, or until the sound ends.
+    """Listens until it is stopped or the sound ends.
 
-    `command_s` is how long after a wake commands are listened for. A wake within `refractory_s` of
-    the last one is not taken: it is the same phrase, or its echo.
+    Commands are accepted for `command_s` after a wake. A wake within `refractory_s` of the last one is
+    ignored: it is the same phrase or its echo.
     """
 
     def __init__(

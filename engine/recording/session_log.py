@@ -1,13 +1,12 @@
-"""The session on disk: every record to `session.jsonl` as it happens, and the sums to `summary.json`.
+"""Writes the records of a session to `session.jsonl` as they happen, and totals to `summary.json`.
 
-It knows what is recorded and nothing of how it came about. Two times are kept apart: `t` is the
-session's timeline (virtual in a batch), while latencies are always measured on the host's clock.
+It knows what is recorded, not how it came about. There are two clocks: `t` is on the session's
+timeline, which is virtual in a batch, while latencies are always measured on the host's clock.
 """
 
 import contextlib
 import json
 import resource
-import statistics
 import sys
 import threading
 from collections import defaultdict
@@ -18,86 +17,27 @@ from typing import Any, TextIO
 
 from engine.core.answer import Description
 from engine.core.errors import InputError
-from engine.core.glance import Mark, Obstacle
+from engine.core.glance import Obstacle
 from engine.core.ports import Clock
 from engine.core.report import Answered, Health, Hearing, ModelCard, StreamCount
 from engine.core.utterance import Heard, Utterance
-
-# In the order in which they happen. Each lasts from the mark before it (see `latencies`).
-STAGES = (
-    "wake",
-    "capture",
-    "classify",
-    "route",
-    "read",
-    "template",
-    "describer_first_token",
-    "describer_total",
-    "speech_first_audio",
-    "end_to_end",
+from engine.recording.latency import latencies, spread
+from engine.recording.records import (
+    description_record,
+    obstacle_record,
+    stream_record,
+    utterance_record,
 )
 
-
-def latencies(marks: tuple[Mark, ...], first_audio_s: float | None) -> dict[str, float | None]:
-    """Milliseconds of each stage, None where it did not run.
-
-    `end_to_end` is the sum of the stages on the way to the first sound: wake, capture, classify,
-    route or read, then the template or the describer's first token (whichever was heard first), then
-    `speech_first_audio`, which counts from the moment the first words existed. `describer_total`
-    runs beside them and is no part of the sum.
-    """
-    at = {mark.stage: mark.time_s for mark in marks}
-    stages: dict[str, float | None] = dict.fromkeys(STAGES)
-
-    def span(stage: str, start: str, end: str) -> None:
-        if start in at and end in at:
-            stages[stage] = round((at[end] - at[start]) * 1000, 3)
-
-    span("wake", "spoken", "asked")
-    span("capture", "asked", "capture")
-    span("classify", "capture", "classify")
-    span("route", "classify", "route")
-    span("read", "capture", "read")
-    words_from = next((stage for stage in ("read", "route") if stage in at), "capture")
-    span("template", words_from, "template")
-    span("describer_first_token", "route", "describer_first_token")
-    span("describer_total", "route", "describer_total")
-    words_s = at.get("template", at.get("describer_first_token"))
-    if first_audio_s is not None and words_s is not None:
-        stages["speech_first_audio"] = round((first_audio_s - words_s) * 1000, 3)
-        start_s = at.get("spoken", at["asked"])
-        stages["end_to_end"] = round((first_audio_s - start_s) * 1000, 3)
-    return stages
-
-
-def spread(values_ms: list[float]) -> dict[str, float]:
-    """n, mean, p50, p95 and max. Percentiles are linear between the sorted values."""
-    ordered = sorted(values_ms)
-
-    def at(share: float) -> float:
-        place = share * (len(ordered) - 1)
-        low = int(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-    return {
-        "n": len(ordered),
-        "mean": round(statistics.fmean(ordered), 3),
-        "p50": round(at(0.5), 3),
-        "p95": round(at(0.95), 3),
-        "max": round(ordered[-1], 3),
-    }
-
-
-# what an earlier session in the same folder would leave, to pass for this one's
-EARLIER = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
+# Files of an earlier session in the same folder, which could be mistaken for this one's.
+STALE_FILES = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
 
 
 class SessionLog:
-    """Writes a session. Safe to call from any thread.
+    """Writes the log of a session. May be called from any thread.
 
-    A full disk must not end the walk: the first failed write is reported through `on_full`, the
-    counting goes on in memory, and the summary is still returned by `close`.
+    A full disk does not end the session. The first failed write is reported through `on_full`,
+    counting continues in memory, and `close` still returns the summary.
     """
 
     def __init__(self, folder: Path, timeline: Clock, wall: Clock) -> None:
@@ -109,8 +49,8 @@ class SessionLog:
         self._lock = threading.RLock()
         self._latency: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._waiting: dict[int, Description] = {}
-        self._heard_first: dict[int, float] = {}  # request id → host time of its first sample
-        self._silent: set[int] = set()  # requests whose speech was dropped before it began
+        self._heard_first: dict[int, float] = {}  # request id → host time of the first sample
+        self._silent: set[int] = set()  # requests whose speech was dropped before its start
         self._tiers: list[str] = []
         self._hearing: Hearing | None = None
         self._counts = {"spoken": 0, "dropped": 0}
@@ -121,7 +61,7 @@ class SessionLog:
         self.on_full: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in EARLIER:
+            for name in STALE_FILES:
                 (folder / name).unlink(missing_ok=True)
             self._file: TextIO | None = self.path.open("w", encoding="utf-8")
         except OSError as error:
@@ -131,15 +71,15 @@ class SessionLog:
             ) from error
 
     def start(self) -> None:
-        """Times count from now: the sound begins."""
+        """Make now the zero of all times: the sound begins."""
         self._start_s = self._timeline.now()
 
     def elapsed_s(self) -> float:
-        """Seconds since the session began, on its timeline."""
+        """Seconds since the start of the session, on its timeline."""
         return self.since(self._timeline.now())
 
     def since(self, time_s: float) -> float:
-        """Seconds from the session's start to `time_s`, a moment of its timeline."""
+        """Seconds from the start of the session to `time_s` on its timeline."""
         return time_s - self._start_s
 
     # records
@@ -147,7 +87,7 @@ class SessionLog:
     def session(
         self, version: str, mode: str, language: str, source: str, models: dict[str, ModelCard]
     ) -> None:
-        """The first record: what runs, with which models."""
+        """Write the first record: what runs, and with which models."""
         cards = {tier: asdict(card) for tier, card in models.items()}
         self._write(
             "session",
@@ -156,7 +96,7 @@ class SessionLog:
         )
 
     def frame(self, seq: int, obstacles: tuple[Obstacle, ...], stages_ms: dict[str, float]) -> None:
-        """A frame was looked at; one `obstacle` record for each thing in it."""
+        """A frame was processed: write one `obstacle` record for each obstacle."""
         with self._lock:
             now_s = self._timeline.now()
             if self._processed == 0:
@@ -166,15 +106,15 @@ class SessionLog:
             for stage, value_ms in stages_ms.items():
                 self._latency["obstacle"][stage].append(value_ms)
             for item in obstacles:
-                self._write("obstacle", _obstacle(seq, item))
+                self._write("obstacle", obstacle_record(seq, item))
 
     def seen(self, count: int) -> None:
-        """The source has produced `count` frames in all."""
+        """The source has produced `count` frames so far."""
         with self._lock:
             self._seen = count
 
     def description(self, description: Description) -> None:
-        """An answer is worded. Its record is written when its first sound is heard, or dropped."""
+        """An answer is complete. Its record is written once its first sound is heard or dropped."""
         with self._lock:
             self._tiers.append(description.tier)
             key = description.request.id
@@ -186,7 +126,7 @@ class SessionLog:
                 self._waiting[key] = description
 
     def started(self, utterance: Utterance, _time_s: float) -> None:
-        """The first sample of `utterance` was handed to the sink, now."""
+        """The first sample of `utterance` was handed to the sink now."""
         if utterance.answer is None:
             return
         with self._lock:
@@ -196,7 +136,7 @@ class SessionLog:
                 self._write_description(description, first_s)
 
     def heard(self, heard: Heard) -> None:
-        """What became of an utterance."""
+        """Write the outcome of an utterance."""
         said = heard.utterance
         with self._lock:
             self._counts["dropped" if heard.dropped and heard.started_s is None else "spoken"] += 1
@@ -206,30 +146,15 @@ class SessionLog:
                     self._write_description(description, None)
                 elif said.answer not in self._heard_first:
                     self._silent.add(said.answer)
-            self._write(
-                "utterance",
-                {
-                    "id": said.id,
-                    "kind": said.kind,
-                    "text": said.text,
-                    "priority": said.priority,
-                    "azimuth_deg": round(said.azimuth_deg, 1),
-                    "queued_t": self._since(said.queued_s),
-                    "started_t": self._since(heard.started_s),
-                    "ended_t": self._since(heard.ended_s),
-                    "dropped": heard.dropped,
-                    "cut": heard.cut,
-                    "resumes": said.resumes,
-                },
-            )
+            self._write("utterance", utterance_record(heard, self._since))
 
     def hearing(self, hearing: Hearing) -> None:
-        """What the ear has met."""
+        """Set the ear's counters for the summary."""
         with self._lock:
             self._hearing = hearing
 
     def health(self, health: Health) -> None:
-        """Something went wrong; the session goes on or ends, but the log says what happened."""
+        """Write that something went wrong, whether the session continues or ends."""
         with self._lock:
             self._errors += 1
             self._write("health", asdict(health))
@@ -240,8 +165,8 @@ class SessionLog:
         peak_gpu_memory_mb: float | None = None,
         streams: tuple[StreamCount, ...] = (),
     ) -> dict[str, Any]:
-        """Write what still waits, the summary as the last line, and the same in `summary.json`;
-        return it. `streams` are the counts of a source's sensors, where it has them.
+        """Write all pending records, the summary as the last line, and the same to `summary.json`.
+        Return the summary. `streams` are the counters of the source's sensor streams, if it has any.
         A second call returns the same summary."""
         with self._lock:
             if self._closed is not None:
@@ -254,7 +179,7 @@ class SessionLog:
             if quality is not None:
                 summary["quality"] = quality
             if streams:
-                summary["streams"] = {item.name: _stream(item) for item in streams}
+                summary["streams"] = {item.name: stream_record(item) for item in streams}
             self._write("summary", summary)
             if self._file is not None:
                 self._file.close()
@@ -265,11 +190,9 @@ class SessionLog:
                 path.write_text(text + "\n", encoding="utf-8")
             except OSError as error:
                 with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)  # half a summary is worse than none
+                    path.unlink(missing_ok=True)  # a partial summary is worse than none
                 self.on_full(f"{path}: could not be written ({error.strerror}); free some space")
             return summary
-
-    # inside
 
     def _since(self, time_s: float | None) -> float | None:
         return None if time_s is None else round(self.since(time_s), 4)
@@ -295,31 +218,7 @@ class SessionLog:
         for stage, value_ms in stages.items():
             if value_ms is not None:
                 self._latency[description.tier][stage].append(value_ms)
-        decision = description.decision
-        self._write(
-            "description",
-            {
-                "id": description.request.id,
-                "frame": description.frame_seq,
-                "trigger": description.request.trigger,
-                "wish": description.request.wish,
-                "mode": description.mode,
-                "tier": description.tier,
-                "route": {
-                    "score": round(decision.score, 4),
-                    "threshold": decision.threshold,
-                    "reasons": list(decision.reasons),
-                },
-                "scene": {
-                    "label": description.scene.label,
-                    "probability": round(description.scene.probability, 4),
-                },
-                "text": description.text,
-                "beats": [asdict(beat) for beat in description.beats],
-                "unsupported": list(description.unsupported),
-                "latency_ms": stages,
-            },
-        )
+        self._write("description", description_record(description, stages))
         ran = tuple((stage, value_ms) for stage, value_ms in stages.items() if value_ms is not None)
         self.on_answered(Answered(description, ran))
 
@@ -348,30 +247,7 @@ class SessionLog:
 
 
 def peak_memory_mb() -> float:
-    """The most resident memory this process has held, in MiB."""
+    """The peak resident memory of this process, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
+    # ru_maxrss is in KiB on Linux, in bytes on macOS.
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
-
-
-def _stream(count: StreamCount) -> dict[str, Any]:
-    latency_ms = spread(list(count.latency_ms)) if count.latency_ms else None
-    return {"received": count.received, "dropped": count.dropped, "latency_ms": latency_ms}
-
-
-def _obstacle(seq: int, item: Obstacle) -> dict[str, Any]:
-    box = item.box
-    return {
-        "frame": seq,
-        "track": item.track,
-        "label": item.label,
-        "score": round(item.score, 3),
-        "box": [round(v, 1) for v in (box.x1, box.y1, box.x2, box.y2)],
-        "distance_m": round(item.distance_m, 2),
-        "distance_sigma_m": round(item.distance_sigma_m, 2),
-        "bearing_deg": round(item.bearing_deg, 2),
-        "side": item.side,
-        "ttc_s": None if item.ttc_s is None else round(item.ttc_s, 2),
-        "ttc_sigma_s": None if item.ttc_sigma_s is None else round(item.ttc_sigma_s, 2),
-        "priority": round(item.priority, 2),
-    } | ({"camera": item.camera} if item.camera else {})

@@ -1,6 +1,6 @@
-"""A view beside the loops: what a sighted helper sees never holds up what the wearer hears.
+"""Runs a view in its own thread, so that what a sighted helper sees never delays what the wearer hears.
 
-Events wait in a bounded queue for a thread of their own. Nothing here knows which viewer it is.
+Events wait in a bounded queue. Nothing here knows which viewer it is.
 """
 
 import threading
@@ -12,27 +12,27 @@ from engine.core.glance import Glance
 from engine.core.ports import View
 from engine.core.report import Health, Shown
 
-GLANCES = 8  # waiting events from which on glances are left out; each holds a whole picture
-EVENTS = 256  # and from which on all are
-CLOSE_S = 10.0  # how long the end of a session waits for the viewer to catch up
+MAX_GLANCES = 8  # queue length from which glances are left out; each holds a whole image
+MAX_EVENTS = 256  # queue length from which all events are left out
+CLOSE_S = 10.0  # wait for the viewer at the end of a session
 
 
 class NoView:
-    """Shows nobody anything: `view=none`."""
+    """Shows nothing: `view=none`."""
 
     def show(self, event: Shown, time_s: float) -> None:
-        """Forget `event`."""
+        """Ignore `event`."""
 
     def close(self) -> None:
         """Nothing to close."""
 
 
 class ViewQueue:
-    """Hands events to a viewer in a thread of its own, which also opens and closes it. It begins with
-    the first event, so that what it has to report never comes before the session's own record.
+    """Hands events to a viewer in its own thread, which also opens and closes the viewer. The thread
+    starts with the first event, so that its reports come after the session's own record.
 
-    `show` may be called from any thread. It waits `patience_s` at most for room, 0 live, and counts
-    what found none. A viewer that raises is reported once and then left alone.
+    `show` may be called from any thread. It waits for room for at most `patience_s`, 0 when live, and
+    counts the events that found none. A viewer that raises is reported once and not called again.
     """
 
     def __init__(
@@ -47,27 +47,27 @@ class ViewQueue:
         self._close_s = close_s
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Shown, float]] = deque()
-        self._closing = False  # no more will come
-        self._over = False  # nothing more is taken, and what waits is lost
-        self._missed = 0
+        self._closing = False  # no more events will come
+        self._failed = False  # nothing more is taken, and waiting events are lost
+        self._left_out = 0
         self._thread = threading.Thread(
             target=self._run, args=(open_view,), name="view", daemon=True
         )
 
     def show(self, event: Shown, time_s: float) -> None:
-        # glances are given up first, since words are few and say more
-        room = GLANCES if isinstance(event, Glance) else EVENTS
+        # glances are left out first, since the other events are few and matter more
+        room = MAX_GLANCES if isinstance(event, Glance) else MAX_EVENTS
         with self._changed:
             if not self._changed.wait_for(lambda: self._has_room(room), self._patience_s):
-                self._missed += 1
-            elif not (self._closing or self._over):
+                self._left_out += 1
+            elif not (self._closing or self._failed):
                 if self._thread.ident is None:
                     self._thread.start()
                 self._waiting.append((event, time_s))
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the viewer catch up, `close_s` at most, and say what it never got."""
+        """Let the viewer catch up for at most `close_s`, and report what it never got."""
         with self._changed:
             if self._closing:
                 return
@@ -77,8 +77,8 @@ class ViewQueue:
                 return
         self._thread.join(self._close_s)
         with self._changed:
-            failed, self._over = self._over, True
-            lost = self._missed + len(self._waiting)
+            failed, self._failed = self._failed, True
+            lost = self._left_out + len(self._waiting)
             self._waiting.clear()
         if self._thread.is_alive():
             self._report(
@@ -93,7 +93,7 @@ class ViewQueue:
             self._report(Health("view", detail, "left them out"))
 
     def _has_room(self, room: int) -> bool:
-        return self._closing or self._over or len(self._waiting) < room
+        return self._closing or self._failed or len(self._waiting) < room
 
     def _run(self, open_view: Callable[[], View]) -> None:
         try:
@@ -103,16 +103,16 @@ class ViewQueue:
                     view.show(*item)
             finally:
                 view.close()
-        except Exception as error:  # whatever befalls a viewer, the walk goes on
+        except Exception as error:  # the session continues, whatever a viewer raises
             with self._changed:
-                self._over = True
+                self._failed = True
                 self._waiting.clear()
                 self._changed.notify_all()
             detail = in_one_line(error)
             self._report(Health("view", detail, "went on without it"))
 
     def _next(self) -> tuple[Shown, float] | None:
-        """The event that has waited longest; None when the view closes and none is left."""
+        """The oldest event, or None when the view closes and none is left."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting) or self._closing)
             if not self._waiting:

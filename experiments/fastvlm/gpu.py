@@ -23,7 +23,7 @@ from rich.console import Console
 
 from engine.core.camera import Frame
 from engine.core.errors import EngineError, in_one_line
-from engine.recording.session_log import spread
+from engine.recording.latency import spread
 from experiments.common import add_device, add_repeats, command_parser, last_line
 from experiments.fastvlm import agreement as fastvlm_agreement
 from experiments.fastvlm import latency as fastvlm_latency

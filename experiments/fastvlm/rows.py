@@ -14,7 +14,7 @@ from subprocess import run
 from typing import Any
 
 from engine.core.errors import in_one_line
-from engine.recording.session_log import spread
+from engine.recording.latency import spread
 from experiments.fastvlm.bench import Bench, OpenRecipe, Question, TimedAnswer, release
 from experiments.fastvlm.floor import AnswerWork, DeviceLimits, Floor
 from experiments.fastvlm.recipes import Recipe

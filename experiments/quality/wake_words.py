@@ -23,7 +23,7 @@ from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
 from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 from engine.devices.sound.recogniser import PocketSphinx
 from engine.language.commands import command_grammar
-from engine.listening.ear import OWN_VOICE, STEP_S, WINDOW_S, EchoGuard
+from engine.listening.echo_guard import OWN_VOICE, STEP_S, WINDOW_S, EchoGuard
 from experiments.common import command_parser, hardware, hardware_line, last_line, table_of
 from experiments.quality.synthetic_speech import VOICES, Phrase, pause, say, to_pcm, with_noise
 
@@ -192,7 +192,7 @@ def through_a_room(played: Phrase, delay_s: float, gain: float, seed: int) -> Sa
     return (heard + draw.normal(0.0, 0.0005, len(heard))).astype(np.float32)
 
 
-def likeness(played: Samples, heard: Samples, phrase: str) -> float | None:
+def correlation(played: Samples, heard: Samples, phrase: str) -> float | None:
     """How similar the sound that the wake engine took for `phrase` is to what was played.
 
     None where the wake engine did not fire.
@@ -207,7 +207,7 @@ def likeness(played: Samples, heard: Samples, phrase: str) -> float | None:
         at_s = (start + step) / HEARING_HZ
         guard.heard(Sound(pcm[start : start + step], at_s))
         if fired is None and next(wakes(engine, pcm[start : start + step]), None) is not None:
-            fired = guard.likeness(at_s - engine.delay_s - WINDOW_S, at_s - engine.delay_s)
+            fired = guard.correlation(at_s - engine.delay_s - WINDOW_S, at_s - engine.delay_s)
     engine.close()
     return fired
 
@@ -223,14 +223,14 @@ def echoes(phrases: tuple[str, ...]) -> dict[str, Any]:
                 gain = (0.1, 0.3, 1.0)[number % 3]
                 said = say(phrase, voice, 160)
                 played = np.concatenate([pause(1.0), said.samples, pause(1.5)])
-                found = likeness(played, through_a_room(said, delay_s, gain, number), phrase)
+                found = correlation(played, through_a_room(said, delay_s, gain, number), phrase)
                 own += [] if found is None else [found]
                 echo = through_a_room(other, delay_s, (0.0, 0.03, 0.1)[number % 3], number)
                 at = round((1.2 + 0.1 * number) * HEARING_HZ)
                 mixed = np.concatenate([echo, pause(1.5)])
                 mixed[at : at + len(said.samples)] += said.samples
                 played = np.concatenate([pause(1.0), other.samples, pause(1.5)])
-                found = likeness(played, mixed, phrase)
+                found = correlation(played, mixed, phrase)
                 theirs += [] if found is None else [found]
     return {
         "own_voice_heard": len(own),

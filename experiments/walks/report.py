@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 from engine.core.errors import EngineError, InputError
 from engine.devices.view.rerun_view import FILE, pictures_at
-from engine.recording.session_log import spread
+from engine.recording.latency import spread
 from experiments.common import command_parser
 from experiments.walks.report_charts import budget_ms, charts, drawn_tracks, short
 from experiments.walks.report_data import (

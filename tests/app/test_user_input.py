@@ -22,9 +22,10 @@ from engine.core.report import Health
 from engine.core.sound import Pcm, Sound
 from engine.core.triggers import OnDemand
 from engine.language.commands import command_grammar
-from engine.listening.ear import Ear, EchoGuard
+from engine.listening.ear import Ear
+from engine.listening.echo_guard import EchoGuard
 from engine.perception.scene_cache import SceneCache
-from engine.recording.session_log import latencies
+from engine.recording.latency import latencies
 from tests.fakes.live import FakeCamera, FakeVision, LiveBench
 from tests.fakes.stage import RATE_HZ, TapeSink
 

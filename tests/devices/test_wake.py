@@ -20,7 +20,8 @@ from engine.devices.sound.recording import Recording, read_pcm
 from engine.devices.sound.resampling import Resampler
 from engine.devices.sound.voice import SAMPLE_RATE_HZ, Pyttsx3Voice
 from engine.language.commands import CommandGrammar, command_grammar
-from engine.listening.ear import WINDOW_S, EchoGuard, Framer
+from engine.listening.echo_guard import WINDOW_S, EchoGuard
+from engine.listening.framer import Framer
 from experiments.quality.synthetic_speech import pause, say, to_pcm, with_noise, write_wav
 
 SPOKEN = {  # a voice in which each shipped model hears its phrase

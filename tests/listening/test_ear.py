@@ -14,7 +14,9 @@ from engine.core.errors import SourceLost, SpeechFailed
 from engine.core.report import Health
 from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
 from engine.language.commands import command_grammar
-from engine.listening.ear import LATE_S, STEP_S, Ear, EchoGuard, Framer, Overheard
+from engine.listening.ear import LATE_S, Ear
+from engine.listening.echo_guard import STEP_S, EchoGuard, GuardedSink
+from engine.listening.framer import Framer
 
 CLICK, WORD, END = 30_000, 20_000, 10_000  # a wake; a word is being said; it has been said
 DELAY_S = 0.1
@@ -256,12 +258,12 @@ def test_other_sound_is_not_the_own_voice(seed: int) -> None:
 
 def test_in_silence_everything_is_somebody_else() -> None:
     silence = np.zeros(3 * HEARING_HZ, np.float32)
-    assert taught(silence, bursts(1)).likeness(2.0, 2.8) == 0.0
+    assert taught(silence, bursts(1)).correlation(2.0, 2.8) == 0.0
 
 
 def test_a_wake_by_the_own_voice_is_not_taken() -> None:
     class Convinced(EchoGuard):
-        def likeness(self, start_s: float, end_s: float) -> float:
+        def correlation(self, start_s: float, end_s: float) -> float:
             return 1.0
 
     told, ear, _ = hear(tape(3.0, {1.0: CLICK, 1.5: END}), "stop", guard=Convinced(HEARING_HZ))
@@ -284,7 +286,7 @@ def test_the_sink_is_overheard_and_its_loss_passed_on() -> None:
         def played(self, block: Samples, time_s: float) -> None:
             blocks.append(time_s)
 
-    sink = Overheard(Breaking(), Listening(HEARING_HZ), VirtualClock(7.0))
+    sink = GuardedSink(Breaking(), Listening(HEARING_HZ), VirtualClock(7.0))
     assert (sink.name, sink.paced) == ("device", True)
     with pytest.raises(SpeechFailed):
         sink.write(np.zeros((320, 2), np.float32))

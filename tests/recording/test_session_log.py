@@ -12,7 +12,8 @@ from engine.core.errors import InputError
 from engine.core.glance import Mark, SceneClass
 from engine.core.report import Health
 from engine.core.utterance import Heard, Utterance
-from engine.recording.session_log import STAGES, SessionLog, latencies, spread
+from engine.recording.latency import STAGES, latencies, spread
+from engine.recording.session_log import SessionLog
 
 QUICK = ("asked", "capture", "classify", "route", "template")
 FULL = ("asked", "capture", "classify", "route", "describer_first_token", "describer_total")

@@ -10,7 +10,7 @@ from engine.core.camera import Frame
 from engine.core.glance import Glance
 from engine.core.ports import View
 from engine.core.report import Health, Shown
-from engine.recording.view_queue import EVENTS, GLANCES, NoView, ViewQueue
+from engine.recording.view_queue import MAX_EVENTS, MAX_GLANCES, NoView, ViewQueue
 
 PICTURE = Glance(Frame(np.zeros((4, 4, 3), np.uint8), 0.0, 0), ())
 WORDS = Health("frame", "broken", "skipped it")
@@ -59,38 +59,38 @@ class Case:
 @pytest.mark.parametrize("patience_s", [0.0, 5.0])
 def test_all_is_shown_in_order_and_then_closed(patience_s: float) -> None:
     case = Case(Notes(), patience_s=patience_s)
-    for number in range(GLANCES - 1):
+    for number in range(MAX_GLANCES - 1):
         case.view.show(PICTURE, float(number))
     case.view.close()
-    assert [time_s for _, time_s in case.notes.seen] == list(range(GLANCES - 1))
+    assert [time_s for _, time_s in case.notes.seen] == list(range(MAX_GLANCES - 1))
     assert case.notes.closed
     assert not case.health
 
 
 def test_a_patient_view_leaves_nothing_out() -> None:
     case = Case(Notes(), patience_s=30.0)
-    for number in range(20 * GLANCES):
+    for number in range(20 * MAX_GLANCES):
         case.view.show(PICTURE, float(number))
     case.view.close()
-    assert len(case.notes.seen) == 20 * GLANCES
+    assert len(case.notes.seen) == 20 * MAX_GLANCES
     assert not case.health
 
 
 def test_a_slow_viewer_costs_pictures_first_then_words_and_never_time() -> None:
     case = Case(Notes())
     case.hold()
-    for _ in range(3 * GLANCES):
+    for _ in range(3 * MAX_GLANCES):
         case.view.show(PICTURE, 0.0)
-    for _ in range(EVENTS):
+    for _ in range(MAX_EVENTS):
         case.view.show(WORDS, 1.0)
     case.notes.gate.set()
     case.view.close()
     kinds = [type(event) for event, _ in case.notes.seen]
-    assert kinds.count(Glance) == GLANCES
-    assert kinds.count(Health) == 1 + EVENTS - GLANCES
+    assert kinds.count(Glance) == MAX_GLANCES
+    assert kinds.count(Health) == 1 + MAX_EVENTS - MAX_GLANCES
     (health,) = case.health
     assert health.what == "view"
-    assert health.detail.startswith(f"{2 * GLANCES + GLANCES} events came faster")
+    assert health.detail.startswith(f"{2 * MAX_GLANCES + MAX_GLANCES} events came faster")
 
 
 def test_a_viewer_that_hangs_does_not_hold_the_end() -> None:
@@ -114,7 +114,7 @@ def test_a_viewer_that_fails_is_reported_once_and_left_alone(how: str) -> None:
     opens: Callable[[], View] = refuse if how == "open" else lambda: notes
     # patience that a test would never sit out: what has failed must not be waited for
     view = ViewQueue(opens, health.append, patience_s=600.0)
-    for _ in range(2 * EVENTS):
+    for _ in range(2 * MAX_EVENTS):
         view.show(PICTURE, 0.0)
     view.close()
     view.close()

@@ -15,7 +15,8 @@ from engine.devices.input.media_keys import MediaKeys, find_media_keys
 from engine.language.commands import CommandGrammar, command_grammar
 from engine.language.pack import sayable
 from engine.language.wording import Words
-from engine.listening.ear import Ear, EchoGuard
+from engine.listening.ear import Ear
+from engine.listening.echo_guard import EchoGuard
 
 # By then the sample's obstacles have been announced.
 SAMPLE_ASKS_AT_S = 2.0
