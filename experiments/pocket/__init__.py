@@ -1,1 +1,1 @@
-"""Trains the pocket pack: one command a model."""
+"""Trains and evaluates the pocket pack: detector, scene classifier and describer."""

@@ -1,19 +1,19 @@
-"""What the pocket describer learns to say: human captions, cleaned, and sentences made from boxes.
+"""The sentences that the pocket describer learns: cleaned human captions, and sentences from boxes.
 
-Knows records and words; knows nothing of models.
+Knows records and words, not models.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 
-from experiments.pocket.data import Box, Record
+from experiments.pocket.data import LabelledBox, LabelledImage
 
-LONGEST_WORDS = 13  # so that sixteen tokens are a whole sentence
-SURE = 0.5  # a machine label below this score must be confirmed by the second teacher
+LONGEST_WORDS = 13  # so that a whole sentence fits into sixteen tokens
+CONFIDENT = 0.5  # below this score a machine label must be confirmed by the second teacher
 
-# Sets whose boxes are told as well: a walker's own view, and rooms.
-TOLD = (
+# Sets whose boxes make sentences too: a walker's view, and rooms.
+BOX_SENTENCE_SETS = (
     "boxes_coco",
     "boxes_pedestrians",
     "boxes_motorcycles",
@@ -22,8 +22,8 @@ TOLD = (
     "scenes_miniplaces",
     "walks_sf",
 )
-# Where it is, by set or by scene; scenes that are left out ("other") are not told.
-WHERE = {
+# The place, by set or by scene; scenes that are missing here ("other") are not mentioned.
+PLACES = {
     "boxes_pedestrians": "on a street",
     "masks_camvid": "on a road",
     "walks_sf": "on a street",
@@ -57,7 +57,7 @@ WHERE = {
     "vehicle interior": "inside a vehicle",
     "yard": "in a yard",
 }
-# Told in this order: people, then what moves, then what stands.
+# In the order of mention: people, then what moves, then what stands still.
 NAMES = {
     "person": ("a person", "people"),
     "bus": ("a bus", "buses"),
@@ -78,7 +78,7 @@ NAMES = {
     "refrigerator": ("a refrigerator", "refrigerators"),
     "potted plant": ("a plant", "plants"),
 }
-# One name for what the sets call differently.
+# One name for each object, whatever the sets call it.
 SAME = {
     "person_standing": "person",
     "person_walking": "person",
@@ -99,9 +99,9 @@ NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
 def clean(caption: str) -> str | None:
-    """A caption as it is to be said: lower case inside, one full stop.
+    """A caption as it should be spoken: lower case inside, one full stop.
 
-    None where it is too long or holds what is no word.
+    None where it is too long or contains anything but words.
     """
     text = re.sub(r"\s+", " ", caption.replace(" 's", "'s")).strip(" .\"'").lower()
     text = re.sub(r"\s+([,'])", r"\1", text)
@@ -111,21 +111,21 @@ def clean(caption: str) -> str | None:
     return text[0].upper() + text[1:] + "."
 
 
-def certain(boxes: Iterable[Box]) -> list[Box]:
-    """Machine labels that are worth repeating."""
-    return [box for box in boxes if box.score >= SURE or (box.agreed and box.score >= 0.4)]
+def confident_boxes(boxes: Iterable[LabelledBox]) -> list[LabelledBox]:
+    """The machine labels that are reliable enough to be repeated."""
+    return [box for box in boxes if box.score >= CONFIDENT or (box.agreed and box.score >= 0.4)]
 
 
-def objects(record: Record) -> Counter[str]:
-    """How many of each object the labels of a record hold, human ones first."""
+def objects(record: LabelledImage) -> Counter[str]:
+    """How many of each object the labels of a record contain, human labels first."""
     human = Counter(SAME.get(box.label, box.label) for box in record.boxes)
-    machine = Counter(box.label for box in certain(record.pseudo_boxes))
+    machine = Counter(box.label for box in confident_boxes(record.pseudo_boxes))
     return human | machine
 
 
-def told(record: Record) -> str | None:
-    """A sentence from boxes ("Two people and a car on a street."), None where they hold nothing."""
-    if record.set_name not in TOLD:
+def box_sentence(record: LabelledImage) -> str | None:
+    """A sentence made from boxes ("Two people and a car on a street."); None where there are none."""
+    if record.set_name not in BOX_SENTENCE_SETS:
         return None
     count = objects(record)
     parts = []
@@ -136,13 +136,13 @@ def told(record: Record) -> str | None:
     if not parts:
         return None
     parts = parts[:3]
-    where = WHERE.get(record.set_name) or WHERE.get(record.scene or "")
+    where = PLACES.get(record.set_name) or PLACES.get(record.scene or "")
     text = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"{text[0].upper()}{text[1:]}{f' {where}' if where else ''}."
 
 
-def sentences(record: Record) -> tuple[str, ...]:
-    """All that may be said of a record."""
+def sentences(record: LabelledImage) -> tuple[str, ...]:
+    """All sentences that may describe a record."""
     cleaned = [text for caption in record.captions if (text := clean(caption))]
-    made = told(record)
+    made = box_sentence(record)
     return (*cleaned, *([made] if made else []))

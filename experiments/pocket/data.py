@@ -1,6 +1,6 @@
-"""Reads the labelled image sets of `shared/data` (see its README) for every pocket trainer.
+"""Reads the labelled image sets (`--data`; their README states sources) for every pocket trainer.
 
-Knows manifests and pictures; knows nothing of models. Nothing here is copied into the project.
+Knows manifests and pictures, not models. No picture is copied into the repository.
 """
 
 import argparse
@@ -36,10 +36,10 @@ SETS = (
 
 
 @dataclass(frozen=True)
-class Box:
-    """One labelled rectangle: top-left corner and size in pixels of the stored image.
+class LabelledBox:
+    """A labelled rectangle: top left corner and size in pixels of the stored image.
 
-    `score` is 1 for human labels; `agreed` says whether a second teacher found the same.
+    `score` is 1 for human labels; `agreed` says whether a second teacher found the same box.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Record:
+class LabelledImage:
     """One line of a manifest. `true_aspect` is width over height of the original picture."""
 
     set_name: str
@@ -64,23 +64,23 @@ class Record:
     indoor: bool | None = None
     captions: tuple[str, ...] = ()
     true_aspect: float | None = None
-    boxes: tuple[Box, ...] = field(default=())
-    pseudo_boxes: tuple[Box, ...] = field(default=())
+    boxes: tuple[LabelledBox, ...] = field(default=())
+    pseudo_boxes: tuple[LabelledBox, ...] = field(default=())
 
 
-def _box(
+def _labelled_box(
     label: str, x: float, y: float, width: float, height: float, score: float = 1, agree: int = 1
-) -> Box:
-    return Box(label, x, y, width, height, score, bool(agree))
+) -> LabelledBox:
+    return LabelledBox(label, x, y, width, height, score, bool(agree))
 
 
-def read_set(root: Path, name: str) -> Iterator[Record]:
-    """Yields the records of `root/name/manifest.jsonl` in the file's order."""
+def read_set(root: Path, name: str) -> Iterator[LabelledImage]:
+    """Yield the records of `root/name/manifest.jsonl` in the file's order."""
     with (root / name / "manifest.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
             indoor = row.get("indoor")
-            yield Record(
+            yield LabelledImage(
                 set_name=name,
                 path=root / name / row["file"],
                 width=int(row["width"]),
@@ -90,18 +90,18 @@ def read_set(root: Path, name: str) -> Iterator[Record]:
                 indoor=None if indoor is None else bool(indoor),
                 captions=tuple(row.get("captions", ())),
                 true_aspect=row.get("true_aspect"),
-                boxes=tuple(_box(*box) for box in row.get("boxes", ())),
-                pseudo_boxes=tuple(_box(*box) for box in row.get("pseudo_boxes", ())),
+                boxes=tuple(_labelled_box(*box) for box in row.get("boxes", ())),
+                pseudo_boxes=tuple(_labelled_box(*box) for box in row.get("pseudo_boxes", ())),
             )
 
 
-def read_sets(root: Path, names: Iterable[str] = SETS) -> list[Record]:
-    """Reads several sets, in the order given, which is also the order of every cached array."""
+def read_sets(root: Path, names: Iterable[str] = SETS) -> list[LabelledImage]:
+    """Read several sets in the given order, which is also the order of every cached array."""
     return [record for name in names for record in read_set(root, name)]
 
 
 def require_data(root: Path) -> Path:
-    """Returns `root`, or ends the program with one line and status 2 when it is not the data."""
+    """Return `root`; where it is not the data, end the program with one line and status 2."""
     missing = [name for name in SETS if not (root / name / "manifest.jsonl").is_file()]
     if missing:
         print(
@@ -114,7 +114,7 @@ def require_data(root: Path) -> Path:
 
 
 def load_square(path: Path, size: int) -> NDArray[np.uint8]:
-    """Decodes an image and squashes it: uint8 RGB [size, size, 3]."""
+    """Decode an image and squash it to uint8 RGB [size, size, 3]."""
     with Image.open(path) as image:
         rgb = image.convert("RGB")
         if rgb.size != (size, size):
@@ -122,21 +122,21 @@ def load_square(path: Path, size: int) -> NDArray[np.uint8]:
         return np.asarray(rgb)
 
 
-def load_squares(records: Iterable[Record], size: int) -> Iterator[NDArray[np.uint8]]:
-    """Decodes many images in order, a few ahead of the caller."""
+def load_squares(records: Iterable[LabelledImage], size: int) -> Iterator[NDArray[np.uint8]]:
+    """Decode many images in order, a few ahead of the caller."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(lambda record: load_square(record.path, size), records)
 
 
 def chosen_device(asked: str) -> str:
-    """`auto` becomes cuda where torch sees it, else cpu."""
+    """`auto` becomes cuda where torch finds it, else cpu."""
     import torch
 
     return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, work: Path, minutes: float) -> None:
-    """Adds the options that every pocket trainer has."""
+    """Add the options that every pocket trainer has."""
     add_data(parser)
     parser.add_argument("--work", type=Path, default=work, help="checkpoints and caches")
     parser.add_argument("--out", type=Path, default=Path("models/pocket"), help="weights go here")

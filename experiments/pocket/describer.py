@@ -1,8 +1,9 @@
-"""Trains, evaluates and exports the pocket describer (see `describer_model`). Run with `--help`.
+"""Trains, evaluates and exports the pocket describer (see `describer_model`).
 
-On two cores the trunk stays frozen and its features are computed once; on a GPU all of it learns,
-and the last part of the time tunes it by what it says. All sentences of a picture are learnt in one
-pass: they share the picture and the prompt, and none sees another.
+`python -m experiments.pocket.describer train|evaluate|export`. On two CPU cores the trunk stays
+frozen and its features are computed once; on a GPU everything learns, and in the last part of the
+time the model is tuned by a reward on its own sentences. All sentences of a picture are learnt in
+one pass: they share the picture and the prompt, and do not see one another.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from experiments.common import command_parser
 from experiments.pocket import describer_eval
 from experiments.pocket.captions import sentences
 from experiments.pocket.data import (
-    Record,
+    LabelledImage,
     add_common_arguments,
     chosen_device,
     read_sets,
@@ -33,8 +34,8 @@ from experiments.pocket.data import (
 from experiments.pocket.describer_model import (
     PROMPT,
     SIDE_PX,
-    FrozenEye,
-    LearningEye,
+    CachedTrunk,
+    TrainableTrunk,
     embedded,
     library,
     load_model,
@@ -51,18 +52,18 @@ TRAINED_ON = (
     FLICKR, "boxes_coco", "boxes_pedestrians", "boxes_motorcycles", "masks_camvid", "walks_sf",
     "scenes_houses", "scenes_miniplaces",
 )  # fmt: skip
-WALKER_SHARE = 0.25  # of each batch from a walker's own view and rooms; the rest from Flickr8k
+WALKER_SHARE = 0.25  # of each batch from walkers' views and rooms; the rest from Flickr8k
 ROOMS = ("scenes_houses", "scenes_miniplaces")
-ROOM_WEIGHT = 0.15  # rooms are many and their sentences alike
-LONGEST_TOKENS = 15  # with the end token, sixteen
+ROOM_WEIGHT = 0.15  # there are many rooms, with similar sentences
+LONGEST_TOKENS = 15  # sixteen with the end token
 PEAK_RATE, TUNING_RATE = 1e-3, 2e-4
-TRUNK_SHARE = 0.1  # its learning rate over the decoder's
-CAPTIONS_SHARE = 0.2  # of the captions' own loss while tuning, so that rooms and streets are kept
+TRUNK_SHARE = 0.1  # of the decoder's learning rate
+CAPTIONS_SHARE = 0.2  # weight of the captions' loss while tuning, to keep rooms and streets
 CHECKPOINT_S = 120.0
 
 
-def training_set(root: Path) -> tuple[list[Record], list[tuple[str, ...]]]:
-    """Records of the train split that have something to say, and what; in a fixed order."""
+def training_set(root: Path) -> tuple[list[LabelledImage], list[tuple[str, ...]]]:
+    """The records of the train split that have sentences, and the sentences; in a fixed order."""
     pairs = [
         (record, said)
         for record in read_sets(root, TRAINED_ON)
@@ -72,7 +73,7 @@ def training_set(root: Path) -> tuple[list[Record], list[tuple[str, ...]]]:
 
 
 def answers(processor: Any, said: Sequence[str]) -> list[list[int]]:
-    """Token ids of each sentence, end token last; too long ones are left out where others remain."""
+    """Token ids of each sentence with the end token. Long ones are dropped where others remain."""
     end = processor.tokenizer.eos_token_id
     encoded = [[*ids, end] for ids in processor.tokenizer(list(said))["input_ids"]]
     short = [ids for ids in encoded if len(ids) <= LONGEST_TOKENS + 1]
@@ -82,16 +83,18 @@ def answers(processor: Any, said: Sequence[str]) -> list[list[int]]:
 def loss_of(
     model: Any,
     prefix: list[int],
-    shown: Tensor,
+    features: Tensor,
     said: Sequence[Sequence[list[int]]],
-    worth: Sequence[Sequence[float]] | None = None,
+    answer_weights: Sequence[Sequence[float]] | None = None,
 ) -> Tensor:
-    """Mean cross-entropy of the answers' tokens; `shown` [B, 49, 1280], `said` ids by picture. With
-    `worth`, each answer's tokens count that much, and none is smoothed.
+    """Mean cross-entropy of the answers' tokens; `features` [B, 49, 1280], `said` token ids by
+    picture.
 
-    A row is the shared prefix without its last token, then, for every answer, that last token and
-    the answer without its end. Each such part sees the prefix and itself, at the positions that it
-    would have alone.
+    With `answer_weights` each answer's tokens are weighted and labels are not smoothed.
+
+    A row is the shared prefix without its last token and then, for every answer, that last token
+    and the answer without its end token. Each answer sees the prefix and itself, at the positions
+    that it would have alone.
     """
     shared = len(prefix) - 1
     longest = shared + max(sum(map(len, row)) for row in said)
@@ -110,34 +113,35 @@ def loss_of(
             target[row, span] = torch.tensor(answer)
             position[row, span] = torch.arange(shared, shared + len(answer))
             part[row, span] = number
-            if worth is not None:
-                weight[row, span] = worth[row][number - 1]
+            if answer_weights is not None:
+                weight[row, span] = answer_weights[row][number - 1]
             start += len(answer)
     ids, target, position, part, weight = (
-        tensor.to(shown.device) for tensor in (ids, target, position, part, weight)
+        tensor.to(features.device) for tensor in (ids, target, position, part, weight)
     )
     visible = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
-    causal = torch.ones(longest, longest, dtype=torch.bool, device=shown.device).tril()
+    causal = torch.ones(longest, longest, dtype=torch.bool, device=features.device).tril()
     hidden = model.model.language_model(
-        inputs_embeds=embedded(model, ids, shown),
+        inputs_embeds=embedded(model, ids, features),
         attention_mask=(visible & causal).unsqueeze(1),
         position_ids=position,
         use_cache=False,
     ).last_hidden_state
     wanted = target >= 0
     logits = model.lm_head(hidden[wanted]).float()
-    smooth = 0.05 if worth is None else 0.0
+    smooth = 0.05 if answer_weights is None else 0.0
     each = F.cross_entropy(logits, target[wanted], label_smoothing=smooth, reduction="none")
     return (each * weight[wanted]).mean()
 
 
 def tuning_loss(
-    model: Any, prefix: list[int], shown: Tensor, rows: np.ndarray, reward: Reward, words: Any
+    model: Any, prefix: list[int], features: Tensor, rows: np.ndarray, reward: Reward, words: Any
 ) -> tuple[Tensor, float]:
-    """Self-critical loss of the pictures `rows` as they are `shown`, and the mean reward. `words`
-    is the tokenizer."""
+    """The self-critical loss of the pictures `rows` with these `features`, and the mean reward.
+    `words` is the tokenizer.
+    """
     end = words.eos_token_id
-    drawn = sample(model, prefix, shown, LONGEST_TOKENS + 1, end).cpu().tolist()
+    drawn = sample(model, prefix, features, LONGEST_TOKENS + 1, end).cpu().tolist()
     answers = [ids[: ids.index(end) + 1] if end in ids else ids for ids in drawn]
     texts = words.batch_decode(drawn, skip_special_tokens=True)
     whole = [text if end in ids else None for text, ids in zip(texts, drawn, strict=True)]
@@ -145,11 +149,13 @@ def tuning_loss(
     rewards = np.array(reward(list(zip(pictures, whole, strict=True)))).reshape(-1, DRAWS)
     others = (rewards.sum(1, keepdims=True) - rewards) / (DRAWS - 1)
     said = [answers[at : at + DRAWS] for at in range(0, len(answers), DRAWS)]
-    return loss_of(model, prefix, shown, said, (rewards - others).tolist()), float(rewards.mean())
+    return loss_of(model, prefix, features, said, (rewards - others).tolist()), float(
+        rewards.mean()
+    )
 
 
-def row_weights(records: Sequence[Record]) -> np.ndarray:
-    """Chance of each record to be drawn, [N]: see WALKER_SHARE and ROOM_WEIGHT."""
+def row_weights(records: Sequence[LabelledImage]) -> np.ndarray:
+    """The probability of each record to be drawn, [N]: see WALKER_SHARE and ROOM_WEIGHT."""
     flickr = np.array([record.set_name == FLICKR for record in records])
     rooms = np.array([record.set_name in ROOMS for record in records])
     weights = np.where(rooms, ROOM_WEIGHT, 1.0)
@@ -159,8 +165,9 @@ def row_weights(records: Sequence[Record]) -> np.ndarray:
 
 
 def rate_at(progress: float, tuning_from: float) -> float:
-    """Learning rate after a share `progress` of the time: short warm-up, half a cosine until
-    tuning, and another, lower one."""
+    """The learning rate after a share `progress` of the time: a short warm-up, half a cosine until
+    tuning, and another, lower one.
+    """
     if progress >= tuning_from:
         done = (progress - tuning_from) / (1 - tuning_from)
         return TUNING_RATE * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
@@ -170,7 +177,7 @@ def rate_at(progress: float, tuning_from: float) -> float:
 
 
 def make_optimizer(model: Any) -> torch.optim.Optimizer:
-    """Over what learns; the trunk's group at TRUNK_SHARE of the rate."""
+    """AdamW over the trainable parameters; the trunk's group at TRUNK_SHARE of the rate."""
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     trunk = [p for name, p in learning.items() if name.startswith("model.vision_tower.")]
     rest = [p for name, p in learning.items() if not name.startswith("model.vision_tower.")]
@@ -179,7 +186,7 @@ def make_optimizer(model: Any) -> torch.optim.Optimizer:
 
 
 def begin(args: argparse.Namespace, texts: Sequence[Sequence[str]]) -> tuple[Any, Any]:
-    """Processor and model to train: those of the folder `--start`, else new ones."""
+    """Processor and model to train: those in the folder `--start`, else new ones."""
     if args.start:
         words = library.AutoProcessor.from_pretrained(str(args.start), local_files_only=True)
         return words, load_model(args.start)
@@ -188,9 +195,11 @@ def begin(args: argparse.Namespace, texts: Sequence[Sequence[str]]) -> tuple[Any
 
 
 def train(args: argparse.Namespace) -> None:
-    """Trains until `--minutes` are used up, resuming from the checkpoint. A CPU learns projector
-    and decoder from the captions; a GPU the trunk too, and it tunes by `describer_reward` from
-    `--tune-from` on."""
+    """Train for `--minutes`, resuming from the checkpoint.
+
+    A CPU trains projector and decoder on the captions. A GPU trains the trunk too, and tunes by
+    `describer_reward` from `--tune-from` on.
+    """
     records, texts = training_set(require_data(args.data))
     args.work.mkdir(parents=True, exist_ok=True)
     processor, model = begin(args, texts)
@@ -201,8 +210,10 @@ def train(args: argparse.Namespace) -> None:
     on_cpu = args.device == "cpu"
     if on_cpu:
         tower.requires_grad_(False)
-    eye = (
-        FrozenEye(model, records, args.work) if on_cpu else LearningEye(model, records, args.device)
+    encode = (
+        CachedTrunk(model, records, args.work)
+        if on_cpu
+        else TrainableTrunk(model, records, args.device)
     )
     bf16 = not on_cpu or has_bf16()
     optimizer = make_optimizer(model)
@@ -215,7 +226,7 @@ def train(args: argparse.Namespace) -> None:
     started, saved = time.monotonic() - seconds, time.monotonic()
     bar = tqdm(total=round(args.minutes * 60), initial=round(seconds), unit="s", mininterval=5)
     if args.tune_from < 1:
-        reward([(0, None)])  # starts the helpers
+        reward([(0, None)])  # starts the helper processes
     model.train()
     tower.eval()  # the norms keep ImageNet's statistics
     with reward:
@@ -223,13 +234,13 @@ def train(args: argparse.Namespace) -> None:
             for group in optimizer.param_groups:
                 group["lr"] = group["share"] * rate_at(progress, args.tune_from)
             rows = rng.choice(len(records), args.batch, p=weights)
-            worth = 0.0
+            mean_reward = 0.0
             with torch.autocast(args.device, torch.bfloat16, enabled=bf16):
-                loss = loss_of(model, prefix, eye(rows), [said[row] for row in rows])
+                loss = loss_of(model, prefix, encode(rows), [said[row] for row in rows])
                 if progress >= args.tune_from:
                     rows = rng.choice(captioned, args.batch)
-                    tuned, worth = tuning_loss(
-                        model, prefix, eye(rows), rows, reward, processor.tokenizer
+                    tuned, mean_reward = tuning_loss(
+                        model, prefix, encode(rows), rows, reward, processor.tokenizer
                     )
                     loss = tuned + CAPTIONS_SHARE * loss
             optimizer.zero_grad()
@@ -239,7 +250,7 @@ def train(args: argparse.Namespace) -> None:
             steps += 1
             if steps % 20 == 0:
                 bar.n = round(time.monotonic() - started)
-                bar.set_postfix(steps=steps, loss=f"{loss.item():.3f}", reward=f"{worth:.3f}")
+                bar.set_postfix(steps=steps, loss=f"{loss.item():.3f}", reward=f"{mean_reward:.3f}")
             if time.monotonic() - saved > CHECKPOINT_S:
                 saved = time.monotonic()
                 save(path, parts, steps, saved - started)
@@ -247,9 +258,9 @@ def train(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Writes the checkpoint as a transformers folder in half precision, and its card."""
+    """Write the checkpoint as a transformers folder in half precision, and its card."""
     records, texts = training_set(require_data(args.data))
-    # made anew and not as loaded, which would write whence it was loaded
+    # A new processor, since a loaded one would store the path from which it was loaded.
     processor = make_processor([text for several in texts for text in several])
     model = load_model(args.start) if args.start else make_model(processor, args.seed)
     steps, seconds = resume(args.work / "checkpoint.pt", {"model": model})
@@ -278,7 +289,6 @@ def export(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Command line: train, export, evaluate."""
     parser = command_parser("experiments.pocket.describer", __doc__)
     parser.add_argument("action", choices=("train", "evaluate", "export"))
     add_common_arguments(parser, Path("work/describer_lite"), minutes=35)

@@ -1,6 +1,6 @@
-"""Measures an exported describer on `val`: CIDEr-D, invented objects, length. Trains nothing.
+"""Evaluates an exported describer on `val`: CIDEr-D, invented objects, length. Trains nothing.
 
-Uses the model exactly as the engine may: the processor of the folder, greedy, sixteen tokens.
+Uses the model as the engine does: the folder's processor, greedy decoding, sixteen tokens.
 """
 
 import json
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from engine.evaluation.cider import cider_d
 from experiments.pocket.captions import objects
-from experiments.pocket.data import Record, read_sets
+from experiments.pocket.data import LabelledImage, read_sets
 from experiments.pocket.describer_model import library, load_model, load_padded
 from experiments.pocket.mentions import KINDS, VOCABULARY, named, rate
 
@@ -26,7 +26,9 @@ EXAMPLES = 20
 
 
 def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
-    """Greedy sentences of the model in `folder`, one for each picture, as in transformers' docs."""
+    """Greedy sentences of the model in `folder`, one for each picture, as in transformers'
+    documentation.
+    """
     processor: Any = library.AutoProcessor.from_pretrained(str(folder), local_files_only=True)
     model = load_model(folder).eval()
     content = [{"type": "image"}, {"type": "text", "text": prompt}]
@@ -47,8 +49,8 @@ def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -
     return said
 
 
-def measure(records: Sequence[Record], said: Sequence[str], seed: int) -> dict[str, Any]:
-    """All figures over pictures that have captions."""
+def measure(records: Sequence[LabelledImage], said: Sequence[str], seed: int) -> dict[str, Any]:
+    """All figures, over pictures that have captions."""
     ones = np.ones(len(said))
     references = [record.captions for record in records]
     mentioned = [named(text) for text in said]
@@ -75,7 +77,7 @@ def measure(records: Sequence[Record], said: Sequence[str], seed: int) -> dict[s
 
 
 def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence[str]) -> None:
-    """One sheet of pictures, each with what is said of it; for looking at, not for shipping."""
+    """Draw one sheet of pictures with their sentences, to look at; not to be published."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -92,8 +94,11 @@ def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence
 
 
 def evaluate(root: Path, out: Path, work: Path, seed: int) -> None:
-    """Measures `out/describer`, writes figures and examples into `out/describer.json`, and the
-    examples with their pictures, whose licence lets nobody ship them, to `work/examples.png`."""
+    """Evaluate `out/describer`; write figures and examples into `out/describer.json`.
+
+    The examples with their pictures go to `work/examples.png`, since the pictures' licence forbids
+    publishing them.
+    """
     card = json.loads((out / "describer.json").read_text(encoding="utf-8"))
     records = [
         record

@@ -1,8 +1,7 @@
-"""The pocket describer's parts: transformers' own FastVLM at pocket size, its processor, its
-pictures.
+"""The pocket describer's parts: transformers' FastVLM at pocket size, its processor, its pictures.
 
-The eye is EfficientNet-Lite0 with ImageNet weights (a timm trunk, as FastVLM asks for); a two-layer
-projector and a small Qwen2 decoder follow. Trains nothing.
+The encoder is EfficientNet-Lite0 with ImageNet weights (a timm trunk, as FastVLM expects), followed
+by a two-layer projector and a small Qwen2 decoder. Trains nothing.
 """
 
 import os
@@ -21,12 +20,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.pocket.data import Record
+from experiments.pocket.data import LabelledImage
 from experiments.pocket.teacher import ARCHITECTURE, WIDTH, FeatureExtractor, lite0
 from experiments.pocket.views import random_views, whole_views
 from models.fastvlm.inputs import Prompts
 
-library: Any = transformers  # its lazy exports have no types
+library: Any = transformers  # its lazy exports are untyped
 SIDE_PX = 224
 TOKENS = (SIDE_PX // 32) ** 2
 VOCABULARY = 4096
@@ -40,13 +39,13 @@ CHAT = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-VIEWS = 5  # of each picture that a frozen eye remembers: as it is, and random ones
-BLIND = 0.2  # share of a frozen eye's features that each look leaves out, as it has so few views
-LEAST_AREA = 0.8  # of a picture is in every view: its sentences are of the whole
+VIEWS = 5  # of each picture in the cache: the whole picture and random views
+FEATURE_DROPOUT = 0.2  # of cached features, since there are so few views
+LEAST_AREA = 0.8  # of a picture in every view, since its sentences describe the whole
 
 
 def make_processor(texts: Sequence[str]) -> Any:
-    """FastVLM's kind of processor (pad to a square, resize, 0 to 1), its BPE trained on `texts`."""
+    """A processor like FastVLM's (pad to a square, resize, 0 to 1) with a BPE trained on `texts`."""
     raw: Any = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
@@ -78,7 +77,7 @@ def make_processor(texts: Sequence[str]) -> Any:
 
 
 def load_model(folder: Path) -> Any:
-    """An exported describer in full precision, to train it further or to judge it."""
+    """An exported describer in full precision, to be trained further or evaluated."""
     model: Any = library.FastVlmForConditionalGeneration.from_pretrained(
         str(folder), dtype=torch.float32, local_files_only=True
     )
@@ -118,24 +117,25 @@ def make_model(processor: Any, seed: int) -> Any:
 
 
 def prefix_ids(processor: Any) -> list[int]:
-    """Token ids of the chat up to where the answer begins: 49 image tokens and the prompt."""
+    """Token ids of the chat up to the start of the answer: 49 image tokens and the prompt."""
     return list(Prompts(processor, SIDE_PX).ids(PROMPT))
 
 
-def embedded(model: Any, ids: Tensor, shown: Tensor) -> Tensor:
-    """Rows [B, n, 256] of token `ids` [B, n], each image token's from the features `shown`
-    [B, 49, 1280]."""
+def embedded(model: Any, ids: Tensor, features: Tensor) -> Tensor:
+    """Embeddings [B, n, 256] of token `ids` [B, n]; image tokens get the projected `features` [B,
+    49, 1280].
+    """
     rows = model.get_input_embeddings()(ids)
-    seen = model.model.multi_modal_projector(shown)
+    seen = model.model.multi_modal_projector(features)
     picture = (ids == model.config.image_token_index).unsqueeze(-1)
     filled: Tensor = rows.masked_scatter(picture, seen.to(rows.dtype))
     return filled
 
 
-def load_padded(record: Record) -> NDArray[np.uint8]:
-    """The picture in its true shape, padded to a square, as the processor shows it to the trunk.
+def load_padded(record: LabelledImage) -> NDArray[np.uint8]:
+    """The picture at its true aspect ratio, padded to a square as the processor does it.
 
-    uint8 [224, 224, 3]. A squashed picture whose shape is unknown gets 4:3.
+    uint8 [224, 224, 3]. A squashed picture of unknown aspect ratio gets 4:3.
     """
     with Image.open(record.path) as image:
         rgb = image.convert("RGB")
@@ -150,24 +150,26 @@ def load_padded(record: Record) -> NDArray[np.uint8]:
     return np.asarray(square)
 
 
-class FrozenEye:
-    """The trunk of `model` as it is, a few views of each picture seen once: for a CPU."""
+class CachedTrunk:
+    """The frozen trunk of `model`, run once on a few views of each picture: for a CPU."""
 
-    def __init__(self, model: Any, records: Sequence[Record], work: Path) -> None:
+    def __init__(self, model: Any, records: Sequence[LabelledImage], work: Path) -> None:
         self._features = cached_features(model.model.vision_tower.timm_model, records, work)
         self._rng = np.random.default_rng(0)
 
     def __call__(self, rows: NDArray[np.int64]) -> Tensor:
-        """Features float32 [B, 49, 1280] of pictures by index, some of them left out (BLIND)."""
+        """Features float32 [B, 49, 1280] of pictures by index, with dropout."""
         several = [self._features[self._rng.integers(VIEWS), row] for row in rows]
-        shown = torch.from_numpy(np.stack(several).astype(np.float32))
-        return torch.nn.functional.dropout(shown, BLIND)
+        features = torch.from_numpy(np.stack(several).astype(np.float32))
+        return torch.nn.functional.dropout(features, FEATURE_DROPOUT)
 
 
-class LearningEye:
-    """The trunk of `model` itself, on new views at each look; all pictures wait on the device."""
+class TrainableTrunk:
+    """The trunk of `model` itself, on new random views at each call; all pictures stay on the
+    device.
+    """
 
-    def __init__(self, model: Any, records: Sequence[Record], device: str) -> None:
+    def __init__(self, model: Any, records: Sequence[LabelledImage], device: str) -> None:
         self._trunk = model.model.vision_tower.timm_model
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = pool.map(load_padded, records)
@@ -181,9 +183,12 @@ class LearningEye:
         return self._trunk.forward_features(pixels).flatten(2).transpose(1, 2)
 
 
-def cached_features(trunk: Any, records: Sequence[Record], work: Path) -> NDArray[np.float16]:
+def cached_features(
+    trunk: Any, records: Sequence[LabelledImage], work: Path
+) -> NDArray[np.float16]:
     """The output of `trunk` for every record and view, float16 [VIEWS, N, 49, 1280], memory-mapped
-    from a file in `work` that is named after the trunk's weights."""
+    from a file in `work` named after the trunk's weights.
+    """
     weights = torch.cat([value.float().flatten() for value in trunk.state_dict().values()])
     path = work / f"features-{zlib.crc32(weights.numpy().tobytes()):08x}.npy"
     shape = (VIEWS, len(records), TOKENS, WIDTH)

@@ -1,8 +1,8 @@
-"""What the pocket describer's sentences are worth while it is tuned: see `Reward` and `sample`.
+"""The reward of the pocket describer's own sentences, with which it is tuned.
 
-Self-critical training (Rennie et al., CVPR 2017): sentences that it draws itself, praised or blamed
-by how much better than the picture's other draws they score (the baseline of Luo, 2020, arXiv
-2003.09971).
+Self-critical training (Rennie et al., CVPR 2017): sentences that the model samples are reinforced
+by how much better they score than the other samples of the same picture (the baseline of Luo, 2020,
+arXiv 2003.09971).
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from torch import Tensor
 
 from engine.evaluation.cider import CiderD
 from experiments.pocket.captions import objects
-from experiments.pocket.data import Record
+from experiments.pocket.data import LabelledImage
 from experiments.pocket.describer_model import embedded
 from experiments.pocket.mentions import KINDS, VOCABULARY, named
 
-DRAWS = 5  # sentences of each picture
-END = " endofsentence"  # counted as a word, or endings such as "with a" would pay
-INVENTED = 0.5  # what an object that is not there costs, in CIDEr-D
-UNFINISHED = -0.5  # the reward of what does not end in time
+DRAWS = 5  # sentences sampled for each picture
+END = " endofsentence"  # counts as a word; otherwise endings such as "with a" would be rewarded
+INVENTED = 0.5  # penalty for each object that is not there, in CIDEr-D
+UNFINISHED = -0.5  # reward of a sentence that does not end in time
 
-_scorer: "Scorer | None" = None  # in the helper processes
+_scorer: "RewardScorer | None" = None  # in the helper processes
 
 
-class Scorer:
-    """Rewards against the human captions and labels of `records`, by index."""
+class RewardScorer:
+    """Rewards sentences against the human captions and labels of `records`, by index."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(self, records: Sequence[LabelledImage]) -> None:
         self._cider = CiderD([[f"{text}{END}" for text in r.captions] for r in records])
         self._true = [
             {VOCABULARY.thing(k) for k in objects(r) if k in KINDS}.union(*map(named, r.captions))
@@ -38,16 +38,16 @@ class Scorer:
         ]
 
     def __call__(self, picture: int, text: str | None) -> float:
-        """CIDEr-D less a penalty for each object that nobody saw; `text` is None if unfinished."""
+        """CIDEr-D less a penalty for each invented object; `text` is None if it is unfinished."""
         if text is None:
             return UNFINISHED
         invented = len(named(text) - self._true[picture])
         return self._cider.score(picture, f"{text}{END}") - INVENTED * invented
 
 
-def _remember(records: Sequence[Record]) -> None:
+def _remember(records: Sequence[LabelledImage]) -> None:
     global _scorer
-    _scorer = Scorer(records)
+    _scorer = RewardScorer(records)
 
 
 def _score(pairs: Sequence[tuple[int, str | None]]) -> list[float]:
@@ -56,9 +56,9 @@ def _score(pairs: Sequence[tuple[int, str | None]]) -> list[float]:
 
 
 class Reward:
-    """A `Scorer` in helper processes; as a context manager."""
+    """A `RewardScorer` in helper processes, as a context manager."""
 
-    def __init__(self, records: Sequence[Record], helpers: int) -> None:
+    def __init__(self, records: Sequence[LabelledImage], helpers: int) -> None:
         self._helpers = helpers
         self._pool = ProcessPoolExecutor(helpers, get_context("spawn"), _remember, (records,))
 
@@ -77,18 +77,19 @@ class Reward:
         return rewards
 
 
-def sample(model: Any, prefix: list[int], shown: Tensor, longest: int, end: int) -> Tensor:
-    """`DRAWS` answers to each picture of `shown` [B, 49, 1280], drawn token by token: ids
-    [B * DRAWS, longest], filled up with `end`. The draws of a picture stand together."""
-    ids = torch.tensor(prefix, device=shown.device).expand(len(shown), -1)
+def sample(model: Any, prefix: list[int], features: Tensor, longest: int, end: int) -> Tensor:
+    """Sample `DRAWS` answers for each picture of `features` [B, 49, 1280]: ids [B * DRAWS,
+    longest], padded with `end`. The draws of a picture are adjacent.
+    """
+    ids = torch.tensor(prefix, device=features.device).expand(len(features), -1)
     with torch.no_grad():
-        rows = embedded(model, ids, shown)
+        rows = embedded(model, ids, features)
         found = model.model.language_model(inputs_embeds=rows, use_cache=True)
         cache = found.past_key_values
         cache.batch_repeat_interleave(DRAWS)
         hidden = found.last_hidden_state[:, -1].repeat_interleave(DRAWS, 0)
         drawn = []
-        done = torch.zeros(len(hidden), dtype=torch.bool, device=shown.device)
+        done = torch.zeros(len(hidden), dtype=torch.bool, device=features.device)
         for _ in range(longest):
             logits = model.lm_head(hidden).float()
             logits[:, model.config.image_token_index] = -torch.inf

@@ -1,4 +1,4 @@
-"""Trains, judges and exports the pocket detector: YOLO11n's neck and head on EfficientNet-Lite0.
+"""Trains, evaluates and exports the pocket detector: YOLO11n's neck and head on EfficientNet-Lite0.
 
     python -m experiments.pocket.detector train --size 320 --minutes 5.6 --batch 96   # on an H100
     python -m experiments.pocket.detector export --weights-only
@@ -16,10 +16,10 @@
     python -m experiments.pocket.detector export --mean-with models/pocket/detector.pt
     python -m experiments.pocket.detector evaluate
 
-Each training wants a `--work` of its own. Ultralytics' own trainer does the training; what differs
-is that the pictures come from memory, that a label counts only where its set covers it, and that a
-CPU starts with smaller pictures where it begins anew, leaves the trunk as it is and runs it in
-OpenVINO. The saved weights hold no class of this project, so Ultralytics alone loads them.
+Each training needs its own `--work`. Ultralytics' trainer does the training, with three changes:
+pictures come from memory; a label counts only where its set covers it; and a CPU freezes the trunk,
+runs it in OpenVINO and, without `--start`, begins with smaller pictures. The saved weights contain no
+class of this project, so that Ultralytics alone can load them.
 """
 
 import argparse
@@ -46,16 +46,17 @@ from experiments.pocket.detector_trainer import EPOCH, PocketTrainer
 
 DEFAULT_WORK = Path("work/detector")
 DEFAULT_OUT = Path("models/pocket")
-GPU_EPOCHS = 4  # that are one there, where the end of each costs as long as hundreds of pictures
+# Epochs of a CPU that are one on a GPU, where the end of an epoch costs as much as hundreds of pictures.
+GPU_EPOCHS = 4
 
 
 def epoch_length(device: str) -> int:
-    """Pictures drawn that are called an epoch there."""
+    """The number of pictures that count as an epoch on a device."""
     return EPOCH if device == "cpu" else GPU_EPOCHS * EPOCH
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Trains for the given minutes, or goes on where `last.pt` was left."""
+    """Train for the given minutes, or resume from `last.pt`."""
     root = require_data(arguments.data)
     torch.set_num_threads(arguments.threads)
     on_cpu = arguments.device == "cpu"
@@ -94,8 +95,10 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Writes the averaged weights of `last.pt` as detector.pt, in half precision and without a
-    trace of the machine, and detector_openvino_model/ from it."""
+    """Write the averaged weights of `last.pt` as detector.pt, and detector_openvino_model/ from it.
+
+    The weights are in half precision and contain no path of this machine.
+    """
     last = arguments.work / "run" / "weights" / "last.pt"
     if not last.is_file():
         print(f"error: no checkpoint at {last}; run train first", file=sys.stderr)
@@ -126,8 +129,9 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def average(model: nn.Module, other: nn.Module) -> None:
-    """`model` becomes the mean of both (Wortsman et al. 2022, Model soups): where one was trained
-    on from the other, the mean is often better than either."""
+    """Make `model` the mean of both (Wortsman et al. 2022, Model soups). Where one was trained on
+    from the other, the mean is often better than either.
+    """
     theirs = other.state_dict()
     with torch.no_grad():
         for name, ours in model.state_dict().items():
@@ -136,7 +140,7 @@ def average(model: nn.Module, other: nn.Module) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Writes detector.json: thresholds and figures of detector.pt on the `val` pictures."""
+    """Write detector.json: thresholds and figures of detector.pt on the `val` pictures."""
     root = require_data(arguments.data)
     torch.set_num_threads(arguments.threads)
     model = YOLO(str(arguments.out / "detector.pt"))

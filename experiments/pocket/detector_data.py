@@ -1,5 +1,6 @@
-"""How the pocket detector's training sees its pictures: random, augmented views from memory. Knows
-nothing of models.
+"""The pocket detector's training pictures: random, augmented views from memory.
+
+Knows nothing of models.
 """
 
 import os
@@ -23,12 +24,13 @@ from experiments.pocket.detector_labels import (
 )
 
 IMAGE_SIZE = 416
-SLOW_SIZE = 320  # on a processor without bf16, where the other takes too long for 15 looks a second
+# On a processor without bf16, where IMAGE_SIZE takes too long for 15 detections a second.
+SLOW_SIZE = 320
 PAD = 114  # Ultralytics' letterbox grey
 
 
 def load_image(sample: Sample, longest: int) -> NDArray[np.uint8]:
-    """Decoded RGB uint8 [height, width, 3], no longer side over `longest` pixels."""
+    """Decode to RGB uint8 [height, width, 3], the longer side at most `longest` pixels."""
     image = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
     if image is None:
         raise OSError(f"cannot decode {sample.path.name} of {sample.set_name}")
@@ -41,7 +43,7 @@ def load_image(sample: Sample, longest: int) -> NDArray[np.uint8]:
 class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
     """Random, augmented views of the training pictures, which stay decoded in memory.
 
-    An item is drawn by `draw_weights` whatever its index, so an epoch is any `length` that suits.
+    An item is drawn by `draw_weights` whatever its index, so an epoch may have any `length`.
     """
 
     def __init__(self, root: Path, length: int, size: int = IMAGE_SIZE, seed: int = 0) -> None:
@@ -59,15 +61,18 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`img` uint8 [3, size, size] RGB, `cls` [n, 1], `bboxes` [n, 4] as centre and size in
-        shares, `batch_idx` [n], `covered` [labels] with 1 for what the picture's set covers;
-        `unsure` [m, 5], label and corners in shares of what may be there, and `unsure_idx` [m]."""
-        # torch's generator is seeded apart in every worker
+        """One training item.
+
+        `img` uint8 [3, size, size] RGB, `cls` [n, 1], `bboxes` [n, 4] as centre and size in shares,
+        `batch_idx` [n], `covered` [labels] with 1 for labels that the picture's set covers,
+        `unsure` [m, 5] as label and corners in shares of doubtful boxes, and `unsure_idx` [m].
+        """
+        # torch's generator has another seed in every worker.
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
         chosen = int(np.searchsorted(self.limits, rng.random() * self.limits[-1]))
         name = self.samples[chosen].set_name
         if name == "scenes_miniplaces" and rng.random() < 0.7:
-            # 128 pixels a side: four to a canvas, near their own resolution
+            # These have 128 pixels a side: four to a canvas, near their own resolution.
             four = [chosen, *rng.choice(self.small, 3)]
             image, classes, boxes = self._grid([int(i) for i in four], rng)
         else:
@@ -112,8 +117,9 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
 def random_view(
     image: NDArray[np.uint8], sample: Sample, side: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
-    """A scaled, shifted and perhaps mirrored view on a grey square of `side` pixels; the classes
-    and corners (in its pixels) of the boxes that are still at least a third visible."""
+    """A scaled, shifted and randomly mirrored view on a grey square of `side` pixels, with the
+    classes and corners (in its pixels) of the boxes of which at least a third is visible.
+    """
     aspect = sample.aspect * np.exp(rng.uniform(-0.1, 0.1))
     scale = 1.0 if rng.random() < 0.25 else np.exp(rng.uniform(np.log(0.6), np.log(1.7)))
     size = side * scale * np.array([min(aspect, 1.0), min(1 / aspect, 1.0)])
@@ -138,7 +144,7 @@ def random_view(
 
 
 def vary_colour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Random brightness, contrast, gamma and tint, in one table look-up a channel."""
+    """Random brightness, contrast, gamma and tint, in one table look-up for each channel."""
     level = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.uniform(-0.35, 0.35))
     gain = rng.uniform(0.75, 1.2) * rng.uniform(0.92, 1.08, 3)
     table = np.clip((level * gain + rng.uniform(-0.08, 0.08)) * 255, 0, 255).astype(np.uint8)
@@ -148,7 +154,9 @@ def vary_colour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch as Ultralytics' loss expects it; `batch_idx` and `unsure_idx` say whose each box is."""
+    """A batch as Ultralytics' loss expects it; `batch_idx` and `unsure_idx` give each box's
+    picture.
+    """
     for number, item in enumerate(items):
         item["batch_idx"] += number
         item["unsure_idx"] += number

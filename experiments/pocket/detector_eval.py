@@ -1,4 +1,4 @@
-"""Judges the pocket detector on the `val` pictures and chooses its thresholds there.
+"""Evaluates the pocket detector on the `val` pictures and chooses its thresholds there.
 
 Average precision is COCO's (101 recalls, IoU 0.50 to 0.95); intervals are 95 % bootstraps over
 pictures.
@@ -15,15 +15,15 @@ from tqdm import tqdm
 from engine.perception.classes import kind_of
 from experiments.pocket.detector_data import load_image
 from experiments.pocket.detector_labels import JUDGED, LABELS, Sample, read_samples
-from experiments.pocket.detector_match import Floats, Scored, read_crowds, score_labels
+from experiments.pocket.detector_match import Floats, LabelMatches, read_crowds, score_labels
 from models.detector import NMS_IOU
 
 RECALLS = np.linspace(0, 1, 101)
 LOWEST_CONFIDENCE = 0.001
 THRESHOLD_RANGE = (0.2, 0.6)
-# Of labels with too few boxes to choose by: high enough that what it cannot judge stays quiet.
+# For labels with too few boxes to choose a threshold: high, so that they are rarely detected.
 DEFAULT_THRESHOLD, ENOUGH_BOXES = 0.35, 10
-# A missed hazard is worse than an invented one, which costs trust. The project's choice.
+# A missed hazard is worse than an invented one, which costs trust. Chosen by the project.
 MISSED = 1.5
 RESAMPLES = 400
 
@@ -31,9 +31,11 @@ RESAMPLES = 400
 def detect_all(
     model: Any, samples: list[Sample], size: int
 ) -> list[tuple[NDArray[np.int64], Floats, Floats]]:
-    """Runs an Ultralytics model on pictures of `size` pixels along the longer side, with the
-    engine's limit to overlap, label by label: per picture classes [n], scores [n] and boxes [n, 4]
-    in shares."""
+    """Run an Ultralytics model on pictures of `size` pixels along the longer side, with the
+    engine's non-maximum suppression, label by label.
+
+    Per picture: classes [n], scores [n] and boxes [n, 4] in shares.
+    """
     detections = []
     for sample in tqdm(samples, "evaluate", mininterval=5):
         image = load_image(sample, size)
@@ -52,9 +54,10 @@ def detect_all(
     return detections
 
 
-def average_precision(label: Scored, times: Floats, levels: slice = slice(None)) -> float:
-    """Mean over IoU `levels` of COCO's 101-point average precision; `times` [pictures] is how often
-    each picture counts."""
+def average_precision(label: LabelMatches, times: Floats, levels: slice = slice(None)) -> float:
+    """Mean over IoU `levels` of COCO's 101-point average precision; `times` [pictures] weights each
+    picture.
+    """
     boxes = float(times @ label.truth)
     if boxes == 0:
         return float("nan")
@@ -71,10 +74,13 @@ def average_precision(label: Scored, times: Floats, levels: slice = slice(None))
     return float(np.mean(values))
 
 
-def choose_threshold(name: str, label: Scored) -> float:
-    """The score with the best F at IoU 0.5 (van Rijsbergen's, which counts recall MISSED times as
-    much as precision for what can hurt), within `THRESHOLD_RANGE` and where at least one in three
-    is right; the highest of the range where none is so: what is mostly invented stays quiet."""
+def choose_threshold(name: str, label: LabelMatches) -> float:
+    """The score with the best F measure at IoU 0.5, within `THRESHOLD_RANGE`.
+
+    For objects that can hurt recall counts MISSED times as much as precision (van Rijsbergen's F).
+    At least one detection in three must be right; where no threshold achieves that, the highest is
+    used, so that a label that is mostly wrong stays silent.
+    """
     if label.truth.sum() < ENOUGH_BOXES or not len(label.score):
         return DEFAULT_THRESHOLD
     low, high = THRESHOLD_RANGE
@@ -87,15 +93,15 @@ def choose_threshold(name: str, label: Scored) -> float:
     return round(float(min(label.score[best], high)), 3) if score[best] > 0 else high
 
 
-def tall_recall(label: Scored, threshold: float, times: Floats) -> float:
-    """Share of the tall boxes that are found at the threshold."""
+def tall_recall(label: LabelMatches, threshold: float, times: Floats) -> float:
+    """The share of the tall boxes that are found at the threshold."""
     return _found(label, label.tall, label.tall_truth, threshold, times)
 
 
 def tall_by_set(
-    label: Scored, threshold: float, samples: list[Sample]
+    label: LabelMatches, threshold: float, samples: list[Sample]
 ) -> dict[str, dict[str, int]]:
-    """Of each set's tall boxes, how many there are and how many are found."""
+    """The number of tall boxes in each set, and how many of them are found."""
     counts = {}
     for name in sorted({sample.set_name for sample in samples}):
         times = np.array([float(sample.set_name == name) for sample in samples])
@@ -105,10 +111,13 @@ def tall_by_set(
     return counts
 
 
-def hazard_recall(scored: dict[str, Scored], confidence: dict[str, float], times: Floats) -> float:
-    """Of what can hurt (`ObjectKind.may_hurt`) and reaches low, the share that is found
-    at the thresholds: the mean over labels with enough boxes, as poles alone are half of all
-    boxes."""
+def hazard_recall(
+    scored: dict[str, LabelMatches], confidence: dict[str, float], times: Floats
+) -> float:
+    """The share of low boxes that can hurt (`ObjectKind.may_hurt`) found at the thresholds.
+
+    The mean over labels with enough boxes, since poles alone are half of all boxes.
+    """
     shares = [
         _found(label, label.low, label.low_truth, confidence[name], times)
         for name, label in scored.items()
@@ -118,24 +127,26 @@ def hazard_recall(scored: dict[str, Scored], confidence: dict[str, float], times
 
 
 def _found(
-    label: Scored,
+    label: LabelMatches,
     hits: NDArray[np.bool_],
     boxes: NDArray[np.int64],
     threshold: float,
     times: Floats,
 ) -> float:
-    """Share of `boxes` [pictures] that `hits` [n] finds at the threshold; nan where there are none."""
+    """The share of `boxes` [pictures] that `hits` [n] finds at the threshold; NaN where there are
+    none.
+    """
     there = float(times @ boxes)
     return _hits(label, hits, threshold, times) / there if there else float("nan")
 
 
-def _hits(label: Scored, hits: NDArray[np.bool_], threshold: float, times: Floats) -> float:
-    """How many of `hits` [n] there are at the threshold, each as often as its picture counts."""
+def _hits(label: LabelMatches, hits: NDArray[np.bool_], threshold: float, times: Floats) -> float:
+    """The number of `hits` [n] at the threshold, weighted by picture."""
     return float(times[label.picture][hits & (label.score >= threshold)].sum())
 
 
 def with_interval(measure: Any, pictures: int, seed: int) -> dict[str, Any]:
-    """`measure(times)` on the pictures as they are, and its 95 % bootstrap interval."""
+    """`measure(times)` on the pictures, with its 95 % bootstrap interval."""
     rng = np.random.default_rng(seed)
     draws = [
         measure(
@@ -148,8 +159,8 @@ def with_interval(measure: Any, pictures: int, seed: int) -> dict[str, Any]:
     return {"value": round(value, 4), "interval_95": [round(float(low), 4), round(float(high), 4)]}
 
 
-def label_figures(label: Scored, threshold: float) -> dict[str, Any]:
-    """One label's row of the figures."""
+def label_figures(label: LabelMatches, threshold: float) -> dict[str, Any]:
+    """One label's row of figures."""
     ones = np.ones(len(label.truth))
     kept = label.score >= threshold
     hits, wrong = (int(some[kept, 0].sum()) for some in (label.hit, label.wrong))

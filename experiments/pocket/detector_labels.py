@@ -1,9 +1,8 @@
-"""What the pocket detector learns to see: its labels, which set knows which of them, and every
-picture with its boxes.
+"""The pocket detector's labels, which set covers which of them, and every picture with its boxes.
 
-Human boxes come first, the sets' machine labels (`pseudo_boxes`) fill in what humans left out. A
-label that a set does not cover is unknown there, and a box that a machine is unsure of may or may
-not be there: the loss leaves both alone. Knows nothing of models.
+Human boxes come first; the sets' machine labels (`pseudo_boxes`) add what humans left out. A label
+that a set does not cover is unknown there, and a doubtful machine box may or may not be right: the
+loss ignores both. Knows nothing of models.
 """
 
 from collections import Counter
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.pocket.data import Box, Record, read_sets
+from experiments.pocket.data import LabelledBox, LabelledImage, read_sets
 
-# what the teachers of the pseudo boxes know
+# The labels that the teachers of the machine boxes know.
 COCO_LABELS = (
     "person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "bench", "dog",
     "backpack", "handbag", "umbrella", "chair", "couch", "bed", "dining table", "potted plant",
@@ -25,7 +24,7 @@ COCO_LABELS = (
 OWN_LABELS = ("door", "stairs", "pole", "traffic sign", "pothole")
 LABELS = COCO_LABELS + OWN_LABELS
 
-# other sets' words for the same things
+# Other sets' names of the same objects.
 SYNONYMS = {
     "stop sign": "traffic sign", "streetlight": "pole", "double_door": "door",
     "staircase": "stairs", "steps": "stairs", "step": "stairs", "van": "car",
@@ -46,9 +45,9 @@ _INDOOR = (
     "bottle", "cup", "door",
 )  # fmt: skip
 
-# Labels that a set's boxes, human and pseudo together, cover; elsewhere absence means nothing.
-# Potholes, and indoors traffic signs, are covered where a picture as good as never shows one:
-# without those negatives a label of one set only would fire on everything else.
+# Labels that a set's boxes, human and machine together, cover; for others absence means nothing.
+# Potholes, and indoors traffic signs, count as covered where pictures almost never show one:
+# without such negatives a label of a single set would be detected everywhere else.
 COVERED: dict[str, tuple[str, ...]] = {
     "boxes_coco": (*COCO_LABELS, "pothole"),
     "boxes_doors": (*COCO_LABELS, "door", "pothole", "traffic sign"),
@@ -63,8 +62,8 @@ COVERED: dict[str, tuple[str, ...]] = {
     "scenes_miniplaces": (*_PLACES, "pothole"),
     "walks_sf": COCO_LABELS,
 }
-# Labels that humans boxed completely enough on a set's `val` pictures for what is found beside them to be
-# wrong. What is boxed elsewhere can be found or missed all the same.
+# Labels that humans boxed so completely on a set's `val` pictures that further detections are wrong.
+# Boxes in other sets count for recall only.
 JUDGED: dict[str, tuple[str, ...]] = {
     "boxes_coco": COCO_LABELS,
     "boxes_doors": ("door",),
@@ -74,18 +73,21 @@ JUDGED: dict[str, tuple[str, ...]] = {
     "masks_camvid": ("bicycle", "car", "pole", "traffic sign"),
     "scenes_miniplaces": ("stairs",),
 }
-SQUASHED = {"captions_flickr8k", "scenes_miniplaces"}  # stored square, whatever they were
-COMMON_ASPECT = 4 / 3  # of the squashed pictures whose own is not stated, when nothing else is
-RARE = 0.1  # labels on a smaller share of the pictures are drawn more often
-DRAW_RANGE = (0.5, 6.0)  # how much less or more often than evenly a picture is drawn
+SQUASHED = {"captions_flickr8k", "scenes_miniplaces"}  # stored as squares
+COMMON_ASPECT = 4 / 3  # of squashed pictures of unknown aspect ratio
+RARE = 0.1  # labels on a smaller share of the pictures than this are drawn more often
+DRAW_RANGE = (0.5, 6.0)  # limits of a picture's weight relative to even drawing
 SET_WEIGHT = {"walks_sf": 4.0, "boxes_coco": 3.0, "scenes_miniplaces": 0.7, "scenes_houses": 0.6}
 
 
 @dataclass(frozen=True)
 class Sample:
     """A picture and its boxes: `classes` int64 [n], `boxes` float32 [n, 4] as x1, y1, x2, y2 in
-    shares of the picture. A class from len(LABELS) on is that label less len(LABELS), unsure: it
-    may or may not be there. `aspect` is the width over height that it should be shown at."""
+    shares.
+
+    A class from len(LABELS) on is that label less len(LABELS), doubtful: it may or may not be
+    there. `aspect` is the width over height at which the picture should be shown.
+    """
 
     set_name: str
     path: Path
@@ -94,7 +96,7 @@ class Sample:
     boxes: NDArray[np.float32]
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(one: LabelledBox, other: LabelledBox) -> float:
     """Intersection over union."""
     width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
     height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
@@ -102,13 +104,14 @@ def overlap(one: Box, other: Box) -> float:
     return shared / max(one.width * one.height + other.width * other.height - shared, 1e-9)
 
 
-def merge_boxes(record: Record) -> list[tuple[str, Box, bool]]:
-    """Human boxes of known labels, then the pseudo boxes that repeat none of them, and whether each
-    is to be trusted."""
+def merge_boxes(record: LabelledImage) -> list[tuple[str, LabelledBox, bool]]:
+    """(label, box, whether it is trusted): human boxes of known labels, then the machine boxes that
+    repeat none of them.
+    """
     known = [(SYNONYMS.get(box.label, box.label), box, True) for box in record.boxes]
     merged = [row for row in known if row[0] in COVERED[record.set_name]]
     for box in record.pseudo_boxes:
-        # precision 0.88 at 0.5, and 0.82 at 0.4 before asking for agreement (shared data README)
+        # Precision is 0.88 at 0.5, and 0.82 at 0.4 without agreement (README of the data).
         trusted = box.score >= 0.5 or (box.score >= 0.4 and box.agreed)
         label = SYNONYMS.get(box.label, box.label)
         repeats = any(label == name and overlap(box, other) >= 0.5 for name, other, _ in merged)
@@ -117,7 +120,9 @@ def merge_boxes(record: Record) -> list[tuple[str, Box, bool]]:
     return merged
 
 
-def to_sample(record: Record, boxes: Iterable[tuple[str, Box, bool]], aspect: float) -> Sample:
+def to_sample(
+    record: LabelledImage, boxes: Iterable[tuple[str, LabelledBox, bool]], aspect: float
+) -> Sample:
     """A record with these boxes, clipped to the picture."""
     rows = list(boxes)
     corners = [(box.x, box.y, box.x + box.width, box.y + box.height) for _, box, _ in rows]

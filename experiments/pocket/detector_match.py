@@ -17,18 +17,19 @@ from experiments.pocket.detector_labels import JUDGED, LABELS, Sample
 
 Floats = NDArray[np.float64]
 IOUS = np.linspace(0.5, 0.95, 10)
-TALL = 0.2  # share of the frame's height from which a person is near enough to matter
-LOW = 1 / 3  # of the frame's height: what ends above that stands in nobody's way
+TALL = 0.2  # share of the frame's height from which on a person is near enough to matter
+LOW = 1 / 3  # of the frame's height: a box that ends above is not in the way
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One label's detections over all pictures, best first: which `picture` [n], `score` [n].
+class LabelMatches:
+    """One label's detections over all pictures, best first: their `picture` [n] and `score` [n].
 
-    On judged pictures, whether it hits a box, `hit` [n, 10] at each IoU, or is `wrong` [n, 10], and
-    how many boxes there are, `truth` [pictures]. On all pictures, `tall` [n] says which detections
-    hit, at IoU 0.5, a box taller than `TALL`, `low` which hit one that reaches below `LOW`; each
-    picture has `tall_truth` and `low_truth` [pictures] of them."""
+    On judged pictures: whether a detection hits a box, `hit` [n, 10] at each IoU, or is `wrong` [n,
+    10], and the number of boxes, `truth` [pictures]. On all pictures: `tall` [n] says which
+    detections hit, at IoU 0.5, a box taller than `TALL`, and `low` which hit one that reaches below
+    `LOW`; `tall_truth` and `low_truth` [pictures] count such boxes.
+    """
 
     picture: NDArray[np.int64]
     score: Floats
@@ -51,8 +52,9 @@ def overlaps(some: Floats, others: Floats) -> Floats:
 
 
 def match(found: Floats, truth: Floats) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Greedy one-to-one matching of boxes, best first: whether each hits at each IoU [found, 10],
-    and which box it hits at IoU 0.5 (-1 for none)."""
+    """Greedy one-to-one matching, best first: whether each detection hits at each IoU [found, 10],
+    and which box it hits at IoU 0.5 (-1 for none).
+    """
     hit = np.zeros((len(found), len(IOUS)), bool)
     which = np.full(len(found), -1)
     table = overlaps(found, truth)
@@ -82,8 +84,9 @@ def read_crowds(root: Path) -> dict[Path, list[tuple[str, Floats]]]:
 
 
 def in_crowd(found: Floats, crowds: list[Floats]) -> NDArray[np.bool_]:
-    """Whether the share of each box [n, 4] that is in one of `crowds` reaches each IoU [n, 10]: how
-    COCO's own evaluation tells which detections it passes over."""
+    """Whether the share of each box [n, 4] inside one of `crowds` reaches each IoU [n, 10]. COCO's
+    own evaluation ignores such detections.
+    """
     inside = np.zeros(len(found))
     for crowd in crowds:
         low, high = np.maximum(found[:, :2], crowd[:2]), np.minimum(found[:, 2:], crowd[2:])
@@ -98,8 +101,8 @@ def score_labels(
     samples: list[Sample],
     detections: list[tuple[NDArray[np.int64], Floats, Floats]],
     crowds: dict[Path, list[tuple[str, Floats]]],
-) -> dict[str, Scored]:
-    """Matches detections to boxes for every label with at least one box on a judged picture."""
+) -> dict[str, LabelMatches]:
+    """Match detections to boxes for every label with at least one box on a judged picture."""
     scored = {}
     for number, label in enumerate(LABELS):
         parts: list[tuple[Any, ...]] = []
@@ -126,7 +129,7 @@ def score_labels(
             columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
             best = np.argsort(-columns[1], kind="stable")
             where, score, hits, wrongs, talls, lows = (column[best] for column in columns)
-            scored[label] = Scored(
+            scored[label] = LabelMatches(
                 where, score, hits, wrongs, truth, talls, tall_truth, lows, low_truth
             )
     return scored

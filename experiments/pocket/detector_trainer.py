@@ -1,5 +1,7 @@
-"""The pocket detector's network, and Ultralytics' trainer as it learns it: pictures from memory,
-labels that count only where they are known, and a frozen trunk in OpenVINO on a CPU.
+"""The pocket detector's network, and Ultralytics' trainer adapted to it.
+
+Pictures come from memory, labels count only where they are known, and on a CPU the frozen trunk
+runs in OpenVINO.
 """
 
 from pathlib import Path
@@ -20,10 +22,10 @@ from experiments.pocket.detector_labels import LABELS
 from experiments.pocket.teacher import compiled, lite0
 from models.devices import has_bf16
 
-TRUNK = "efficientnet_lite0_imagenet"  # what the model's YAML calls the builder below
-TRUNK_RATE = 0.2  # learning rate of the trunk over that of the fresh neck and head
-# Most sources are 224 px a side or fewer: on a CPU the first steps see them near their own size, at two
-# thirds of the cost, the last ones at the shipped size.
+TRUNK = "efficientnet_lite0_imagenet"  # the builder's name in the model's YAML
+TRUNK_RATE = 0.2  # of the learning rate of the new neck and head
+# Most sources have at most 224 px a side: on a CPU the first steps use them near their own size, at
+# two thirds of the cost, and the last steps at the shipped size.
 FIRST_PX, FIRST_SHARE = 256, 0.6
 EPOCH = 4096  # pictures drawn
 
@@ -69,7 +71,7 @@ def build_trunk(weights: str | None = None) -> nn.Sequential:
 
 
 class OpenVinoTrunk:
-    """The frozen trunk, five times as fast on a CPU as eager torch in training form.
+    """The frozen trunk in OpenVINO, five times as fast on a CPU as eager torch in training form.
 
     Maps RGB in 0-1, [batch, 3, side, side], to a list in which only the rows that the `Index`
     layers of BACKBONE take are filled: strides 8, 16 and 32.
@@ -104,9 +106,11 @@ class _Stages(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 
 class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is untyped
-    """Ultralytics' loss in float32, silent about labels that a picture's set does not cover, and
-    about a label where a machine is unsure of it: that it is not there would be a lie as often as
-    not."""
+    """Ultralytics' loss in float32 that ignores unknown labels.
+
+    These are labels that a picture's set does not cover, and a label inside a doubtful machine box,
+    where a negative would be wrong as often as right.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
@@ -114,7 +118,9 @@ class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is unty
         self.covered = torch.ones(())
 
     def _covered_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Both [batch, anchors, labels]; so is what it returns, zero where nothing is known."""
+        """Scores, targets and result are [batch, anchors, labels]; the result is zero where nothing
+        is known.
+        """
         each = functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         return torch.where(targets > 0, each, each * self.covered)
 
@@ -133,7 +139,7 @@ class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is unty
 
 
 class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
-    """Ultralytics' trainer over a `PocketDataset`; `length` pictures are called an epoch."""
+    """Ultralytics' trainer over a `PocketDataset`; an epoch is `length` pictures."""
 
     length = EPOCH
 
@@ -152,7 +158,7 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
         self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
     ) -> Any:
         if mode != "train":
-            return self.train_loader  # judged by `evaluate`, not while training
+            return self.train_loader  # `evaluate` judges it, not the training
         dataset = PocketDataset(
             Path(dataset_path), self.length, int(self.args.imgsz), self.args.seed
         )
@@ -172,7 +178,7 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
         super()._setup_train()
         self.model.criterion = CoveredLoss(self.model)
         if self.device.type == "cpu":
-            # only this copy, which is never saved: the averaged one keeps the torch trunk
+            # Only in this copy, which is never saved: the averaged one keeps the torch trunk.
             trunk = self.model.model[0]
             trunk.forward = OpenVinoTrunk(trunk, torch.get_num_threads())
             if has_bf16():
@@ -188,7 +194,7 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
         return batch
 
     def build_optimizer(self, model: nn.Module, *args: Any, **settings: Any) -> Any:
-        """Ultralytics' own, with the trunk's parameters in slower groups."""
+        """Ultralytics' optimizer, with the trunk's parameters in slower groups."""
         optimizer = super().build_optimizer(model, *args, **settings)
         trunk = {id(p) for p in model.model[0].parameters()}
         for group in list(optimizer.param_groups):
@@ -201,10 +207,8 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
         return {}, float(self.epoch)  # so that the last weights are the best
 
     def read_results_csv(self) -> dict[str, list[float]]:
-        """What would be stored with the weights; it needs Polars, and losses are in the file
-        anyway.
-        """
+        """Nothing to store with the weights: reading it would need Polars."""
         return {}
 
     def final_eval(self) -> None:
-        """Leaves `last.pt` whole, so that training can go on."""
+        """Leaves `last.pt` complete, so that training can be resumed."""

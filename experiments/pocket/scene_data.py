@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from experiments.pocket.data import Record, load_squares, read_sets
+from experiments.pocket.data import LabelledImage, load_squares, read_sets
 
-STORED_PX = 224  # what the second eye sees; at 160 px it is right for 2 % fewer pictures
+# The input of the ensemble's second network, which is right for 2 % fewer pictures at 160 px.
+STORED_PX = 224
 
-# The walker scenes of `scenes_miniplaces` and whether they are indoors, then what the other
-# sets add.
+# The scenes of `scenes_miniplaces`, then those that other sets add; whether they are indoors.
 INDOOR: dict[str, bool] = {
     "auditorium": True,
     "bathroom": True,
@@ -54,12 +54,12 @@ INDOOR: dict[str, bool] = {
     "street": False,
 }
 LABELS = tuple(INDOOR)
-# What the networks tell apart: scenes, and on which side of the door. Of "other" a good tenth is indoors:
-# ballrooms, gyms, aquariums.
+# The networks' classes: scenes, indoors or outdoors. A good tenth of "other" is indoors: ballrooms,
+# gyms, aquariums.
 CLASSES = (*INDOOR.items(), ("other", True))
 
-# MiniPlaces calls its forests, mountains and coasts "other"; two names for one view would only
-# teach the classifier to tell the sets apart.
+# MiniPlaces labels forests, mountains and coasts "other"; with two names for one view the classifier
+# would learn to tell the sets apart.
 MERGED = {
     "buildings": "city buildings",
     "forest": "other",
@@ -70,9 +70,10 @@ MERGED = {
 STREET_SETS = ("boxes_pedestrians", "masks_camvid", "walks_sf")
 
 
-def kind_of(record: Record) -> int:
-    """Index into `CLASSES`, or -1 where the picture has no scene label. The picture's own flag for
-    indoors comes before its scene's."""
+def kind_of(record: LabelledImage) -> int:
+    """Index into `CLASSES`, or -1 where the picture has no scene label. The picture's own indoor
+    flag overrides its scene's.
+    """
     scene = "street" if record.set_name in STREET_SETS else record.scene
     if scene is None:
         return -1
@@ -85,7 +86,7 @@ class SceneData:
     """All images, in the order of `read_sets`.
 
     `images` uint8 [N, 224, 224, 3]; `kind` int64 [N], index into CLASSES, -1 unknown; `train`,
-    `val` bool [N]. `val` holds only pictures whose scene a person labelled.
+    `val` bool [N]. `val` contains only pictures whose scene a person labelled.
     """
 
     images: NDArray[np.uint8]
@@ -95,7 +96,7 @@ class SceneData:
 
 
 def load(root: Path, work: Path) -> SceneData:
-    """Reads manifests and pictures, decoding those at the first call (a minute)."""
+    """Read manifests and pictures; the first call decodes the pictures (a minute)."""
     records = read_sets(root)
     path = work / f"images_{STORED_PX}.npy"
     if not path.is_file():
@@ -110,7 +111,7 @@ def load(root: Path, work: Path) -> SceneData:
     )
 
 
-def _decode(records: Sequence[Record], path: Path) -> None:
+def _decode(records: Sequence[LabelledImage], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     shape = (len(records), STORED_PX, STORED_PX, 3)

@@ -1,10 +1,10 @@
-"""Trains the scenes' second eye: a head on the last features of the detector's trunk. Run with
-`--help`.
+"""Trains the second network of the scene ensemble: a head on the detector's trunk.
 
-The trunk stays as the detector's training left it, so its features are taken once, of whole
-pictures and of crops, and only the head learns: several that begin alike and see the pictures in
-another order, whose mean is better than any. Those that are ready are kept in `--work`. A head on
-the same network as ImageNet made it teaches FastViT (`experiments.pocket.scenes`).
+`python -m experiments.pocket.scene_ensemble`. The trunk stays as the detector's training left it,
+so its features are computed once, of whole pictures and of crops, and only the head learns. Several
+heads start alike and see the pictures in different orders; their mean is better than any of them.
+Finished heads are kept in `--work`. A head on the same network with ImageNet's weights is FastViT's
+teacher (`experiments.pocket.scenes`).
 """
 
 import argparse
@@ -27,24 +27,25 @@ from models.devices import has_bf16
 from models.packs import sha256_of
 from models.scene_ensemble import TRUNK_CHANNELS, build_head
 
-CROPS = 3  # of each training picture, beside the whole
-SMALLEST = 0.45  # a crop keeps at least this share of the area: a walker comes nearer
+CROPS = 3  # of each training picture, in addition to the whole
+SMALLEST = 0.45  # share of the area that a crop keeps at least: a walker comes nearer
 EPOCHS, BATCH = 16, 256
 PEAK_RATE = 1e-3
 WEIGHTS = "scenes.second.safetensors"
+# The last stage of the trunk in the detector's OpenVINO form.
 NODE = "__module.model.0.m.8.0.bn3/aten::batch_norm/BatchNormInference"
-"""The last stage of the trunk in the detector's OpenVINO form."""
 
 
 def imagenet_trunk() -> nn.Module:
-    """EfficientNet-Lite0 as ImageNet made it, up to its last stage: [B, 3, S, S] in 0-1 to
-    [B, 320, S / 32, S / 32]."""
+    """EfficientNet-Lite0 with ImageNet's weights up to its last stage: [B, 3, S, S] in 0-1 to [B,
+    320, S / 32, S / 32].
+    """
     net = lite0()
     return nn.Sequential(net.conv_stem, net.bn1, *net.blocks).eval()
 
 
 def detector_trunk(out: Path) -> nn.Module:
-    """The same as it stands in `out/detector.pt`, whose first layer runs its layers one by one."""
+    """The same trunk from `out/detector.pt`, whose first layer runs its layers one by one."""
     state = torch.load(out / "detector.pt", map_location="cpu", weights_only=False)
     return nn.Sequential(*state["model"].float().model[0].m).eval()
 
@@ -58,7 +59,8 @@ def trunk_maps(
     mirrored: bool = False,
 ) -> Tensor:
     """Features float16 [1 + crops, T, 320, 7, 7] of the pictures `rows` [T]: whole (`mirrored` or
-    not), then cropped."""
+    not), then cropped.
+    """
     cells = STORED_PX // 32
     maps = torch.empty(1 + crops, len(rows), TRUNK_CHANNELS, cells, cells, dtype=torch.float16)
     run: Any = trunk.to(args.device)
@@ -82,7 +84,7 @@ def trunk_maps(
 
 
 def imagenet_head() -> Any:
-    """A head whose first layer is EfficientNet-Lite0's own last one, its batch norm folded in."""
+    """A head whose first layer is EfficientNet-Lite0's own last one, with its batch norm folded in."""
     net, head = lite0(), build_head(len(CLASSES))
     scale = net.bn2.weight / torch.sqrt(net.bn2.running_var + net.bn2.eps)
     with torch.no_grad():
@@ -92,8 +94,9 @@ def imagenet_head() -> Any:
 
 
 def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -> Any:
-    """A head trained on views `maps` [V, T, 320, 7, 7] of pictures whose classes are `kinds` [T].
-    Heads of one seed begin alike, whatever the `order` in which they see the pictures."""
+    """Train a head on views `maps` [V, T, 320, 7, 7] of pictures of classes `kinds` [T]. Heads of
+    one seed start alike, whatever the `order` in which they see the pictures.
+    """
     torch.manual_seed(args.seed)
     head = imagenet_head()
     torch.manual_seed(args.seed + order)
@@ -121,8 +124,9 @@ def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -
 
 
 def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Tensor:
-    """What `head` on the detector's trunk says of the val pictures, as the engine asks: the mean
-    over each as it is and mirrored, [V, C]."""
+    """Logits [V, C] of `head` on the detector's trunk for the val pictures, computed as in the
+    engine: the mean over each picture and its mirror image.
+    """
     trunk, rows = detector_trunk(args.out), np.flatnonzero(data.val)
     views = [trunk_maps(trunk, data, rows, args, mirrored=m)[0] for m in (False, True)]
     with torch.inference_mode():
@@ -131,16 +135,17 @@ def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Te
 
 
 def main() -> None:
-    """Command line."""
     parser = command_parser("experiments.pocket.scene_ensemble", __doc__)
     add_common_arguments(parser, Path("work/scenes"), minutes=0)
-    parser.add_argument("--heads", type=int, default=3, help="write the mean of so many")
+    parser.add_argument(
+        "--heads", type=int, default=3, help="number of heads whose mean is written"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.device = chosen_device(args.device)
     data = load(require_data(args.data), args.work)
     rows = np.flatnonzero(data.train & (data.kind >= 0))
-    trunk = sha256_of(args.out / "detector.pt")[:12]  # another trunk needs other heads
+    trunk = sha256_of(args.out / "detector.pt")[:12]  # heads belong to one trunk
     names = [f"second_{trunk}_{args.seed}_{order}.safetensors" for order in range(args.heads)]
     paths = [args.work / name for name in names]
     missing = [(order, path) for order, path in enumerate(paths) if not path.is_file()]

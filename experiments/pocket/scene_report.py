@@ -29,8 +29,9 @@ def outputs_of(
     normalise: Callable[[Tensor], Tensor],
     device: str,
 ) -> Tensor:
-    """Runs `net`, which is on `device`, over the images `rows` [N], whole, `size` pixels a side:
-    its outputs [N, ...]."""
+    """Run `net`, which is on `device`, on the whole images `rows` [N] at `size` pixels a side;
+    returns its outputs [N, ...].
+    """
     batches = []
     parts = np.array_split(rows, max(1, len(rows) // 64))
     with torch.inference_mode():
@@ -74,9 +75,10 @@ def measure(hits: Array, seed: int) -> dict[str, Any]:
     }
 
 
-def settle(first: Tensor, second: Tensor, truth: Tensor) -> tuple[float, float]:
-    """(weight, temperature) with the least log loss, where the classifier's logits are
-    (1 - weight) first + weight second, over the temperature."""
+def fit_mixture(first: Tensor, second: Tensor, truth: Tensor) -> tuple[float, float]:
+    """(weight, temperature) with the least log loss, for the logits ((1 - weight) first + weight
+    second) / temperature.
+    """
 
     def loss(weight: float) -> float:
         mixed = torch.lerp(first, second, weight)
@@ -87,19 +89,19 @@ def settle(first: Tensor, second: Tensor, truth: Tensor) -> tuple[float, float]:
 
 
 def judge(first: Tensor, second: Tensor, data: SceneData, seed: int) -> dict[str, Any]:
-    """All figures, weight and temperature (see `settle`), and the confusion matrix [L, L] (rows are
-    the truth). `first` and `second` are the logits [V, C] of the val images, in their order.
+    """All figures, weight and temperature (see `fit_mixture`), and the confusion matrix [L, L]
+    (rows are the truth). `first` and `second` are the logits [V, C] of the val images, in order.
 
-    Both parameters are settled on half of val and judged on the other half, and the other way
-    round; what is shipped is settled on all of it.
+    Both parameters are fitted on one half of val and judged on the other, and vice versa; what is
+    shipped is fitted on all of it.
     """
     truth = torch.from_numpy(data.kind[data.val])
     half = torch.from_numpy(np.random.default_rng(seed).random(len(truth)) < 0.5)
     together = torch.empty_like(first)
     for chosen in (half, ~half):
-        weight, temperature = settle(first[chosen], second[chosen], truth[chosen])
+        weight, temperature = fit_mixture(first[chosen], second[chosen], truth[chosen])
         together[~chosen] = torch.lerp(first, second, weight)[~chosen] / temperature
-    weight, temperature = settle(first, second, truth)
+    weight, temperature = fit_mixture(first, second, truth)
     figures, confusion = measured(together, data, seed)
     alone = {
         name: {key: measured(logits, data, seed)[0][key] for key in ("top1", "top3")}
@@ -148,14 +150,14 @@ def measured(
 
 
 def summary(report: dict[str, Any]) -> str:
-    """The main figures on a few lines."""
-    rows = [f"weight of the second eye {report['weight']}, temperature {report['temperature']}"]
+    """The main figures in a few lines."""
+    rows = [f"weight of the second network {report['weight']}, temperature {report['temperature']}"]
     rows += [f"{k}: {v}" for k, v in report["figures"].items() if k not in ("per_class", "note")]
     return "\n".join(rows)
 
 
 def write(out: Path, card: dict[str, Any], report: dict[str, Any], data: SceneData) -> None:
-    """Writes `scenes.json` and `scenes_confusion.png`, and prints the main figures."""
+    """Write `scenes.json` and `scenes_confusion.png`, and print the main figures."""
     counts = {
         "images": len(data.kind),
         "train_labelled": int((data.train & (data.kind >= 0)).sum()),
@@ -175,12 +177,12 @@ def write(out: Path, card: dict[str, Any], report: dict[str, Any], data: SceneDa
 
 
 def write_card(out: Path, card: dict[str, Any]) -> None:
-    """Writes what the engine and people read beside the weights."""
+    """Write the card that the engine and people read beside the weights."""
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def draw_confusion(confusion: NDArray[np.int_], path: Path) -> None:
-    """Draws the confusion matrix, each row a share of its true class."""
+    """Draw the confusion matrix, each row as shares of its true class."""
     import matplotlib
 
     matplotlib.use("Agg")

