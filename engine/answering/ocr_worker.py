@@ -52,7 +52,9 @@ class OcrWorker:
         self._reader: Reader | None = None
         self.ready = False
         self._wall = wall
-        self._worker: Worker[Lines] = Worker("reader", ReaderFailed, wall, LOADING_S, waits=True)
+        self._worker: Worker[Lines] = Worker(
+            "reader", ReaderFailed, wall, LOADING_S, low_priority=True
+        )
         if load_after_s is not None:
             due_s = wall.now() + load_after_s
 

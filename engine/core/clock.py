@@ -1,10 +1,10 @@
-"""Two clocks: the host's, and one that a batch moves by hand."""
+"""Clocks: the host's monotonic one, and a virtual one for batches and tests."""
 
 import time
 
 
 class MonotonicClock:
-    """The host's monotonic clock, in seconds; never set back."""
+    """The host's monotonic clock, in seconds."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -14,7 +14,7 @@ class MonotonicClock:
 
 
 class VirtualClock:
-    """Time that passes only when told to: batches and tests run as fast as they can compute."""
+    """A clock that advances only on request, so that batches and tests run as fast as they can."""
 
     def __init__(self, start_s: float = 0.0) -> None:
         self._now_s = start_s
@@ -26,5 +26,5 @@ class VirtualClock:
         self.move_to(self._now_s + max(0.0, seconds))
 
     def move_to(self, time_s: float) -> None:
-        """Go forward to `time_s`; a time already past changes nothing."""
+        """Advance to `time_s`. A time in the past changes nothing."""
         self._now_s = max(self._now_s, time_s)

@@ -1,7 +1,7 @@
-"""Every edge of the engine as a small Protocol: what stands behind it can be swapped in `build.py`.
+"""The ports of the engine: small Protocols for everything that can be replaced.
 
-Each adapter lives in one file under `devices/` or `models/`, is used from one thread, and
-synchronises its device before it returns, so that latency marks are honest.
+Each adapter is one file in `devices/` or `models/`, chosen in `app/builders/`. It is used from one
+thread, and synchronises its device before it returns, so that latencies are true.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,24 +18,24 @@ from engine.core.sound import Pcm, Samples, Sound
 
 
 class Source(Protocol):
-    """Gives frames in order. File sources stamp `time_s` as seconds since their start (the loops map
-    them to the clock); live ones stamp the host's monotonic clock and set `live`."""
+    """Delivers frames in order. The `time_s` of a file source is in seconds since its start, which the
+    loops map to the clock. A live source uses the host's monotonic clock and sets `live`."""
 
     name: str
     live: bool
     fps: float
 
     def read(self) -> Frame | None:
-        """The next frame, or None at the end. Raises SourceLost when it broke off, FrameSkipped
-        when this one picture is broken and the next may be whole."""
+        """The next frame, or None at the end. Raises SourceLost if the source broke off, and
+        FrameSkipped if this image is broken but the next may be intact."""
         ...
 
     def truth(self, seq: int) -> Truth | None:
-        """The labels of frame `seq`, where the source is a labelled dataset."""
+        """The labels of frame `seq`, if the source is a labelled dataset."""
         ...
 
     def __len__(self) -> int:
-        """How many frames will come, 0 where nobody knows."""
+        """The number of frames, 0 if unknown."""
         ...
 
     def close(self) -> None: ...
@@ -43,43 +43,43 @@ class Source(Protocol):
 
 @runtime_checkable
 class Counting(Protocol):
-    """A source that counts what its sensors' streams gave and lost."""
+    """A source that counts the received and lost records of its sensor streams."""
 
     def counts(self) -> tuple[StreamCount, ...]: ...
 
 
 @runtime_checkable
 class LooksAside(Protocol):
-    """A source whose frames bring pictures of side cameras along, by these names."""
+    """A source whose frames also carry images of the side cameras named here."""
 
     aside: tuple[str, ...]
 
 
 @runtime_checkable
 class Hears(Protocol):
-    """A source with a microphone of its own."""
+    """A source with its own microphone."""
 
     def microphone(self) -> "Blocks | None":
-        """None where it has recorded no sound."""
+        """None if the source has no sound."""
         ...
 
 
 class Blocks(Protocol):
-    """A microphone, as a wake word wants it."""
+    """A microphone that delivers blocks for a wake word engine."""
 
     @property
     def time_s(self) -> float:
-        """When the last sample of the block that was read last was taken: by the source's time, as its
-        frames' `time_s`."""
+        """The capture time of the last sample of the newest block, on the same clock as the `time_s`
+        of the source's frames."""
         ...
 
     def read(self) -> NDArray[np.int16] | None:
-        """The next block (512,) of 16 kHz mono, or None where there is none (yet)."""
+        """The next block (512,) of 16 kHz mono, or None if there is none (yet)."""
         ...
 
 
 class Detector(Protocol):
-    """Finds and tracks objects."""
+    """Detects and tracks objects."""
 
     card: ModelCard
     labels: tuple[str, ...]
@@ -87,16 +87,16 @@ class Detector(Protocol):
     def detect(self, frame: Frame) -> tuple[Detection, ...]: ...
 
     def expect(self, frame: Frame) -> None:
-        """`detect` will be asked for `frame` after those before it: a detector may begin with it."""
+        """Announce that `detect` will be called with `frame`, so that the detector may start early."""
         ...
 
     def reset(self) -> None:
-        """Forget all tracks: the next frame has nothing to do with the last."""
+        """Forget all tracks: the next frame does not continue the last."""
         ...
 
 
 class SceneClassifier(Protocol):
-    """Says where the wearer is."""
+    """Classifies the kind of place."""
 
     card: ModelCard
     labels: tuple[str, ...]
@@ -105,25 +105,25 @@ class SceneClassifier(Protocol):
 
 
 class DepthModel(Protocol):
-    """Measures how far everything in a picture is."""
+    """Estimates the depth of an image."""
 
     card: ModelCard
 
     def metres(self, frame: Frame) -> NDArray[np.float32]:
-        """Metres along the camera's axis (h, w), as `DepthMap` holds them. May raise anything."""
+        """Depth in metres (h, w), as in `DepthMap`. May raise any exception."""
         ...
 
     def stop(self) -> None:
-        """From any thread: measure no more, and give up what is under way, which then raises."""
+        """Stop, from any thread. An estimate in progress is abandoned and raises."""
         ...
 
 
 class DepthWorker(Protocol):
-    """Gives depth to who watches, when there is some."""
+    """Runs the depth model beside the obstacle loop."""
 
     def offer(self, frame: Frame) -> DepthMap | None:
-        """Take the newest frame; give a map, of it or of an earlier one, each once. Raises
-        DepthFailed."""
+        """Take the newest frame and return a new depth map, of this or an earlier frame, or None.
+        Each map is returned once. Raises DepthFailed."""
         ...
 
     def close(self) -> None: ...
@@ -135,10 +135,12 @@ class Describer(Protocol):
     card: ModelCard
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
-        """Begin to describe `frame` step by step, and keep what was done until the next is described: all
-        of it where that is asked the same about the same frame, and what is the same for every prompt
-        where it is asked something else. Closing the iterator loses nothing. Raises what `describe`
-        raises."""
+        """Prefetch: begin to describe `frame` step by step, and cache the work for the next `describe`.
+
+        All of it is reused for the same frame and prompt. For another prompt, the part that does not
+        depend on the prompt is reused. Closing the iterator keeps the work. Raises as `describe`
+        does.
+        """
         ...
 
     def describe(
@@ -147,28 +149,28 @@ class Describer(Protocol):
         on_first_token: Callable[[], None] | None = None,
         prompt: str | None = None,
     ) -> Iterator[str]:
-        """Yield finished, speakable clauses as soon as each is complete, greedy. `prompt` None is
-        the model's own. Closing the iterator stops the generation. Raises DescriberFailed,
-        OutOfMemory."""
+        """Yield speakable clauses, each as soon as it is complete, by greedy decoding. `prompt` None
+        means the model's default. Closing the iterator stops the generation. Raises DescriberFailed
+        and OutOfMemory."""
         ...
 
 
 class Reader(Protocol):
-    """Reads the text in a frame."""
+    """Reads the text in a frame (OCR)."""
 
     card: ModelCard
 
     def read(self, frame: Frame) -> tuple[TextLine, ...]:
-        """All lines of text, in no order. Raises ReaderFailed, OutOfMemory."""
+        """All lines of text, unordered. Raises ReaderFailed and OutOfMemory."""
         ...
 
     def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
-        """Only what is large in the picture and near its middle, for a fraction of the time."""
+        """Only large text near the centre of the image, in a fraction of the time."""
         ...
 
 
 class Router(Protocol):
-    """Decides which tier answers. The glance's `scene` is set."""
+    """Decides which tier answers. The glance must have its `scene`."""
 
     name: str
 
@@ -176,7 +178,7 @@ class Router(Protocol):
 
 
 class Voice(Protocol):
-    """Turns a sentence into sound."""
+    """Synthesises speech."""
 
     sample_rate_hz: int
 
@@ -188,10 +190,10 @@ class Voice(Protocol):
 
 
 class Sink(Protocol):
-    """Where sound goes: a loudspeaker, a WAV file, nowhere."""
+    """An output for sound: a loudspeaker, a WAV file, or none."""
 
     name: str
-    paced: bool  # True where write() itself waits for real time, as a loudspeaker does
+    paced: bool  # whether write() blocks in real time, as a loudspeaker does
 
     def write(self, block: Samples) -> None:
         """Take stereo samples (n, 2). Raises SpeechFailed."""
@@ -201,40 +203,40 @@ class Sink(Protocol):
 
 
 class AudioSource(Protocol):
-    """Where the ear listens: a microphone, a recording, glasses. Always mono at HEARING_HZ, and no
-    sample is left out without being counted."""
+    """An input for sound: a microphone, a recording, glasses. Mono at HEARING_HZ. Lost samples are
+    counted."""
 
     name: str
     overruns: int  # how often the device lost samples
 
     def read(self, timeout_s: float) -> Sound | None:
-        """The next samples, as many as there are; None when none came in time, or at the end.
-        Raises SourceLost when the device is gone."""
+        """All samples that are available; None if none came in time, or at the end. Raises
+        SourceLost if the device is gone."""
         ...
 
     @property
     def ended(self) -> bool:
-        """Whether no more will come."""
+        """Whether no more samples will come."""
         ...
 
     def close(self) -> None: ...
 
 
 class WakeEngine(Protocol):
-    """Listens for one phrase."""
+    """Detects one wake phrase."""
 
     name: str
     phrase: str
-    frame_samples: int  # exactly so many a call
-    delay_s: float  # how long after the phrase's end it fires, typically
+    frame_samples: int  # samples per call
+    delay_s: float  # typical delay from the end of the phrase
 
     @property
     def stirring(self) -> bool:
-        """Whether the phrase may be about to be heard; False where an engine gives no hint."""
+        """A hint that the phrase may be about to end. False if the engine gives no hint."""
         ...
 
     def hear(self, frame: Pcm) -> bool:
-        """Whether the phrase is heard: true once, or for some frames from its end on; `frame` is
+        """Whether the phrase has ended: True once, or for some frames after its end. `frame` is
         (frame_samples,)."""
         ...
 
@@ -242,31 +244,31 @@ class WakeEngine(Protocol):
 
 
 class Recogniser(Protocol):
-    """Understands the commands of one grammar."""
+    """Recognises the commands of one grammar."""
 
-    frame_samples: int  # exactly so many a call
+    frame_samples: int  # samples per call
 
     def begin(self) -> None:
-        """Forget what was heard, and listen anew."""
+        """Start a new utterance and forget earlier sound."""
         ...
 
     def hear(self, frame: Pcm) -> str | None:
-        """None while somebody may still be speaking; then the phrase, "" where it was no command."""
+        """None while somebody may still be speaking, then the phrase, "" if it is no command."""
         ...
 
 
 class View(Protocol):
-    """Shows a sighted helper what the session sees, says and decides."""
+    """Shows a sighted helper what the session detects, says and decides."""
 
     def show(self, event: Shown, time_s: float) -> None:
-        """Take `event`, of the moment `time_s` on the session's timeline."""
+        """Show `event`, which happened at `time_s` on the session's timeline."""
         ...
 
     def close(self) -> None: ...
 
 
 class Clock(Protocol):
-    """Monotonic seconds, and waiting. Tests and batches inject their own."""
+    """Monotonic seconds and waiting. Tests and batches inject their own clock."""
 
     def now(self) -> float: ...
 

@@ -1,7 +1,7 @@
-"""A Slot holds one value, the newest, and hands it to any number of readers.
+"""A slot holds only the newest value and gives it to any number of readers.
 
-It joins the loops: putting never waits, so a camera is never held up by a detector, nor a detector
-by a describer. It knows nothing of what it holds, and nothing of the engine's clock: a reader's
+Slots connect the loops. Putting never waits, so a detector never delays the camera, and a describer
+never delays the detector. A slot knows nothing of its values or of the engine's clock: a reader's
 timeout is real time.
 """
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Slot(Generic[T]):
-    """One value, overwritten by the next. `version` counts the values put so far.
+    """One value, which the next one overwrites. `version` counts the values put so far.
 
-    Any thread may put; each thread that reads makes its own `reader()`, so that none takes a value
-    away from another.
+    Any thread may put. Each reading thread has its own `reader()`, so that no thread takes a value
+    from another.
     """
 
     def __init__(self) -> None:
@@ -25,8 +25,8 @@ class Slot(Generic[T]):
         self._closed = False
 
     def put(self, value: T) -> None:
-        """Replace the value and wake whoever waits. After `close` it does nothing, since a producer
-        may well be in the middle of its last value when the engine stops."""
+        """Replace the value and wake all waiting readers. After `close` it does nothing, since a
+        producer may still finish its last value while the engine stops."""
         with self._changed:
             if self._closed:
                 return
@@ -35,7 +35,7 @@ class Slot(Generic[T]):
             self._changed.notify_all()
 
     def newest(self) -> T | None:
-        """The value as it is, without waiting; None before the first."""
+        """The current value without waiting, None before the first."""
         with self._changed:
             return self._value
 
@@ -52,9 +52,9 @@ class Slot(Generic[T]):
     def newer_than(self, version: int, timeout_s: float | None = None) -> tuple[int, T] | None:
         """Wait for a value put after `version`; return (its version, the value).
 
-        A value that is already there comes at once, even after `close`, so that the last one is not
-        lost. None means that `timeout_s` seconds passed, or that the slot is `closed`; with
-        `timeout_s=None` only the latter.
+        A value that is already there is returned at once, even after `close`, so that the last one
+        is not lost. None means that `timeout_s` passed or the slot is closed; with `timeout_s=None`,
+        only the latter.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._version > version or self._closed, timeout_s)
@@ -63,19 +63,19 @@ class Slot(Generic[T]):
             return self._version, self._value
 
     def reader(self) -> "SlotReader[T]":
-        """A consumer with its own position; a value that is in the slot already is new to it."""
+        """A consumer with its own position. The current value is new to it."""
         return SlotReader(self)
 
     def close(self) -> None:
-        """No more values: wake all waiters. May be called again."""
+        """Accept no more values and wake all readers. May be called again."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
 class SlotReader(Generic[T]):
-    """One thread's way through a slot. `dropped` counts the values that were overwritten before
-    this reader came back for them; a newest value that still waits to be read is not among them."""
+    """Reads a slot from one thread. `dropped` counts the values that were overwritten before this
+    reader read them. The current value, if unread, is not counted."""
 
     def __init__(self, slot: Slot[T]) -> None:
         self._slot = slot
@@ -83,7 +83,7 @@ class SlotReader(Generic[T]):
         self.dropped = 0
 
     def next(self, timeout_s: float | None = None) -> T | None:
-        """The newest value that this reader has not had; see `Slot.newer_than`."""
+        """The newest value, if this reader has not read it; see `Slot.newer_than`."""
         found = self._slot.newer_than(self._position, timeout_s)
         if found is None:
             return None

@@ -1,20 +1,20 @@
-"""What asks for a description without a hand or a voice: a moment, an interval, every frame."""
+"""Triggers that request descriptions by time: once, at an interval, for every frame, or never."""
 
 from typing import Protocol
 
 
 class Trigger(Protocol):
-    """Asked once a frame whether a description is due."""
+    """Says, once per frame, whether a description is due."""
 
     name: str
 
     def due(self, elapsed_s: float) -> bool:
-        """True when a description is wanted now; `elapsed_s` counts from the first frame."""
+        """Whether a description is due now. `elapsed_s` is the time since the first frame."""
         ...
 
 
 class Once:
-    """One description, at the first frame that is `at_s` or more after the start."""
+    """One description, at the first frame at least `at_s` after the start."""
 
     name = "once"
 
@@ -29,7 +29,7 @@ class Once:
 
 
 class Interval:
-    """A description at the start and then every `interval_s`. A late tick is not made up for."""
+    """A description at the start and then every `interval_s`. Missed ones are skipped."""
 
     name = "interval"
 
@@ -46,7 +46,7 @@ class Interval:
 
 
 class Every:
-    """Every frame."""
+    """A description for every frame."""
 
     name = "every"
 
@@ -55,7 +55,7 @@ class Every:
 
 
 class OnDemand:
-    """Never by itself: the keyboard or the ear asks."""
+    """No description by time: the keyboard or the ear requests them."""
 
     def __init__(self, name: str) -> None:
         self.name = name

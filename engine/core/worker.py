@@ -1,7 +1,7 @@
-"""A model in a thread of its own, so that a slow or hung one never holds up who asked it.
+"""Runs a model in its own thread, so that a slow or hung model never blocks the caller.
 
-Knows nothing of what the work is. Results come one by one; the one who asked waits for the next no
-longer than it likes, and leaves the thread to itself.
+Knows nothing of the work. Results arrive one by one. The caller waits for the next one only as long as
+it wants to, and can abandon the thread.
 """
 
 import contextlib
@@ -19,33 +19,33 @@ from engine.core.ports import Clock
 
 T = TypeVar("T")
 
-POLL_S = 0.02  # how often one who waits looks whether it is still worth it
-HUNG_S = 1.0  # work that has not let go so long after it was cancelled is hung
-NICE = 10  # of threads that make way
+POLL_S = 0.02  # how often a waiting caller checks whether to give up
+HUNG_S = 1.0  # work that has not ended so long after its cancellation is hung
+NICE = 10  # niceness of low-priority threads
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The work has ended, well (`error` None) or not."""
+    """The end of the work, without (`error` is None) or with an error."""
 
     error: EngineError | None = None
 
 
 class Task(Generic[T]):
-    """One piece of work under way: its results, then an End."""
+    """One piece of work in progress: its results, then an End."""
 
     def __init__(self, work: "Work[T]") -> None:
         self.work = work
         self.events: queue.SimpleQueue[T | End] = queue.SimpleQueue()
         self.cancelled_s: float | None = None
-        self.begun_s: float | None = None  # for the work to set: its first sign of life
+        self.begun_s: float | None = None  # set by the work at its first sign of life
         self.ended_s: float | None = None
 
     def next(
         self, clock: Clock, until_s: float | None, given_up: Callable[[], bool]
     ) -> T | End | None:
-        """The next result or the end; None when `until_s` passed or `given_up` said so first. With
-        `until_s` None, time does not decide."""
+        """The next result or the end. None if `until_s` passed or `given_up` returned True first. With
+        `until_s` None, there is no time limit."""
         while True:
             left_s = POLL_S if until_s is None else min(POLL_S, until_s - clock.now())
             try:
@@ -58,19 +58,19 @@ class Task(Generic[T]):
 Work = Callable[[Task[T]], Iterator[T]]
 
 
-def make_way() -> None:
-    """Let the calling thread, and those that it starts, run when no other wants the processor: obstacles
-    come first. On Linux only: elsewhere this would be the whole process's priority."""
+def lower_thread_priority() -> None:
+    """Lower the scheduling priority of the calling thread and of those that it starts, since obstacle
+    detection comes first. On Linux only: elsewhere this would affect the whole process."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class Worker(Generic[T]):
-    """Runs one piece of work after the other; beginning one cancels the one before.
+    """Runs one piece of work after another. Starting one cancels the one before.
 
-    What the work raises and is no EngineError becomes `failure`, or OutOfMemory. `waits`: see
-    `make_way`.
+    An exception of the work that is no EngineError becomes `failure`, or OutOfMemory. With
+    `low_priority`, the thread calls `lower_thread_priority`.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Worker(Generic[T]):
         failure: type[RunError],
         clock: Clock,
         hung_s: float = HUNG_S,
-        waits: bool = False,
+        low_priority: bool = False,
     ) -> None:
-        self._waits = waits
+        self._low_priority = low_priority
         self._hung_s = hung_s
         self._failure = failure
         self._clock = clock
@@ -93,8 +93,8 @@ class Worker(Generic[T]):
         self._thread.start()
 
     def start(self, work: Work[T]) -> Task[T]:
-        """Begin `work` as soon as what came before lets go; never waits. Raises `failure` where the
-        thread hangs in earlier work."""
+        """Begin `work` as soon as the earlier work ends; never waits. Raises `failure` if the thread
+        hangs in earlier work."""
         before = self._current
         if before is not None:
             self.cancel(before)
@@ -106,20 +106,20 @@ class Worker(Generic[T]):
         return self._current
 
     def cancel(self, task: Task[T]) -> None:
-        """Let the work end after its next result; nobody waits for it."""
+        """End the work after its next result, without waiting for it."""
         if task.cancelled_s is None:
             task.cancelled_s = self._clock.now()
 
     def close(self, patience_s: float = 2.0) -> None:
-        """Stop the thread; a hung one is left behind (it is a daemon) rather than waited for."""
+        """Stop the thread. A hung one is abandoned after `patience_s`; it is a daemon."""
         if self._current is not None:
             self.cancel(self._current)
         self._tasks.put(None)
         self._thread.join(timeout=patience_s)
 
     def _run(self) -> None:
-        if self._waits:
-            make_way()
+        if self._low_priority:
+            lower_thread_priority()
         while (task := self._tasks.get()) is not None:
             if task.cancelled_s is not None:
                 task.events.put(End())

@@ -11,7 +11,7 @@ from engine.core.errors import DepthFailed, in_one_line
 from engine.core.glance import DepthMap
 from engine.core.ports import DepthModel
 from engine.core.slot import Slot
-from engine.core.worker import make_way
+from engine.core.worker import lower_thread_priority
 
 INTERVAL_S = 0.5  # maps in quicker succession share the same errors and add nothing
 TIMEOUT_S = 20.0  # a later map is useless: its frame has been forgotten
@@ -74,7 +74,7 @@ class ThreadedDepth:
         self._thread.join(timeout=STOP_S)
 
     def _run(self) -> None:
-        make_way()
+        lower_thread_priority()
         reader = self._frames.reader()
         try:
             while (frame := reader.next()) is not None and not self._frames.closed:
