@@ -65,13 +65,13 @@ class UserInput:
 
     # from the ear
 
-    def stirred(self) -> None:
+    def on_hint(self) -> None:
         self._answering.hint()
 
-    def woken(self, asked_s: float, heard_s: float) -> None:
+    def on_wake(self, asked_s: float, heard_s: float) -> None:
         self._answering.ask("wake", spoken=(asked_s, heard_s))
 
-    def commanded(self, command: Command, asked_s: float, heard_s: float) -> None:
+    def on_command(self, command: Command, asked_s: float, heard_s: float) -> None:
         self.obey("wake", command, (asked_s, heard_s))
 
     # from keys

@@ -231,7 +231,7 @@ class WakeEngine(Protocol):
     delay_s: float  # typical delay from the end of the phrase
 
     @property
-    def stirring(self) -> bool:
+    def hint(self) -> bool:
         """A hint that the phrase may be about to end. False if the engine gives no hint."""
         ...
 

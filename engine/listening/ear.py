@@ -1,7 +1,7 @@
 """The ear: finds wake phrases and commands in sound, in its own thread.
 
-    audio source ─▶ frames ─▶ wake engine ─▶ (own voice? too soon?) ─▶ woken
-                        └───▶ recogniser, for a while after a wake ─▶ commanded
+    audio source ─▶ frames ─▶ wake engine ─▶ (own voice? too soon?) ─▶ on_wake
+                        └───▶ recogniser, for a while after a wake ─▶ on_command
 
 It may fall behind, but it skips no sample. Must not know: which engine, device or recogniser it has, or
 what an answer is.
@@ -26,20 +26,21 @@ from engine.listening.framer import Framer
 
 LATE_S = 0.25  # a block processed so long after it was recorded counts as late
 POLL_S = 0.2
+RECENT_S = 1.0  # of sound are kept: more than the delay of any wake engine
 
 
 class Listener(Protocol):
     """Receives the ear's events, in the ear's thread."""
 
-    def stirred(self) -> None:
+    def on_hint(self) -> None:
         """The wake phrase may be about to be complete."""
         ...
 
-    def woken(self, asked_s: float, heard_s: float) -> None:
+    def on_wake(self, asked_s: float, heard_s: float) -> None:
         """The wake phrase ended at `asked_s` and was recognised at `heard_s`."""
         ...
 
-    def commanded(self, command: Command, asked_s: float, heard_s: float) -> None:
+    def on_command(self, command: Command, asked_s: float, heard_s: float) -> None:
         """A command ended at `asked_s` and was recognised at `heard_s`."""
         ...
 
@@ -74,48 +75,45 @@ class Ear:
         self._report = report
         self._refractory_s = refractory_s
         self._command_s = command_s
-        self._frames = Framer(wake.frame_samples)
-        self._words = Framer(recogniser.frame_samples if recogniser else 1)
-        self._recent: deque[Sound] = deque()  # as much as a wake engine's delay may be
+        self._wake_frames = Framer(wake.frame_samples)
+        self._command_frames = Framer(recogniser.frame_samples if recogniser else 1)
+        self._recent: deque[Sound] = deque()
         self._last_wake_s = -np.inf
-        self._stirring = self._firing = False
+        self._hinted = self._firing = False
         self._command_until_s = -np.inf
         self._speech_from_s = 0.0
 
-    def run(
-        self,
-        stop: threading.Event,
-        listener: Listener,
-    ) -> None:
-        """Tell `listener` what is heard. Raises SourceLost."""
+    def run(self, stop: threading.Event, listener: Listener) -> None:
+        """Report wakes and commands to `listener`. Raises SourceLost."""
         while not stop.is_set() and not self.source.ended:
             sound = self.source.read(POLL_S)
             if sound is not None:
                 self._hear(sound, listener)
 
     def _hear(self, sound: Sound, listener: Listener) -> None:
-        self._note(sound)
+        self._count(sound)
         self._guard.heard(sound)
-        for frame in self._frames.frames(sound):
+        for frame in self._wake_frames.frames(sound):
             self._recent.append(frame)
-            while self._recent[0].time_s < frame.time_s - 1.0:
+            while self._recent[0].time_s < frame.time_s - RECENT_S:
                 self._recent.popleft()
-            if self._wakes(frame) and self._takes(frame.time_s):
+            if self._wake_ends(frame) and self._accept_wake(frame.time_s):
                 asked_s = frame.time_s - self.wake.delay_s
-                listener.woken(asked_s, self._clock.now())
-                self._listen(asked_s, frame.time_s)
-            elif self.wake.stirring and not self._stirring:
-                listener.stirred()
-            self._stirring = self.wake.stirring
+                listener.on_wake(asked_s, self._clock.now())
+                self._await_command(asked_s, frame.time_s)
+            elif self.wake.hint and not self._hinted:
+                listener.on_hint()
+            self._hinted = self.wake.hint
             if frame.time_s <= self._command_until_s:
-                self._understand(frame, listener)
+                self._recognise(frame, listener)
 
-    def _wakes(self, frame: Sound) -> bool:
-        """Whether the phrase ends here: the engine goes on saying so for a while."""
+    def _wake_ends(self, frame: Sound) -> bool:
+        """Whether the phrase ends in this frame. The engine reports it for several frames."""
         before, self._firing = self._firing, self.wake.hear(frame.pcm)
         return self._firing and not before
 
-    def _takes(self, time_s: float) -> bool:
+    def _accept_wake(self, time_s: float) -> bool:
+        """Whether a wake counts: not too soon after the last one, and not the engine's own voice."""
         if time_s - self._last_wake_s < self._refractory_s:
             self.hearing = replace(self.hearing, refractory=self.hearing.refractory + 1)
             return False
@@ -127,26 +125,26 @@ class Ear:
         self.hearing = replace(self.hearing, wakes=self.hearing.wakes + 1)
         return True
 
-    def _listen(self, asked_s: float, now_s: float) -> None:
-        """A command may follow, and may have begun while the wake engine was still thinking."""
+    def _await_command(self, asked_s: float, now_s: float) -> None:
+        """Listen for a command. It may have begun before the wake engine fired."""
         if self._recogniser is None or not self._command_s:
             return
         self._recogniser.begin()
-        self._words.clear()
+        self._command_frames.clear()
         self._speech_from_s = asked_s
         self._command_until_s = now_s + self._command_s
-        for frame in list(self._recent)[:-1]:  # the newest comes by itself
+        for frame in list(self._recent)[:-1]:  # the newest frame follows in `_hear`
             if frame.time_s > asked_s:
                 self._feed(frame)
 
     def _feed(self, frame: Sound) -> str | None:
         assert self._recogniser is not None
         text = None
-        for part in self._words.frames(frame):
+        for part in self._command_frames.frames(frame):
             text = self._recogniser.hear(part.pcm) if text is None else text
         return text
 
-    def _understand(self, frame: Sound, listener: Listener) -> None:
+    def _recognise(self, frame: Sound, listener: Listener) -> None:
         text = self._feed(frame)
         if text is None or self._recogniser is None:
             return
@@ -158,32 +156,32 @@ class Ear:
             return
         self._command_until_s = -np.inf
         self.hearing = replace(self.hearing, commands=self.hearing.commands + 1)
-        listener.commanded(command, frame.time_s, self._clock.now())
+        listener.on_command(command, frame.time_s, self._clock.now())
 
-    def _note(self, sound: Sound) -> None:
-        """Count what was late or lost, and tell the first of each."""
-        known, late_s = self.hearing, self._clock.now() - sound.time_s
-        late = known.late + (late_s > LATE_S)
+    def _count(self, sound: Sound) -> None:
+        """Count late and lost blocks, and report the first of each."""
+        before, late_s = self.hearing, self._clock.now() - sound.time_s
+        late = before.late + (late_s > LATE_S)
         overruns = self.source.overruns
-        if late == 1 > known.late:
+        if late == 1 > before.late:
             self._report(
                 Health("ear", f"sound was dealt with {late_s:.2f} s late", "lost none of it")
             )
-        if overruns and not known.overruns:
+        if overruns and not before.overruns:
             self._report(Health("ear", "the microphone lost samples (an overrun)", "went on"))
         self.hearing = replace(
-            known,
-            heard_s=known.heard_s + len(sound.pcm) / HEARING_HZ,
+            before,
+            heard_s=before.heard_s + len(sound.pcm) / HEARING_HZ,
             late=late,
             overruns=overruns,
         )
 
     def close(self) -> None:
-        """Let go of the device and the engine."""
+        """Close the device and the wake engine."""
         self.source.close()
         self.wake.close()
 
 
 def lost(error: RunError) -> Health:
-    """What the log says when nothing is heard any more."""
+    """The log record of a lost microphone."""
     return Health("ear", str(error), "said so; keys and timers still ask")

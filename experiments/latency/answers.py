@@ -75,8 +75,8 @@ class ProbeWake:
         self._hears = False
 
     @property
-    def stirring(self) -> bool:
-        return self._inner.stirring
+    def hint(self) -> bool:
+        return self._inner.hint
 
     def hear(self, frame: Pcm) -> bool:
         before, self._hears = self._hears, self._inner.hear(frame)

@@ -118,7 +118,7 @@ def hints(engine: WakeEngine, pcm: Pcm) -> Iterator[tuple[float, bool]]:
     """
     size, before = engine.frame_samples, (False, False)
     for start in range(0, len(pcm) - size + 1, size):
-        now = (engine.hear(pcm[start : start + size]), engine.stirring)
+        now = (engine.hear(pcm[start : start + size]), engine.hint)
         for fires, was, is_so in zip((True, False), before, now, strict=True):
             if is_so and not was:
                 yield (start + size) / HEARING_HZ, fires
@@ -280,11 +280,11 @@ def report_hints(speeches: dict[str, Pcm], console: Console) -> dict[str, Any]:
     }
     text = ", ".join(f"{name} {mid} ({low} to {high})" for name, (low, mid, high) in leads.items())
     console.print(f"a hint comes before the wake, ms, p50 (p10 to p90): {text}")
-    stirred = {kind: hints_a_minute(speech) for kind, speech in speeches.items()}
-    for kind, each in stirred.items():
+    hints = {kind: hints_a_minute(speech) for kind, speech in speeches.items()}
+    for kind, each in hints.items():
         text = ", ".join(f"{name} {value:g}" for name, value in each.items())
         console.print(f"hints a minute of {kind}: {text}")
-    return {"hint_before_ms_p10_p50_p90": leads, "hints_a_minute": stirred}
+    return {"hint_before_ms_p10_p50_p90": leads, "hints_a_minute": hints}
 
 
 def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:

@@ -38,11 +38,11 @@ class FakeWake:
     def __init__(self, *frames: int) -> None:
         self._frames = frames
         self._count = 0
-        self.stirring = False
+        self.hint = False
 
     def hear(self, frame: Pcm) -> bool:
         self._count += 1
-        self.stirring = self._count + 1 in self._frames
+        self.hint = self._count + 1 in self._frames
         return self._count in self._frames
 
     def close(self) -> None: ...
@@ -200,9 +200,9 @@ def test_keys_become_requests_or_are_obeyed(inputs: InputBench) -> None:
 
 
 def test_spoken_requests_carry_the_times_of_their_words(inputs: InputBench) -> None:
-    inputs.user.stirred()
-    inputs.user.woken(1.0, 1.2)
-    inputs.user.commanded(Command("where", "door"), 2.0, 2.3)
+    inputs.user.on_hint()
+    inputs.user.on_wake(1.0, 1.2)
+    inputs.user.on_command(Command("where", "door"), 2.0, 2.3)
     assert inputs.answering.did == ["hint"]
     assert [(r.wish, r.asked_s, r.heard_s, r.trigger) for r in inputs.answering.requests] == [
         ("describe", 1.0, 1.2, "wake"),

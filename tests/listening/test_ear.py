@@ -26,7 +26,7 @@ class Clicks:
     """Fires where a frame has a click, and for one frame after."""
 
     name, phrase, frame_samples, delay_s = "clicks", "click", 160, DELAY_S
-    stirring = False
+    hint = False
 
     def __init__(self) -> None:
         self._left = 0
@@ -89,17 +89,17 @@ class Told:
     """What the ear told."""
 
     def __init__(self) -> None:
-        self.stirs = 0
+        self.hints = 0
         self.wakes: list[tuple[float, float]] = []
         self.commands: list[Command] = []
 
-    def stirred(self) -> None:
-        self.stirs += 1
+    def on_hint(self) -> None:
+        self.hints += 1
 
-    def woken(self, asked_s: float, heard_s: float) -> None:
+    def on_wake(self, asked_s: float, heard_s: float) -> None:
         self.wakes.append((asked_s, heard_s))
 
-    def commanded(self, command: Command, asked_s: float, heard_s: float) -> None:
+    def on_command(self, command: Command, asked_s: float, heard_s: float) -> None:
         self.commands.append(command)
 
 

@@ -14,7 +14,7 @@ DELAY_S = {"okay nabu": 0.185, "alexa": 0.22, "hey mycroft": 0.09, "hey jarvis":
 # Of the mean probability. By `python -m experiments.quality.wake_words` that is 120 to 240 ms
 # before the engine is
 # sure, and seldom in other speech; at a fifth of it, every few seconds.
-STIRRING = 0.05
+HINT_PROBABILITY = 0.05
 FRAME_SAMPLES = 160  # 10 ms, of which the models take three at a time
 
 
@@ -33,7 +33,7 @@ class MicroWakeWord:
         model = library.Model(phrase.replace(" ", "_"))
         self.phrase = phrase
         self.delay_s = DELAY_S[phrase]
-        self.stirring = False
+        self.hint = False
         self._features = library.MicroWakeWordFeatures()
         self._model = library.MicroWakeWord.from_builtin(model)
         self._steps = 0
@@ -46,7 +46,7 @@ class MicroWakeWord:
             self._steps += 1
             probability = self._model.process_streaming_prob(features) or 0.0
             if self._steps % self._model.stride == 0:  # between its steps it gives no probability
-                self.stirring = probability > STIRRING
+                self.hint = probability > HINT_PROBABILITY
                 self._hears = probability > self._cutoff
         return self._hears
 

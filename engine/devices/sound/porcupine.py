@@ -23,7 +23,7 @@ class Porcupine:
 
     name = "porcupine"
     delay_s = DELAY_S
-    stirring = False  # it says yes or no, and nothing before
+    hint = False  # it says yes or no, and nothing before
 
     def __init__(
         self, phrase: str = "porcupine", sensitivity: float = 0.5, keyword_path: Path | None = None
