@@ -21,7 +21,7 @@ WIDTH_WEIGHT = 0.2  # weight of a new observation in the learnt width
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at an object. `height` and `width` are as in `BoxGeometry`; None where the image
+    """One observation of an object. `height` and `width` are as in `BoxGeometry`; None where the image
     border cut them."""
 
     time_s: float
@@ -52,8 +52,8 @@ class Track:
             self.label, self.kind, self.height = label, kind_of(label), None
 
     def learn_width(self, width_m: float, spread: float) -> None:
-        """Update the width after a look at the complete object: a running mean over about ten
-        looks. `spread` is one standard deviation, as a share."""
+        """Update the width after the object was seen completely: a running mean over about ten
+        observations. `spread` is one standard deviation, as a share."""
         spread = math.hypot(spread, SHAPE_SPREAD)
         old_m = self.kind.width_m if self.kind.width_spread <= spread else width_m
         width_m = old_m + WIDTH_WEIGHT * (width_m - old_m)

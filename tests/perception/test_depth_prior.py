@@ -65,9 +65,9 @@ def error_of(last: Obstacle) -> float:
 )
 @settings(deadline=None, max_examples=15)
 def test_depth_improves_the_distance(
-    thing: tuple[str, float], errors: list[float], late: int
+    labelled_height: tuple[str, float], errors: list[float], late: int
 ) -> None:
-    label, height_m = thing
+    label, height_m = labelled_height
     without, with_depth = walk(height_m, [], 0, label)[-1], walk(height_m, errors, late, label)[-1]
     assert error_of(with_depth) < error_of(without)
     assert error_of(with_depth) < 2.5 * with_depth.distance_sigma_m / with_depth.distance_m

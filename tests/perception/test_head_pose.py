@@ -24,13 +24,13 @@ def at_rest(pitch_deg: float, roll_deg: float = 0.0) -> Vector3:
 def feed(
     head: HeadTracker,
     seconds: float,
-    felt: Callable[[float], Vector3],
-    turned: Callable[[float], Vector3] = lambda _: (0.0, 0.0, 0.0),
+    force: Callable[[float], Vector3],
+    rate: Callable[[float], Vector3] = lambda _: (0.0, 0.0, 0.0),
     start_s: float = 100.0,
 ) -> None:
     for i in range(round(seconds * RATE_HZ)):
         now_s = start_s + i / RATE_HZ
-        head.add(ImuSample(now_s, felt(now_s - start_s), turned(now_s - start_s)))
+        head.add(ImuSample(now_s, force(now_s - start_s), rate(now_s - start_s)))
 
 
 def test_there_is_no_pose_before_the_first_sample() -> None:
@@ -55,8 +55,8 @@ def test_a_turn_changes_the_heading_and_not_the_pitch(right_deg_s: float, pitch_
     head = HeadTracker()
     pitch, rate = math.radians(pitch_deg), math.radians(right_deg_s)
     # to the right is clockwise seen from above: negative about the upward axis
-    turned = (0.0, rate * math.cos(pitch), -rate * math.sin(pitch))
-    feed(head, 2.0, lambda _: at_rest(pitch_deg), lambda _: turned)
+    angular_rate = (0.0, rate * math.cos(pitch), -rate * math.sin(pitch))
+    feed(head, 2.0, lambda _: at_rest(pitch_deg), lambda _: angular_rate)
     pose = head.pose()
     assert pose is not None
     assert pose.turning_deg_s == pytest.approx(right_deg_s, abs=0.5)
@@ -73,12 +73,12 @@ def test_the_pitch_follows_a_nod() -> None:
     def pitch_deg(s: float) -> float:
         return -60.0 * min(0.5, max(0.0, s - 1.5))
 
-    def felt(s: float) -> Vector3:
+    def force(s: float) -> Vector3:
         x, y, z = at_rest(pitch_deg(s))
         swing = 3.0 if 1.5 < s < 2.0 else 0.0  # accelerated backwards
         return x, y, z - swing
 
-    feed(head, 2.0, felt, lambda s: (rate if 1.5 <= s < 2.0 else 0.0, 0.0, 0.0))
+    feed(head, 2.0, force, lambda s: (rate if 1.5 <= s < 2.0 else 0.0, 0.0, 0.0))
     pose = head.pose()
     assert pose is not None
     assert pose.pitch_deg == pytest.approx(-30.0, abs=4.0)
@@ -127,11 +127,11 @@ def test_looking_around_is_not_walking() -> None:
     def turning(s: float) -> float:
         return math.radians(200.0) * math.sin(2 * math.pi * 0.8 * s)
 
-    def felt(s: float) -> Vector3:
+    def force(s: float) -> Vector3:
         x, y, z = at_rest(0.0)
         return x, y, z - 0.09 * turning(s) ** 2
 
-    feed(head, 5.0, felt, lambda s: (0.0, turning(s), 0.0))
+    feed(head, 5.0, force, lambda s: (0.0, turning(s), 0.0))
     pose = head.pose()
     assert pose is not None
     assert not pose.walking
