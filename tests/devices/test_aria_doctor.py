@@ -5,8 +5,15 @@ from typing import Literal
 
 import pytest
 
-from engine.devices.aria.doctor import Machine, Reachable, Step, main, steps, told
-from engine.devices.aria.live import Condition
+from engine.devices.aria.doctor import (
+    HostPaths,
+    ReachableGlasses,
+    SetupStep,
+    main,
+    report_lines,
+    steps,
+)
+from engine.devices.aria.live import DeviceStatus
 
 
 class Glasses:
@@ -15,7 +22,7 @@ class Glasses:
     profile = "profile18"
 
     def __init__(
-        self, fails: str = "", condition: Condition | None = None, profiles: tuple[str, ...] = ()
+        self, fails: str = "", condition: DeviceStatus | None = None, profiles: tuple[str, ...] = ()
     ) -> None:
         self._fails = fails
         self._condition = condition
@@ -32,7 +39,7 @@ class Glasses:
     def profiles(self) -> list[str]:
         return list(self._profiles)
 
-    def condition(self) -> Condition | None:
+    def status(self) -> DeviceStatus | None:
         return self._condition
 
     def close(self) -> None:
@@ -41,8 +48,8 @@ class Glasses:
 
 def machine(
     folder: Path, rules: bool = True, plugged: bool = True, certified: bool = True
-) -> Machine:
-    found = Machine(folder / "52-aria.rules", folder / "usb", folder / "root_ca.pem", linux=True)
+) -> HostPaths:
+    found = HostPaths(folder / "52-aria.rules", folder / "usb", folder / "root_ca.pem", linux=True)
     if rules:
         found.rules.write_text('SUBSYSTEM=="usb", ATTRS{idVendor}=="2833", MODE="0666"\n')
     if plugged:
@@ -53,11 +60,11 @@ def machine(
     return found
 
 
-WELL = Condition(80, False, 33.0)
+WELL = DeviceStatus(80, False, 33.0)
 
 
-def said(found: list[Step]) -> str:
-    return told(found)[-1]
+def said(found: list[SetupStep]) -> str:
+    return report_lines(found)[-1]
 
 
 def test_glasses_that_are_ready_lead_to_the_engine(tmp_path: Path) -> None:
@@ -90,14 +97,14 @@ def test_glasses_that_are_ready_lead_to_the_engine(tmp_path: Path) -> None:
             Glasses(condition=WELL, profiles=("profile12",)),
             "(profile): choose one with source.profile=NAME: profile12",
         ),
-        ("gen1", {}, Glasses(condition=Condition(9, False, 30.0)), "(battery): charge them"),
-        ("gen1", {}, Glasses(condition=Condition(90, False, 45.0)), "(heat): take them off"),
+        ("gen1", {}, Glasses(condition=DeviceStatus(9, False, 30.0)), "(battery): charge them"),
+        ("gen1", {}, Glasses(condition=DeviceStatus(90, False, 45.0)), "(heat): take them off"),
     ],
 )
 def test_the_first_step_that_is_left_names_its_command(
     generation: Literal["gen1", "gen2"],
     here: dict[str, bool],
-    glasses: Reachable,
+    glasses: ReachableGlasses,
     next_step: str,
     tmp_path: Path,
 ) -> None:

@@ -23,11 +23,11 @@ from projectaria_tools.core.sensor_data import (
 
 from engine.core.errors import LinkLost, MissingPart
 from engine.devices.aria import gen2 as aria_gen2
-from engine.devices.aria import lenses as glasses
-from engine.devices.aria.gen1 import Gen1Link, calibration_of, condition_of
+from engine.devices.aria import lenses
+from engine.devices.aria.gen1 import Gen1Link, calibration_of, status_of
 from engine.devices.aria.gen2 import Gen2Link
 from engine.devices.aria.live import (
-    Condition,
+    DeviceStatus,
     LiveGlasses,
 )
 from engine.devices.aria.receiver import Receiver
@@ -204,7 +204,7 @@ def test_gen1_failures_of_the_sdk_reach_the_engine() -> None:
 
 def test_gen1_calibration_is_read_from_what_the_glasses_tell() -> None:
     told = calibration_of(made.told(made.calibrated(GEN1)))
-    assert glasses.eye(told, "camera-rgb") is not None
+    assert lenses.calibrated_camera(told, "camera-rgb") is not None
     for nonsense in ("", "{}", "not json"):
         with pytest.raises(LinkLost, match="expected their calibration"):
             calibration_of(nonsense)
@@ -213,8 +213,8 @@ def test_gen1_calibration_is_read_from_what_the_glasses_tell() -> None:
 def test_the_condition_is_read_from_the_sdks_status() -> None:
     """Of a status without glasses, which cannot be set: every field is there and says nothing bad."""
     status = sdk.DeviceStatus()
-    found = condition_of(status)
-    assert found == Condition(
+    found = status_of(status)
+    assert found == DeviceStatus(
         status.battery_level,
         status.charging or status.charger_connected,
         status.skin_temp_celsius,
@@ -351,7 +351,7 @@ def test_without_the_sdk_the_error_is_the_install_command(monkeypatch: pytest.Mo
     for link in (Gen1Link, Gen2Link):
         with pytest.raises(MissingPart) as caught:
             link()
-        assert glasses.INSTALL in str(caught.value)
+        assert lenses.INSTALL in str(caught.value)
 
 
 def test_the_generation_that_is_plugged_in_is_seen(tmp_path: Path) -> None:

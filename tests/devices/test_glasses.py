@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from engine.core.camera import Frame
 from engine.core.errors import InputError, SourceLost, SourceSays
 from engine.devices.aria.live import (
-    AGAIN_S,
+    RETRY_S,
     ATTEMPTS,
     LOST_S,
     STATUS_S,
-    Condition,
+    DeviceStatus,
     LiveGlasses,
 )
 from engine.devices.aria.receiver import Receiver
@@ -46,7 +46,7 @@ def test_a_lost_link_is_said_taken_up_and_gets_a_fresh_map_of_the_clocks() -> No
     link.fails = 2
     assert says(source) == "glasses_lost"
     assert says(source) == "glasses_back"
-    assert clock.waits == list(AGAIN_S[:3])
+    assert clock.waits == list(RETRY_S[:3])
     # the glasses' clock has begun anew meanwhile
     raw = made.picture(link.calibration, "camera-rgb", AHEAD)
     clock.now_s += 0.5
@@ -92,7 +92,7 @@ def test_a_low_battery_and_heat_are_said_once_each() -> None:
     source = live(link, clock)
     told: list[str] = []
 
-    def later(found: Condition | None) -> None:
+    def later(found: DeviceStatus | None) -> None:
         link.found = found
         clock.now_s += STATUS_S
         give(link, clock, len(told))
@@ -104,14 +104,14 @@ def test_a_low_battery_and_heat_are_said_once_each() -> None:
             told.append(said.word)
 
     for found in (
-        Condition(16, False, 35.0),
-        Condition(15, False, 36.0),  # low
-        Condition(14, False, 43.5),  # hot
-        Condition(13, False, 41.0),  # neither is new
+        DeviceStatus(16, False, 35.0),
+        DeviceStatus(15, False, 36.0),  # low
+        DeviceStatus(14, False, 43.5),  # hot
+        DeviceStatus(13, False, 41.0),  # neither is new
         None,  # they do not say
-        Condition(12, True, 39.0),  # charging, and cool again
-        Condition(30, False, 38.0, throttled=True),  # hot
-        Condition(14, False, 38.0),  # low
+        DeviceStatus(12, True, 39.0),  # charging, and cool again
+        DeviceStatus(30, False, 38.0, throttled=True),  # hot
+        DeviceStatus(14, False, 38.0),  # low
     ):
         later(found)
     assert told == ["glasses_low", "glasses_hot", "glasses_hot", "glasses_low"]
@@ -119,7 +119,7 @@ def test_a_low_battery_and_heat_are_said_once_each() -> None:
 
 def test_low_at_the_start_is_said_first() -> None:
     link = Link()
-    link.found = Condition(9, False, 30.0)
+    link.found = DeviceStatus(9, False, 30.0)
     assert says(live(link, Clock())) == "glasses_low"
 
 
@@ -157,13 +157,13 @@ def test_mapped_times_are_never_early_and_late_by_the_least_delay(
 ) -> None:
     """`apart_s` is what the two clocks differ by."""
     clocks = TimeMap()
-    taken_s = 50.0
+    captured_s = 50.0
     for delay_s in delays_s:
-        taken_s += 0.05
-        told_s = clocks.arrived(taken_s - apart_s, taken_s + delay_s)
-        assert told_s >= taken_s - 1e-6
-        assert told_s <= taken_s + delay_s + 1e-6
+        captured_s += 0.05
+        told_s = clocks.arrived(captured_s - apart_s, captured_s + delay_s)
+        assert told_s >= captured_s - 1e-6
+        assert told_s <= captured_s + delay_s + 1e-6
     # what comes later changes the map no more, however quick
-    late_s = [clocks.arrived(t - apart_s, t) - t for t in (taken_s + 60.0, taken_s + 61.0)]
+    late_s = [clocks.arrived(t - apart_s, t) - t for t in (captured_s + 60.0, captured_s + 61.0)]
     assert late_s[0] == pytest.approx(late_s[1], abs=1e-6)
-    assert late_s[0] == pytest.approx(told_s - taken_s, abs=1e-6)
+    assert late_s[0] == pytest.approx(told_s - captured_s, abs=1e-6)

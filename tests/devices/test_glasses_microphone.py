@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine.devices.aria.microphone import GlassesEar
+from engine.devices.aria.microphone import GlassesMicrophone
 from tests.fakes.glasses import Clock
 
 BLOCK_S = 0.032
@@ -37,7 +37,7 @@ class Wall(Clock):
 
 def test_a_recording_is_heard_at_its_pace_to_its_end() -> None:
     clock = Wall()
-    ear = GlassesEar(Tape(5), False, clock)
+    ear = GlassesMicrophone(Tape(5), False, clock)
     begin_s, heard = clock.now_s, []
     while not ear.ended:
         sound = ear.read(0.02)  # shorter than a block: it is not lost when its time has not come
@@ -51,7 +51,7 @@ def test_a_recording_is_heard_at_its_pace_to_its_end() -> None:
 
 def test_live_sound_comes_when_it_comes_and_silence_is_waited_for_boundedly() -> None:
     clock, tape = Wall(), Tape(0)
-    ear = GlassesEar(tape, True, clock)
+    ear = GlassesMicrophone(tape, True, clock)
     before_s = clock.now_s
     assert ear.read(0.5) is None
     assert clock.now_s - before_s == pytest.approx(0.5, abs=0.02)

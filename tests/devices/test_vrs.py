@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.core.camera import Fisheye, Frame
 from engine.core.errors import FrameSkipped, InputError, MissingPart, SourceLost
-from engine.devices.aria import lenses as glasses
+from engine.devices.aria import lenses
 from engine.devices.aria.vrs import VrsSource
 from engine.perception.camera import direction, pixel, ray
 from tests.fakes import aria
@@ -35,9 +35,9 @@ def test_every_pixel_looks_where_the_official_calibration_says(kind: Kind, label
     the picture."""
     calibration = aria.calibrated(kind)
     label = kind.sides[0] if label == "side" else label
-    eye = glasses.eye(calibration, label)
+    eye = lenses.calibrated_camera(calibration, label)
     assert eye is not None
-    assert eye.fit_deg < 0.25
+    assert eye.fit_error_deg < 0.25
     checked = 0
     for x in np.linspace(-3.0, 3.0, 13):
         for y in np.linspace(-1.5, 1.5, 7):
@@ -46,7 +46,7 @@ def test_every_pixel_looks_where_the_official_calibration_says(kind: Kind, label
                 continue
             u, v = float(at[0]), float(at[1])
             down = calibration.get_camera_calib(label).get_image_size()[1]
-            for _ in range(eye.quarters):
+            for _ in range(eye.quarter_turns):
                 u, v, down = down - 1 - v, u, eye.lens.height
             found = direction(u, v, eye.lens)
             assert found.bearing_deg == pytest.approx(math.degrees(math.atan2(x, 1.0)), abs=0.4)
@@ -61,9 +61,9 @@ def test_every_pixel_looks_where_the_official_calibration_says(kind: Kind, label
 
 @KINDS
 def test_rgb_pictures_are_turned_upright_by_the_geometry(kind: Kind) -> None:
-    eye = glasses.eye(aria.calibrated(kind), "camera-rgb")
+    eye = lenses.calibrated_camera(aria.calibrated(kind), "camera-rgb")
     assert eye is not None
-    assert eye.quarters == kind.quarters
+    assert eye.quarter_turns == kind.quarters
 
 
 @KINDS
@@ -283,7 +283,7 @@ def test_without_the_library_the_error_is_the_install_command(
     monkeypatch.setitem(sys.modules, "projectaria_tools.core.data_provider", None)
     with pytest.raises(MissingPart) as caught:
         VrsSource(path)
-    assert glasses.INSTALL in str(caught.value)
+    assert lenses.INSTALL in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.core.errors import LinkLost
 from engine.devices.aria.live import (
-    Condition,
+    DeviceStatus,
     LiveGlasses,
 )
 from engine.devices.aria.receiver import Receiver
@@ -38,7 +38,7 @@ class Link:
         self.fails = fails
         self.opened = self.closed = 0
         self.receiver = Receiver(lambda: 0.0)
-        self.found: Condition | None = Condition(80, False, 30.0)
+        self.found: DeviceStatus | None = DeviceStatus(80, False, 30.0)
 
     def open(self, receiver: Receiver) -> Any:
         self.opened += 1
@@ -48,7 +48,7 @@ class Link:
         self.receiver = receiver
         return self.calibration
 
-    def condition(self) -> Condition | None:
+    def status(self) -> DeviceStatus | None:
         return self.found
 
     def close(self) -> None:

@@ -105,9 +105,9 @@ def _build_audio_source(settings: WakeConfig, source: Source, clock: Clock) -> A
         return Recording(read_pcm(Path(os.path.expanduser(settings.path))), clock)
     blocks = source.microphone() if isinstance(source, Hears) else None
     if blocks is not None:
-        from engine.devices.aria.microphone import GlassesEar
+        from engine.devices.aria.microphone import GlassesMicrophone
 
-        return GlassesEar(blocks, source.live, clock)
+        return GlassesMicrophone(blocks, source.live, clock)
     from engine.devices.sound.microphone import Microphone
 
     return Microphone(clock)

@@ -1,6 +1,7 @@
-"""`python -m engine.doctor aria`: each step from a bare machine to streaming glasses, in order, with the
-next command. Changes nothing unless `--pair` asks the glasses to trust this host, which their wearer has
-to accept in the phone's app; what mends the other steps is a command of Aria's own tools.
+"""`python -m engine.doctor aria`: the steps from a bare machine to streaming glasses, and the next command.
+
+It changes nothing, except that `--pair` asks the glasses to trust this host, which the wearer accepts in
+the phone's app. The other steps are fixed by commands of Aria's own tools.
 """
 
 import platform
@@ -14,8 +15,8 @@ from typing import Literal, Protocol
 from engine.core.errors import message_of
 from engine.devices.aria import usb
 from engine.devices.aria.gen2 import CERTIFICATE
-from engine.devices.aria.lenses import INSTALL, hushed
-from engine.devices.aria.live import HOT_C, LOW_PERCENT, Condition
+from engine.devices.aria.lenses import INSTALL, silenced
+from engine.devices.aria.live import HOT_C, LOW_PERCENT, DeviceStatus
 
 RULES = Path("/etc/udev/rules.d/52-aria.rules")  # as `aria_doctor` writes it
 PAIR = "python -m engine.doctor aria --pair, and accept it in the Aria app on the phone"
@@ -24,9 +25,11 @@ NAMES = {"gen1": "Gen 1", "gen2": "Gen 2"}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step: whether it is done (None: cannot be told before an earlier one is), what was seen, and
-    the command to run next."""
+class SetupStep:
+    """One step of the setup.
+
+    `done` is None if an earlier step must be done first. `next` is the command to run.
+    """
 
     name: str
     done: bool | None
@@ -34,8 +37,8 @@ class Step:
     next: str = ""
 
 
-class Reachable(Protocol):
-    """What a link offers for looking at the glasses without streaming."""
+class ReachableGlasses(Protocol):
+    """The part of a link that inspects the glasses without streaming."""
 
     profile: str
 
@@ -45,14 +48,14 @@ class Reachable(Protocol):
 
     def profiles(self) -> list[str]: ...
 
-    def condition(self) -> Condition | None: ...
+    def status(self) -> DeviceStatus | None: ...
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """What of the machine is looked at; tests have their own."""
+class HostPaths:
+    """The paths that are inspected; tests use their own."""
 
     rules: Path = RULES
     devices: Path = usb.DEVICES
@@ -63,34 +66,36 @@ class Machine:
 def steps(
     generation: Literal["gen1", "gen2"],
     address: str | None,
-    link: Callable[[], Reachable],
-    machine: Machine | None = None,
+    link: Callable[[], ReachableGlasses],
+    machine: HostPaths | None = None,
     pair: bool = False,
-) -> list[Step]:
-    """Look at everything for glasses of `generation`, over Wi-Fi where there is an `address`; with `pair`,
-    ask glasses that do not answer to trust this host."""
-    machine = machine or Machine()
+) -> list[SetupStep]:
+    """Check every step for glasses of `generation`, over Wi-Fi if there is an `address`.
+
+    With `pair`, ask the glasses to trust this host.
+    """
+    machine = machine or HostPaths()
     tool = TOOLS[generation]
     installed = _sdk()
     found = [installed, *_usb(machine, address)]
     found.append(_certificates(generation, machine, tool))
     if not installed.done:
-        return [*found, Step("pairing", None, "the SDK comes first")]
+        return [*found, SetupStep("pairing", None, "the SDK comes first")]
     return [*found, *_glasses(link, pair)]
 
 
-def _sdk() -> Step:
+def _sdk() -> SetupStep:
     try:
         sdk, tools = version("projectaria-client-sdk"), version("projectaria-tools")
     except PackageNotFoundError as error:
         python = platform.python_version()
-        return Step("SDK", False, f"no {error.name} (Python {python})", INSTALL)
-    return Step("SDK", True, f"projectaria-client-sdk {sdk}, projectaria-tools {tools}")
+        return SetupStep("SDK", False, f"no {error.name} (Python {python})", INSTALL)
+    return SetupStep("SDK", True, f"projectaria-client-sdk {sdk}, projectaria-tools {tools}")
 
 
-def _usb(machine: Machine, address: str | None) -> list[Step]:
+def _usb(machine: HostPaths, address: str | None) -> list[SetupStep]:
     if address is not None:
-        return [Step("Wi-Fi", True, f"glasses looked for at {address}")]
+        return [SetupStep("Wi-Fi", True, f"glasses looked for at {address}")]
     found = []
     if machine.linux:
         try:
@@ -98,10 +103,10 @@ def _usb(machine: Machine, address: str | None) -> list[Step]:
         except (OSError, UnicodeError):
             rules = False
         seen = f"{machine.rules} lets every user open them" if rules else f"no {machine.rules}"
-        found.append(Step("USB rules", rules, seen, "" if rules else "aria_doctor"))
+        found.append(SetupStep("USB rules", rules, seen, "" if rules else "aria_doctor"))
         plugged = usb.attached(machine.devices)
         found.append(
-            Step(
+            SetupStep(
                 "USB",
                 plugged,
                 "glasses are plugged in" if plugged else "no glasses are plugged in",
@@ -111,62 +116,67 @@ def _usb(machine: Machine, address: str | None) -> list[Step]:
     return found
 
 
-def _certificates(generation: str, machine: Machine, tool: str) -> Step:
+def _certificates(generation: str, machine: HostPaths, tool: str) -> SetupStep:
     if generation == "gen1":
-        return Step("certificates", True, "made anew for each stream")
+        return SetupStep("certificates", True, "made anew for each stream")
     there = machine.certificate.expanduser().is_file()
     seen = f"{machine.certificate} is there" if there else f"no {machine.certificate}"
-    return Step("certificates", there, seen, "" if there else f"{tool} streaming install-certs")
+    return SetupStep(
+        "certificates", there, seen, "" if there else f"{tool} streaming install-certs"
+    )
 
 
-def _glasses(link: Callable[[], Reachable], pair: bool) -> list[Step]:
-    """What only the glasses themselves can tell."""
+def _glasses(link: Callable[[], ReachableGlasses], pair: bool) -> list[SetupStep]:
+    """The steps that need a connection to the glasses."""
     reached = link()
     try:
-        with hushed():
+        with silenced():
             if pair:
                 reached.pair()
             reached.connect()
     except RuntimeError as error:
         said = message_of(error)
         return [
-            Step("pairing", False, f"they do not answer: {said}", PAIR),
-            *(Step(name, None, "pairing comes first") for name in ("profile", "battery", "heat")),
+            SetupStep("pairing", False, f"they do not answer: {said}", PAIR),
+            *(
+                SetupStep(name, None, "pairing comes first")
+                for name in ("profile", "battery", "heat")
+            ),
         ]
     try:
-        with hushed():
-            profiles, condition = reached.profiles(), reached.condition()
+        with silenced():
+            profiles, status = reached.profiles(), reached.status()
     except RuntimeError as error:
         said = message_of(error)
-        return [Step("pairing", False, f"they answer only in part: {said}", PAIR)]
+        return [SetupStep("pairing", False, f"they answer only in part: {said}", PAIR)]
     finally:
         reached.close()
     has = reached.profile in profiles
     return [
-        Step("pairing", True, "this host is paired with the glasses"),
-        Step(
+        SetupStep("pairing", True, "this host is paired with the glasses"),
+        SetupStep(
             "profile",
             has,
             f"{reached.profile} is {'' if has else 'not '}among their {len(profiles)}",
             "" if has else f"choose one with source.profile=NAME: {', '.join(profiles)}",
         ),
-        *_condition(condition),
+        *_condition(status),
     ]
 
 
-def _condition(found: Condition | None) -> list[Step]:
+def _condition(found: DeviceStatus | None) -> list[SetupStep]:
     if found is None:
-        return [Step(name, None, "the glasses do not say") for name in ("battery", "heat")]
+        return [SetupStep(name, None, "the glasses do not say") for name in ("battery", "heat")]
     charged = found.charging or found.battery_percent > LOW_PERCENT
     cool = not found.throttled and found.skin_c < HOT_C
     return [
-        Step(
+        SetupStep(
             "battery",
             charged,
             f"{found.battery_percent} %{', charging' if found.charging else ''}",
             "" if charged else "charge them",
         ),
-        Step(
+        SetupStep(
             "heat",
             cool,
             f"{found.skin_c:.0f} degrees at the skin{', slowed down' if found.throttled else ''}",
@@ -175,8 +185,8 @@ def _condition(found: Condition | None) -> list[Step]:
     ]
 
 
-def told(found: list[Step]) -> list[str]:
-    """The steps in words, and what to do next."""
+def report_lines(found: list[SetupStep]) -> list[str]:
+    """One line a step, and what to do next."""
     words = {True: "done", False: "to do", None: "unknown"}
     lines = [f"{step.name}: {words[step.done]}; {step.seen}" for step in found]
     todo = [step for step in found if step.done is False]
@@ -190,13 +200,13 @@ def told(found: list[Step]) -> list[str]:
 
 
 def main(generation: str, address: str | None, pair: bool = False) -> int:
-    """Look, tell, and return the exit status: 0 when nothing is left to do."""
+    """Check, print, and return the exit status: 0 if nothing is left to do."""
     which: Literal["gen1", "gen2"] = "gen2" if generation == "gen2" else "gen1"
     if generation == "auto":
         which = usb.plugged_in() or "gen1"
     print(f"Aria {NAMES[which]}" + ("" if generation != "auto" else " (--glasses says otherwise)"))
 
-    def link() -> Reachable:
+    def link() -> ReachableGlasses:
         if which == "gen2":
             from engine.devices.aria.gen2 import Gen2Link
 
@@ -206,5 +216,5 @@ def main(generation: str, address: str | None, pair: bool = False) -> int:
         return Gen1Link(address=address)
 
     found = steps(which, address, link, pair=pair)
-    print("\n".join(told(found)))
+    print("\n".join(report_lines(found)))
     return 1 if any(step.done is False for step in found) else 0

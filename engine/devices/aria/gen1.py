@@ -1,6 +1,6 @@
-"""The link to Aria Gen 1 glasses, by `aria.sdk` over USB or Wi-Fi.
+"""The link to Aria Gen 1 glasses, through `aria.sdk` over USB or Wi-Fi.
 
-Never run with glasses; `tests/devices/test_aria_links.py` says which of the SDK's classes were driven.
+It has never run with glasses; tests/devices/test_aria_links.py lists the SDK classes that it drives.
 """
 
 import contextlib
@@ -11,21 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import LinkLost, message_of
-from engine.devices.aria import lenses as glasses
+from engine.devices.aria import lenses
 from engine.devices.aria.lenses import RGB
-from engine.devices.aria.live import Condition
+from engine.devices.aria.live import DeviceStatus
 from engine.devices.aria.receiver import Receiver
 
-PROFILE = (
-    "profile18"  # RGB at 10 Hz, side cameras, IMU and sound: the default of the SDK's own samples
-)
+# RGB at 10 Hz, side cameras, IMU and audio: the default of the SDK's own samples.
+PROFILE = "profile18"
 IMU = "imu-left"
-IMU_INDEX = 1  # the SDK counts the right one as 0
+IMU_INDEX = 1  # the SDK's number; the right one is 0
 AUTHORISE = "run: python -m engine.doctor aria"
 
 
-class Observer:
-    """What the SDK calls, from threads of its own."""
+class StreamObserver:
+    """Callbacks of the SDK, which calls them from its own threads."""
 
     def __init__(self, receiver: Receiver, cameras: dict[int, str]) -> None:
         self._receiver = receiver
@@ -43,18 +42,21 @@ class Observer:
             self._receiver.motion(samples)
 
     def on_audio_received(self, audio_data: Any, record: Any) -> None:
-        moments_ns = record.capture_timestamps_ns
-        if moments_ns:
-            channels = max(1, len(audio_data.data) // len(moments_ns))
+        capture_times_ns = record.capture_timestamps_ns
+        if capture_times_ns:
+            channels = max(1, len(audio_data.data) // len(capture_times_ns))
             full_scale = float(audio_data.max_amplitude)
-            self._receiver.sound(audio_data.data, channels, full_scale, int(moments_ns[-1]))
+            self._receiver.sound(audio_data.data, channels, full_scale, int(capture_times_ns[-1]))
 
     def on_streaming_client_failure(self, reason: Any, message: str) -> None:
         self._receiver.failed(f"{getattr(reason, 'name', reason)}: {message}")
 
 
 class Gen1Link:
-    """Raises MissingPart without the SDK. `address` is the glasses' on Wi-Fi; without, USB."""
+    """A `Link` to Gen 1. `address` is the glasses' IP address on Wi-Fi; None means USB.
+
+    Raises MissingPart if the SDK is not installed.
+    """
 
     name = "Aria Gen 1"
     imu = IMU
@@ -73,18 +75,18 @@ class Gen1Link:
     def open(self, receiver: Receiver) -> Any:
         try:
             return self._open(receiver)
-        except RuntimeError as error:  # what the SDK raises, with its own code and words
+        except RuntimeError as error:  # the SDK's only error type
             raise LinkLost(
                 f"{self.name}: expected a stream, got: {message_of(error)}; {AUTHORISE}"
             ) from error
 
     def connect(self) -> None:
-        """Reach the glasses and stream nothing yet. Raises the SDK's RuntimeError."""
+        """Connect without streaming. Raises the SDK's RuntimeError."""
         self._prepare()
         self._device = self._client.connect()
 
     def _prepare(self) -> None:
-        """A client that knows where to look."""
+        """Create a client for the glasses' address."""
         self._client = self._sdk.DeviceClient()
         settings = self._sdk.DeviceClientConfig()
         if self._address:
@@ -92,13 +94,15 @@ class Gen1Link:
         self._client.set_client_config(settings)
 
     def pair(self) -> None:
-        """Ask the glasses to trust this host: their wearer accepts it on the phone. Raises the SDK's
-        RuntimeError."""
+        """Ask the glasses to trust this host; the wearer accepts on the phone.
+
+        Raises the SDK's RuntimeError.
+        """
         self._prepare()
         self._client.authenticate()
 
     def profiles(self) -> list[str]:
-        """What the connected glasses can stream."""
+        """The names of the streaming profiles of the connected glasses."""
         return [str(name) for name in self._device.recording_manager.recording_profiles]
 
     def _open(self, receiver: Receiver) -> Any:
@@ -114,18 +118,18 @@ class Gen1Link:
         return calibration
 
     def streaming_settings(self) -> Any:
-        """What is asked of the glasses."""
+        """The settings of the glasses' stream."""
         sdk = self._sdk
         settings = sdk.StreamingConfig()
         settings.profile_name = self.profile
         usb, wifi = sdk.StreamingInterface.Usb, sdk.StreamingInterface.WifiStation
         settings.streaming_interface = wifi if self._address else usb
-        # made for this stream, so that none has to be installed beforehand
+        # Ephemeral certificates need no installation.
         settings.security_options.use_ephemeral_certs = True
         return settings
 
     def subscription(self, settings: Any) -> Any:
-        """What is asked of the SDK: pictures newest only, nothing that is not used."""
+        """The SDK's subscription: the newest frame only, and only the streams that are used."""
         sdk = self._sdk
         kinds = sdk.StreamingDataType
         wanted = kinds.Rgb | kinds.Imu | kinds.Audio
@@ -139,20 +143,20 @@ class Gen1Link:
         settings.security_options = options
         return settings
 
-    def observer(self, receiver: Receiver) -> Observer:
+    def observer(self, receiver: Receiver) -> StreamObserver:
         ids = self._sdk.CameraId
         cameras = {int(ids.Rgb.value): RGB}
         if self._side_cameras:
             cameras[int(ids.Slam1.value)] = "camera-slam-left"
             cameras[int(ids.Slam2.value)] = "camera-slam-right"
-        return Observer(receiver, cameras)
+        return StreamObserver(receiver, cameras)
 
-    def condition(self) -> Condition | None:
+    def status(self) -> DeviceStatus | None:
         try:
             status = self._device.status
         except RuntimeError:
             return None
-        return condition_of(status)
+        return status_of(status)
 
     def close(self) -> None:
         streaming, self._streaming = self._streaming, None
@@ -168,9 +172,9 @@ class Gen1Link:
                 self._client.disconnect(device)
 
 
-def condition_of(status: Any) -> Condition:
-    """A `DeviceStatus` of either generation."""
-    return Condition(
+def status_of(status: Any) -> DeviceStatus:
+    """Convert the SDK's status record, of either generation."""
+    return DeviceStatus(
         int(status.battery_level),
         bool(status.charging or status.charger_connected),
         float(status.skin_temp_celsius),
@@ -179,7 +183,7 @@ def condition_of(status: Any) -> Condition:
 
 
 def calibration_of(text: str) -> Any:
-    """The `DeviceCalibration` of its JSON. Raises LinkLost where it is none."""
+    """Parse a `DeviceCalibration` from JSON. Raises LinkLost if it is invalid."""
     from projectaria_tools.core.calibration import device_calibration_from_json_string
 
     try:
@@ -192,10 +196,10 @@ def calibration_of(text: str) -> Any:
 
 
 def sdk() -> Any:
-    """`aria.sdk`, quiet. Raises MissingPart."""
+    """Import `aria.sdk` and disable its log. Raises MissingPart."""
     try:
         import aria.sdk
     except ImportError as error:
-        raise glasses.missing("source=aria", error) from error
+        raise lenses.missing("source=aria", error) from error
     aria.sdk.set_log_level(aria.sdk.Level.Disabled)
     return aria.sdk

@@ -1,7 +1,7 @@
-"""The link to Aria Gen 2 glasses, by `aria.sdk_gen2` and `aria.stream_receiver`: the glasses call a
-server on this host and send H.265, which the SDK decodes.
+"""The link to Aria Gen 2 glasses, through `aria.sdk_gen2` and `aria.stream_receiver`.
 
-Never run with glasses; `tests/devices/test_aria_links.py` says which of the SDK's classes were driven.
+The glasses connect to a server on this host and send H.265, which the SDK decodes. It has never run
+with glasses; tests/devices/test_aria_links.py lists the SDK classes that it drives.
 """
 
 import contextlib
@@ -15,26 +15,30 @@ from typing import Any
 import numpy as np
 
 from engine.core.errors import LinkLost, message_of
-from engine.devices.aria import lenses as glasses
-from engine.devices.aria.gen1 import condition_of
+from engine.devices.aria import lenses
+from engine.devices.aria.gen1 import status_of
 from engine.devices.aria.lenses import RGB
-from engine.devices.aria.live import Condition
+from engine.devices.aria.live import DeviceStatus
 from engine.devices.aria.receiver import Receiver
 
 PROFILE = "profile9"  # the default of the SDK's own samples
-PORT = 6768  # where the glasses look for their receiver
+PORT = 6768  # the port that the glasses connect to
 IMU = "imu-left"
-CALIBRATION_S = 10.0  # after the link is made, calibration comes first
+CALIBRATION_S = 10.0  # timeout for the calibration, the first record of a stream
 LABELS = {4: "slam-side-left", 8: "slam-side-right"}
-LISTEN_S = 5.0  # until the server is up
-STEADY_S = 0.5  # then, since the SDK crashes or hangs when stopped at once after its start
-CERTIFICATE = Path("~/.aria/streaming-certs/persistent/root_ca.pem")  # of whom this host trusts
+LISTEN_S = 5.0  # timeout for the server to start
+# Pause after its start: the SDK crashes or hangs if it is stopped immediately.
+STEADY_S = 0.5
+CERTIFICATE = Path("~/.aria/streaming-certs/persistent/root_ca.pem")  # root of the trusted glasses
 AUTHORISE = "run: python -m engine.doctor aria"
 
 
 class Gen2Link:
-    """Raises MissingPart without the SDK. `address` is the glasses' on Wi-Fi; without, USB. Glasses only
-    send `encrypted`; tests need not."""
+    """A `Link` to Gen 2. `address` is the glasses' IP address on Wi-Fi; None means USB.
+
+    Glasses always stream encrypted; tests set `encrypted` to False. Raises MissingPart if the SDK is
+    not installed.
+    """
 
     name = "Aria Gen 2"
     imu = IMU
@@ -67,7 +71,7 @@ class Gen2Link:
                 self._device.set_streaming_config(self.streaming_settings())
                 self.listen(receiver)
                 self._device.start_streaming()
-        except RuntimeError as error:  # what the SDK raises, with its own code and words
+        except RuntimeError as error:  # the SDK's only error type
             raise LinkLost(
                 f"{self.name}: expected a stream, got: {message_of(error)}; {AUTHORISE}"
             ) from error
@@ -79,12 +83,12 @@ class Gen2Link:
         return self._calibration
 
     def connect(self) -> None:
-        """Reach the glasses and stream nothing yet. Raises the SDK's RuntimeError."""
+        """Connect without streaming. Raises the SDK's RuntimeError."""
         self._prepare()
         self._device = self._client.connect(self._target())
 
     def _prepare(self) -> None:
-        """A client."""
+        """Create a client."""
         self._client = self._sdk.DeviceClient()
         self._client.set_client_config(self._sdk.DeviceClientConfig())
 
@@ -92,18 +96,20 @@ class Gen2Link:
         return self._sdk.DeviceTarget(ip=self._address or "")
 
     def pair(self) -> None:
-        """Ask the glasses to trust this host: their wearer accepts it on the phone. Raises the SDK's
-        RuntimeError."""
+        """Ask the glasses to trust this host; the wearer accepts on the phone.
+
+        Raises the SDK's RuntimeError.
+        """
         self._prepare()
         self._client.authenticate(self._target())
 
     def profiles(self) -> list[str]:
-        """What the connected glasses can stream."""
+        """The names of the streaming profiles of the connected glasses."""
         lists = self._device.device_profiles().values()
         return [str(profile.name) for each in lists for profile in each.profiles]
 
     def streaming_settings(self) -> Any:
-        """What is asked of the glasses."""
+        """The settings of the glasses' stream."""
         settings = self._sdk.HttpStreamingConfig()
         settings.profile_name = self.profile
         ways = self._sdk.StreamingInterface
@@ -111,10 +117,13 @@ class Gen2Link:
         return settings
 
     def listen(self, receiver: Receiver) -> Any:
-        """Begin to wait for the glasses; return the SDK's receiver. Raises LinkLost where no certificate
-        is installed: without, the SDK would end the whole process from a thread of its own."""
+        """Start the server; return the SDK's receiver.
+
+        Raises LinkLost if no certificate is installed: without one the SDK ends the whole process from
+        one of its threads.
+        """
         settings = self._sdk.HttpServerConfig()
-        settings.address = "0.0.0.0"  # they may come over any interface
+        settings.address = "0.0.0.0"  # the glasses may connect over any interface
         settings.port = self._port
         settings.use_ssl = self._encrypted
         if self._encrypted and not CERTIFICATE.expanduser().is_file():
@@ -134,7 +143,7 @@ class Gen2Link:
         return server
 
     def receiver(self, receiver: Receiver) -> Any:
-        """The SDK's receiver with what it is to call: pictures newest only."""
+        """The SDK's receiver with its callbacks, set to keep the newest frame only."""
         with quiet():
             server = self._receiving.StreamReceiver(enable_image_decoding=True)
 
@@ -151,10 +160,12 @@ class Gen2Link:
                 receiver.motion([motion_data])
 
         def audio(audio_data: Any, audio_record: Any, num_channels: int) -> None:
-            moments_ns = audio_record.capture_timestamps_ns
-            if moments_ns:
+            capture_times_ns = audio_record.capture_timestamps_ns
+            if capture_times_ns:
                 full_scale = float(audio_data.max_amplitude)
-                receiver.sound(audio_data.data, int(num_channels), full_scale, int(moments_ns[-1]))
+                receiver.sound(
+                    audio_data.data, int(num_channels), full_scale, int(capture_times_ns[-1])
+                )
 
         def calibration(device_calib: Any) -> None:
             self._calibration = device_calib
@@ -170,9 +181,9 @@ class Gen2Link:
         server.register_device_calib_callback(calibration)
         return server
 
-    def condition(self) -> Condition | None:
+    def status(self) -> DeviceStatus | None:
         try:
-            return condition_of(self._device.status())
+            return status_of(self._device.status())
         except RuntimeError:
             return None
 
@@ -192,13 +203,13 @@ class Gen2Link:
 
 
 def _answers(port: int) -> bool:
-    """Whether the server is up on this host, and has been for STEADY_S."""
+    """Whether the server is listening, checked by trying to bind its port; then wait STEADY_S."""
     until_s = time.monotonic() + LISTEN_S
     while time.monotonic() < until_s:
         with socket.socket() as probe:
             try:
                 probe.bind(("0.0.0.0", port))
-            except OSError:  # taken: it is up; who connected would be taken for glasses
+            except OSError:  # in use: it is up. Connecting would pose as glasses
                 time.sleep(STEADY_S)
                 return True
         time.sleep(0.02)
@@ -216,16 +227,16 @@ def _picture(receiver: Receiver, label: str, image_data: Any, image_record: Any)
 
 
 def quiet() -> contextlib.AbstractContextManager[Any]:
-    """The SDK's Python side prints what it does."""
+    """Silence the prints of the SDK's Python code."""
     return contextlib.redirect_stdout(io.StringIO())
 
 
 def sdk() -> tuple[Any, Any]:
-    """`aria.sdk_gen2` and `aria.stream_receiver`, quiet. Raises MissingPart."""
+    """Import `aria.sdk_gen2` and `aria.stream_receiver`; disable their log. Raises MissingPart."""
     try:
         import aria.sdk_gen2
         import aria.stream_receiver
     except ImportError as error:
-        raise glasses.missing("source=aria", error) from error
+        raise lenses.missing("source=aria", error) from error
     aria.sdk_gen2.set_log_level(aria.sdk_gen2.Level.Disabled)
     return aria.sdk_gen2, aria.stream_receiver

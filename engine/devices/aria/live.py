@@ -1,7 +1,7 @@
-"""Live glasses of either generation: the newest picture, on the host's clock, whatever link brings it.
+"""Live glasses of either generation as a source of frames, on the host's clock.
 
-A link (`aria`, `aria_gen2`) hands records to a `Receiver`; `LiveGlasses` gives frames to the engine,
-says what the wearer has to know of the glasses, and takes up a lost link again. Must not know any SDK.
+A link (gen1.py, gen2.py) hands records to a `Receiver`. `LiveGlasses` gives frames to the engine, tells
+the wearer about the state of the glasses, and reconnects a lost link. It must not know any SDK.
 """
 
 from collections import deque
@@ -13,54 +13,56 @@ from engine.core.camera import Frame
 from engine.core.errors import InputError, LinkLost, SourceLost, SourceSays
 from engine.core.glance import Truth
 from engine.core.report import StreamCount
-from engine.devices.aria import lenses as glasses
-from engine.devices.aria.lenses import RGB, Eye, Undistorted
-from engine.devices.aria.receiver import Receiver, Taken
+from engine.devices.aria import lenses
+from engine.devices.aria.lenses import RGB, CalibratedCamera, RectifiedCamera
+from engine.devices.aria.receiver import RawFrame, Receiver
 
-FPS = 10.0  # of the profiles that the SDK's samples use; how often frames come is for them to say
-WAIT_S = 0.25  # how long one wait for a picture lasts, so that a link that failed is noticed
-LOST_S = 1.5  # without a picture; the engine itself would say "camera" half a second later
+FPS = 10.0  # nominal, of the profiles in the SDK's samples; the glasses set the real rate
+WAIT_S = 0.25  # one wait for a frame; short, so that a failed link is noticed
+LOST_S = 1.5  # without a frame, the link counts as lost; the engine reports the camera 0.5 s later
 ATTEMPTS = 5
-AGAIN_S = (1.0, 2.0, 4.0, 8.0, 8.0)  # before each attempt
-STATUS_S = 30.0  # how often battery and heat are asked for
-LOW_PERCENT, CHARGED_PERCENT = 15, 20  # low is said at the one, and again once the other was passed
-HOT_C, COOL_C = 43.0, 40.0  # skin that is touched for long is burnt from 43 on (ISO 13732-1)
+RETRY_S = (1.0, 2.0, 4.0, 8.0, 8.0)  # back-off before each attempt
+STATUS_S = 30.0  # interval between checks of battery and temperature
+# A low battery is announced at the first value, and again only after the second was passed.
+LOW_PERCENT, CHARGED_PERCENT = 15, 20
+HOT_C, COOL_C = 43.0, 40.0  # prolonged contact burns skin from 43 degrees (ISO 13732-1)
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """How the glasses are: charge in percent, and degrees at the skin."""
+class DeviceStatus:
+    """Battery charge in percent, and temperature at the skin in degrees Celsius."""
 
     battery_percent: int
     charging: bool
     skin_c: float
-    throttled: bool = False  # they have begun to do less, so as to cool
+    throttled: bool = False  # the glasses have slowed down to cool
 
 
 class Link(Protocol):
-    """One generation's SDK. Every method is called from one thread."""
+    """The SDK of one generation. All methods are called from one thread."""
 
     name: str
-    imu: str  # whose samples it hands over
+    imu: str  # label of the IMU whose samples it delivers
 
     def open(self, receiver: Receiver) -> Any:
-        """Begin to stream into `receiver`; return the device's calibration. Raises LinkLost."""
+        """Start streaming into `receiver`; return the device's calibration. Raises LinkLost."""
         ...
 
-    def condition(self) -> Condition | None:
-        """How the glasses are; None where they do not say."""
+    def status(self) -> DeviceStatus | None:
+        """The status of the glasses; None if they do not report it."""
         ...
 
     def close(self) -> None:
-        """Stop streaming; never raises."""
+        """Stop streaming. Never raises."""
         ...
 
 
 class LiveGlasses:
-    """Frames of the RGB camera, newest only. Raises InputError where the glasses cannot be reached.
+    """A `Source` of the RGB camera's newest frames. Raises InputError if the glasses cannot be reached.
 
-    `read` raises SourceSays for what the wearer has to hear while frames go on coming (a lost link and
-    its return, a low battery, heat), and SourceLost when ATTEMPTS to take up the link have failed.
+    `read` raises SourceSays for what the wearer has to know (the link was lost or is back, the battery
+    is low, the glasses are hot); reading goes on after it. It raises SourceLost when ATTEMPTS to
+    reconnect have failed.
     """
 
     live = True
@@ -82,41 +84,41 @@ class LiveGlasses:
         self._seq = 0
         self._last_s = -float("inf")
         self._fresh_s = now()
-        self._asked_s = now()
+        self._status_checked_s = now()
         self._lost = self._closed = self._low = self._hot = False
         self._say: deque[SourceSays] = deque()
         try:
-            with glasses.hushed():
+            with lenses.silenced():
                 calibration = link.open(self._receiver)
         except LinkLost as error:
             link.close()
             raise InputError(str(error)) from error
-        eye = glasses.eye(calibration, RGB)
-        if eye is None:
+        calibrated_camera = lenses.calibrated_camera(calibration, RGB)
+        if calibrated_camera is None:
             raise InputError(f"{self.name}: expected {RGB} in their calibration, got none")
-        self._picture: Eye | Undistorted = eye
+        self._picture: CalibratedCamera | RectifiedCamera = calibrated_camera
         if undistort:
-            self._picture = glasses.undistorted(eye)
-        labels = glasses.side_labels(calibration) if side_cameras else []
-        sides = [glasses.eye(calibration, label) for label in labels]
+            self._picture = lenses.rectified(calibrated_camera)
+        labels = lenses.side_labels(calibration) if side_cameras else []
+        sides = [lenses.calibrated_camera(calibration, label) for label in labels]
         self._sides = [side for side in sides if side is not None]
         self.aside = tuple(side.label for side in self._sides)
-        self._receiver.motions = glasses.motions(calibration, link.imu)
-        self._ask()
+        self._receiver.to_imu_sample = lenses.to_imu_sample(calibration, link.imu)
+        self._check_status()
 
     def read(self) -> Frame | None:
         while not self._closed:
             if self._say:
                 raise self._say.popleft()
             if self._lost:
-                self._take_up()
+                self._reconnect()
                 continue
             taken = self._receiver.take(RGB, WAIT_S)
             now_s = self._now()
             if taken is not None:
                 self._fresh_s = now_s
-                if now_s - self._asked_s >= STATUS_S:
-                    self._ask()
+                if now_s - self._status_checked_s >= STATUS_S:
+                    self._check_status()
                 return self._frame(taken)
             why = self._receiver.failure
             if why is not None or now_s - self._fresh_s >= LOST_S:
@@ -125,9 +127,9 @@ class LiveGlasses:
                 self._say.append(SourceSays("glasses_lost", f"{self.name}: {why}", "trying again"))
         return None
 
-    def _frame(self, taken: Taken) -> Frame:
-        # rising, though the map of the clocks may settle by a little
-        self._last_s = max(self._last_s + 1e-6, taken.taken_s)
+    def _frame(self, taken: RawFrame) -> Frame:
+        # Time stamps must rise, although the clock mapping may still settle.
+        self._last_s = max(self._last_s + 1e-6, taken.captured_s)
         pose = self._receiver.pose(taken.device_s)
         frame = self._picture.frame(taken.pixels, self._last_s, self._seq, pose, self._side())
         self._seq += 1
@@ -136,19 +138,23 @@ class LiveGlasses:
     def _side(self) -> Frame | None:
         if not self._sides:
             return None
-        eye = self._sides[self._seq % len(self._sides)]
-        taken = self._receiver.take(eye.label)
-        return None if taken is None else eye.frame(taken.pixels, taken.taken_s, self._seq)
+        calibrated_camera = self._sides[self._seq % len(self._sides)]
+        taken = self._receiver.take(calibrated_camera.label)
+        return (
+            None
+            if taken is None
+            else calibrated_camera.frame(taken.pixels, taken.captured_s, self._seq)
+        )
 
-    def _take_up(self) -> None:
-        """Try to open the link again, ATTEMPTS times, each after a longer wait."""
+    def _reconnect(self) -> None:
+        """Reopen the link, ATTEMPTS times at most, with back-off."""
         why = ""
-        for wait_s in AGAIN_S[:ATTEMPTS]:
+        for wait_s in RETRY_S[:ATTEMPTS]:
             if self._closed:
                 return
             self._link.close()
             self._wait(wait_s)
-            self._receiver.again()
+            self._receiver.reset()
             try:
                 self._link.open(self._receiver)
             except LinkLost as error:
@@ -163,10 +169,10 @@ class LiveGlasses:
             "python -m engine.doctor aria"
         )
 
-    def _ask(self) -> None:
-        """How the glasses are; what is new of that is said once."""
-        self._asked_s = self._now()
-        found = self._link.condition()
+    def _check_status(self) -> None:
+        """Announce a low battery or high temperature once."""
+        self._status_checked_s = self._now()
+        found = self._link.status()
         if found is None:
             return
         low = not found.charging and found.battery_percent <= LOW_PERCENT
@@ -181,7 +187,7 @@ class LiveGlasses:
         self._hot = hot or (self._hot and found.skin_c > COOL_C)
 
     def microphone(self) -> Receiver:
-        """What the glasses hear, as a wake word wants it."""
+        """The glasses' microphone in blocks for a wake word engine."""
         return self._receiver
 
     def counts(self) -> tuple[StreamCount, ...]:

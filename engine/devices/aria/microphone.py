@@ -1,4 +1,4 @@
-"""The glasses' own microphone as what the ear listens to, live or recorded. Knows no SDK and no wakes."""
+"""The glasses' microphone as an `AudioSource`, live or recorded. Knows no SDK and no wake word."""
 
 from engine.core.ports import Blocks, Clock
 from engine.core.sound import Sound
@@ -6,12 +6,11 @@ from engine.core.sound import Sound
 POLL_S = 0.01
 
 
-class GlassesEar:
-    """Blocks of the glasses' sound at the moments at which they were heard: live ones as they come,
-    those of a recording at its pace, from the first call of `read` on."""
+class GlassesMicrophone:
+    """Delivers live blocks as they arrive, and recorded blocks at their own pace from the first `read`."""
 
     name = "the glasses' microphone"
-    overruns = 0  # the glasses' own losses are counted with their streams
+    overruns = 0  # losses are counted with the glasses' streams
 
     def __init__(self, blocks: Blocks, live: bool, clock: Clock) -> None:
         self._blocks = blocks

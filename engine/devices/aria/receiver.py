@@ -1,7 +1,7 @@
-"""Where a link to live glasses puts its records, from threads of its SDK, and the engine takes them.
+"""The buffer between a link's SDK threads and the engine.
 
-Holds the newest picture of each camera and no other, the head's pose over the last second, and what the
-microphones heard. Must not know any SDK.
+It holds the newest frame of each camera, the head's pose over the last second, and pending microphone
+samples. It must not know any SDK.
 """
 
 import threading
@@ -15,64 +15,67 @@ from numpy.typing import NDArray
 
 from engine.core.camera import Pose
 from engine.core.report import StreamCount
-from engine.devices.aria.streams import MicrophoneBlocks, Tally, TimeMap
+from engine.devices.aria.streams import MicrophoneBlocks, StreamCounter, TimeMap
 from engine.perception.head_pose import HeadTracker, ImuSample
 
-POSES, POSE_S = 128, 0.01  # so many, so far apart: more than a second of them
+POSES, POSE_S = 128, 0.01  # poses kept and their spacing: more than a second
 MICROPHONE_HZ = 48_000  # of both generations
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A raw picture that came, when it was taken and when it came, on the host's clock."""
+class RawFrame:
+    """An undecoded frame with its capture and arrival times on the host's clock; `device_s` is the capture
+    time on the device's clock."""
 
     pixels: NDArray[np.uint8]
-    taken_s: float
-    came_s: float
+    captured_s: float
+    arrived_s: float
     device_s: float
 
 
 class Receiver:
-    """Where a link's threads put records. Holds the newest picture of each camera and no other; may be
-    called from any thread. `motions` converts IMU records once the calibration is known."""
+    """Takes records from the SDK's threads and hands them to the engine. Thread-safe.
+
+    `to_imu_sample` converts IMU records, once the calibration is known.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._changed = threading.Condition()
         self._map = TimeMap()
-        self._newest: dict[str, Taken] = {}
-        self._tallies: dict[str, Tally] = {}
+        self._newest: dict[str, RawFrame] = {}
+        self._counters: dict[str, StreamCounter] = {}
         self._head = HeadTracker()
         self._poses: deque[tuple[float, Pose]] = deque(maxlen=POSES)
         self._sound = MicrophoneBlocks(MICROPHONE_HZ)
-        self.motions: Callable[[Any], ImuSample] | None = None
+        self.to_imu_sample: Callable[[Any], ImuSample] | None = None
         self.failure: str | None = None
 
     def picture(self, camera: str, pixels: NDArray[np.uint8], device_ns: int, number: int) -> None:
-        """A picture came; one that nobody has taken yet is overtaken. The pixels are copied, because
-        the SDK uses its buffer again."""
-        came_s = self._now()
+        """Store a frame; it replaces one that has not been read. The pixels are copied, because the SDK
+        reuses its buffer."""
+        arrived_s = self._now()
         with self._changed:
-            tally = self._tally(camera)
-            taken_s = self._map.arrived(device_ns * 1e-9, came_s)
-            tally.take(number, came_s - taken_s)
+            counter = self._counter(camera)
+            captured_s = self._map.arrived(device_ns * 1e-9, arrived_s)
+            counter.take(number, arrived_s - captured_s)
             if camera in self._newest:
-                tally.overtaken()
-            self._newest[camera] = Taken(
-                np.array(pixels, np.uint8), taken_s, came_s, device_ns * 1e-9
+                counter.overwritten()
+            self._newest[camera] = RawFrame(
+                np.array(pixels, np.uint8), captured_s, arrived_s, device_ns * 1e-9
             )
             self._changed.notify_all()
 
     def motion(self, records: Sequence[Any]) -> None:
-        """Samples of the IMU came."""
-        came_s = self._now()
+        """Store IMU samples."""
+        arrived_s = self._now()
         with self._changed:
-            tally = self._tally("imu")
+            counter = self._counter("imu")
             for record in records:
                 time_s = record.capture_timestamp_ns * 1e-9
-                tally.take(latency_s=came_s - self._map.arrived(time_s, came_s))
-                if self.motions is not None:
-                    self._head.add(self.motions(record))
+                counter.take(latency_s=arrived_s - self._map.arrived(time_s, arrived_s))
+                if self.to_imu_sample is not None:
+                    self._head.add(self.to_imu_sample(record))
             if not records:
                 return
             felt_s = records[-1].capture_timestamp_ns * 1e-9
@@ -85,21 +88,21 @@ class Receiver:
     def sound(
         self, samples: Sequence[int], channels: int, full_scale: float, device_ns: int
     ) -> None:
-        """The microphones heard something, the last of it at `device_ns`."""
-        came_s = self._now()
+        """Store interleaved microphone samples, the last one captured at `device_ns`."""
+        arrived_s = self._now()
         with self._changed:
-            taken_s = self._map.arrived(device_ns * 1e-9, came_s)
-            self._tally("mic").take(latency_s=came_s - taken_s)
-            self._sound.hear(samples, channels, full_scale, taken_s)
+            captured_s = self._map.arrived(device_ns * 1e-9, arrived_s)
+            self._counter("mic").take(latency_s=arrived_s - captured_s)
+            self._sound.hear(samples, channels, full_scale, captured_s)
 
     def failed(self, why: str) -> None:
-        """The link is lost."""
+        """Note that the link is lost, and why."""
         with self._changed:
             self.failure = self.failure or why
             self._changed.notify_all()
 
-    def take(self, camera: str, timeout_s: float = 0.0) -> Taken | None:
-        """The newest picture of `camera`, once; waits for one until it comes or the link fails."""
+    def take(self, camera: str, timeout_s: float = 0.0) -> RawFrame | None:
+        """The newest frame of `camera`, once. Waits until one arrives, the link fails or time is up."""
         with self._changed:
             self._changed.wait_for(
                 lambda: camera in self._newest or self.failure is not None, timeout_s
@@ -107,32 +110,32 @@ class Receiver:
             return self._newest.pop(camera, None)
 
     def pose(self, device_s: float) -> Pose | None:
-        """The head's pose at a moment of the device's time: the last felt before or at it."""
+        """The head's pose at a time of the device's clock: the last one at or before it."""
         with self._changed:
             felt = [pose for time_s, pose in self._poses if time_s <= device_s]
             return felt[-1] if felt else self._poses[0][1] if self._poses else None
 
     def read(self) -> NDArray[np.int16] | None:
-        """The next block of sound, 16 kHz mono; None where there is none yet."""
+        """The next block of sound, 16 kHz mono; None if there is none yet."""
         with self._changed:
             return self._sound.read()
 
     @property
     def time_s(self) -> float:
-        """When the last sample of the block that was read last was taken, on the host's clock."""
+        """Capture time of the last sample of the last block read, on the host's clock."""
         with self._changed:
             return self._sound.time_s
 
     def counts(self) -> tuple[StreamCount, ...]:
         with self._changed:
-            return tuple(tally.count() for tally in self._tallies.values())
+            return tuple(counter.count() for counter in self._counters.values())
 
-    def again(self) -> None:
-        """A new link: a fresh map of the clocks and a head to be felt anew; counts go on."""
+    def reset(self) -> None:
+        """Start anew for a new link: clock mapping and head pose are cleared, counts go on."""
         with self._changed:
             self._map, self._head, self.failure = TimeMap(), HeadTracker(), None
             self._newest.clear()
             self._poses.clear()
 
-    def _tally(self, name: str) -> Tally:
-        return self._tallies.setdefault(name, Tally(name))
+    def _counter(self, name: str) -> StreamCounter:
+        return self._counters.setdefault(name, StreamCounter(name))

@@ -1,4 +1,4 @@
-"""Which Aria glasses are plugged in, by what Linux says of its USB devices. Knows no SDK."""
+"""Which Aria glasses are plugged in, from Linux's list of USB devices. Knows no SDK."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,12 +6,12 @@ from typing import Literal
 Generation = Literal["gen1", "gen2"]
 
 DEVICES = Path("/sys/bus/usb/devices")
-VENDOR = "2833"  # as the SDK's own udev rules have it, like the products
+VENDOR = "2833"  # vendor and products as in the SDK's udev rules
 PRODUCTS: dict[str, Generation] = {"0300": "gen1", "9001": "gen2", "9002": "gen2"}
 
 
 def plugged_in(devices: Path = DEVICES) -> Generation | None:
-    """The first pair of glasses; None where there is none, or where nobody can tell (macOS)."""
+    """The generation of the first glasses found; None without any, or where it is unknown (macOS)."""
     for folder in sorted(devices.glob("*")):
         if _read(folder / "idVendor") == VENDOR:
             found = PRODUCTS.get(_read(folder / "idProduct"))
@@ -21,7 +21,7 @@ def plugged_in(devices: Path = DEVICES) -> Generation | None:
 
 
 def attached(devices: Path = DEVICES) -> bool:
-    """Whether anything of their maker is plugged in, whichever its mode."""
+    """Whether any device of this vendor is plugged in, in any mode."""
     return any(_read(folder / "idVendor") == VENDOR for folder in devices.glob("*"))
 
 

@@ -1,8 +1,7 @@
-"""The `vrs` source: a recording of Aria glasses, by projectaria-tools.
+"""The `vrs` source: a recording of Aria glasses, read by projectaria-tools.
 
-The pictures come upright at the moments at which they were taken, each with the lens as the glasses
-were calibrated and the head's pose as their inertial sensor felt it. It must not know at what pace they
-are wanted.
+Frames are upright and carry their capture time, the calibrated lens and the head's pose from the IMU.
+This module must not know the pace of playback.
 """
 
 import struct
@@ -18,14 +17,14 @@ from engine.core.errors import FrameSkipped, InputError, SourceLost, message_of
 from engine.core.glance import Truth
 from engine.core.ports import Blocks
 from engine.core.report import StreamCount
-from engine.devices.aria import lenses as glasses
-from engine.devices.aria.lenses import RGB, Eye, Undistorted
-from engine.devices.aria.streams import MicrophoneBlocks, Tally
+from engine.devices.aria import lenses
+from engine.devices.aria.lenses import RGB, CalibratedCamera, RectifiedCamera
+from engine.devices.aria.streams import MicrophoneBlocks, StreamCounter
 from engine.devices.video.images import check_file, check_size
 from engine.perception.head_pose import HeadTracker
 
 MAGIC = b"VisionRe"
-INDEX_AT = 24  # where the header says at which byte the index lies
+INDEX_AT = 24  # offset in the header of the index's position
 IMUS = ("imu-left", "imu-right")
 MICROPHONE = "mic"
 FALLBACK_FPS = 10.0
@@ -33,12 +32,13 @@ AGAIN = "copy it again"
 
 
 class VrsSource:
-    """The RGB camera's frames with `time_s` counted from the first. With `side_cameras` each brings the
-    newest picture of one of the cameras that look aside, in turn.
+    """A `Source` of the RGB camera's frames; `time_s` counts from the first frame.
 
-    Raises InputError where the file is missing, empty, no VRS recording, not of Aria glasses or without
+    With `side_cameras`, each frame also carries the newest frame of one side camera, in turn.
+
+    Raises InputError if the file is missing, empty, not a VRS recording, not of Aria glasses or without
     calibration; MissingPart without projectaria-tools. `read` raises FrameSkipped for a record that
-    cannot be decoded, and SourceLost where the recording breaks off.
+    cannot be decoded, and SourceLost where the recording is truncated.
     """
 
     live = False
@@ -46,47 +46,49 @@ class VrsSource:
     def __init__(self, path: Path, side_cameras: bool = False, undistort: bool = False) -> None:
         self.name = path.name
         self._path = path
-        self._whole = _check(path)
+        self._complete = _check(path)
         self._provider = opened(path)
-        self._calibration = self._known(self._provider.get_device_calibration(), "a calibration")
+        self._calibration = self._require(self._provider.get_device_calibration(), "a calibration")
         self._eye, self._stream = self._camera(RGB)
-        self._picture: Eye | Undistorted = self._eye
+        self._picture: CalibratedCamera | RectifiedCamera = self._eye
         if undistort:
-            self._picture = glasses.undistorted(self._eye)
+            self._picture = lenses.rectified(self._eye)
         self._count = int(self._provider.get_num_data(self._stream))
         if self._count == 0:
             raise InputError(f"{path}: expected pictures of {RGB}, got none; {AGAIN}")
         rate_hz = float(self._provider.get_nominal_rate_hz(self._stream))
         self.fps = rate_hz if 0.1 <= rate_hz <= 240.0 else FALLBACK_FPS
         self._seq = 0
-        self._start_ns = moments_ns(self._provider, self._stream)[0]
+        self._start_ns = capture_times_ns(self._provider, self._stream)[0]
         self._time_ns = -1
         self._head = HeadTracker()
         self._motion = self._inertial()
-        self.aside = tuple(self._recorded_aside()) if side_cameras else ()
-        self._sides = [Side(self._provider, *self._camera(label)) for label in self.aside]
-        self._tally = Tally(RGB)
+        self.aside = tuple(self._recorded_side_labels()) if side_cameras else ()
+        self._sides = [SideCamera(self._provider, *self._camera(label)) for label in self.aside]
+        self._counter = StreamCounter(RGB)
         check_size(path, self._eye.lens.width, self._eye.lens.height)
 
-    def _known(self, value: Any, what: str) -> Any:
+    def _require(self, value: Any, what: str) -> Any:
         if value is None:
             raise InputError(
                 f"{self._path}: expected {what}, got a recording without; record it with Aria glasses"
             )
         return value
 
-    def _camera(self, label: str) -> tuple[Eye, Any]:
+    def _camera(self, label: str) -> tuple[CalibratedCamera, Any]:
         stream = self._provider.get_stream_id_from_label(label)
         if stream is not None and not self._provider.check_stream_is_active(stream):
             stream = None
-        self._known(stream, f"the camera {label}")
-        return self._known(glasses.eye(self._calibration, label), f"{label} calibrated"), stream
+        self._require(stream, f"the camera {label}")
+        return self._require(
+            lenses.calibrated_camera(self._calibration, label), f"{label} calibrated"
+        ), stream
 
-    def _recorded_aside(self) -> list[str]:
-        """The side cameras that were recorded. None at all is an error."""
+    def _recorded_side_labels(self) -> list[str]:
+        """The labels of the recorded side cameras. Raises InputError if there are none."""
         labels = [
             label
-            for label in glasses.side_labels(self._calibration)
+            for label in lenses.side_labels(self._calibration)
             if (stream := self._provider.get_stream_id_from_label(label)) is not None
             and self._provider.check_stream_is_active(stream)
         ]
@@ -98,10 +100,10 @@ class VrsSource:
         return labels
 
     def _inertial(self) -> "Iterator[Any] | None":
-        """The records of the first IMU that was recorded and calibrated, ready to be felt."""
+        """The samples of the first IMU that is recorded and calibrated; None without one."""
         for label in IMUS:
             stream = self._provider.get_stream_id_from_label(label)
-            convert = glasses.motions(self._calibration, label)
+            convert = lenses.to_imu_sample(self._calibration, label)
             if convert is None or stream is None:
                 continue
             if not self._provider.check_stream_is_active(stream):
@@ -113,7 +115,7 @@ class VrsSource:
 
     def read(self) -> Frame | None:
         if self._seq >= self._count:
-            if not self._whole:
+            if not self._complete:
                 raise SourceLost(
                     f"{self._path}: expected more, but the recording breaks off after frame "
                     f"{self._seq}; copy it again"
@@ -133,8 +135,8 @@ class VrsSource:
             ) from error
         time_ns = max(self._time_ns + 1, int(record.capture_timestamp_ns))
         self._time_ns = time_ns
-        self._tally.take(int(record.frame_number))
-        self._feel(time_ns * 1e-9)
+        self._counter.take(int(record.frame_number))
+        self._track_head(time_ns * 1e-9)
         return self._picture.frame(
             pixels,
             (time_ns - self._start_ns) * 1e-9,
@@ -143,9 +145,12 @@ class VrsSource:
             self._side(seq, time_ns),
         )
 
-    def _feel(self, until_s: float) -> None:
-        """Follow the head up to a moment of the device's time; the sample that is beyond it counts, as
-        it is less than two milliseconds late. Where a record cannot be read, nobody knows any longer."""
+    def _track_head(self, until_s: float) -> None:
+        """Update the head's pose up to a time of the device's clock.
+
+        The first sample beyond it is included, since it is less than 2 ms later. After an unreadable
+        record the pose is unknown.
+        """
         try:
             for sample in self._motion or ():
                 self._head.add(sample)
@@ -160,16 +165,15 @@ class VrsSource:
         return self._sides[seq % len(self._sides)].newest(time_ns, self._start_ns)
 
     def microphone(self) -> Blocks | None:
-        """What the glasses heard, from the first frame on, as a wake word wants it; None where no sound
-        was recorded."""
+        """The recorded sound from the first frame on, in blocks; None if none was recorded."""
         stream = self._provider.get_stream_id_from_label(MICROPHONE)
         if stream is None or not self._provider.check_stream_is_active(stream):
             return None
-        # a reader of its own: the library's is for one thread
+        # A second provider, because one may be used from one thread only.
         return VrsMicrophone(opened(self._path), stream, self._start_ns)
 
     def counts(self) -> tuple[StreamCount, ...]:
-        return (self._tally.count(), *(side.tally.count() for side in self._sides))
+        return (self._counter.count(), *(side.counter.count() for side in self._sides))
 
     def truth(self, seq: int) -> Truth | None:
         return None
@@ -178,19 +182,19 @@ class VrsSource:
         return self._count
 
     def close(self) -> None:
-        self._seq, self._whole = self._count, True
+        self._seq, self._complete = self._count, True
 
 
-class Side:
-    """A camera that looks aside: its newest picture at any moment, once."""
+class SideCamera:
+    """A recorded side camera: gives each newest frame once."""
 
-    def __init__(self, provider: Any, eye: Eye, stream: Any) -> None:
+    def __init__(self, provider: Any, calibrated_camera: CalibratedCamera, stream: Any) -> None:
         self._provider = provider
-        self._eye = eye
+        self._eye = calibrated_camera
         self._stream = stream
-        self._times_ns = np.array(moments_ns(provider, stream))
+        self._times_ns = np.array(capture_times_ns(provider, stream))
         self._last = -1
-        self.tally = Tally(eye.label)
+        self.counter = StreamCounter(calibrated_camera.label)
 
     def newest(self, time_ns: int, start_ns: int) -> Frame | None:
         index = int(np.searchsorted(self._times_ns, time_ns, side="right")) - 1
@@ -202,15 +206,17 @@ class Side:
             if not image.is_valid():
                 return None
             pixels = np.asarray(image.to_numpy_array(), np.uint8)
-        except (RuntimeError, ValueError):  # the next one may be whole
+        except (RuntimeError, ValueError):  # the next record may be intact
             return None
-        self.tally.take(int(record.frame_number))
+        self.counter.take(int(record.frame_number))
         return self._eye.frame(pixels, (self._times_ns[index] - start_ns) * 1e-9, index)
 
 
 class VrsMicrophone:
-    """The sound of a recording: `read` gives a block of 16 kHz mono int16, None at the end. What was heard
-    before the first frame, at `start_ns`, is left out."""
+    """The sound of a recording: `read` gives a block of 16 kHz mono int16, None at the end.
+
+    Sound from before the first frame, at `start_ns`, is skipped.
+    """
 
     def __init__(self, provider: Any, stream: Any, start_ns: int) -> None:
         self._provider = provider
@@ -238,18 +244,18 @@ class VrsMicrophone:
 
     @property
     def time_s(self) -> float:
-        """When the last sample of the block that was read last was taken, from the first frame on."""
+        """Capture time of the last sample of the last block read, counted from the first frame."""
         return self._blocks.time_s
 
 
 def opened(path: Path) -> Any:
-    """The official provider of a recording. Raises InputError, MissingPart."""
+    """Open a recording with the official library. Raises InputError, MissingPart."""
     try:
         from projectaria_tools.core.data_provider import create_vrs_data_provider
     except ImportError as error:
-        raise glasses.missing("source=vrs", error) from error
+        raise lenses.missing("source=vrs", error) from error
     try:
-        with glasses.hushed():
+        with lenses.silenced():
             provider = create_vrs_data_provider(str(path.absolute()))
     except RuntimeError as error:
         raise InputError(
@@ -263,15 +269,15 @@ def opened(path: Path) -> Any:
     return provider
 
 
-def moments_ns(provider: Any, stream: Any) -> list[int]:
-    """When a stream's records were taken, by the device's clock."""
+def capture_times_ns(provider: Any, stream: Any) -> list[int]:
+    """Capture times of a stream's records on the device's clock, in nanoseconds."""
     from projectaria_tools.core.sensor_data import TimeDomain
 
     return [int(time) for time in provider.get_timestamps_ns(stream, TimeDomain.DEVICE_TIME)]
 
 
 def _check(path: Path) -> bool:
-    """Whether the file is as long as its header says. Raises InputError where it is none or no VRS."""
+    """Whether the file includes the index that its header points to. Raises InputError if not VRS."""
     check_file(path, "a VRS recording")
     with path.open("rb") as file:
         head = file.read(INDEX_AT + 8)
