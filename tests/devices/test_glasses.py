@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from engine.core.camera import Frame
 from engine.core.errors import InputError, SourceLost, SourceSays
 from engine.devices.aria.live import (
-    RETRY_S,
     ATTEMPTS,
     LOST_S,
+    RETRY_S,
     STATUS_S,
     DeviceStatus,
     LiveGlasses,
