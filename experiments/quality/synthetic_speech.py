@@ -1,6 +1,5 @@
 """Synthetic speech as a microphone would hear it: espeak-ng in many voices, with noise."""
 
-import tempfile
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.core.errors import SpeechFailed
 from engine.core.sound import HEARING_HZ, Pcm, Samples
+from engine.devices.sound.espeak import SAMPLE_RATE_HZ, TAIL_S, espeak
 from engine.devices.sound.resampling import Resampler
-from engine.devices.sound.voice import ATTEMPTS, SAMPLE_RATE_HZ, SHORTEST_S, espeak, trim
 
 # espeak-ng's English accents, some with its male and female variants
 VOICES = (
@@ -20,7 +18,6 @@ VOICES = (
     "gmw/en-us+m3", "gmw/en-us+f3", "gmw/en-us+f5", "gmw/en+m7", "gmw/en+f2",
 )  # fmt: skip
 LEVEL = 0.1  # RMS as a share of full scale: a speaker near the microphone
-TRIMMED_S = 0.1  # of silence that `trim` leaves after the last sound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,26 +31,13 @@ class Phrase:
 @lru_cache(maxsize=512)
 def say(text: str, voice: str, rate_wpm: int) -> Phrase:
     """`text` spoken by espeak-ng's `voice` at LEVEL. Raises SpeechFailed."""
-    samples = trim(_raw(text, voice, rate_wpm).astype(np.float32) / np.float32(32768))
-    end_s = len(samples) / SAMPLE_RATE_HZ - TRIMMED_S
+    samples = espeak().speech(text, voice, rate_wpm)
+    end_s = len(samples) / SAMPLE_RATE_HZ - TAIL_S
     resampler = Resampler()
     pcm = (samples * np.float32(32767)).astype(np.int16)
     heard = np.concatenate([resampler.pcm(pcm, SAMPLE_RATE_HZ), resampler.flush()])
     floats = heard.astype(np.float32) / np.float32(32768)
     return Phrase(floats * np.float32(LEVEL / max(1e-4, _rms(floats))), end_s)
-
-
-def _raw(text: str, voice: str, rate_wpm: int) -> Pcm:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "said.wav"
-        for _ in range(ATTEMPTS):
-            with espeak().lock:
-                espeak().write(text, voice, rate_wpm, path)
-            with wave.open(str(path), "rb") as file:
-                raw = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-            if len(raw) >= SHORTEST_S * SAMPLE_RATE_HZ:
-                return raw
-    raise SpeechFailed(f"espeak-ng gave no sound for {text!r}")
 
 
 def _rms(samples: Samples) -> float:

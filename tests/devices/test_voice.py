@@ -3,14 +3,16 @@
 import threading
 from pathlib import Path
 
+import espeakng_loader
 import numpy as np
 import pytest
 
 from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, loudness_lufs
 from engine.core.errors import SpeechFailed
 from engine.core.preferences import Language
-from engine.devices.sound import voice as module
-from engine.devices.sound.voice import SAMPLE_RATE_HZ, Pyttsx3Voice
+from engine.core.sound import Pcm
+from engine.devices.sound.espeak import SAMPLE_RATE_HZ, Espeak
+from engine.devices.sound.voice import Pyttsx3Voice
 
 WORDS: dict[Language, list[str]] = {
     "en": [
@@ -109,27 +111,35 @@ def test_odd_text_is_safe(text: str) -> None:
 
 
 @pytest.mark.parametrize(("bad", "raises"), [(1, False), (2, False), (3, True)])
-def test_an_empty_file_is_tried_again(
+def test_an_attempt_without_sound_is_repeated(
     bad: int, raises: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     voice = Pyttsx3Voice("en", 190)
-    write = module.Espeak.write
+    attempt = Espeak.attempt
     tries: list[str] = []
 
-    def flaky(self: module.Espeak, text: str, name: str, rate_wpm: int, path: Path) -> None:
+    def flaky(self: Espeak, text: str, name: str, rate_wpm: int) -> Pcm:
         tries.append(text)
         if len(tries) > bad:
-            write(self, text, name, rate_wpm, path)
-        else:
-            path.write_bytes(b"")
+            return attempt(self, text, name, rate_wpm)
+        return np.zeros(0, np.int16)
 
-    monkeypatch.setattr(module.Espeak, "write", flaky)
+    monkeypatch.setattr(Espeak, "attempt", flaky)
     if raises:
         with pytest.raises(SpeechFailed, match="could not be said"):
             voice.synthesise("stop")
     else:
         assert len(voice.synthesise("stop")) > 0
     assert len(tries) == min(bad + 1, 3)
+
+
+def test_the_process_has_one_espeak_and_it_is_the_wheels() -> None:
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("Linux lists what a process has loaded")
+    Pyttsx3Voice("en", 190)
+    loaded = {line.split()[-1] for line in maps.read_text().splitlines() if "libespeak" in line}
+    assert loaded == {espeakng_loader.get_library_path()}
 
 
 def test_nothing_is_printed_and_what_repeats_is_kept(capfd: pytest.CaptureFixture[str]) -> None:

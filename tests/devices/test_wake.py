@@ -14,11 +14,12 @@ from engine.core.errors import InputError, MissingPart, RunError
 from engine.core.ports import WakeEngine
 from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound import porcupine
+from engine.devices.sound.espeak import SAMPLE_RATE_HZ
 from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 from engine.devices.sound.recogniser import PocketSphinx
 from engine.devices.sound.recording import Recording, read_pcm
 from engine.devices.sound.resampling import Resampler
-from engine.devices.sound.voice import SAMPLE_RATE_HZ, Pyttsx3Voice
+from engine.devices.sound.voice import Pyttsx3Voice
 from engine.language.commands import CommandGrammar, command_grammar
 from engine.listening.echo_guard import WINDOW_S, EchoGuard
 from engine.listening.framer import Framer
