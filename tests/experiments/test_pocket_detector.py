@@ -1,6 +1,4 @@
-"""What the pocket detector's training is told, and how it is judged: little things that figures
-hang on.
-"""
+"""The labels and loss of the pocket detector's training, and its evaluation."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +29,7 @@ def record(human: tuple[LabelledBox, ...], machine: tuple[LabelledBox, ...]) -> 
     )
 
 
-def test_a_machines_label_is_trusted_doubted_or_a_repeat() -> None:
+def test_a_machine_label_is_trusted_doubtful_or_a_repetition() -> None:
     found = merge_boxes(
         record(
             (LabelledBox("person", 0, 0, 20, 40),),
@@ -49,7 +47,7 @@ def test_a_machines_label_is_trusted_doubted_or_a_repeat() -> None:
     ]  # fmt: skip
 
 
-def test_a_doubted_box_makes_no_picture_rare() -> None:
+def test_a_doubtful_box_does_not_make_a_picture_rare() -> None:
     box = LabelledBox("bus", 0, 0, 50, 50)
     sure, doubted = (
         to_sample(record((), ()), [("bus", box, known)], 1.0) for known in (True, False)
@@ -69,7 +67,7 @@ def net() -> Any:
 
 
 def item(covered: tuple[int, ...], unsure: list[list[float]]) -> dict[str, Any]:
-    """A picture of a person in the left half, and what may be there."""
+    """A picture of a person in the left half, with doubtful boxes."""
     known = torch.zeros(len(LABELS))
     known[list(covered)] = 1
     return {
@@ -96,33 +94,33 @@ def pull(net: Any, batch: dict[str, Any]) -> Any:
     return preds["scores"].grad.numpy(), np.concatenate(centres)
 
 
-def test_the_loss_leaves_alone_what_nobody_knows(net: Any) -> None:
+def test_the_loss_ignores_unknown_labels_and_doubtful_boxes(net: Any) -> None:
     right = [float(CAR), 0.5, 0.0, 1.0, 1.0]
     pulls, centres = pull(net, collate([item((PERSON, CAR), []), item((PERSON, CAR), [right])]))
     aside = centres[:, 0] > 0.5
     bench = LABELS.index("bench")
     assert (pulls[:, bench] == 0).all()  # not covered
-    assert (pulls[0, CAR] > 0).all()  # surely no car: each score is pulled down
+    assert (pulls[0, CAR] > 0).all()  # certainly no car: each score is pulled down
     assert (pulls[1, CAR][aside] == 0).all()  # there may be one
     assert (pulls[1, CAR][~aside] > 0).all()
-    assert (pulls[1, PERSON][aside] != 0).all()  # the doubt is of cars alone
+    assert (pulls[1, PERSON][aside] != 0).all()  # the doubt is about cars only
 
 
-def test_a_known_box_outweighs_a_doubt(net: Any) -> None:
+def test_a_known_box_overrides_a_doubtful_one(net: Any) -> None:
     everywhere = [float(PERSON), 0.0, 0.0, 1.0, 1.0]
     pulls, _ = pull(net, collate([item((PERSON,), [everywhere])]))
     assert (pulls[0, PERSON] < 0).any()  # upwards, at the known person's anchors
     assert (pulls[0, PERSON] <= 0).all()
 
 
-def test_the_mean_of_two_networks() -> None:
+def test_average_gives_the_mean_of_two_networks() -> None:
     one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     expected = (one.weight + other.weight).detach() / 2
     average(one, other)
     assert torch.allclose(one.weight, expected)
 
 
-def test_hazards_are_counted_where_they_stand_in_the_way() -> None:
+def test_hazard_recall_counts_boxes_that_reach_low() -> None:
     """Ten people, of whom nine reach low; six of these are found, one below the threshold. A door
     is no hazard, and three potholes are too few to judge by."""
     found = np.array([1] * 6 + [0] * 2, bool)
@@ -141,7 +139,7 @@ def test_hazards_are_counted_where_they_stand_in_the_way() -> None:
 
 
 def scored(hits: list[int], boxes: int) -> LabelMatches:
-    """Detections at 0.9, 0.55, 0.5 and so on, of which some are right."""
+    """Detections with scores 0.9, 0.55, 0.5 and so on, of which `hits` are right."""
     right = np.array(hits, bool)[:, None].repeat(10, 1)
     nothing, count = np.zeros(len(hits), bool), np.array([boxes])
     scores = np.append(0.9, 0.6 - 0.05 * np.arange(1, len(hits)))[: len(hits)]
@@ -163,7 +161,9 @@ def scored(hits: list[int], boxes: int) -> LabelMatches:
         ("cup", [], 12, 0.35),
     ],
 )
-def test_a_threshold_is_chosen(name: str, hits: list[int], boxes: int, expected: float) -> None:
+def test_the_threshold_has_the_best_f_measure_within_its_range(
+    name: str, hits: list[int], boxes: int, expected: float
+) -> None:
     assert choose_threshold(name, scored(hits, boxes)) == pytest.approx(expected)
 
 
@@ -174,7 +174,7 @@ def judged(
     path = Path(f"{set_name}.jpg")
     real = np.array(boxes, np.float32).reshape(-1, 4)
     sample = Sample(set_name, path, 1.0, np.full(len(real), PERSON), real)
-    # so that there is one judged picture in any case
+    # There must be one judged picture in any case.
     other = Sample(
         "boxes_coco", Path("x.jpg"), 1.0, np.array([PERSON]), np.ones((1, 4), np.float32)
     )
@@ -190,15 +190,15 @@ def judged(
 LEFT, MIDDLE = [0.0, 0.0, 0.3, 0.9], [0.35, 0.0, 0.65, 0.9]
 
 
-def test_what_is_found_in_a_crowd_is_neither_right_nor_wrong() -> None:
+def test_a_detection_in_a_crowd_is_neither_right_nor_wrong() -> None:
     plain, crowded = judged("boxes_coco", [LEFT]), judged("boxes_coco", [LEFT], [0.6, 0, 1, 1])
     assert plain.hit[:, 0].tolist() == crowded.hit[:, 0].tolist() == [True, False, False]
     assert plain.wrong[:, 0].tolist() == [False, True, True]
     assert crowded.wrong[:, 0].tolist() == [False, True, False]  # the middle one is outside of it
-    assert crowded.truth.tolist() == [1, 1]  # people whom humans boxed still count
+    assert crowded.truth.tolist() == [1, 1]  # people boxed by humans still count
 
 
-def test_a_set_that_is_not_boxed_completely_counts_misses_only() -> None:
+def test_an_incompletely_boxed_set_counts_for_recall_only() -> None:
     seen = judged("boxes_pedestrians", [LEFT, MIDDLE, [0.0, 0.9, 0.1, 1.0]])
     assert not seen.hit.any()
     assert not seen.wrong.any()
@@ -210,7 +210,7 @@ def test_a_set_that_is_not_boxed_completely_counts_misses_only() -> None:
     assert found == {"boxes_pedestrians": {"boxes": 2, "found": 1}}
 
 
-def test_a_sample_keeps_what_it_is_given() -> None:
+def test_a_sample_keeps_labels_and_clips_boxes() -> None:
     sample = to_sample(
         record((), ()), [("person", LabelledBox("person", -5, 0, 20, 40), True)], 1.5
     )

@@ -1,4 +1,4 @@
-"""What the scenes' training is told, and how it is judged."""
+"""The labels of the scene classifier's training, and its evaluation."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.weights
         ("captions_flickr8k", None, None, None),
     ],
 )
-def test_a_picture_has_a_scene_and_a_side_of_the_door(
+def test_a_picture_has_a_scene_that_is_indoors_or_outdoors(
     set_name: str, scene: str | None, indoor: bool | None, expected: tuple[str, bool] | None
 ) -> None:
     record = LabelledImage(set_name, Path("x.jpg"), 128, 128, "train", scene, indoor)
@@ -33,13 +33,13 @@ def test_a_picture_has_a_scene_and_a_side_of_the_door(
     assert (CLASSES[kind] if kind >= 0 else None) == expected
 
 
-def test_no_class_stands_twice_and_every_scene_has_one() -> None:
+def test_classes_are_unique_and_cover_every_scene() -> None:
     assert len(set(CLASSES)) == len(CLASSES)
     assert {scene for scene, _ in CLASSES} == set(LABELS)
 
 
-def test_a_hall_taken_for_a_mountain_has_the_right_scene_on_the_wrong_side() -> None:
-    """Three halls that are on no list: told as such, as something outdoors, as a kitchen."""
+def test_a_hall_classified_as_other_outdoors_has_the_right_scene_but_not_the_right_side() -> None:
+    """Three unlisted halls: classified as other indoors, as other outdoors, as a kitchen."""
     said = [("other", True), ("other", False), ("kitchen", True)]
     logits = torch.full((3, len(CLASSES)), -9.0)
     for row, kind in enumerate(said):

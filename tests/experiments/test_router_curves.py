@@ -1,4 +1,4 @@
-"""What a router buys: curves and sweeps are exact on small sets, and cost one question a picture."""
+"""Router curves and sweeps: exact on small sets, with one decision for each picture."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ gains = st.lists(
 
 @given(gains)
 @settings(max_examples=100, deadline=None)
-def test_curves_begin_and_end_at_the_tiers_and_the_oracle_is_above_all(
+def test_curves_run_from_one_tier_to_the_other_and_the_oracle_is_the_best(
     rows: list[tuple[float, float, float]],
 ) -> None:
     quick, full, score = (list(column) for column in zip(*rows, strict=True))
@@ -64,7 +64,7 @@ def test_curves_begin_and_end_at_the_tiers_and_the_oracle_is_above_all(
 
 @given(gains, st.lists(st.floats(0, 1), min_size=1, max_size=8))
 @settings(max_examples=50, deadline=None)
-def test_a_sweep_is_what_each_threshold_would_have_decided(
+def test_a_sweep_equals_the_decisions_at_each_threshold(
     rows: list[tuple[float, float, float]], thresholds: list[float]
 ) -> None:
     quick, full, score = (list(column) for column in zip(*rows, strict=True))
@@ -77,7 +77,7 @@ def test_a_sweep_is_what_each_threshold_would_have_decided(
         assert swept.mean_ms[index] == pytest.approx(100 + 200 * np.mean(escalated))
 
 
-def test_a_thousand_thresholds_ask_each_picture_once() -> None:
+def test_a_thousand_thresholds_need_one_decision_for_each_picture() -> None:
     asked = 0
 
     class Counted(Count):
@@ -92,15 +92,15 @@ def test_a_thousand_thresholds_ask_each_picture_once() -> None:
         found = sweep(
             scores(Counted(0.5), kept), outcomes(kept, QualityConfig()), np.linspace(0, 1, 1000)
         )
-        assert asked == count  # linear in the pictures, and no more for more thresholds
+        assert asked == count  # linear in the pictures, whatever the number of thresholds
         assert found.share.shape == (1000,)
 
 
-def test_outcomes_read_records() -> None:
+def test_outcomes_are_computed_from_records() -> None:
     kept = [make_record(), make_record(1, truth=None)]
     assert judged(kept) == kept
     found = outcomes(kept[:1], QualityConfig())
-    assert found.gain[0] > 0  # the caption is likelier
+    assert found.gain[0] > 0  # the full answer is nearer to the caption
     assert (found.quick_ms[0], found.full_ms[0]) == (28.0, 118.0)
     assert found.hazards[0] == 1
 
@@ -113,7 +113,7 @@ def test_auroc_and_calibration() -> None:
     assert calibration_error(np.full(100, 0.9), np.arange(100) < 30, bins=1) == pytest.approx(0.6)
 
 
-def test_quality_is_the_weighted_mean_of_the_parts_that_there_are() -> None:
+def test_quality_is_the_weighted_mean_of_the_components_present() -> None:
     weights = QualityConfig()
     whole = make_parts(caption=2.0)
     assert overall(whole, weights) == pytest.approx(1.0)

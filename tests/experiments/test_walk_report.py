@@ -1,4 +1,4 @@
-"""Unit: a walk's page. What it shows, that it stands alone, and which folders it refuses."""
+"""The walk report: what the page shows, that it is self-contained, which folders it refuses."""
 
 import re
 from collections import Counter
@@ -25,8 +25,8 @@ ALERT = Utterance(1, "alert", "Person left", 40.0, 0.5, azimuth_deg=-30.0)
 
 
 def write_session(folder: Path, *, pictures: bool = False, close: bool = True) -> Path:
-    """A person comes from 6 m to 2 m in two seconds, and is announced once in time, once too late;
-    one answer; the camera stalls."""
+    """A session: a person comes from 6 m to 2 m in two seconds and is announced once in time and once
+    too late; one answer; the camera stalls."""
     clock = VirtualClock()
     trace = SessionLog(folder, clock, clock)
     card = ModelCard("tiny", "pocket", "cpu", "torch", "fp32")
@@ -104,7 +104,7 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
     return report(write_session(tmp_path_factory.mktemp("pictured"), pictures=True))
 
 
-def test_the_page_says_what_happened(plain: tuple[str, Page]) -> None:
+def test_the_page_tells_what_happened(plain: tuple[str, Page]) -> None:
     _, page = plain
     words = " ".join(page.words.split())
     for part in (
@@ -124,7 +124,7 @@ def test_the_page_says_what_happened(plain: tuple[str, Page]) -> None:
         assert part in words
 
 
-def test_the_page_stands_alone(pictured: tuple[str, Page]) -> None:
+def test_the_page_is_self_contained(pictured: tuple[str, Page]) -> None:
     text, page = pictured
     for tag in ("script", "link", "iframe", "object"):
         assert not page.all(tag)
@@ -139,7 +139,7 @@ def test_the_page_stands_alone(pictured: tuple[str, Page]) -> None:
     assert {link[1:] for link in links if link} <= set(ids)
 
 
-def test_a_reader_that_sees_nothing_misses_nothing(pictured: tuple[str, Page]) -> None:
+def test_a_screen_reader_gets_everything(pictured: tuple[str, Page]) -> None:
     _, page = pictured
     assert page.all("html")[0]["lang"] == "en"
     charts = [a for a in page.all("div") if a.get("role") == "img"]
@@ -158,7 +158,7 @@ def test_charts_have_titles_and_units(plain: tuple[str, Page]) -> None:
         assert label in page.words
 
 
-def test_what_was_said_cannot_change_the_page(plain: tuple[str, Page]) -> None:
+def test_spoken_words_are_escaped(plain: tuple[str, Page]) -> None:
     text, page = plain
     assert "<b>Person" not in text
     assert "<b>Person</b>" in page.words
@@ -187,7 +187,7 @@ def test_a_walk_on_which_nothing_happened(tmp_path: Path) -> None:
         assert part in page.words
 
 
-def test_a_type_of_record_from_a_later_version_is_passed_over(tmp_path: Path) -> None:
+def test_a_record_type_of_a_later_version_is_ignored(tmp_path: Path) -> None:
     write_session(tmp_path)
     log = tmp_path / "session.jsonl"
     first, *rest = log.read_text().splitlines()

@@ -1,6 +1,4 @@
-"""The scripted walks: whatever stands in the way is heard of in time, with all the noise of a
-detector.
-"""
+"""The scripted walks: every hazard is announced in time, despite a detector's noise."""
 
 from dataclasses import replace
 from functools import cache
@@ -24,30 +22,30 @@ def played(name: str, noise: str, seed: int) -> Played:
 
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("name", WALKS)
-def test_no_hazard_is_missed_and_each_is_warned_of_in_time(name: str, noise: str) -> None:
+def test_every_hazard_is_announced_in_time(name: str, noise: str) -> None:
     for hazard in played(name, noise, 1).hazards:
         assert hazard.alert is not None
         started_s = hazard.alert.heard.started_s
         assert started_s is not None
-        # An earcon comes first; a second and a half is a word and a step.
+        # An earcon comes first; in 1.5 s a word and a step follow.
         assert hazard.contact_s - started_s >= 1.5
 
 
 @pytest.mark.parametrize("noise", NOISES)
-def test_where_nothing_is_in_the_way_it_is_nearly_silent(noise: str) -> None:
+def test_a_free_path_is_nearly_silent(noise: str) -> None:
     assert played("nothing there", "clean", 1).alerts == []
     for name in ("people pass beside", "nothing there"):
         assert len(played(name, noise, 1).alerts) <= 1
 
 
-def test_a_way_that_becomes_free_is_said_to_be() -> None:
+def test_a_path_that_becomes_free_is_announced_once() -> None:
     texts = [a.heard.utterance.text for a in played("held up, then free", "clean", 1).alerts]
     assert texts[-1] == "Way clear."
     assert texts.count("Way clear.") == 1
 
 
-def test_without_noise_places_and_times_are_near_the_truth() -> None:
-    """Nods, sway, a pitch and a height that nobody told included."""
+def test_without_noise_distances_and_times_are_near_the_truth() -> None:
+    """Despite the head's nod and sway, and an unknown pitch and height."""
     found = figures([played(name, "clean", 1) for name in WALKS])
     assert found["hazards_missed"] == 0
     assert found["side_wrong"] == 0
@@ -56,7 +54,7 @@ def test_without_noise_places_and_times_are_near_the_truth() -> None:
     assert (found["ttc_error_median"] or 1) < 0.15
 
 
-def test_a_walk_is_the_same_each_time_and_drawn_ones_do_not_depend_on_their_number() -> None:
+def test_walks_are_deterministic_and_do_not_depend_on_how_many_are_drawn() -> None:
     walk = replace(drawn(2, 5)[1], duration_s=3.0)
     assert walk == replace(drawn(9, 5)[1], duration_s=3.0)
     first, again = (play(walk, Mount(), Noise(), 190, 3) for _ in range(2))
