@@ -49,7 +49,7 @@ def _response(azimuth_deg: int, sample_rate_hz: int) -> NDArray[np.float32]:
     Between two measurements, the responses are aligned, mixed, and delayed by the interpolated onset.
     A mixture without alignment would sound like an echo.
     """
-    spectra, delays_s = _measured(sample_rate_hz)
+    spectra, delays_s = measured(sample_rate_hz)
     right_deg = min(azimuth_deg, 360 - azimuth_deg)
     place = min(right_deg // STEP_DEG, len(spectra) - 2)
     share = right_deg / STEP_DEG - place
@@ -63,7 +63,7 @@ def _response(azimuth_deg: int, sample_rate_hz: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=4)
-def _measured(sample_rate_hz: int) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+def measured(sample_rate_hz: int) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
     """Spectra (37, bins, 2) at another sample rate, with all onsets aligned to the one straight ahead,
     and the delays that were removed, in seconds (37, 2)."""
     with np.load(FILE) as stored:

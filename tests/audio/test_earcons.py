@@ -1,4 +1,4 @@
-"""Earcons: short, quiet enough, told apart; nearer is louder and faster, urgent sounds different."""
+"""Earcons are short, quiet and distinct. Nearer ones are louder and faster; urgent ones differ."""
 
 import itertools
 from typing import get_args
@@ -25,7 +25,7 @@ PLACED: tuple[EarconName, ...] = ("obstacle", "urgent")
     st.none() | st.floats(0.05, 100.0),
     st.sampled_from([8000, 16000, 22050, 48000]),
 )
-def test_an_earcon_is_short_audible_and_never_loud(
+def test_an_earcon_is_short_and_audible_but_not_loud(
     name: EarconName, azimuth_deg: float, distance_m: float | None, rate_hz: int
 ) -> None:
     sound = earcon(name, azimuth_deg, distance_m, rate_hz)
@@ -39,7 +39,7 @@ def test_an_earcon_is_short_audible_and_never_loud(
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rate_hz", [16000, 22050, 48000])
-def test_each_has_its_loudness_from_wherever_it_comes(name: EarconName, rate_hz: int) -> None:
+def test_the_loudness_does_not_depend_on_the_direction(name: EarconName, rate_hz: int) -> None:
     assert TICK_LUFS < EARCON_LUFS <= VOICE_LUFS - 3.0
     wanted_lufs = TICK_LUFS if name == "tick" else EARCON_LUFS
     for azimuth_deg in range(-180, 180, 15):
@@ -49,7 +49,7 @@ def test_each_has_its_loudness_from_wherever_it_comes(name: EarconName, rate_hz:
 
 
 @pytest.mark.parametrize("name", PLACED)
-def test_nearer_is_louder_and_its_loudness_falls_as_one_over_the_distance(name: EarconName) -> None:
+def test_loudness_falls_as_one_over_the_distance(name: EarconName) -> None:
     heard = [loudness_lufs(earcon(name, 20.0, d, RATE_HZ), RATE_HZ) for d in (1, 1.5, 2, 3, 4, 5)]
     assert all(near > far + 1.0 for near, far in itertools.pairwise(heard))
     assert heard[0] - heard[2] == pytest.approx(6.02, abs=0.1)
@@ -57,7 +57,8 @@ def test_nearer_is_louder_and_its_loudness_falls_as_one_over_the_distance(name: 
 
 
 def onsets_s(sound: Samples) -> list[float]:
-    """When pulses begin: the envelope rises past half its peak, after 30 ms at least below it."""
+    """The times at which pulses begin: where the envelope rises above half its peak, after at least
+    12 ms below it."""
     envelope = np.abs(sound).max(axis=1)
     loud = np.flatnonzero(envelope > 0.5 * envelope.max())
     starts = [loud[0]]
@@ -67,20 +68,20 @@ def onsets_s(sound: Samples) -> list[float]:
 
 @pytest.mark.parametrize("name", PLACED)
 @pytest.mark.parametrize("azimuth_deg", [-60.0, 0.0, 25.0])
-def test_nearer_pulses_faster(name: EarconName, azimuth_deg: float) -> None:
-    pauses = []
+def test_nearer_earcons_pulse_faster(name: EarconName, azimuth_deg: float) -> None:
+    intervals_s = []
     for distance_m in (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 20.0):
         first, second = onsets_s(earcon(name, azimuth_deg, distance_m, RATE_HZ))
         assert second - first == pytest.approx(interval_s(distance_m), abs=0.002)
-        pauses.append(second - first)
-    assert pauses[0] == pytest.approx(pauses[1])
-    assert all(near < far - 0.02 for near, far in itertools.pairwise(pauses[1:6]))
-    assert pauses[-1] == pytest.approx(pauses[-2])
+        intervals_s.append(second - first)
+    assert intervals_s[0] == pytest.approx(intervals_s[1])
+    assert all(near < far - 0.02 for near, far in itertools.pairwise(intervals_s[1:6]))
+    assert intervals_s[-1] == pytest.approx(intervals_s[-2])
     assert len(onsets_s(earcon("tick", 0.0, None, RATE_HZ))) == 1
 
 
 @given(st.floats(0.01, 200), st.floats(0.01, 200))
-def test_nothing_farther_is_louder_or_faster(one_m: float, other_m: float) -> None:
+def test_level_and_pulse_rate_never_rise_with_distance(one_m: float, other_m: float) -> None:
     near_m, far_m = sorted((one_m, other_m))
     assert level(near_m) >= level(far_m) >= 0.2
     assert 0.06 <= interval_s(near_m) <= interval_s(far_m) <= 0.18
@@ -91,7 +92,9 @@ def test_nothing_farther_is_louder_or_faster(one_m: float, other_m: float) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("azimuth_deg", [10.0, 45.0, 90.0, 135.0])
-def test_the_near_ear_is_louder_and_the_sides_mirror(name: EarconName, azimuth_deg: float) -> None:
+def test_the_near_ear_is_louder_and_left_mirrors_right(
+    name: EarconName, azimuth_deg: float
+) -> None:
     right_side = earcon(name, azimuth_deg, 2.0, RATE_HZ)
     left_side = earcon(name, -azimuth_deg, 2.0, RATE_HZ)
     left, right = np.sqrt(np.mean(np.square(right_side), axis=0))
@@ -119,8 +122,8 @@ def test_urgent_is_brighter() -> None:
     assert centroid_hz("urgent") > 1.3 * centroid_hz("obstacle")
 
 
-def test_what_has_been_heard_once_is_not_made_again() -> None:
-    """The same pulse serves every distance, and no caller can spoil it for the next."""
+def test_a_caller_cannot_change_a_cached_pulse() -> None:
+    """Pulses are cached for all distances, so that each caller must get a copy."""
     first = earcon("urgent", 31.0, 2.0, RATE_HZ)
     first[:] = 7.0
     second = earcon("urgent", 31.0, 2.0, RATE_HZ)

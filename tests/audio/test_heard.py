@@ -1,4 +1,4 @@
-"""What lands in `audio.wav`, with the real voice: where it comes from and how loud it is."""
+"""The content of `audio.wav` with the real voice: direction and loudness."""
 
 import itertools
 import wave
@@ -19,7 +19,7 @@ from engine.devices.sound.wav import WavSink
 
 
 def hear(folder: Path, utterance: Utterance) -> tuple[Samples, int]:
-    """Say `utterance` alone; the file's samples (n, 2) from its first sound on, and their rate."""
+    """Say `utterance` alone. Return the samples (n, 2) of the file and their rate."""
     voice = Pyttsx3Voice("en", 190)
     sink = WavSink(folder / "audio.wav", voice.sample_rate_hz)
     ids = itertools.count(2).__next__
@@ -39,18 +39,18 @@ def hear(folder: Path, utterance: Utterance) -> tuple[Samples, int]:
         return (raw / 32767).astype(np.float32), file.getframerate()
 
 
-def later_s(stereo: Samples, rate_hz: int) -> float:
-    """How much later the left ear hears, seconds: the peak of the cross-correlation within 1 ms."""
+def left_delay_s(stereo: Samples, rate_hz: int) -> float:
+    """The delay of the left ear in seconds: the peak of the cross-correlation within 1 ms."""
     size = 1 << (2 * len(stereo)).bit_length()
     left, right = np.fft.rfft(stereo.astype(np.float64).T, size)
-    likeness = np.fft.irfft(left * right.conj())
+    correlation = np.fft.irfft(left * right.conj())
     reach = rate_hz // 1000
-    near = np.concatenate([likeness[-reach:], likeness[: reach + 1]])
+    near = np.concatenate([correlation[-reach:], correlation[: reach + 1]])
     return float(np.argmax(near) - reach) / rate_hz
 
 
 @pytest.mark.parametrize("azimuth_deg", [-60.0, -20.0, 0.0, 20.0, 60.0])
-def test_an_alert_is_heard_where_it_is_first_its_sound_then_its_words(
+def test_an_alert_comes_from_its_direction_earcon_first_then_words(
     tmp_path: Path, azimuth_deg: float
 ) -> None:
     alert = Utterance(
@@ -62,12 +62,12 @@ def test_an_alert_is_heard_where_it_is_first_its_sound_then_its_words(
     assert np.abs(tape[: len(sound)] - sound).max() < 2e-4
     assert np.abs(tape).max() <= CEILING + 1e-4
     words = tape[len(sound) :]
-    # 0.18 ms at 20 degrees, 0.49 ms at 60 degrees by Woodworth; a voice has also lower tones, for
-    # which the head is a larger detour (Kuhn), and a sample lasts 0.05 ms.
+    # Woodworth gives 0.18 ms at 20 degrees and 0.49 ms at 60 degrees. A voice also has lower tones, for
+    # which the delay is longer (Kuhn). A sample lasts 0.05 ms.
     side = float(np.sign(azimuth_deg))
     low_ms, high_ms = {0.0: (0.0, 0.0), 20.0: (0.13, 0.3), 60.0: (0.43, 0.7)}[abs(azimuth_deg)]
     for part in (tape[: len(sound)], words):
-        assert low_ms <= side * 1000 * later_s(part, rate_hz) <= high_ms
+        assert low_ms <= side * 1000 * left_delay_s(part, rate_hz) <= high_ms
         left, right = np.sum(np.square(part, dtype=np.float64), axis=0)
         if side:
             assert side * 10 * np.log10(right / left) > 2.0
@@ -75,7 +75,7 @@ def test_an_alert_is_heard_where_it_is_first_its_sound_then_its_words(
     assert loudness_lufs(tape[: len(sound)], rate_hz) == pytest.approx(EARCON_LUFS - 6, abs=0.5)
 
 
-def test_an_answer_is_in_the_middle_at_the_voices_loudness(tmp_path: Path) -> None:
+def test_an_answer_is_centred_and_has_the_loudness_of_the_voice(tmp_path: Path) -> None:
     answer = Utterance(1, "answer", "You are on a street.", 20.0, 0.0, answer=1)
     tape, rate_hz = hear(tmp_path, answer)
     assert np.array_equal(*tape.T)

@@ -1,4 +1,4 @@
-"""Where a sound seems to come from, heard on the samples: delays and levels between the ears."""
+"""The direction of a sound, measured on the samples: time and level differences between the ears."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.audio.earcons import earcon
-from engine.audio.hrtf import FILE, STEP_DEG, TAPS, _measured, centre, spatialise
+from engine.audio.hrtf import FILE, STEP_DEG, TAPS, centre, measured, spatialise
 from engine.core.sound import Samples
 from engine.core.utterance import EarconName
 
@@ -31,17 +31,17 @@ def kuhn_s(azimuth_deg: float) -> float:
 
 
 def itd_s(stereo: Samples, rate_hz: int = RATE_HZ) -> float:
-    """How much later the left ear hears, seconds: the peak of the ears' cross-correlation."""
+    """The delay of the left ear in seconds: the peak of the cross-correlation of both ears."""
     fine, size = 16, 1 << 14
     left, right = np.fft.rfft(stereo.astype(np.float64).T, size)
-    likeness = np.fft.irfft(left * right.conj(), fine * size)
+    correlation = np.fft.irfft(left * right.conj(), fine * size)
     reach = fine * rate_hz // 1000
-    near = np.concatenate([likeness[-reach:], likeness[: reach + 1]])
+    near = np.concatenate([correlation[-reach:], correlation[: reach + 1]])
     return float(np.argmax(near) - reach) / (fine * rate_hz)
 
 
 def ild_db(stereo: Samples) -> float:
-    """How much louder the right ear hears, decibels."""
+    """The level of the right ear relative to the left, in decibels."""
     left, right = np.sum(np.square(stereo, dtype=np.float64), axis=0)
     return float(10 * np.log10(right / left))
 
@@ -54,19 +54,17 @@ def sounds(azimuth_deg: float) -> dict[str, Samples]:
 
 @pytest.mark.parametrize("sound", ["obstacle", "urgent", "noise"])
 @pytest.mark.parametrize("azimuth_deg", [5, 10, 17, 30, 45, 60, 75, 90, 120, 150, 165])
-def test_the_far_ear_hears_later_by_as_much_as_a_head_is_wide(
-    azimuth_deg: float, sound: str
-) -> None:
+def test_the_delay_of_the_far_ear_fits_the_width_of_a_head(azimuth_deg: float, sound: str) -> None:
     for side in (1, -1):
-        measured = side * itd_s(sounds(side * azimuth_deg)[sound])
-        # A head is no sphere and its ears are not at its poles; half a sample was rounded away.
+        delay_s = side * itd_s(sounds(side * azimuth_deg)[sound])
+        # A head is no sphere, its ears are not at its poles, and half a sample is lost by rounding.
         low = 0.9 * woodworth_s(azimuth_deg) - 25e-6
         high = 1.1 * kuhn_s(azimuth_deg) + 25e-6
-        assert low <= measured <= high
+        assert low <= delay_s <= high
 
 
 @pytest.mark.parametrize("sound", ["obstacle", "urgent", "noise"])
-def test_the_farther_aside_the_later_and_the_weaker_the_far_ear(sound: str) -> None:
+def test_time_and_level_differences_grow_with_the_azimuth(sound: str) -> None:
     azimuths_deg = range(0, 51, 5)
     delays = [itd_s(sounds(a)[sound]) for a in azimuths_deg]
     levels = [ild_db(sounds(a)[sound]) for a in azimuths_deg]
@@ -74,13 +72,13 @@ def test_the_farther_aside_the_later_and_the_weaker_the_far_ear(sound: str) -> N
     assert levels[0] == pytest.approx(0.0, abs=0.01)
     assert all(a < b for a, b in itertools.pairwise(delays))
     assert all(a < b + 0.3 for a, b in itertools.pairwise(levels))
-    assert levels[2] > 1.5  # already at 10 degrees: the least that is heard is 1 dB
+    assert levels[2] > 1.5  # already at 10 degrees; the smallest audible difference is 1 dB
 
 
 @pytest.mark.parametrize(
     ("azimuth_deg", "low_db", "high_db"), [(15, 2, 7), (30, 4, 11), (60, 6, 15), (90, 5, 16)]
 )
-def test_levels_differ_as_at_a_head_and_not_as_at_a_wall(
+def test_level_differences_are_those_of_a_head(
     azimuth_deg: float, low_db: float, high_db: float
 ) -> None:
     for sound in sounds(azimuth_deg).values():
@@ -89,7 +87,7 @@ def test_levels_differ_as_at_a_head_and_not_as_at_a_wall(
 
 @settings(deadline=None, max_examples=60)
 @given(st.floats(-720, 720), st.sampled_from([8000, 16000, 22050, 44100, 48000]))
-def test_mirrored_azimuths_mirror_the_ears_and_energy_is_kept(
+def test_mirrored_azimuths_swap_the_ears_and_the_energy_is_kept(
     azimuth_deg: float, rate_hz: int
 ) -> None:
     mono = NOISE[:2000]
@@ -104,16 +102,16 @@ def test_mirrored_azimuths_mirror_the_ears_and_energy_is_kept(
     )
 
 
-def test_behind_sounds_other_than_in_front() -> None:
-    """As an outer ear makes it: some band by 6 dB and more, where a sphere would tell nothing."""
+def test_a_sound_behind_differs_from_one_in_front() -> None:
+    """The outer ear changes some band by 6 dB or more; a sphere would make no difference."""
     power = [np.abs(np.fft.rfft(spatialise(NOISE, a, RATE_HZ)[:, 0])) ** 2 for a in (0, 180)]
     bands_db = [10 * np.log10([band.sum() for band in np.array_split(p, 12)]) for p in power]
     assert np.abs(bands_db[0] - bands_db[1]).max() > 6.0
 
 
-def test_between_two_measurements_lies_what_was_measured_there() -> None:
-    """Each direction up to 60 degrees, made of its neighbours 5 degrees to either side."""
-    spectra, delays_s = _measured(RATE_HZ)
+def test_interpolation_agrees_with_the_measurement_between() -> None:
+    """Each direction up to 60 degrees, interpolated from its neighbours 5 degrees to either side."""
+    spectra, delays_s = measured(RATE_HZ)
     frequencies_hz = np.linspace(0.0, RATE_HZ / 2, spectra.shape[1])
     for place in range(1, 60 // STEP_DEG + 1):
         for ear in (0, 1):
@@ -123,17 +121,17 @@ def test_between_two_measurements_lies_what_was_measured_there() -> None:
             ]
             guess = guess * np.exp(-2j * np.pi * frequencies_hz * error_s)
             truth = spectra[place, :, ear]
-            missed = np.sum(np.abs(guess - truth) ** 2) / np.sum(np.abs(truth) ** 2)
-            assert 10 * np.log10(missed) < -19.0
+            error = np.sum(np.abs(guess - truth) ** 2) / np.sum(np.abs(truth) ** 2)
+            assert 10 * np.log10(error) < -19.0
 
 
-def test_a_turning_source_never_jumps() -> None:
+def test_a_moving_source_does_not_jump() -> None:
     heard = [spatialise(NOISE, azimuth_deg, RATE_HZ) for azimuth_deg in range(-90, 91)]
     for before, after in itertools.pairwise(heard):
         assert np.sum(np.square(after - before)) < 0.06 * np.sum(np.square(after))
 
 
-def test_silence_stays_silence_and_the_middle_is_alike_in_both_ears() -> None:
+def test_silence_stays_silent_and_a_centred_sound_is_equal_in_both_ears() -> None:
     assert not np.any(spatialise(np.zeros(100, np.float32), 40.0, RATE_HZ))
     left, right = centre(NOISE).T
     assert np.array_equal(left, right)

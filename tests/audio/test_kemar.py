@@ -1,4 +1,4 @@
-"""The head that the engine ships is the head that slab ships."""
+"""The shipped HRTF table is made from the measurements that slab ships."""
 
 import sys
 
@@ -9,9 +9,9 @@ from engine.audio.hrtf import FILE
 from experiments.quality.hrtf import table
 
 
-def test_the_table_is_made_from_slabs_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_is_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", sys.modules.get("sounddevice"))
-    monkeypatch.delitem(sys.modules, "sounddevice")  # and as it was again afterwards
+    monkeypatch.delitem(sys.modules, "sounddevice")  # restored after the test
     made = table()
     with np.load(FILE) as stored:
         assert set(stored.files) == set(made)

@@ -1,4 +1,4 @@
-"""What the mixer gives a sink, sample by sample, and at whose pace: no voice, no device."""
+"""The samples that a sink gets, and at which pace, without a voice or a device."""
 
 import itertools
 import threading
@@ -18,7 +18,7 @@ from engine.core.sound import Samples
 from tests.fakes.stage import BLOCK, RATE_HZ, Stage, TapeSink, ToneVoice, alert, clause, ping
 
 
-def test_stop_is_silence_within_one_block() -> None:
+def test_stop_silences_within_one_block() -> None:
     stage = Stage()
     stage.audio.say(clause(1))
     stage.audio.say(ping(2))
@@ -28,7 +28,7 @@ def test_stop_is_silence_within_one_block() -> None:
     stage.to(0.5)
     tail = stage.sink.tape[2 * BLOCK :]
     assert np.abs(stage.sink.tape[: 2 * BLOCK]).max() > 0.3
-    assert np.abs(tail[: BLOCK // 2]).max() > 0.0  # a fade and no click
+    assert np.abs(tail[: BLOCK // 2]).max() > 0.0  # a fade instead of a click
     assert np.all(tail[BLOCK // 2 :] == 0.0)
     assert [h.dropped for h in stage.heard].count("cancelled") == 1
     assert stage.audio.idle
@@ -52,7 +52,7 @@ def test_an_earcon_is_ducked_to_a_quarter_under_words() -> None:
     assert np.allclose(stage.sink.tape[at : at + len(alone)], alone, atol=1e-6)
 
 
-def test_an_earcon_comes_before_its_words_and_words_lean_to_their_side() -> None:
+def test_words_follow_their_earcon_from_the_same_direction() -> None:
     stage = Stage()
     stage.audio.say(alert(1, earcon="obstacle", azimuth_deg=90.0))
     stage.drain()
@@ -65,28 +65,28 @@ def test_an_earcon_comes_before_its_words_and_words_lean_to_their_side() -> None
     assert right > 2 * left > 0
 
 
-def test_what_is_too_loud_is_turned_down_at_once_and_up_again_slowly_and_keeps_its_shape() -> None:
+def test_the_limiter_attacks_at_once_recovers_slowly_and_keeps_the_waveform() -> None:
     def play(level: float) -> Playing:
         tone = np.sin(2 * np.pi * 400 * np.arange(20 * BLOCK) / RATE_HZ, dtype=np.float32)
         return Playing(ping(1), np.stack([level * tone, 0.5 * level * tone], axis=1), "", 0)
 
     mixer = Mixer(RATE_HZ, BLOCK)
     mixer.sounds = [play(0.5)]
-    calm = mixer.block()[0]
+    quiet = mixer.block()[0]
     mixer.sounds.append(play(1.5))
     loud = mixer.block()[0]
     mixer.sounds.pop()
-    back = np.concatenate([mixer.block()[0] for _ in range(12)])
-    assert np.abs(calm).max() == pytest.approx(0.5, rel=0.01)
+    recovery = np.concatenate([mixer.block()[0] for _ in range(12)])
+    assert np.abs(quiet).max() == pytest.approx(0.5, rel=0.01)
     assert np.abs(loud).max() == pytest.approx(CEILING, rel=1e-3)
-    assert np.allclose(loud, calm * (loud.max() / calm.max()), atol=0.02)  # nothing is cut off
-    peaks = np.abs(back).reshape(12, -1).max(axis=1)
-    assert peaks[0] < 0.35  # still turned down
+    assert np.allclose(loud, quiet * (loud.max() / quiet.max()), atol=0.02)  # no clipping
+    peaks = np.abs(recovery).reshape(12, -1).max(axis=1)
+    assert peaks[0] < 0.35  # still limited
     assert np.all(np.diff(peaks) > -1e-3)
     assert peaks[-1] == pytest.approx(0.5, rel=0.01)
 
 
-def test_answers_are_in_the_middle() -> None:
+def test_answers_are_centred() -> None:
     stage = Stage()
     stage.audio.say(replace(clause(1), azimuth_deg=80.0))
     stage.drain()
@@ -94,18 +94,18 @@ def test_answers_are_in_the_middle() -> None:
     assert np.allclose(left, right, atol=1e-6)
 
 
-def test_an_idle_hour_is_written_in_few_pieces_and_at_its_length() -> None:
+def test_an_idle_hour_is_written_in_few_blocks_and_in_full_length() -> None:
     stage = Stage()
     stage.to(3600.0)
     assert len(stage.sink.blocks) <= 360
     assert len(stage.sink.tape) == 3600 * RATE_HZ
     stage.audio.say(clause(1))
     stage.drain()
-    assert stage.fate(1).started_s == pytest.approx(3600.0)
+    assert stage.outcome(1).started_s == pytest.approx(3600.0)
 
 
-class Ticking:
-    """A clock that stops the loop at `end_s` and, once, is late by a second."""
+class StoppingClock:
+    """A clock that stops the loop at `end_s` and jumps ahead by a second once."""
 
     def __init__(self, stop: threading.Event, end_s: float, late_at_s: float = 1e9) -> None:
         self.time_s, self.slept = 10.0, 0
@@ -128,23 +128,23 @@ class Ticking:
 @pytest.mark.parametrize("late_at_s", [1e9, 0.5])
 def test_an_unpaced_sink_gets_real_time_and_a_late_loop_catches_up(late_at_s: float) -> None:
     stage, stop = Stage(), threading.Event()
-    clock = Ticking(stop, 3.0, late_at_s)
+    clock = StoppingClock(stop, 3.0, late_at_s)
     for number in (1, 2, 3):
         stage.audio.say(clause(number, text="a b c d e"))
     stage.audio.say(alert(4, 5.0))
     speak(stage.audio, stage.sink, clock, stop)
     assert len(stage.sink.tape) / RATE_HZ == pytest.approx(3.0, abs=3 * BLOCK_S)
-    assert clock.slept < 3.0 / BLOCK_S + 10  # one wait a block
+    assert clock.slept < 3.0 / BLOCK_S + 10  # one wait per block
     spoken = np.abs(stage.sink.tape[: round(1.7 * RATE_HZ)]).min(axis=1) > 0
-    assert spoken.mean() > 0.95  # late or not, there is no hole in the words
-    fates = [stage.fate(n) for n in (1, 2, 3, 4)]
-    for before, after in itertools.pairwise(fates):
+    assert spoken.mean() > 0.95  # no gap in the words, even when late
+    outcomes = [stage.outcome(n) for n in (1, 2, 3, 4)]
+    for before, after in itertools.pairwise(outcomes):
         assert before.ended_s <= after.started_s  # type: ignore[operator]
 
 
-def test_the_first_sound_is_stamped_after_its_synthesis() -> None:
+def test_the_start_of_a_sound_is_after_its_synthesis() -> None:
     stop = threading.Event()
-    clock = Ticking(stop, 1.0)
+    clock = StoppingClock(stop, 1.0)
 
     class Slow(ToneVoice):
         def synthesise(self, text: str) -> Samples:
@@ -157,9 +157,9 @@ def test_the_first_sound_is_stamped_after_its_synthesis() -> None:
     assert dict(stage.started) == {1: pytest.approx(10.015)}
 
 
-def test_a_lost_device_is_reported_once_and_speech_goes_on_without_it() -> None:
+def test_a_lost_device_is_reported_once_and_speech_continues() -> None:
     stop = threading.Event()
-    clock = Ticking(stop, 3.0)
+    clock = StoppingClock(stop, 3.0)
 
     class Unplugged(TapeSink):
         def write(self, block: Samples) -> None:
@@ -176,26 +176,26 @@ def test_a_lost_device_is_reported_once_and_speech_goes_on_without_it() -> None:
     stage.audio.say(clause(2))
     speak(stage.audio, stage.sink, clock, stop)
     assert [(h.what, h.detail) for h in stage.health] == [("speech", "unplugged")]
-    assert stage.fate(2).dropped is None
-    assert stage.fate(2).started_s == pytest.approx(10.5, abs=2 * BLOCK_S)
+    assert stage.outcome(2).dropped is None
+    assert stage.outcome(2).started_s == pytest.approx(10.5, abs=2 * BLOCK_S)
 
 
-def test_what_still_waits_at_the_end_is_reported() -> None:
+def test_waiting_utterances_are_reported_at_the_end() -> None:
     stage, stop = Stage(), threading.Event()
     stage.audio.say(clause(1, text="a b c d e f g h i j"))
     stage.audio.say(clause(2))
-    speak(stage.audio, stage.sink, Ticking(stop, 0.5), stop)
-    assert stage.fate(1).ended_s == pytest.approx(10.5, abs=2 * BLOCK_S)
-    assert stage.fate(2).dropped == "cancelled"
+    speak(stage.audio, stage.sink, StoppingClock(stop, 0.5), stop)
+    assert stage.outcome(1).ended_s == pytest.approx(10.5, abs=2 * BLOCK_S)
+    assert stage.outcome(2).dropped == "cancelled"
 
 
-def test_one_loop_takes_over_from_another_without_a_hole() -> None:
+def test_one_loop_takes_over_from_another_without_a_gap() -> None:
     stage, stop = Stage(), threading.Event()
-    clock = Ticking(stop, 1.0)
+    clock = StoppingClock(stop, 1.0)
     fed_until_s = speak(stage.audio, stage.sink, clock, stop)
     clock.time_s += 0.7  # something else is set up
     stop.clear()
-    again = Ticking(stop, clock.time_s - 10.0 + 1.0)
+    again = StoppingClock(stop, clock.time_s - 10.0 + 1.0)
     again.time_s = clock.time_s
     speak(stage.audio, stage.sink, again, stop, fed_until_s)
     assert len(stage.sink.tape) / RATE_HZ == pytest.approx(again.time_s - 10.0, abs=3 * BLOCK_S)

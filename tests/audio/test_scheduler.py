@@ -1,4 +1,4 @@
-"""Who is heard when, and what is reported of it: priorities, deadlines, gaps, cuts. No device."""
+"""Scheduling of utterances: priorities, deadlines, gaps and interruptions. No device."""
 
 import itertools
 from dataclasses import replace
@@ -38,7 +38,7 @@ acts = st.lists(
 
 
 def play(script: list[tuple[float, Utterance | str]], level: float = LEVEL) -> Stage:
-    """Run a script of (seconds to wait, what then happens) and hear it out."""
+    """Run a script of (seconds to wait, what then happens) to its end."""
     stage = Stage(ToneVoice(level))
     for number, (wait_s, act) in enumerate(script, start=1):
         stage.to(stage.clock.now() + wait_s)
@@ -56,15 +56,15 @@ def play(script: list[tuple[float, Utterance | str]], level: float = LEVEL) -> S
 
 @settings(deadline=None, max_examples=250)
 @given(acts)
-def test_whatever_is_said_every_rule_holds(script: list[tuple[float, Utterance | str]]) -> None:
+def test_all_rules_hold_for_any_script(script: list[tuple[float, Utterance | str]]) -> None:
     stage = play(script)
     said = {n for n, (_, act) in enumerate(script, start=1) if isinstance(act, Utterance)}
     again = {h.utterance.id: h.utterance.resumes for h in stage.heard if h.utterance.resumes}
-    fates = sorted(h.utterance.id for h in stage.heard)
-    assert fates == sorted(said | set(again))  # each once
+    ids = sorted(h.utterance.id for h in stage.heard)
+    assert ids == sorted(said | set(again))  # each once
     interrupted = {h.utterance.id for h in stage.heard if h.cut == "interrupted"}
     assert len(set(again.values())) == len(again)
-    assert set(again.values()) <= interrupted  # said again at most once for each time it was cut
+    assert set(again.values()) <= interrupted  # repeated at most once per interruption
     assert stage.audio.idle
     started = dict(stage.started)
     for heard in stage.heard:
@@ -86,14 +86,14 @@ def test_whatever_is_said_every_rule_holds(script: list[tuple[float, Utterance |
         key=lambda h: (h.started_s, h.ended_s),
     )
     for before, after in itertools.pairwise(words):
-        assert before.ended_s <= after.started_s  # type: ignore[operator]  # never two voices
+        assert before.ended_s <= after.started_s  # type: ignore[operator]  # voices never overlap
         first, second = before.utterance, after.utterance
         waits = first.kind == "alert" and second.kind != "answer"
         if waits and second.priority < Priority.CRITICAL:
             assert after.started_s - before.ended_s >= GAP_S - 1e-6  # type: ignore[operator]
     for answer in (1, 2):
         order = [
-            _first(h.utterance.id, again)
+            original(h.utterance.id, again)
             for h in words
             if h.utterance.answer == answer and h.utterance.kind == "answer"
         ]
@@ -101,9 +101,8 @@ def test_whatever_is_said_every_rule_holds(script: list[tuple[float, Utterance |
 
 
 @pytest.mark.parametrize("answer", [1, 2])
-def test_a_critical_clause_waits_for_those_before_it(answer: int) -> None:
-    """It cuts off neither its own answer's clause nor, from behind a clause, another's: what was cut would
-    be said again before it, and cut again, for ever."""
+def test_a_critical_clause_waits_for_earlier_clauses(answer: int) -> None:
+    """Otherwise the interrupted clause would be repeated before it, and interrupted again, forever."""
     stage = Stage()
     for number, said in enumerate((1, answer), start=1):
         stage.audio.say(clause(number, said))
@@ -113,8 +112,8 @@ def test_a_critical_clause_waits_for_those_before_it(answer: int) -> None:
     assert stage.order() == [1, 2, 3]
 
 
-def _first(number: int, again: dict[int, int]) -> int:
-    """The utterance that `number` says again, or again and again; itself where it does not."""
+def original(number: int, again: dict[int, int]) -> int:
+    """The utterance that `number` repeats, directly or through others, or `number` itself."""
     while resumed := again.get(number):
         number = resumed
     return number
@@ -122,7 +121,7 @@ def _first(number: int, again: dict[int, int]) -> int:
 
 @settings(deadline=None, max_examples=80)
 @given(acts, st.sampled_from([0.5, 5.0]))
-def test_nothing_clips_and_the_same_script_gives_the_same_samples(
+def test_nothing_clips_and_rendering_is_deterministic(
     script: list[tuple[float, Utterance | str]], level: float
 ) -> None:
     first, second = play(script, level), play(script, level)
@@ -141,10 +140,10 @@ def test_nothing_clips_and_the_same_script_gives_the_same_samples(
         pytest.param([alert(1), alert(2, azimuth_deg=90)], [1, 2], id="the earlier where equal"),
         pytest.param([clause(1), clause(2), clause(3)], [1, 2, 3], id="clauses in order"),
         pytest.param(
-            [clause(1), replace(clause(2), priority=25.0)], [1, 2], id="also against priority"
+            [clause(1), replace(clause(2), priority=25.0)], [1, 2], id="even against priority"
         ),
         pytest.param(
-            [clause(1, 1), clause(2, 2), clause(3, 1)], [1, 3, 2], id="an answer is heard out"
+            [clause(1, 1), clause(2, 2), clause(3, 1)], [1, 3, 2], id="an answer is finished first"
         ),
         pytest.param(
             [alert(1, 80), clause(2), alert(3, 40)], [1, 3, 2], id="a lower one waits for the gap"
@@ -159,7 +158,7 @@ def test_order(said: list[Utterance], order: list[int]) -> None:
     assert stage.order() == order
 
 
-def test_clauses_and_statuses_follow_at_once_and_what_comes_after_an_alert_after_the_gap() -> None:
+def test_only_what_follows_an_alert_waits_for_the_gap() -> None:
     stage = Stage()
     for number in (1, 2):
         stage.audio.say(clause(number))
@@ -168,7 +167,7 @@ def test_clauses_and_statuses_follow_at_once_and_what_comes_after_an_alert_after
     stage.audio.say(replace(alert(5), kind="status", priority=8.0))
     stage.drain()
     pauses = [
-        stage.fate(n + 1).started_s - stage.fate(n).ended_s  # type: ignore[operator]
+        stage.outcome(n + 1).started_s - stage.outcome(n).ended_s  # type: ignore[operator]
         for n in (1, 2, 3, 4)
     ]
     assert max(pauses[:3]) < BLOCK_S
@@ -178,46 +177,46 @@ def test_clauses_and_statuses_follow_at_once_and_what_comes_after_an_alert_after
 @pytest.mark.parametrize(
     ("priority", "first_cut"), [(Priority.CRITICAL, True), (Priority.CRITICAL - 1, False)]
 )
-def test_only_a_critical_alert_cuts_an_answer(priority: float, first_cut: bool) -> None:
+def test_only_a_critical_alert_interrupts_an_answer(priority: float, first_cut: bool) -> None:
     stage = Stage()
     stage.audio.say(clause(1, text="a b c d e f g h i j"))
     stage.audio.say(clause(2))
     stage.to(0.2)
     stage.audio.say(alert(3, priority))
     stage.drain()
-    cut = stage.fate(1)
+    cut = stage.outcome(1)
     assert cut.started_s == 0.0
     assert cut.dropped is None
     assert cut.ended_s is not None
     assert cut.ended_s == pytest.approx(0.2 + FADE_S if first_cut else 1.0)
     assert stage.order() == ([1, 3, AGAIN, 2] if first_cut else [1, 2, 3])
     if first_cut:
-        assert stage.fate(3).started_s == pytest.approx(0.2 + BLOCK_S)
+        assert stage.outcome(3).started_s == pytest.approx(0.2 + BLOCK_S)
 
 
-def test_critical_alerts_let_each_other_finish_and_skip_the_gap() -> None:
+def test_critical_alerts_do_not_interrupt_each_other_and_skip_the_gap() -> None:
     stage = Stage()
     stage.audio.say(alert(1, 80.0))
     stage.to(0.1)
     stage.audio.say(alert(2, 90.0, queued_s=0.1))
     stage.drain()
-    ended_s = stage.fate(1).ended_s
+    ended_s = stage.outcome(1).ended_s
     assert ended_s is not None
-    assert 0.2 <= ended_s <= 0.2 + LENGTH_S + 0.001  # its words, and what the head adds to them
-    assert stage.fate(2).started_s == pytest.approx(0.2 + BLOCK_S)
+    assert 0.2 <= ended_s <= 0.2 + LENGTH_S + 0.001  # its words and the length of the HRTF
+    assert stage.outcome(2).started_s == pytest.approx(0.2 + BLOCK_S)
 
 
-def test_a_critical_alert_that_is_too_late_cuts_nothing() -> None:
+def test_a_stale_critical_alert_interrupts_nothing() -> None:
     stage = Stage()
     stage.audio.say(clause(1))
     stage.to(0.1)
     stage.audio.say(alert(2, 90.0, deadline_s=0.05))
     stage.drain()
-    assert stage.fate(2).dropped == "stale"
-    assert stage.fate(1).ended_s == pytest.approx(0.3)
+    assert stage.outcome(2).dropped == "stale"
+    assert stage.outcome(1).ended_s == pytest.approx(0.3)
 
 
-def test_a_deadline_is_checked_when_the_turn_comes() -> None:
+def test_a_deadline_is_checked_at_the_turn_of_the_utterance() -> None:
     stage = Stage()
     stage.audio.say(clause(1))  # 0.3 s
     stage.audio.say(alert(2, deadline_s=0.2))
@@ -225,13 +224,13 @@ def test_a_deadline_is_checked_when_the_turn_comes() -> None:
     stage.audio.supersede_answers()
     stage.audio.say(clause(4))
     stage.drain()
-    assert stage.fate(1).dropped == "superseded"
-    assert stage.fate(2).started_s == 0.0  # in time after all: the answer was gone
+    assert stage.outcome(1).dropped == "superseded"
+    assert stage.outcome(2).started_s == 0.0  # in time, since the answer was dropped
     stage.audio.say(clause(5))
     stage.to(stage.clock.now() + 0.1)
     stage.audio.say(alert(6, deadline_s=stage.clock.now() + 0.05))
     stage.drain()
-    assert stage.fate(6).dropped == "stale"
+    assert stage.outcome(6).dropped == "stale"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,7 @@ def test_a_deadline_is_checked_when_the_turn_comes() -> None:
         ({"text": "", "earcon": "obstacle"}, False),
     ],
 )
-def test_a_newer_alert_from_there_replaces_one_that_waits(
+def test_a_newer_alert_supersedes_a_waiting_one_from_its_direction(
     change: dict[str, object], superseded: bool
 ) -> None:
     stage = Stage()
@@ -255,11 +254,11 @@ def test_a_newer_alert_from_there_replaces_one_that_waits(
     stage.audio.say(alert(2))
     stage.audio.say(replace(alert(3), **({"queued_s": 0.1} | change)))  # type: ignore[arg-type]
     stage.drain()
-    assert stage.fate(2).dropped == ("superseded" if superseded else None)
-    assert stage.fate(3).dropped is None
+    assert stage.outcome(2).dropped == ("superseded" if superseded else None)
+    assert stage.outcome(3).dropped is None
 
 
-def test_a_newer_request_cuts_the_answer_and_leaves_the_rest() -> None:
+def test_a_newer_request_cuts_the_answer_but_no_alerts() -> None:
     stage = Stage()
     stage.audio.say(clause(1))
     stage.audio.say(clause(2))
@@ -268,23 +267,23 @@ def test_a_newer_request_cuts_the_answer_and_leaves_the_rest() -> None:
     stage.audio.supersede_answers()
     stage.audio.say(clause(4, answer=2))
     stage.drain()
-    assert stage.fate(1).ended_s == pytest.approx(0.1 + FADE_S)
-    assert stage.fate(2).dropped == "superseded"
+    assert stage.outcome(1).ended_s == pytest.approx(0.1 + FADE_S)
+    assert stage.outcome(2).dropped == "superseded"
     assert stage.order() == [1, 4, 3]
 
 
-def test_stop_can_name_kinds() -> None:
+def test_stop_can_be_limited_to_kinds() -> None:
     stage = Stage()
     for utterance in (clause(1), alert(2), alert(3, 10.0, kind="status")):
         stage.audio.say(utterance)
     stage.audio.stop("answer", "status")
     stage.drain()
     assert stage.order() == [2]
-    assert stage.fate(1).dropped == stage.fate(3).dropped == "cancelled"
+    assert stage.outcome(1).dropped == stage.outcome(3).dropped == "cancelled"
 
 
 @pytest.mark.parametrize("sound", [None, "urgent"])
-def test_a_sentence_that_cannot_be_said_is_reported_and_the_next_is_heard(
+def test_a_failed_synthesis_is_reported_and_the_next_sentence_is_heard(
     sound: str | None,
 ) -> None:
     stage = Stage()
@@ -293,11 +292,11 @@ def test_a_sentence_that_cannot_be_said_is_reported_and_the_next_is_heard(
     stage.audio.say(clause(2))
     stage.drain()
     assert [h.what for h in stage.health] == ["speech"]
-    assert stage.fate(1).dropped == (None if sound else "cancelled")  # its earcon was heard
-    assert stage.fate(2).dropped is None
+    assert stage.outcome(1).dropped == (None if sound else "cancelled")  # its earcon was heard
+    assert stage.outcome(2).dropped is None
 
 
-def test_a_stop_during_synthesis_is_obeyed() -> None:
+def test_a_stop_during_synthesis_takes_effect() -> None:
     class Stopped(ToneVoice):
         def synthesise(self, text: str) -> Samples:
             stage.audio.stop()
@@ -306,11 +305,11 @@ def test_a_stop_during_synthesis_is_obeyed() -> None:
     stage = Stage(Stopped())
     stage.audio.say(clause(1))
     stage.drain()
-    assert stage.fate(1).dropped == "cancelled"
+    assert stage.outcome(1).dropped == "cancelled"
     assert np.all(stage.sink.tape == 0.0)
 
 
-def test_callbacks_may_speak() -> None:
+def test_callbacks_may_queue_utterances() -> None:
     stage = Stage()
     audio = Audio(
         ToneVoice(),
@@ -327,9 +326,9 @@ def test_callbacks_may_speak() -> None:
 @pytest.mark.parametrize(
     ("priority", "answer_at_s", "order"),
     [(40.0, 0.3, [2, 1]), (80.0, 0.3, [1, 2]), (40.0, None, [1])],
-    ids=["a callout makes way", "a critical one does not", "and not for ever"],
+    ids=["an alert waits", "a critical one does not", "not forever"],
 )
-def test_callouts_make_way_for_an_answer_asked_for(
+def test_alerts_wait_for_an_expected_answer(
     priority: float, answer_at_s: float | None, order: list[int]
 ) -> None:
     stage = Stage()

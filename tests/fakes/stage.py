@@ -1,4 +1,4 @@
-"""An Audio in virtual time with a voice, a sink and all that it reported: what audio tests share."""
+"""Shared by audio tests: an `Audio` in virtual time with a fake voice, a sink and its reports."""
 
 import itertools
 from dataclasses import dataclass, field, replace
@@ -17,11 +17,11 @@ from engine.core.utterance import Heard, Utterance
 RATE_HZ = 8000
 BLOCK = round(RATE_HZ * BLOCK_S)
 LEVEL = 0.5
-AGAIN = 1000  # the first utterance that Audio itself numbers
+AGAIN = 1000  # the first id that `Audio` assigns itself
 
 
 class ToneVoice:
-    """Says a square wave of 1 kHz for 0.1 s a word: every sample shows whether somebody speaks."""
+    """Says a 1 kHz square wave for 0.1 s per word, so that no sample of speech is zero."""
 
     sample_rate_hz = RATE_HZ
 
@@ -39,7 +39,7 @@ class ToneVoice:
 
 
 class TapeSink:
-    """Keeps all blocks."""
+    """Records all blocks."""
 
     name = "tape"
 
@@ -59,7 +59,7 @@ class TapeSink:
 
 @dataclass
 class Stage:
-    """An Audio in virtual time with all that it reported."""
+    """An `Audio` in virtual time with everything that it reported."""
 
     voice: ToneVoice = field(default_factory=ToneVoice)
     sink: TapeSink = field(default_factory=TapeSink)
@@ -83,7 +83,7 @@ class Stage:
     def drain(self) -> None:
         drain(self.audio, self.sink, self.clock)
 
-    def fate(self, number: int) -> Heard:
+    def outcome(self, number: int) -> Heard:
         found = [h for h in self.heard if h.utterance.id == number]
         assert len(found) == 1
         return found[0]
