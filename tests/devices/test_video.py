@@ -186,21 +186,6 @@ def test_what_is_no_video_is_refused(
     assert capfd.readouterr() == ("", "")  # FFmpeg keeps its own mouth shut
 
 
-def test_skipping_ahead_counts_what_is_passed_over(tmp_path: Path) -> None:
-    source = VideoSource(write_video(tmp_path / "a.mp4", even(60)))
-    source.skip_to(1.0)
-    frame = source.read()
-    assert frame is not None
-    assert frame.seq == 30
-    assert frame.time_s == pytest.approx(1.0, abs=0.002)
-    assert np.abs(frame.image[48, 72].astype(int) - shade(30)).max() <= 12
-    after = source.read()
-    assert after is not None
-    assert after.seq == 31
-    source.skip_to(99.0)
-    assert source.read() is None
-
-
 def test_a_closed_video_gives_nothing(tmp_path: Path) -> None:
     source = VideoSource(write_video(tmp_path / "a.mp4", even(5)))
     source.close()

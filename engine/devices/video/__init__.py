@@ -1,1 +1,1 @@
-"""Sources of frames: images, videos, webcams, datasets, the sample."""
+"""Sources of frames: photos, videos, webcams, datasets and the sample."""

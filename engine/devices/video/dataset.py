@@ -1,8 +1,8 @@
-"""The `dataset` source: pictures with their labels, from DIR/manifest.jsonl.
+"""The `dataset` source: images with their labels, from DIR/manifest.jsonl.
 
-A manifest holds one JSON object a line: `file` (relative to DIR), `width`, `height`, and any of
-`boxes` [[label, x, y, width, height]...], `scene`, `captions` [...], `split`. Other fields are let
-be. It must not know how answers are scored.
+A manifest holds one JSON object per line: `file` (relative to DIR), `width`, `height`, and any of
+`boxes` [[label, x, y, width, height]...], `crowd_boxes` (the same, ignored by the scores), `scene`,
+`captions` [...] and `split`. Other fields are ignored. Must not know how answers are scored.
 """
 
 import json
@@ -14,14 +14,14 @@ from typing import Any
 from engine.core.camera import Image
 from engine.core.errors import InputError, message_of
 from engine.core.glance import Box, Truth
-from engine.devices.video.images import Pictures, check_file, check_folder, decode_image
+from engine.devices.video.images import ImageSequence, check_file, check_folder, decode_image
 
 MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a manifest, checked."""
+    """One validated line of a manifest."""
 
     line: int
     file: str
@@ -31,11 +31,11 @@ class Row:
     truth: Truth
 
 
-class DatasetSource(Pictures):
-    """Every picture of a dataset in its manifest's order, or those of one `split`.
+class DatasetSource(ImageSequence):
+    """The images of a dataset in its manifest's order, all of them or those of one `split`.
 
-    The whole manifest is checked at once. Raises InputError with the line's number where it is
-    malformed, and where the first picture is broken or not of the size that its line states.
+    The constructor validates the whole manifest. It raises InputError with the line number where a
+    line is malformed, and where the first image cannot be decoded or has another size than stated.
     """
 
     def __init__(self, path: Path, split: str | None = None, fps: float = 15.0) -> None:
@@ -56,7 +56,7 @@ class DatasetSource(Pictures):
         row, path = self._rows[seq], self._paths[seq]
         image = decode_image(path)
         got = (image.shape[1], image.shape[0])
-        if got != (row.width, row.height):  # then the boxes would not fit either
+        if got != (row.width, row.height):  # then the boxes would be wrong too
             raise InputError(
                 f"{path}: expected {row.width} x {row.height} pixels, as line {row.line} of "
                 f"{MANIFEST} says, got {got[0]} x {got[1]}; correct the manifest"
@@ -87,7 +87,7 @@ def _read_manifest(path: Path) -> Iterator[Row]:
 
 
 def _row(line: int, fields: Any) -> Row:
-    """Raises ValueError, saying what was expected of which field."""
+    """Validate one line. Raises ValueError that names the field and what was expected."""
     if not isinstance(fields, dict):
         raise ValueError(f"expected a JSON object, got {_shown(fields)}")
     file = _text(fields, "file")
@@ -133,8 +133,8 @@ def _pixels(fields: dict[str, Any], key: str) -> int:
 def _boxes(
     fields: dict[str, Any], key: str, width: int, height: int
 ) -> tuple[tuple[str, Box], ...] | None:
-    """[label, x, y, width, height] becomes (label, corners). Things that the border cuts may be
-    labelled whole, so a box may reach out of the picture, but not lie outside it."""
+    """Each [label, x, y, width, height] as (label, Box). A box may extend beyond the image, because
+    some datasets label the hidden part of an object too, but it must overlap the image."""
     value = fields.get(key)
     if value is None:
         return None

@@ -1,7 +1,7 @@
-"""Photos from files: the one decoder of pictures (Pillow), and the `image` and `folder` sources.
+"""The decoder of image files (Pillow), and the `image` and `folder` sources.
 
-Whatever a file holds, what leaves here is upright RGB of a sane size, or one clear line. It must
-not know what is looked for in the pictures.
+Every file either becomes an upright RGB image of a reasonable size, or raises an InputError with a
+one-line message. Must not know what the images are used for.
 """
 
 import re
@@ -16,25 +16,27 @@ from engine.core.camera import Frame, Image
 from engine.core.errors import FrameSkipped, InputError, message_of
 from engine.core.glance import Truth
 
-# Named, because by its content alone Pillow would also hand a file to Ghostscript and the like.
+# Restricted, because Pillow would otherwise hand some files to external programs like Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MIN_SIDE_PX = 32  # less than one cell of a detector's coarsest grid
 MAX_SIDE_PX = 8192
 MAX_PIXELS = 50_000_000  # 150 MB once decoded; phones of 48 megapixels still pass
 
-# Pillow warns of huge sizes and broken tags on stderr; what matters of that is in our one line.
+# Pillow warns of huge sizes and broken tags on stderr, and has no setting against it. Errors that
+# matter are raised here. The filter is permanent, because `warnings.catch_warnings` is not
+# thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def check_file(path: Path, what: str) -> None:
-    """Raise InputError unless `path` is a file with something in it that may be read."""
+    """Raise InputError unless `path` is a regular, non-empty, readable file."""
     try:
         if path.is_dir():
             raise InputError(f"{path}: expected {what}, got a folder; give one file")
         if not path.exists():
             raise InputError(f"{path}: expected {what}, found nothing there; check the path")
-        if not path.is_file():  # opening a pipe would wait for ever
+        if not path.is_file():  # opening a pipe would block
             raise InputError(f"{path}: expected {what}, got something that is no regular file")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: expected {what}, got an empty file (0 bytes); copy it again")
@@ -48,7 +50,7 @@ def check_file(path: Path, what: str) -> None:
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Raise InputError where a picture of `width` x `height` pixels is absurd."""
+    """Raise InputError where `width` x `height` pixels are too small or too large."""
     sides_fit = min(width, height) >= MIN_SIDE_PX and max(width, height) <= MAX_SIDE_PX
     if not sides_fit or width * height > MAX_PIXELS:
         raise InputError(
@@ -58,7 +60,7 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def frozen(pixels: Image) -> Image:
-    """The same pixels, contiguous and read-only, as frames carry them."""
+    """The same pixels, contiguous and read-only, as a Frame needs them."""
     pixels = np.ascontiguousarray(pixels)
     pixels.setflags(write=False)
     return pixels
@@ -67,40 +69,41 @@ def frozen(pixels: Image) -> Image:
 def _upright(picture: Pillow.Image) -> Pillow.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # broken tags are no reason to refuse whole pixels
+    except Exception:  # broken tags do not make the pixels unusable
         return picture
 
 
 def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
-    if picture.mode.startswith("I"):  # 16 bits of gray; Pillow's own conversion would clip them
+    if picture.mode.startswith("I"):  # 16-bit gray, which Pillow's conversion would clip
         gray = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
         return Pillow.fromarray((gray // 257).astype(np.uint8)).convert("RGB")
     if picture.mode == "F":
         raise ValueError("floating-point pixels, whose range nobody knows")
     if picture.has_transparency_data:
-        # onto white, because pictures with holes are mostly made for a page
+        # most transparent images are drawn for a white page
         rgba = picture.convert("RGBA")
-        page = Pillow.new("RGBA", rgba.size, "white")
-        return Pillow.alpha_composite(page, rgba).convert("RGB")
+        background = Pillow.new("RGBA", rgba.size, "white")
+        return Pillow.alpha_composite(background, rgba).convert("RGB")
     return picture.convert("RGB")
 
 
 def decode_image(path: Path) -> Image:
-    """The picture in `path` (of an animation the first), upright by its EXIF tag: RGB (h, w, 3).
+    """The image in `path` as RGB (h, w, 3), turned upright by its EXIF tag; of an animation, the
+    first frame.
 
-    Its size is judged by the header, before any pixel is decoded. Raises InputError where the file
-    is missing, unreadable, empty, truncated, no picture or of an absurd size.
+    The size is checked from the header, before any pixel is decoded. Raises InputError where the file
+    is missing, unreadable, empty, truncated, not an image, or of an unreasonable size.
     """
     check_file(path, "a picture")
     try:
         with Pillow.open(path, formats=FORMATS) as picture:
             check_size(path, *picture.size)
-            picture.load()  # all of it, so that a file cut short is found out
+            picture.load()  # decodes it all, so that a truncated file raises here
             return frozen(np.asarray(_to_rgb(_upright(picture))))
     except InputError:
         raise
     except (UnidentifiedImageError, ImportError) as error:
-        # ImportError: Ultralytics, once imported, makes Pillow's open try HEIC's plugin last
+        # ImportError: Ultralytics makes Pillow try a HEIC plugin last, which may not be installed
         known = ", ".join(name.lower() for name in FORMATS)
         raise InputError(
             f"{path}: expected a picture ({known}), got something else or a broken header; "
@@ -111,7 +114,7 @@ def decode_image(path: Path) -> Image:
             f"{path}: expected at most {MAX_PIXELS // 1_000_000} megapixels, got far more; "
             "resize it"
         ) from error
-    except Exception as error:  # broken bytes surface as almost any type, format by format
+    except Exception as error:  # damaged files raise many types, depending on the format
         raise InputError(
             f"{path}: expected a whole picture, got a broken or truncated one ({message_of(error, 120)}); "
             "copy it again"
@@ -119,14 +122,14 @@ def decode_image(path: Path) -> Image:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10: digits compare as numbers, the rest as letters."""
+    """Sort key for natural order, in which frame2 comes before frame10."""
     parts = re.split(r"([0-9]+)", path.name.casefold())
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 class ImageSource:
-    """One photo, one frame, at 0 s. Decodes at once, so that a bad file is refused before any model
-    loads. Raises InputError."""
+    """One photo as one frame, at 0 s. The constructor decodes it, so that a bad file is refused before
+    any model loads; it raises InputError."""
 
     live = False
 
@@ -149,11 +152,11 @@ class ImageSource:
         self._frame = None
 
 
-class Pictures:
-    """The pictures of a list of files, one after another, `fps` of them a second.
+class ImageSequence:
+    """The images of a list of files in order, at `fps` frames per second.
 
-    The first is decoded at once: InputError where it is broken. A later broken one raises
-    FrameSkipped when its turn comes; reading again gives the one after it.
+    The constructor decodes the first and raises InputError where that fails. A later file that cannot
+    be decoded raises FrameSkipped from `read`; the next `read` gives the next file.
     """
 
     live = False
@@ -193,9 +196,9 @@ class Pictures:
         self._first = None
 
 
-class FolderSource(Pictures):
-    """The pictures of a folder, not of those inside it, in natural order. Raises InputError where
-    there is no folder, no picture in it, or the first is broken."""
+class FolderSource(ImageSequence):
+    """The images of a folder, without its subfolders, in natural order. Raises InputError where there
+    is no such folder, no image in it, or the first image cannot be decoded."""
 
     def __init__(self, path: Path, fps: float = 15.0) -> None:
         check_folder(path, "a folder of pictures")

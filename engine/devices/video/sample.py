@@ -1,7 +1,7 @@
-"""The `sample` source: the street photo that Ultralytics installs, shown as a short approach.
+"""The `sample` source: a simulated walk towards the street photo that Ultralytics installs.
 
-The engine can so be tried with no camera. It finds the photo without importing Ultralytics, and
-must not know what the detector makes of it.
+It lets a user try the engine without a camera. It finds the photo without importing Ultralytics.
+Must not know what the detector finds in it.
 """
 
 import importlib.util
@@ -16,21 +16,21 @@ from engine.core.errors import MissingPart
 from engine.core.glance import Truth
 from engine.devices.video.images import decode_image, frozen
 
-# 640 on the longer side, as detectors take it, in the photo's 3:4. At the nearest the window is
-# 506 x 675 of the photo's 810 x 1080 pixels, so that no frame is ever enlarged.
+# 640 on the longer side, as detectors take it, at the photo's 3:4. The smallest crop is 506 x 675 of
+# the photo's 810 x 1080 pixels, so that no frame is upscaled.
 WIDTH_PX, HEIGHT_PX = 480, 640
-ZOOM = 1.6  # at the end, against the whole photo
-# The two men in front are some 490 px tall in the photo; at 1.75 m of height and the focal length
-# below that puts them 2.8 m away, and the whole picture is taken to stand at that distance.
+ZOOM = 1.6  # of the last frame, relative to the whole photo
+# The two men in front are about 490 px tall in the photo. At a height of 1.75 m and the focal length
+# below they are 2.8 m away. The photo is treated as a flat picture at that distance.
 DISTANCE_M = 2.8
-# Where the camera heads for, as fractions of the photo: this point stays where it is. It was chosen
-# so that both men and the front of the bus stay in view to the end.
+# The focus of expansion, as fractions of the photo: the one point that does not move. With this one
+# both men and the front of the bus stay in view to the end.
 HEADING_X, HEADING_Y = 0.18, 0.56
-HFOV_DEG = 70.0  # along the longer side; a phone's main camera, as this photo's seems to be
+HFOV_DEG = 70.0  # along the longer side; typical of a phone's main camera
 
 
 def sample_photo() -> Path:
-    """Where the photo is. Raises MissingPart where Ultralytics is not installed whole."""
+    """Path of the photo. Raises MissingPart where Ultralytics or its assets are not installed."""
     spec = importlib.util.find_spec("ultralytics")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         photo = Path(folder, "assets", "bus.jpg")
@@ -43,12 +43,12 @@ def sample_photo() -> Path:
 
 
 class SampleSource:
-    """A walk towards a flat picture at constant speed, with a camera whose focal length stays.
+    """A walk towards a flat picture at constant speed, with a fixed focal length.
 
-    At distance d0 - v t the picture is s(t) = d0 / (d0 - v t) times as large as at the start, with
-    d0 = DISTANCE_M and v such that s reaches ZOOM at `duration_s`. So the time to collision of
-    everything in it is d0 / v - t: with 6 s, 16 s at the start and 10 s at the end.
-    Raises MissingPart where the photo is not there.
+    At time t the distance is d0 - v t and the picture appears s(t) = d0 / (d0 - v t) times as large as
+    at the start. d0 is DISTANCE_M, and v is chosen so that s reaches ZOOM at `duration_s`. The time
+    to collision is d0 / v - t: for a walk of 6 s it falls from 16 s to 10 s.
+    Raises MissingPart where the photo is not installed.
     """
 
     name = "sample"
@@ -68,15 +68,15 @@ class SampleSource:
         self._seq = 0
 
     def scale(self, time_s: float) -> float:
-        """How many times larger things are than at the start."""
+        """How many times larger things appear than at the start."""
         return DISTANCE_M / (DISTANCE_M - self.speed_m_s * time_s)
 
     def window(self, time_s: float) -> tuple[float, float, float, float]:
-        """What is seen of the photo: left, top, right, bottom in its pixels."""
+        """The visible crop of the photo: left, top, right, bottom in its pixels."""
         width, height = self._photo.size
-        part = 1 / self.scale(time_s)
-        left, top = HEADING_X * width * (1 - part), HEADING_Y * height * (1 - part)
-        return left, top, left + width * part, top + height * part
+        fraction = 1 / self.scale(time_s)
+        left, top = HEADING_X * width * (1 - fraction), HEADING_Y * height * (1 - fraction)
+        return left, top, left + width * fraction, top + height * fraction
 
     def read(self) -> Frame | None:
         if self._seq >= self._count:

@@ -1,7 +1,7 @@
-"""The `video` source: a film file, by PyAV.
+"""The `video` source: a video file, decoded with PyAV.
 
-Frames come upright, in order, with the times that the file gives them. It must not know at what
-pace they are wanted.
+Frames come upright and in presentation order, with the timestamps of the file. Must not know how
+fast they are consumed.
 """
 
 from collections.abc import Iterator
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FALLBACK_FPS = 30.0
-FPS_BOUNDS = (0.1, 240.0)  # a file that states more is stating the grid of its clock
-# What may be missing at the end before it counts as broken off: containers round, and hold back a
-# few frames.
-SHORT_S, SHORT_FRAMES = 0.5, 3
-WARM_UP_PACKETS = 300  # a recording cut out of a stream may begin between two whole pictures
+FPS_BOUNDS = (0.1, 240.0)  # a higher rate is the resolution of the file's clock, not a frame rate
+# How much may be missing at the end before a file counts as truncated: containers round durations,
+# and may drop the last frames.
+TRUNCATED_S, TRUNCATED_FRAMES = 0.5, 3
+WARM_UP_PACKETS = 300  # a recording cut out of a stream may start between two keyframes
 
 
 class VideoSource:
-    """The frames of a film with `time_s` counted from the first; rates may vary.
+    """The frames of a video; `time_s` counts from the first one, and the frame rate may vary.
 
-    `len()` is what the file states, 0 where it states nothing. Decodes the first frame at once:
-    raises InputError where the file is missing, unreadable, broken or holds no film. `read` raises
-    SourceLost where it breaks off. MissingPart without PyAV.
+    `len()` is the number of frames that the file states, 0 where it states none. The constructor
+    decodes the first frame; it raises InputError where the file is missing, unreadable, broken or has
+    no video, and MissingPart without PyAV. `read` raises SourceLost where the file is truncated.
     """
 
     live = False
@@ -49,9 +49,8 @@ class VideoSource:
         self.name = path.name
         self._path = path
         self._seq = 0
-        self._skip_to_s = 0.0
         self._time_s = 0.0  # of the last frame decoded
-        self._end_s = 0.0  # when that frame stops being shown
+        self._end_s = 0.0  # the end of that frame's display time
         self._start_s: float | None = None
         self._container = self._open(path)
         try:
@@ -59,7 +58,7 @@ class VideoSource:
             self.fps = _frames_a_second(self._stream)
             self._stated_s = self._stated_duration_s()
             self._decoded = self._decode()
-            self._first: av.VideoFrame | None = next(self._decoded)
+            self._first_frame: av.VideoFrame | None = next(self._decoded)
         except BaseException:
             self._container.close()
             raise
@@ -69,15 +68,15 @@ class VideoSource:
         import av
 
         try:
-            # absolute, so that a name is never taken for a URL; `file` alone, so that a playlist
-            # cannot make us reach for the network
+            # an absolute path is never taken for a URL; the whitelist keeps a playlist from opening
+            # network connections
             container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
         except (av.error.FFmpegError, UnicodeError) as error:
             raise InputError(
                 f"{path}: expected a video, got something else or a truncated one; play it in a "
                 "viewer, or copy it again"
             ) from error
-        if container.format.name == "tty":  # FFmpeg would film a text file as a scrolling terminal
+        if container.format.name == "tty":  # FFmpeg renders text files as a terminal
             container.close()
             raise InputError(f"{path}: expected a video, got a text file; give a video file")
         return container
@@ -86,9 +85,9 @@ class VideoSource:
         from av.stream import Disposition
 
         for stream in self._container.streams.video:
-            if not stream.disposition & Disposition.attached_pic:  # the cover of a song
+            if not stream.disposition & Disposition.attached_pic:  # a song's cover art
                 width, height = stream.codec_context.width, stream.codec_context.height
-                if not width or not height:  # its header was all that could be read
+                if not width or not height:  # only the container's header was readable
                     raise InputError(
                         f"{self._path}: expected a video, got one that cannot be decoded (no size "
                         "of its pictures); play it in a viewer, or copy it again"
@@ -101,11 +100,11 @@ class VideoSource:
         )
 
     def _stated_duration_s(self) -> float | None:
-        """How long the pictures last by the file's own header; None where it does not say."""
+        """The duration in the file's header; None where it states none."""
         stream = self._stream
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
-        # Matroska states the moment of the end, hours:minutes:seconds, whenever the film begins
+        # Matroska states the end time as hours:minutes:seconds, not the duration
         start_s = float((stream.start_time or 0) * (stream.time_base or 0))
         if (tag := stream.metadata.get("DURATION")) is not None:
             try:
@@ -118,73 +117,65 @@ class VideoSource:
         return None
 
     def _decode(self) -> Iterator["av.VideoFrame"]:
-        """Every frame in order of showing. Raises SourceLost when the file breaks off, but before
-        the first frame InputError."""
+        """Every frame in presentation order. Raises SourceLost where the file is truncated, or
+        InputError where not even one frame can be decoded."""
         import av
 
-        failed, given, broken = "", False, 0
+        failure, any_decoded, broken = "", False, 0
         try:
             for packet in self._container.demux(self._stream):
                 try:
                     frames = packet.decode()
                 except av.error.FFmpegError:
                     broken += 1
-                    if given or broken > WARM_UP_PACKETS:
+                    if any_decoded or broken > WARM_UP_PACKETS:
                         raise
                     continue
                 for frame in frames:
-                    given = True
+                    any_decoded = True
                     yield frame
         except av.error.FFmpegError as error:
-            failed = message_of(error.strerror or error, 120)
-        if not given:
+            failure = message_of(error.strerror or error, 120)
+        if not any_decoded:
             raise InputError(
                 f"{self._path}: expected a video, got one that cannot be decoded "
-                f"({failed or 'no whole frame'}); play it in a viewer, or copy it again"
+                f"({failure or 'no whole frame'}); play it in a viewer, or copy it again"
             )
-        tolerance_s = max(SHORT_S, SHORT_FRAMES / self.fps)
-        if failed or (self._stated_s is not None and self._end_s < self._stated_s - tolerance_s):
+        tolerance_s = max(TRUNCATED_S, TRUNCATED_FRAMES / self.fps)
+        if failure or (self._stated_s is not None and self._end_s < self._stated_s - tolerance_s):
             expected = f" of {len(self)}" if len(self) else ""
             raise SourceLost(
                 f"{self._path}: expected more, but the video breaks off after frame {self._seq}"
-                f"{expected}{f' ({failed})' if failed else ''}; copy it again"
+                f"{expected}{f' ({failure})' if failure else ''}; copy it again"
             )
 
-    def skip_to(self, time_s: float) -> None:
-        """The next `read` gives the first frame at or after `time_s`. Those passed over count in
-        `seq`; they are decoded, since later ones build on them, but not converted."""
-        self._skip_to_s = time_s
-
     def read(self) -> Frame | None:
-        while True:
-            picture, self._first = self._first or next(self._decoded, None), None
-            if picture is None:
-                return None
-            time_s, seq = self._stamp(picture), self._seq
-            self._seq += 1
-            if time_s >= self._skip_to_s:
-                break
-        # FFmpeg's own choice, a thread a core, takes ten times as long for a picture of this size
-        pixels = np.asarray(picture.to_ndarray(format="rgb24", threads=1), np.uint8)
-        # FFmpeg gives the turn that the file asks for, counter-clockwise, as NumPy turns
-        pixels = np.rot90(pixels, round(picture.rotation / 90))
+        decoded, self._first_frame = self._first_frame or next(self._decoded, None), None
+        if decoded is None:
+            return None
+        time_s, seq = self._timestamp_s(decoded), self._seq
+        self._seq += 1
+        # FFmpeg's default of a thread per core takes ten times as long for frames of this size
+        pixels = np.asarray(decoded.to_ndarray(format="rgb24", threads=1), np.uint8)
+        # FFmpeg states the rotation counter-clockwise, the direction of np.rot90
+        pixels = np.rot90(pixels, round(decoded.rotation / 90))
         return Frame(frozen(pixels), time_s, seq)
 
-    def _stamp(self, picture: "av.VideoFrame") -> float:
-        """Seconds since the first frame; always rising, whatever the file says."""
-        guess_s = self._time_s + 1 / self.fps if self._seq else 0.0
-        time_s = picture.time
+    def _timestamp_s(self, decoded: "av.VideoFrame") -> float:
+        """Seconds since the first frame; strictly increasing, even where the file's are not."""
+        expected_s = self._time_s + 1 / self.fps if self._seq else 0.0
+        time_s = decoded.time
         if time_s is not None:
             if self._start_s is None:
                 self._start_s = time_s
             time_s -= self._start_s
         if time_s is None or (self._seq and time_s <= self._time_s):
-            time_s = guess_s
+            time_s = expected_s
         self._time_s = time_s
-        shown_s = 1 / self.fps
-        if picture.duration and picture.time_base:
-            shown_s = float(picture.duration * picture.time_base)
-        self._end_s = time_s + shown_s
+        duration_s = 1 / self.fps
+        if decoded.duration and decoded.time_base:
+            duration_s = float(decoded.duration * decoded.time_base)
+        self._end_s = time_s + duration_s
         return time_s
 
     def truth(self, seq: int) -> Truth | None:
@@ -194,7 +185,7 @@ class VideoSource:
         return self._stream.frames or round((self._stated_s or 0.0) * self.fps)
 
     def close(self) -> None:
-        self._first = None
+        self._first_frame = None
         self._decoded = iter(())
         self._container.close()
 

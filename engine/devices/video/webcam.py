@@ -1,7 +1,7 @@
-"""The `webcam` source: a camera that OpenCV can open, its newest picture only.
+"""The `webcam` source: the newest frame of a camera that OpenCV can open.
 
-A camera that is not there is said in one line and at once, one that is pulled out is sought again a
-few times. It must not know what is done with the pictures.
+A camera that is missing raises at once. One that is unplugged is reopened a few times before it
+counts as lost. Must not know what the frames are used for.
 """
 
 import os
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from cv2 import VideoCapture
 
 DEVICE = "/dev/video{}"  # on Linux
-OPEN_TIMEOUT_S = 8.0  # USB cameras take 1 to 3 s; some backends never come back
-FIRST_READS = 5  # a camera may refuse while it wakes
+OPEN_TIMEOUT_S = 8.0  # USB cameras take 1 to 3 s; some backends never return
+FIRST_READS = 5  # a camera may fail the first ones while it starts
 REOPENINGS = 3
-REOPEN_AFTER_S = 1.0
+REOPEN_AFTER_S = 1.0  # times the number of the attempt
 FPS_BOUNDS = (1.0, 240.0)
 
 
 class WebcamSource:
-    """Camera `index`, live: `time_s` is the host's monotonic clock when the picture was grabbed.
+    """Camera `index`, live: `time_s` is the host's monotonic clock when the frame was grabbed.
 
-    Raises InputError where there is no such camera or it gives nothing, MissingPart without OpenCV.
-    `read` raises SourceLost when the camera has gone and did not come back.
+    Raises InputError where there is no such camera or it gives no frame, MissingPart without OpenCV.
+    `read` raises SourceLost when the camera is gone and reopening it failed.
     """
 
     live = True
@@ -58,15 +58,15 @@ class WebcamSource:
         self.fps = stated if FPS_BOUNDS[0] <= stated <= FPS_BOUNDS[1] else fps
 
     def _open(self) -> "VideoCapture":
-        """A capture that has given a picture, within OPEN_TIMEOUT_S. Raises InputError."""
+        """A capture that has given a frame within OPEN_TIMEOUT_S. Raises InputError."""
         opened: queue.SimpleQueue[VideoCapture | None] = queue.SimpleQueue()
 
-        def work() -> None:
+        def open_camera() -> None:
             opened.put(self._started())
 
-        # a thread, because opening can hang inside the driver, where nothing else can end it; a
-        # capture that comes too late goes with the queue, which nobody holds any longer
-        threading.Thread(target=work, name="webcam-open", daemon=True).start()
+        # in a thread, because opening can hang inside the driver; a capture that comes too late is
+        # freed together with the queue
+        threading.Thread(target=open_camera, name="webcam-open", daemon=True).start()
         try:
             capture = opened.get(timeout=OPEN_TIMEOUT_S)
         except queue.Empty:
@@ -80,7 +80,7 @@ class WebcamSource:
         return capture
 
     def _started(self) -> "VideoCapture | None":
-        """A capture that gives pictures, or None."""
+        """A capture that gives frames, or None."""
         cv2 = self._cv2
         try:
             capture: VideoCapture = cv2.VideoCapture(self._index)
@@ -94,12 +94,12 @@ class WebcamSource:
         return None
 
     def read(self) -> Frame | None:
-        """The newest picture. Waits for it; None once closed."""
+        """Wait for the newest frame; None once closed."""
         if self._closed:
             return None
-        taken = self._grab()
+        grabbed = self._grab()
         for attempt in range(1, REOPENINGS + 1):
-            if taken is not None:
+            if grabbed is not None:
                 break
             self._capture.release()
             self._sleep(REOPEN_AFTER_S * attempt)
@@ -108,29 +108,29 @@ class WebcamSource:
                 self._capture = self._open()
             except InputError:
                 continue
-            taken = self._grab()
-        if taken is None:
+            grabbed = self._grab()
+        if grabbed is None:
             raise SourceLost(
                 f"{self.name}: expected a picture, got none after opening the camera again "
                 f"{REOPENINGS} times; plug it in and start again"
             )
-        image, time_s = taken
+        image, time_s = grabbed
         frame = Frame(image, time_s, self._seq)
         self._seq += 1
         return frame
 
     def _grab(self) -> tuple[Image, float] | None:
-        """A picture and the moment it was grabbed, or None where the camera gives none."""
+        """An image and its grab time, or None where the camera gives none."""
         cv2 = self._cv2
         try:
             if not self._capture.grab():
                 return None
             time_s = self._now()
-            whole, pixels = self._capture.retrieve()
-            if not whole or pixels is None or min(pixels.shape[:2]) < MIN_SIDE_PX:
+            decoded, pixels = self._capture.retrieve()
+            if not decoded or pixels is None or min(pixels.shape[:2]) < MIN_SIDE_PX:
                 return None
-            colours = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
-            return frozen(cv2.cvtColor(pixels, colours)), time_s
+            conversion = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
+            return frozen(cv2.cvtColor(pixels, conversion)), time_s
         except cv2.error:
             return None
 
@@ -147,8 +147,8 @@ class WebcamSource:
 
 
 def webcam_present(index: int = 0) -> bool:
-    """True where camera `index` opens and gives a picture: within OPEN_TIMEOUT_S, and at once on
-    Linux when none is plugged in."""
+    """Whether camera `index` opens and gives a frame. Takes up to OPEN_TIMEOUT_S; on Linux it returns
+    at once when no camera is plugged in."""
     try:
         WebcamSource(index).close()
     except SetupError:
@@ -157,7 +157,7 @@ def webcam_present(index: int = 0) -> bool:
 
 
 def _check_device(index: int) -> None:
-    """On Linux, say what is wrong without troubling OpenCV. Raises InputError."""
+    """On Linux, check the device file before OpenCV tries it. Raises InputError."""
     if not sys.platform.startswith("linux"):
         return
     device = DEVICE.format(index)
@@ -174,7 +174,7 @@ def _check_device(index: int) -> None:
 
 
 def _cv2() -> Any:
-    """OpenCV, silenced: it would print warnings of its own for a camera that is not there."""
+    """OpenCV, with its log off: it prints warnings for a camera that is missing."""
     try:
         import cv2
     except ImportError as error:
@@ -182,7 +182,7 @@ def _cv2() -> Any:
             "source=webcam: expected OpenCV, found none; run: "
             "pip install 'opencv-python-headless>=4.11,<6'"
         ) from error
-    module: Any = cv2  # OpenCV 5 has moved the setting, and its stubs know only one place
-    silence = getattr(module, "setLogLevel", None) or module.utils.logging.setLogLevel
-    silence(0)
+    module: Any = cv2  # OpenCV 5 has moved the setting; the stubs know only one of the two places
+    set_log_level = getattr(module, "setLogLevel", None) or module.utils.logging.setLogLevel
+    set_log_level(0)
     return module
