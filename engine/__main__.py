@@ -23,16 +23,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.app.command_line import CONF, one_line, read_config, readable
+from engine.app.command_line import CONF, error_line, read_config, to_hydra
 from engine.app.settings_help import help_text
 from engine.config import Config, deprecations
 from engine.core.errors import EngineError, InputError, RunError, SetupError, in_one_line
 from engine.evaluation.sweep import Failure, all_answers, failures, keep_failure
 
 ConfigStore.instance().store(name="schema", node=Config)
-OmegaConf.register_new_resolver(
-    "settings_help", help_text, replace=True
-)  # used by conf/config.yaml
+# conf/config.yaml uses it as the text of --help.
+OmegaConf.register_new_resolver("settings_help", help_text, replace=True)
 
 
 def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
@@ -99,7 +98,7 @@ def job(node: DictConfig) -> Any:
         quality, p95_ms = objectives(summary, folder, needs_quality=two)
     except (EngineError, OmegaConfBaseException) as error:
         status = 2 if isinstance(error, (SetupError, OmegaConfBaseException)) else 1
-        note(Failure(typed, one_line(error), status), folder)
+        note(Failure(typed, error_line(error), status), folder)
     except Exception as error:  # a bug, here or in a library, is one line too
         path = keep_traceback(error, folder)
         note(Failure(typed, f"{in_one_line(error)}; the traceback is {path}", 1), folder)
@@ -153,14 +152,14 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        sys.argv[1:] = readable(sys.argv[1:])
+        sys.argv[1:] = to_hydra(sys.argv[1:])
         job()
         if failures:
             report_failures()
     except KeyboardInterrupt:
         fail("interrupted; what was recorded is kept", 130)
     except HydraException as error:  # some are OSErrors too
-        fail(one_line(error), 2)
+        fail(error_line(error), 2)
     except OSError as error:
         # Hydra makes the output folder before the job begins.
         where = f" {error.filename}" if error.filename else ""
@@ -170,7 +169,7 @@ def main() -> None:
             2,
         )
     except Exception as error:  # anything else that Hydra raises while it composes
-        fail(one_line(error), 2)
+        fail(error_line(error), 2)
 
 
 if __name__ == "__main__":

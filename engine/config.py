@@ -61,11 +61,7 @@ class ModelsConfig:
     """The models and what runs them. Anything asked for by name and missing is an error."""
 
     pack: str = choice(
-        "auto",
-        "pocket",
-        "hub",
-        group=True,
-        help="model pack; auto takes the best one, tier by tier",
+        "auto", "pocket", "hub", group=True, help="model pack; auto takes the best for each tier"
     )
     device: str = choice(
         "auto", "cpu", "cuda", "mps", help="processor that runs the models; auto is the fastest"
@@ -91,7 +87,7 @@ class SourceConfig:
         help="true plays at the source's own pace and drops frames as a live camera does; "
         "false takes every frame in order, in virtual time",
     )
-    max_frames: int | None = number(None, 1, unit="frames", help="stop after so many")
+    max_frames: int | None = number(None, 1, help="stop after this many frames")
     fps: float = number(
         15.0, 0.1, 240.0, "frames/s", help="frame rate of images that have no time stamps"
     )
@@ -101,11 +97,7 @@ class SourceConfig:
         help="field of view along the longer side, where the source has no intrinsics",
     )  # fmt: skip
     camera_height_m: float = number(
-        1.5,
-        0.3,
-        3.0,
-        "m",
-        help="height of the lens above the ground; the default fits worn glasses",
+        1.5, 0.3, 3.0, "m", help="height of the lens above the ground; 1.5 fits worn glasses"
     )
     pitch_deg: float = number(
         0.0, -60.0, 60.0, "degrees", help="tilt of the camera, up is positive"
@@ -213,23 +205,23 @@ class QualityConfig:
 
 @dataclass
 class SpeechConfig:
-    """How the sound comes out."""
+    """Where the sound goes, and how fast the voice speaks."""
 
-    sink: str = choice("auto", "device", "wav", "silent", group=True, help="where the sound goes")
+    sink: str = choice("auto", "device", "wav", "silent", group=True, help="output of all sound")
     rate_wpm: int = number(190, 120, 450, "words/min", help="speaking rate")
 
 
 @dataclass
 class ObstaclesConfig:
-    """Warnings of obstacles."""
+    """Warnings of obstacles, by sound and speech."""
 
-    enabled: bool = switch(True, help="warn of obstacles")
+    enabled: bool = switch(True, help="false gives no warnings")
     depth: str = choice(
         "off", "indoor", "outdoor",
-        help="measure depth too, by a model of the hub pack (python -m models pull depth)",
+        help="measure metric depth too, by a model that python -m models pull depth fetches",
     )  # fmt: skip
     heartbeat_s: float | None = number(
-        None, 1, 600, "s", help="a soft tick after so much silence; null is never"
+        None, 1, 600, "s", help="a soft tick after this much silence; null is never"
     )
 
 
@@ -258,7 +250,7 @@ class AnswerConfig:
 
 @dataclass
 class Config:
-    """Everyday settings."""
+    """Who answers, and how it is worded."""
 
     mode: str = choice(
         "auto", "quick", "full",
@@ -276,9 +268,7 @@ class Config:
         None, "FILE", help="store both tiers' answers for source=recorded, in place of a session"
     )
     view: str = choice(
-        "none",
-        "rerun",
-        help="write frames, obstacles and speech to session.rrd, for Rerun's viewer",
+        "none", "rerun", help="rerun writes frames, obstacles and speech to session.rrd"
     )
     models: ModelsConfig = field(default_factory=ModelsConfig)
     source: SourceConfig = field(default_factory=SourceConfig)

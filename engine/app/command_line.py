@@ -3,11 +3,12 @@
 Knows Hydra and OmegaConf; must not know what a setting does.
 """
 
+import argparse
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -19,63 +20,64 @@ from engine.config import Config, check
 from engine.core.errors import ConfigError, EngineError, in_one_line
 from engine.core.settings import settings
 
-# Optuna's sweeper seeks the best answers, and the fewest milliseconds (see `__main__.job`).
-TWO_ENDS = "hydra.sweeper.direction=[maximize,minimize]"
+# Optuna's sweeper maximises the answer quality and minimises the latency (see `__main__.job`).
+TWO_DIRECTIONS = "hydra.sweeper.direction=[maximize,minimize]"
 PLUGINS = {
     "hydra/sweeper=optuna": "hydra_plugins.hydra_optuna_sweeper",
     "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
     "hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher",
 }
-# Hydra 1.3's own options, by its `--hydra-help`.
-HYDRA_OPTIONS = frozenset(
-    [
-        "-h",
-        "--help",
-        "--hydra-help",
-        "--version",
-        "-c",
-        "--cfg",
-        "--resolve",
-        "-p",
-        "--package",
-        "-r",
-        "--run",
-        "-m",
-        "--multirun",
-        "-sc",
-        "--shell-completion",
-        "-cp",
-        "--config-path",
-        "-cn",
-        "--config-name",
-        "-cd",
-        "--config-dir",
-        "--experimental-rerun",
-        "-i",
-        "--info",
-    ]
-)
+# Hydra 1.3's own options, as `--hydra-help` lists them: those that stand alone, and those with a value.
+FLAGS = (
+    "--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m",
+    "--shell-completion -sc",
+)  # fmt: skip
+OPTIONS = (
+    "--cfg -c", "--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd",
+    "--experimental-rerun",
+)  # fmt: skip
+CFG = ("job", "hydra", "all")
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CONF = Path(__file__).parents[2] / "conf"
 
 
-def readable(arguments: Sequence[str]) -> list[str]:
+def to_hydra(arguments: Sequence[str]) -> list[str]:
     """The arguments in Hydra's grammar: a value that it cannot parse is quoted, so that
     `source.path=niño (1).jpg` works as typed. Raises ConfigError for an unknown option, a malformed
     key, and the deletion of a key."""
-    for argument in arguments:
-        if argument.startswith("-") and argument.partition("=")[0] not in HYDRA_OPTIONS:
-            raise ConfigError(
-                f"{argument}: expected KEY=VALUE without dashes, such as mode=quick; see --help"
-            )
-    sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
+    options, unknown = _options_parser().parse_known_args(list(arguments))
+    for argument in unknown:
+        expected = "KEY=VALUE without dashes, such as mode=quick"
+        if not argument.startswith("-"):  # argparse takes one run of positional arguments
+            expected = "all KEY=VALUE together, before or after the options"
+        raise ConfigError(f"{argument}: expected {expected}; see --help")
     _require_plugins(arguments)
-    found = [_literal(argument, sweeps) for argument in arguments]
+    found = [_quoted(argument, options.multirun) for argument in arguments]
     directed = any(
         argument.lstrip("+").startswith("hydra.sweeper.direction=") for argument in found
     )
     if "hydra/sweeper=optuna" in found and not directed:
-        found.append(TWO_ENDS)
+        found.append(TWO_DIRECTIONS)
     return found
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Raises ConfigError where argparse would print the usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message.removeprefix('argument ')}; see --hydra-help")
+
+
+def _options_parser() -> argparse.ArgumentParser:
+    """A parser of Hydra's options, which refuses a wrong one in one line."""
+    parser = _OneLineParser(add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    for names in FLAGS:
+        parser.add_argument(*names.split(), action="store_true")
+    for names in OPTIONS:
+        parser.add_argument(*names.split(), choices=CFG if names == "--cfg -c" else None)
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFO)
+    return parser
 
 
 def _require_plugins(arguments: Sequence[str]) -> None:
@@ -96,7 +98,7 @@ def _installed(package: str) -> bool:
         return False
 
 
-def _literal(argument: str, sweeps: bool) -> str:
+def _quoted(argument: str, sweeps: bool) -> str:
     key, equals, value = argument.partition("=")
     if argument.startswith("~") and not argument.startswith("~hydra"):
         raise ConfigError(f"{argument}: expected KEY=VALUE, got a key to delete; see --help")
@@ -106,15 +108,15 @@ def _literal(argument: str, sweeps: bool) -> str:
         raise ConfigError(f"{key}: expected a folder, got ''; give one, or leave it out")
     if not key:
         raise ConfigError(f"{argument}: expected KEY=VALUE; see --help")
-    if _reads(argument, sweeps):
+    if _parses(argument, sweeps):
         return argument
     quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
-    if not _reads(quoted, sweeps):
+    if not _parses(quoted, sweeps):
         raise ConfigError(f"{key}: expected a configuration key; see --help")
     return quoted
 
 
-def _reads(argument: str, sweeps: bool) -> bool:
+def _parses(argument: str, sweeps: bool) -> bool:
     """Whether Hydra parses `argument` as one usable value."""
     try:
         override = OverridesParser.create().parse_override(argument)
@@ -148,7 +150,7 @@ def _unknown_keys(node: DictConfig) -> Iterator[str]:
     return walk(tree, "")
 
 
-def one_line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """A configuration error as one line that keeps what was typed and what is allowed."""
     if isinstance(error, EngineError):
         return in_one_line(error)

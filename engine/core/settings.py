@@ -21,30 +21,23 @@ class Setting:
     unit: str = ""
     placeholder: str = ""  # stands for a free text in the help: FILE, DIR, IP
     group: bool = False  # a Hydra group: typed without the field's name, `source=image`
-    replaced_by: Mapping[str, str] = field(
-        default_factory=dict
-    )  # deprecated: old value → new KEY=VALUE
-
-    @property
-    def range(self) -> str:
-        """The bounds in words, `` without any."""
-        if self.low is None:
-            return ""
-        return f"at least {self.low}" if self.high is None else f"{self.low} to {self.high}"
+    # of a deprecated key: old value → new KEY=VALUE
+    replaced_by: Mapping[str, str] = field(default_factory=dict)
 
     def refusal(self, value: Any) -> str | None:
         """What is wrong with `value`, as `expected …, got …`; None when it is allowed."""
         if value is None:
-            return None  # Hydra refuses null where the type does
+            return None  # where the type has no null, Hydra refuses it
         if self.choices and value not in self.choices:
             return f"expected one of {', '.join(self.choices)}, got {value!r}"
         if self.low is None:
             return None
-        # written so that nan, which compares false, is refused
+        # Not `value < low or …`: every comparison with nan is false, and nan is to be refused.
         if self.low <= value and (self.high is None or value <= self.high):
             return None
         null = "null or " if self.default is None else ""
-        return f"expected {null}{self.range}, got {value}"
+        bounds = f"at least {self.low}" if self.high is None else f"{self.low} to {self.high}"
+        return f"expected {null}{bounds}, got {value}"
 
 
 def choice(

@@ -9,9 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.app.command_line import CONF, one_line, read_config, readable
+from engine.app.command_line import CONF, error_line, read_config, to_hydra
 from engine.config import Config
-from engine.core.errors import EngineError
+from engine.core.errors import ConfigError, EngineError
 
 UMLAUT = "calle ñandú, 3 (1)=[a] 'b'.jpg"
 
@@ -25,7 +25,7 @@ def composer() -> Iterator[None]:
 
 
 def read(*arguments: str) -> Config:
-    return read_config(compose("config", overrides=readable(arguments)))
+    return read_config(compose("config", overrides=to_hydra(arguments)))
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,36 @@ def read(*arguments: str) -> Config:
 def test_a_wrong_setting_is_refused_in_one_line(argument: str, says: str) -> None:
     with pytest.raises((EngineError, HydraException, OmegaConfBaseException)) as caught:
         read(argument)
-    line = one_line(caught.value)
+    line = error_line(caught.value)
     assert says in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--cfg", "jobs"], "--cfg/-c: invalid choice: 'jobs'"),
+        (["-c"], "--cfg/-c: expected one argument"),
+        (["--info=x"], "--info/-i: invalid choice: 'x'"),
+        (["mode=quick", "-m", "units=feet"], "units=feet: expected all KEY=VALUE together"),
+        (["-x", "mode=quick"], "-x: expected KEY=VALUE without dashes"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_line(arguments: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        to_hydra(arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--cfg", "job", "mode=quick"], ["-cjob", "--resolve"], ["--multi", "mode=auto,quick"],
+        ["-cd", "folder", "-cn", "name"], ["--info"], ["-i", "plugins"], ["--hydra-help"],
+    ],
+)  # fmt: skip
+def test_hydras_options_are_unchanged(arguments: list[str]) -> None:
+    assert to_hydra(arguments) == arguments
 
 
 @pytest.mark.parametrize("path", [UMLAUT, 'a "quote".jpg', "~nobody/x.jpg", "#1.jpg", "{x}.jpg"])
@@ -89,9 +116,9 @@ def test_a_path_is_taken_as_typed(path: str) -> None:
 
 def test_arguments_in_hydras_grammar_are_unchanged() -> None:
     typed = ["mode=auto", "source.path=/a b.jpg", "source.path='a, b.jpg'", "+x=[1,2]", "--help"]
-    assert readable(typed) == typed
+    assert to_hydra(typed) == typed
     sweep = ["-m", "router.threshold=0.2,0.4", "hydra.sweep.dir=/a"]
-    assert readable(sweep) == sweep
+    assert to_hydra(sweep) == sweep
 
 
 def test_null_and_booleans_keep_their_meaning() -> None:
@@ -106,4 +133,4 @@ def test_the_error_line_names_the_key_under_a_debugger(monkeypatch: pytest.Monke
     monkeypatch.setenv("OC_CAUSE", "1")
     with pytest.raises(OmegaConfBaseException) as caught:
         read("source.path=${oc.env:NO_SUCH_VARIABLE}")
-    assert one_line(caught.value).startswith("source.path: ")
+    assert error_line(caught.value).startswith("source.path: ")
