@@ -1,4 +1,4 @@
-"""The slot keeps the newest value, never blocks a producer, and accounts for every value put."""
+"""A slot keeps the newest value, never blocks a producer, and counts every value."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.core.slot import Slot
 
-PATIENCE_S = 20.0  # a broken slot fails the test instead of hanging it
+PATIENCE_S = 20.0  # with a broken slot, the test fails instead of hanging
 
 
 def run(*bodies: Callable[[], None]) -> None:
@@ -20,7 +20,7 @@ def run(*bodies: Callable[[], None]) -> None:
         assert not thread.is_alive(), "a thread was never woken"
 
 
-def test_newest_peeks_and_takes_nothing() -> None:
+def test_newest_does_not_consume_the_value() -> None:
     slot: Slot[str] = Slot()
     reader = slot.reader()
     assert slot.newest() is None
@@ -40,7 +40,7 @@ def test_a_reader_gets_each_value_once_and_only_the_newest() -> None:
     assert (reader.next(0), reader.dropped) == (None, 4)
 
 
-def test_a_waiting_value_is_not_yet_dropped() -> None:
+def test_an_unread_current_value_is_not_dropped() -> None:
     slot: Slot[int] = Slot()
     reader = slot.reader()
     slot.put(1)
@@ -48,7 +48,7 @@ def test_a_waiting_value_is_not_yet_dropped() -> None:
     assert reader.next(0) == 1
 
 
-def test_newer_than_answers_from_any_position() -> None:
+def test_newer_than_works_from_any_version() -> None:
     slot: Slot[str] = Slot()
     slot.put("a")
     slot.put("b")
@@ -57,7 +57,7 @@ def test_newer_than_answers_from_any_position() -> None:
     assert slot.newer_than(2, 0) is None
 
 
-def test_readers_do_not_steal_from_each_other() -> None:
+def test_readers_are_independent() -> None:
     slot: Slot[int] = Slot()
     got: list[int | None] = []
     waiting = threading.Barrier(4)
@@ -75,7 +75,7 @@ def test_readers_do_not_steal_from_each_other() -> None:
     assert got == [7, 7, 7]
 
 
-def test_close_wakes_every_waiter_and_loses_not_the_last_value() -> None:
+def test_close_wakes_all_readers_and_keeps_the_last_value() -> None:
     slot: Slot[int] = Slot()
     got: list[int | None] = []
     waiting = threading.Barrier(3)
@@ -109,7 +109,7 @@ def test_a_falsy_value_is_a_value() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from(["put", "read"]), max_size=40))
-def test_every_value_is_read_dropped_or_waiting(steps: list[str]) -> None:
+def test_every_value_is_read_or_counted_as_dropped(steps: list[str]) -> None:
     slot: Slot[int] = Slot()
     reader = slot.reader()
     read: list[int] = []
@@ -124,7 +124,7 @@ def test_every_value_is_read_dropped_or_waiting(steps: list[str]) -> None:
     assert read == sorted(set(read))
 
 
-def test_a_slow_reader_under_a_fast_writer_sees_order_and_the_end() -> None:
+def test_a_slow_reader_gets_values_in_order_and_the_last_one() -> None:
     slot: Slot[int] = Slot()
     reader = slot.reader()
     read: list[int] = []

@@ -1,4 +1,4 @@
-"""Unit: what the ear makes of sound, with a wake engine that hears a click and a clock by hand."""
+"""The ear, with a wake engine that detects clicks and a virtual clock."""
 
 import threading
 from collections.abc import Callable
@@ -22,8 +22,8 @@ CLICK, WORD, END = 30_000, 20_000, 10_000  # a wake; a word is being said; it ha
 DELAY_S = 0.1
 
 
-class Clicks:
-    """Fires where a frame has a click, and for one frame after."""
+class ClickWakeEngine:
+    """A wake engine that fires in a frame with a click and in the next one."""
 
     name, phrase, frame_samples, delay_s = "clicks", "click", 160, DELAY_S
     hint = False
@@ -40,8 +40,8 @@ class Clicks:
     def close(self) -> None: ...
 
 
-class Phrases:
-    """Understands the phrase it was given wherever a word has ended."""
+class ScriptedRecogniser:
+    """A recogniser that returns the next of its phrases where a word ends."""
 
     frame_samples = 480
 
@@ -55,8 +55,8 @@ class Phrases:
         return self._phrases.pop(0) if END in frame and self._phrases else None
 
 
-class Tape:
-    """Gives `pcm` in pieces of `piece` samples, each when it has been taken or `late_s` after."""
+class FakeSource:
+    """Delivers `pcm` in blocks of `piece` samples, each `late_s` after it was recorded."""
 
     name = "tape"
     overruns = 0
@@ -85,8 +85,8 @@ class Tape:
         self._position = len(self._pcm)
 
 
-class Told:
-    """What the ear told."""
+class RecordingListener:
+    """Records the events of the ear."""
 
     def __init__(self) -> None:
         self.hints = 0
@@ -114,22 +114,22 @@ def hear(
     pcm: Pcm,
     *phrases: str,
     guard: EchoGuard | None = None,
-    change: Callable[[Tape], None] = lambda _: None,
+    change: Callable[[FakeSource], None] = lambda _: None,
     command_s: float = 2.0,
     **tape_options: float,
-) -> tuple[Told, Ear, list[Health]]:
+) -> tuple[RecordingListener, Ear, list[Health]]:
     clock = VirtualClock()
-    source = Tape(pcm, clock, **tape_options)  # type: ignore[arg-type]
+    source = FakeSource(pcm, clock, **tape_options)  # type: ignore[arg-type]
     change(source)
     health: list[Health] = []
     spoken = command_grammar("en", {"door": "door"})
     ear = Ear(
-        source, Clicks(), guard or EchoGuard(HEARING_HZ), Phrases(*phrases), spoken, clock,
-        health.append, refractory_s=1.0, command_s=command_s,
+        source, ClickWakeEngine(), guard or EchoGuard(HEARING_HZ), ScriptedRecogniser(*phrases),
+        spoken, clock, health.append, refractory_s=1.0, command_s=command_s,
     )  # fmt: skip
-    told = Told()
-    ear.run(threading.Event(), told)
-    return told, ear, health
+    listener = RecordingListener()
+    ear.run(threading.Event(), listener)
+    return listener, ear, health
 
 
 @given(st.lists(st.integers(0, 700), max_size=30), st.sampled_from([160, 480, 512]))
@@ -150,38 +150,38 @@ def test_frames_are_exact_and_no_sample_is_lost(pieces: list[int], size: int) ->
 
 
 @pytest.mark.parametrize("piece", [37, 160, 4000])
-def test_a_wake_is_told_once_with_the_phrases_end(piece: int) -> None:
-    told, ear, _ = hear(tape(3.0, {1.0: CLICK}), piece=piece)
-    ((asked_s, heard_s),) = told.wakes
+def test_a_wake_is_reported_once_with_the_end_of_the_phrase(piece: int) -> None:
+    listener, ear, _ = hear(tape(3.0, {1.0: CLICK}), piece=piece)
+    ((asked_s, heard_s),) = listener.wakes
     assert asked_s == pytest.approx(1.01 - DELAY_S)  # the frame's end, less the engine's delay
     assert heard_s >= 1.01
     assert ear.hearing.wakes == 1
     assert ear.hearing.heard_s == pytest.approx(3.0)
 
 
-def test_a_wake_too_soon_after_another_is_not_taken() -> None:
-    told, ear, _ = hear(tape(4.0, {1.0: CLICK, 1.5: CLICK, 2.5: CLICK}))
-    assert len(told.wakes) == 2
+def test_a_wake_too_soon_after_another_is_ignored() -> None:
+    listener, ear, _ = hear(tape(4.0, {1.0: CLICK, 1.5: CLICK, 2.5: CLICK}))
+    assert len(listener.wakes) == 2
     assert ear.hearing.refractory == 1
 
 
-def test_a_command_counts_only_for_a_while_after_a_wake() -> None:
+def test_a_command_is_accepted_only_for_a_while_after_a_wake() -> None:
     pcm = tape(8.0, {0.5: END, 1.0: CLICK, 2.0: END, 5.0: CLICK, 7.8: END})
-    told, ear, _ = hear(pcm, "where is the door", "stop")
-    assert told.commands == [Command("where", "door")]
+    listener, ear, _ = hear(pcm, "where is the door", "stop")
+    assert listener.commands == [Command("where", "door")]
     assert ear.hearing.commands == 1
 
 
-def test_what_is_no_command_is_counted_and_listened_past() -> None:
-    told, ear, _ = hear(tape(4.0, {1.0: CLICK, 1.5: END, 2.0: END}), "blah", "more")
-    assert told.commands == [Command("more")]
+def test_a_phrase_that_is_no_command_is_counted_and_listening_continues() -> None:
+    listener, ear, _ = hear(tape(4.0, {1.0: CLICK, 1.5: END, 2.0: END}), "blah", "more")
+    assert listener.commands == [Command("more")]
     assert (ear.hearing.commands, ear.hearing.not_understood) == (1, 1)
 
 
-def test_a_command_begun_before_the_wake_was_sure_is_heard_from_its_beginning() -> None:
+def test_a_command_that_begins_before_the_wake_fires_is_heard_whole() -> None:
     fed: list[int] = []
 
-    class Ears(Phrases):
+    class FramesRecogniser(ScriptedRecogniser):
         def hear(self, frame: Pcm) -> str | None:
             fed.extend(frame[frame != 0].tolist())
             return None
@@ -189,24 +189,24 @@ def test_a_command_begun_before_the_wake_was_sure_is_heard_from_its_beginning() 
     clock = VirtualClock()
     pcm = tape(2.0, {0.8: 1, 0.95: WORD, 1.0: CLICK, 1.2: WORD + 1})
     ear = Ear(
-        Tape(pcm, clock), Clicks(), EchoGuard(HEARING_HZ), Ears(), command_grammar("en", {}), clock,
-        lambda _: None, refractory_s=1.0, command_s=2.0,
+        FakeSource(pcm, clock), ClickWakeEngine(), EchoGuard(HEARING_HZ), FramesRecogniser(),
+        command_grammar("en", {}), clock, lambda _: None, refractory_s=1.0, command_s=2.0,
     )  # fmt: skip
-    ear.run(threading.Event(), Told())
-    assert fed == [WORD, CLICK, WORD + 1]  # nothing from before the phrase's end, nothing twice
+    ear.run(threading.Event(), RecordingListener())
+    assert fed == [WORD, CLICK, WORD + 1]  # nothing before the end of the phrase, and nothing twice
 
 
-def test_without_command_time_nothing_is_listened_for() -> None:
-    told, _, _ = hear(tape(4.0, {1.0: CLICK, 1.5: END}), "stop", command_s=0.0)
-    assert told.commands == []
+def test_without_command_time_no_command_is_accepted() -> None:
+    listener, _, _ = hear(tape(4.0, {1.0: CLICK, 1.5: END}), "stop", command_s=0.0)
+    assert listener.commands == []
 
 
-def test_late_blocks_and_overruns_are_counted_and_said_once() -> None:
-    def broken(source: Tape) -> None:
+def test_late_blocks_and_overruns_are_counted_and_reported_once() -> None:
+    def broken(source: FakeSource) -> None:
         source.overruns = 3
 
-    told, ear, health = hear(tape(2.0, {1.0: CLICK}), change=broken, late_s=LATE_S + 0.1)
-    assert len(told.wakes) == 1  # late, and still heard
+    listener, ear, health = hear(tape(2.0, {1.0: CLICK}), change=broken, late_s=LATE_S + 0.1)
+    assert len(listener.wakes) == 1  # late, but still recognised
     assert ear.hearing.late == 200
     assert ear.hearing.overruns == 3
     assert [("late" in h.detail, "overrun" in h.detail) for h in health] == [
@@ -215,13 +215,13 @@ def test_late_blocks_and_overruns_are_counted_and_said_once() -> None:
     ]
 
 
-def test_a_microphone_that_is_lost_is_an_error() -> None:
+def test_a_lost_microphone_is_an_error() -> None:
     with pytest.raises(SourceLost):
         hear(tape(1.0, {}), change=lambda source: setattr(source, "fails", True))
 
 
 def bursts(seed: int, length_s: float = 3.0) -> Samples:
-    """A tone in each band, which come and go as voice, vowels and consonants do."""
+    """A tone in each band with random levels, like voice, vowels and consonants."""
     draw = np.random.default_rng(seed)
     at_s = np.arange(round(length_s * HEARING_HZ)) / HEARING_HZ
     sound = np.zeros(len(at_s))
@@ -231,7 +231,7 @@ def bursts(seed: int, length_s: float = 3.0) -> Samples:
     return sound.astype(np.float32)
 
 
-def taught(played: Samples, heard: Samples) -> EchoGuard:
+def make_guard(played: Samples, heard: Samples) -> EchoGuard:
     guard = EchoGuard(HEARING_HZ)
     step = round(STEP_S * HEARING_HZ)
     for start in range(0, len(heard) - step, step):
@@ -244,33 +244,33 @@ def taught(played: Samples, heard: Samples) -> EchoGuard:
 
 @pytest.mark.parametrize("lag_s", [0.0, 0.06, 0.25, 0.5])
 @pytest.mark.parametrize("gain", [0.1, 1.0])
-def test_the_own_voice_is_told_however_late_and_quiet(lag_s: float, gain: float) -> None:
+def test_the_own_voice_is_recognised_however_late_and_quiet(lag_s: float, gain: float) -> None:
     said = bursts(1)
     echo = np.concatenate([np.zeros(round(lag_s * HEARING_HZ), np.float32), said])[: len(said)]
-    assert taught(said, np.float32(gain) * echo).own_voice(2.0, 2.8)
+    assert make_guard(said, np.float32(gain) * echo).own_voice(2.0, 2.8)
 
 
 @pytest.mark.parametrize("seed", range(2, 8))
 def test_other_sound_is_not_the_own_voice(seed: int) -> None:
-    guard = taught(bursts(1), bursts(seed))
+    guard = make_guard(bursts(1), bursts(seed))
     assert not guard.own_voice(2.0, 2.8)
 
 
-def test_in_silence_everything_is_somebody_else() -> None:
+def test_after_silence_nothing_is_the_own_voice() -> None:
     silence = np.zeros(3 * HEARING_HZ, np.float32)
-    assert taught(silence, bursts(1)).correlation(2.0, 2.8) == 0.0
+    assert make_guard(silence, bursts(1)).correlation(2.0, 2.8) == 0.0
 
 
-def test_a_wake_by_the_own_voice_is_not_taken() -> None:
-    class Convinced(EchoGuard):
+def test_a_wake_by_the_own_voice_is_ignored() -> None:
+    class AlwaysEcho(EchoGuard):
         def correlation(self, start_s: float, end_s: float) -> float:
             return 1.0
 
-    told, ear, _ = hear(tape(3.0, {1.0: CLICK, 1.5: END}), "stop", guard=Convinced(HEARING_HZ))
-    assert (told.wakes, told.commands, ear.hearing.own_voice) == ([], [], 1)
+    listener, ear, _ = hear(tape(3.0, {1.0: CLICK, 1.5: END}), "stop", guard=AlwaysEcho(HEARING_HZ))
+    assert (listener.wakes, listener.commands, ear.hearing.own_voice) == ([], [], 1)
 
 
-def test_the_sink_is_overheard_and_its_loss_passed_on() -> None:
+def test_the_guard_gets_the_sound_of_a_sink_and_a_lost_sink_still_raises() -> None:
     class Breaking:
         name, paced = "device", True
 

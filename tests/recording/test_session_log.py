@@ -1,4 +1,4 @@
-"""Unit: the session log. What is on disk, whose sums agree, what happens when the disk is full."""
+"""The session log: records on disk, totals, and a full disk."""
 
 import json
 from dataclasses import replace
@@ -69,7 +69,7 @@ def test_end_to_end_is_the_sum_of_its_parts(
     assert tuple(measured) == STAGES
 
 
-def test_a_wake_phrase_counts_from_its_end() -> None:
+def test_the_latency_of_a_spoken_request_counts_from_the_end_of_the_wake_phrase() -> None:
     spoken = (Mark("spoken", 4.9), *marks(QUICK))
     measured = latencies(spoken, first_audio_s=5.5)
     assert measured["wake"] == pytest.approx(100.0)
@@ -83,20 +83,20 @@ def test_a_stage_that_did_not_run_is_null() -> None:
 
 
 @pytest.mark.parametrize("spoken_first", [True, False])
-def test_a_description_waits_for_its_first_sound(
+def test_a_description_is_written_after_its_first_sound(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], spoken_first: bool
 ) -> None:
     timeline, wall = clocks
-    trace = SessionLog(tmp_path, timeline, wall)
+    log = SessionLog(tmp_path, timeline, wall)
     wall.move_to(5.25)
     if spoken_first:
-        trace.started(answer(1, 7), 0.0)
-        trace.description(description("quick", 7, QUICK))
+        log.started(answer(1, 7), 0.0)
+        log.description(description("quick", 7, QUICK))
     else:
-        trace.description(description("quick", 7, QUICK))
-        trace.started(answer(1, 7), 0.0)
-    trace.started(answer(2, 7), 0.0)  # a later clause changes nothing
-    summary = trace.close()
+        log.description(description("quick", 7, QUICK))
+        log.started(answer(1, 7), 0.0)
+    log.started(answer(2, 7), 0.0)  # a later clause has no effect
+    summary = log.close()
     (record,) = [r for r in records(tmp_path) if r["type"] == "description"]
     latency = record["latency_ms"]
     assert isinstance(latency, dict)
@@ -107,21 +107,21 @@ def test_a_description_waits_for_its_first_sound(
 def test_an_answer_that_was_never_heard_is_still_logged(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
-    trace = SessionLog(tmp_path, *clocks)
-    trace.description(description("quick", 7, QUICK))
-    trace.heard(Heard(answer(1, 7), None, None, "superseded"))
-    trace.close()
+    log = SessionLog(tmp_path, *clocks)
+    log.description(description("quick", 7, QUICK))
+    log.heard(Heard(answer(1, 7), None, None, "superseded"))
+    log.close()
     kinds = [r["type"] for r in records(tmp_path)]
     assert kinds == ["description", "utterance", "summary"]
 
 
-def test_a_cut_answer_and_what_resumes_it_are_two_records(
+def test_a_cut_answer_and_its_repetition_are_two_records(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
-    trace = SessionLog(tmp_path, *clocks)
-    trace.heard(Heard(answer(1, 7), 1.0, 1.5, cut="interrupted"))
-    trace.heard(Heard(replace(answer(9, 7), resumes=1), 3.0, 4.0))
-    summary = trace.close()
+    log = SessionLog(tmp_path, *clocks)
+    log.heard(Heard(answer(1, 7), 1.0, 1.5, cut="interrupted"))
+    log.heard(Heard(replace(answer(9, 7), resumes=1), 3.0, 4.0))
+    summary = log.close()
     first, again = (r for r in records(tmp_path) if r["type"] == "utterance")
     assert (first["id"], first["dropped"], first["cut"], first["resumes"]) == (
         1, None, "interrupted", None,
@@ -135,16 +135,16 @@ def test_the_summary_is_the_last_line_and_the_file(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
     timeline, wall = clocks
-    trace = SessionLog(tmp_path, timeline, wall)
+    log = SessionLog(tmp_path, timeline, wall)
     for seq in range(5):
         timeline.move_to(seq * 0.1)
-        trace.seen(seq + 2)
-        trace.frame(seq, (), {"detect": 10.0 + seq})
+        log.seen(seq + 2)
+        log.frame(seq, (), {"detect": 10.0 + seq})
     for ident, tier in enumerate(("quick", "full", "full", "full")):
-        trace.description(description("full" if tier == "full" else "quick", ident, QUICK))
-    trace.health(Health("camera", "gone", "said so"))
-    summary = trace.close()
-    assert trace.close() == summary
+        log.description(description("full" if tier == "full" else "quick", ident, QUICK))
+    log.health(Health("camera", "gone", "said so"))
+    summary = log.close()
+    assert log.close() == summary
     last = records(tmp_path)[-1]
     assert (last["type"], last["t"]) == ("summary", 0.4)
     assert last == json.loads((tmp_path / "summary.json").read_text()) == summary
@@ -155,7 +155,7 @@ def test_the_summary_is_the_last_line_and_the_file(
     assert summary["errors"] == 1
 
 
-def test_what_an_earlier_session_left_is_not_taken_for_this_one(
+def test_files_of_an_earlier_session_are_removed(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
     for name in ("summary.json", "audio.wav", "session.jsonl", "notes.txt"):
@@ -165,21 +165,21 @@ def test_what_an_earlier_session_left_is_not_taken_for_this_one(
     assert (tmp_path / "session.jsonl").read_text() == ""
 
 
-def test_a_summary_that_cannot_be_written_whole_is_not_left_in_part(
+def test_a_partly_written_summary_is_removed(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trace = SessionLog(tmp_path, *clocks)
-    told: list[str] = []
-    trace.on_full = told.append
+    log = SessionLog(tmp_path, *clocks)
+    lines: list[str] = []
+    log.on_full = lines.append
 
     def half(path: Path, text: str, **_: object) -> None:
         path.write_bytes(text[:5].encode())
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", half)
-    assert trace.close()["errors"] == 0
+    assert log.close()["errors"] == 0
     assert not (tmp_path / "summary.json").exists()
-    (line,) = told
+    (line,) = lines
     assert "summary.json" in line
     assert "No space left on device" in line
 
@@ -190,19 +190,18 @@ def test_a_full_disk_loses_the_log_but_not_the_session(
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("needs a device that is always full")
-    trace = SessionLog(tmp_path, *clocks)
-    trace.path.unlink()
-    said: list[str] = []
-    trace.on_full = said.append
-    trace._file = full.open("w", encoding="utf-8")
-    trace.health(Health("a", "b", "c"))
-    trace.health(Health("a", "b", "c"))
-    assert len(said) == 1
-    assert "could not be written" in said[0]
-    assert trace.close()["errors"] == 3
+    (tmp_path / "session.jsonl").symlink_to(full)
+    log = SessionLog(tmp_path, *clocks)
+    lines: list[str] = []
+    log.on_full = lines.append
+    log.health(Health("a", "b", "c"))
+    log.health(Health("a", "b", "c"))
+    assert len(lines) == 1
+    assert "could not be written" in lines[0]
+    assert log.close()["errors"] == 3
 
 
-def test_a_folder_that_cannot_be_made_is_refused_in_one_line(
+def test_a_folder_that_cannot_be_created_is_refused_in_one_line(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -211,7 +210,7 @@ def test_a_folder_that_cannot_be_made_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_spread_is_linear_between_sorted_values() -> None:
+def test_percentiles_are_interpolated_linearly() -> None:
     assert spread([4.0, 1.0, 3.0, 2.0]) == {
         "n": 4,
         "mean": 2.5,

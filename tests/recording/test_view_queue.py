@@ -1,4 +1,4 @@
-"""Unit: a view beside the loops. What it may cost them, what it may lose, how it may fail."""
+"""The queue of a view: what it leaves out, how long it waits, how it fails."""
 
 import threading
 from collections.abc import Callable
@@ -17,8 +17,8 @@ WORDS = Health("frame", "broken", "skipped it")
 SOON_S = 0.05
 
 
-class Notes:
-    """Keeps what it is shown; once `closed_gate` is set, each event waits for it to open."""
+class RecordingView:
+    """Records the events that it is shown. While `gate` is cleared, each event waits for it."""
 
     def __init__(self, fails: str = "") -> None:
         self.seen: list[tuple[Shown, float]] = []
@@ -41,78 +41,78 @@ class Notes:
             raise OSError("no space left")
 
 
-class Case:
-    """A view over `notes`, and what it reported."""
+class Queue:
+    """A `ViewQueue` over `viewer`, with its reports."""
 
-    def __init__(self, notes: Notes, **options: float) -> None:
+    def __init__(self, viewer: RecordingView, **options: float) -> None:
         self.health: list[Health] = []
-        self.notes = notes
-        self.view = ViewQueue(lambda: notes, self.health.append, **options)
+        self.viewer = viewer
+        self.view = ViewQueue(lambda: viewer, self.health.append, **options)
 
     def hold(self) -> None:
-        """Let the viewer take one event and hang on it."""
-        self.notes.gate.clear()
+        """Let the viewer take one event and hang."""
+        self.viewer.gate.clear()
         self.view.show(WORDS, -1.0)
-        assert self.notes.taken.wait(5.0)
+        assert self.viewer.taken.wait(5.0)
 
 
 @pytest.mark.parametrize("patience_s", [0.0, 5.0])
-def test_all_is_shown_in_order_and_then_closed(patience_s: float) -> None:
-    case = Case(Notes(), patience_s=patience_s)
+def test_all_events_are_shown_in_order_and_the_viewer_is_closed(patience_s: float) -> None:
+    queue = Queue(RecordingView(), patience_s=patience_s)
     for number in range(MAX_GLANCES - 1):
-        case.view.show(PICTURE, float(number))
-    case.view.close()
-    assert [time_s for _, time_s in case.notes.seen] == list(range(MAX_GLANCES - 1))
-    assert case.notes.closed
-    assert not case.health
+        queue.view.show(PICTURE, float(number))
+    queue.view.close()
+    assert [time_s for _, time_s in queue.viewer.seen] == list(range(MAX_GLANCES - 1))
+    assert queue.viewer.closed
+    assert not queue.health
 
 
-def test_a_patient_view_leaves_nothing_out() -> None:
-    case = Case(Notes(), patience_s=30.0)
+def test_a_patient_queue_leaves_nothing_out() -> None:
+    queue = Queue(RecordingView(), patience_s=30.0)
     for number in range(20 * MAX_GLANCES):
-        case.view.show(PICTURE, float(number))
-    case.view.close()
-    assert len(case.notes.seen) == 20 * MAX_GLANCES
-    assert not case.health
+        queue.view.show(PICTURE, float(number))
+    queue.view.close()
+    assert len(queue.viewer.seen) == 20 * MAX_GLANCES
+    assert not queue.health
 
 
-def test_a_slow_viewer_costs_pictures_first_then_words_and_never_time() -> None:
-    case = Case(Notes())
-    case.hold()
+def test_a_slow_viewer_loses_glances_first_and_delays_nothing() -> None:
+    queue = Queue(RecordingView())
+    queue.hold()
     for _ in range(3 * MAX_GLANCES):
-        case.view.show(PICTURE, 0.0)
+        queue.view.show(PICTURE, 0.0)
     for _ in range(MAX_EVENTS):
-        case.view.show(WORDS, 1.0)
-    case.notes.gate.set()
-    case.view.close()
-    kinds = [type(event) for event, _ in case.notes.seen]
+        queue.view.show(WORDS, 1.0)
+    queue.viewer.gate.set()
+    queue.view.close()
+    kinds = [type(event) for event, _ in queue.viewer.seen]
     assert kinds.count(Glance) == MAX_GLANCES
     assert kinds.count(Health) == 1 + MAX_EVENTS - MAX_GLANCES
-    (health,) = case.health
+    (health,) = queue.health
     assert health.what == "view"
     assert health.detail.startswith(f"{2 * MAX_GLANCES + MAX_GLANCES} events came faster")
 
 
-def test_a_viewer_that_hangs_does_not_hold_the_end() -> None:
-    case = Case(Notes(), close_s=SOON_S)
-    case.hold()
-    case.view.show(PICTURE, 0.0)
-    case.view.close()
-    (health,) = case.health
+def test_a_hung_viewer_does_not_delay_the_end() -> None:
+    queue = Queue(RecordingView(), close_s=SOON_S)
+    queue.hold()
+    queue.view.show(PICTURE, 0.0)
+    queue.view.close()
+    (health,) = queue.health
     assert "not done" in health.detail
     assert "1 events behind" in health.detail
-    case.notes.gate.set()
+    queue.viewer.gate.set()
 
 
 @pytest.mark.parametrize("how", ["open", "show", "close"])
-def test_a_viewer_that_fails_is_reported_once_and_left_alone(how: str) -> None:
+def test_a_failing_viewer_is_reported_once_and_not_called_again(how: str) -> None:
     def refuse() -> View:
         raise OSError("no such folder")
 
-    notes = Notes(how)
+    viewer = RecordingView(how)
     health: list[Health] = []
-    opens: Callable[[], View] = refuse if how == "open" else lambda: notes
-    # patience that a test would never sit out: what has failed must not be waited for
+    opens: Callable[[], View] = refuse if how == "open" else lambda: viewer
+    # so patient that the test would never end if it waited for a failed viewer
     view = ViewQueue(opens, health.append, patience_s=600.0)
     for _ in range(2 * MAX_EVENTS):
         view.show(PICTURE, 0.0)
@@ -125,7 +125,7 @@ def test_a_viewer_that_fails_is_reported_once_and_left_alone(how: str) -> None:
     assert "\n" not in found.detail
 
 
-def test_nothing_is_opened_before_there_is_something_to_show() -> None:
+def test_the_viewer_is_opened_with_the_first_event() -> None:
     opened: list[str] = []
 
     def refuse() -> View:
@@ -140,17 +140,17 @@ def test_nothing_is_opened_before_there_is_something_to_show() -> None:
     assert not health
 
 
-def test_what_comes_after_the_end_is_forgotten() -> None:
-    case = Case(Notes())
-    case.view.close()
-    case.view.show(PICTURE, 0.0)
-    case.view.close()
-    assert not case.notes.seen
-    assert not case.health
-    case.view.close()
+def test_events_after_the_end_are_ignored() -> None:
+    queue = Queue(RecordingView())
+    queue.view.close()
+    queue.view.show(PICTURE, 0.0)
+    queue.view.close()
+    assert not queue.viewer.seen
+    assert not queue.health
+    queue.view.close()
 
 
-def test_no_view_takes_everything() -> None:
+def test_no_view_accepts_everything() -> None:
     view = NoView()
     view.show(PICTURE, 0.0)
     view.close()
