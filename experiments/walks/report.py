@@ -18,7 +18,7 @@ from markupsafe import Markup
 from PIL import Image as Pillow
 
 from engine.core.errors import EngineError, InputError
-from engine.devices.view.rerun_view import FILE, pictures_at
+from engine.devices.view.rerun_view import FILE, images_at
 from engine.recording.latency import spread
 from experiments.common import command_parser
 from experiments.walks.report_charts import budget_ms, charts, drawn_tracks, short
@@ -60,7 +60,7 @@ def pictures(session: LoggedSession) -> tuple[dict[int, Markup], str]:
         return {}, "No pictures were kept: the session ran without view=rerun."
     places = [i for i, utterance in enumerate(session.utterances) if utterance.kind == "alert"]
     try:
-        found = pictures_at(path, [session.utterances[place].queued_s for place in places])
+        found = images_at(path, [session.utterances[place].queued_s for place in places])
     except EngineError as error:
         return {}, f"Pictures were kept but cannot be shown. {error}"
     shown = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.devices.video.sample import sample_photo
-from engine.devices.view.rerun_view import pictures_at
+from engine.devices.view.rerun_view import images_at
 from tests.fakes import media
 from tests.fakes.command import describe, engine, one, session
 
@@ -201,7 +201,7 @@ def test_a_view_is_recorded_because_it_was_asked_for(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "session.rrd; it stores the camera's pictures" in " ".join(done.stdout.split())
-    picture, early = pictures_at(tmp_path / "session.rrd", [0.0, -1.0])
+    picture, early = images_at(tmp_path / "session.rrd", [0.0, -1.0])
     assert picture is not None
     assert early is None
     assert session(tmp_path)[-1]["errors"] == 0

@@ -9,7 +9,7 @@ import pytest
 
 from engine.core.clock import VirtualClock
 from engine.core.errors import MissingPart, SourceLost
-from engine.devices.sound.microphone import SILENT_S, Microphone
+from engine.devices.sound.microphone import LOST_AFTER_S, Microphone
 
 
 class PortAudioError(Exception):
@@ -101,7 +101,7 @@ def test_a_device_of_another_rate_is_resampled(monkeypatch: pytest.MonkeyPatch) 
 def test_a_device_that_falls_silent_is_lost(device: list[Stream]) -> None:
     clock = VirtualClock()
     microphone = Microphone(clock)
-    clock.sleep(SILENT_S + 0.1)
+    clock.sleep(LOST_AFTER_S + 0.1)
     with pytest.raises(SourceLost, match="gave no sound for 3 s"):
         microphone.read(0.0)
 

@@ -19,8 +19,8 @@ from engine.core.report import Answered, Health
 from engine.core.utterance import Heard, Utterance
 from engine.devices.view.rerun_view import (
     RerunView,
-    above,
-    pictures_at,
+    images_at,
+    map_point,
     recording_reader,
     require_rerun,
 )
@@ -127,7 +127,7 @@ def test_the_map_has_right_to_the_right_and_ahead_up(recording: Path) -> None:
     (person, bus) = rows(recording, "/map/obstacles", "Points2D:positions")[0][1]
     assert person == pytest.approx([1.0, -(3**0.5)], abs=1e-5)
     assert bus == pytest.approx([0.0, -6.0], abs=1e-5)
-    assert above(2.0, -90.0) == pytest.approx((-2.0, 0.0), abs=1e-9)
+    assert map_point(2.0, -90.0) == pytest.approx((-2.0, 0.0), abs=1e-9)
 
 
 def test_what_is_gone_is_cleared(recording: Path) -> None:
@@ -149,7 +149,7 @@ def test_times_and_words_are_those_of_the_session(recording: Path) -> None:
 
 
 def test_a_moment_has_the_newest_picture_before_it(recording: Path) -> None:
-    found = pictures_at(recording, [0.1, -1.0, 0.05, 99.0])
+    found = images_at(recording, [0.1, -1.0, 0.05, 99.0])
     assert found[1] is None
     for data, seq in ((found[0], 1), (found[2], 0), (found[3], 2)):
         assert data is not None
@@ -164,7 +164,7 @@ def test_a_recording_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
     if kind == "junk":
         path.write_bytes(b"not a recording")
     with pytest.raises(InputError, match=r"session\.rrd: expected a Rerun recording") as no:
-        pictures_at(path, [1.0])
+        images_at(path, [1.0])
     assert "\n" not in str(no.value)
 
 

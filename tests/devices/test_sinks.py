@@ -69,7 +69,7 @@ def test_a_full_disk_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_largest_wav_is_not_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.devices.sound.wav.LARGEST_BYTES", 441 * 4)
+    monkeypatch.setattr("engine.devices.sound.wav.MAX_BYTES", 441 * 4)
     sink = WavSink(tmp_path / "audio.wav", RATE_HZ)
     sink.write(tone())
     with pytest.raises(SpeechFailed, match="size limit"):

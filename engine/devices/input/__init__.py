@@ -1,1 +1,1 @@
-"""The keyboard and a headset's media keys."""
+"""Input devices: the keyboard and a headset's media keys."""

@@ -1,6 +1,6 @@
-"""Keys from the terminal: single key presses where it is a terminal, else lines from standard input.
+"""Keyboard input: single key presses from a terminal, or lines from a pipe.
 
-It knows what was pressed, not what that means.
+Knows which key was pressed, not what it does.
 """
 
 import os
@@ -14,10 +14,10 @@ from engine.core.errors import MissingPart
 
 
 class Keyboard:
-    """Calls `on_key` with one character a press ('\\n' for Enter) from a thread of its own.
+    """Calls `on_key` from its thread with the character of each key press ('\\n' for Enter).
 
-    A line from a pipe comes whole, an empty one as Enter; the end of the input is simply the end of
-    the keys. `close` restores the terminal.
+    A line from a pipe is passed whole, an empty one as Enter. The thread ends at the end of the input.
+    `close` restores the terminal.
     """
 
     def __init__(self, on_key: Callable[[str], None]) -> None:
@@ -49,11 +49,11 @@ class Keyboard:
         import tty
 
         saved: list[Any] = termios.tcgetattr(self._fd)
-        tty.setcbreak(self._fd)  # keys arrive one by one; Ctrl-C still interrupts
+        tty.setcbreak(self._fd)  # no line buffering; Ctrl-C still interrupts
         return saved
 
     def _run(self) -> None:
-        rest = b""
+        partial_line = b""
         while not self._stop.is_set():
             ready, _, _ = select.select([self._fd], [], [], 0.2)
             if not ready:
@@ -65,6 +65,6 @@ class Keyboard:
                 for key in data.decode(errors="ignore"):
                     self._on_key("\n" if key == "\r" else key)
                 continue
-            *lines, rest = (rest + data).split(b"\n")
+            *lines, partial_line = (partial_line + data).split(b"\n")
             for line in lines:
                 self._on_key(line.decode(errors="ignore").strip() or "\n")

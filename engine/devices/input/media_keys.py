@@ -1,6 +1,6 @@
-"""A headset's buttons: media keys, as Linux's input devices report them (evdev).
+"""Media keys of a headset, as reported by Linux input devices (evdev).
 
-It knows which button means which command, and nothing of what a command does.
+Knows which button gives which command, not what a command does.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from engine.core.answer import Command, Control, Wish
 from engine.core.errors import MissingPart
 from engine.core.report import Health
 
-# evdev's names. A Bluetooth headset's one button comes as play or pause by turns. The volume buttons
-# are left to the system, which already has its own use for them.
+# evdev's names. The single button of a Bluetooth headset sends play and pause alternately. The volume
+# buttons are left to the system.
 BUTTONS: dict[str, Wish | Control] = {
     "KEY_PLAYPAUSE": "describe",
     "KEY_PLAYCD": "describe",
@@ -28,12 +28,12 @@ BUTTONS: dict[str, Wish | Control] = {
     "KEY_STOPCD": "stop",
     "KEY_STOP": "stop",
 }
-DOWN = 1  # a key event's value; 0 is up and 2 is held
+KEY_DOWN = 1  # value of a key event; 0 is up, 2 is held
 POLL_S = 0.2
 
 
 class MediaKeys:
-    """Reads every input device that has one of the buttons, in a thread of its own."""
+    """Reads the buttons of `devices` in a background thread."""
 
     def __init__(self, devices: Sequence[Any], report: Callable[[Health], None]) -> None:
         import evdev.ecodes  # type: ignore[import-untyped, unused-ignore]
@@ -47,7 +47,7 @@ class MediaKeys:
         self._thread: threading.Thread | None = None
 
     def start(self, on_command: Callable[[Command], None]) -> None:
-        """Call `on_command` once a press, until `close`."""
+        """Call `on_command` once per button press, until `close`."""
         self._thread = threading.Thread(
             target=self._run, args=(on_command,), name="media keys", daemon=True
         )
@@ -82,13 +82,13 @@ class MediaKeys:
             Command(self._commands[event.code])
             for event in events
             if event.type == self._key_event
-            and event.value == DOWN
+            and event.value == KEY_DOWN
             and event.code in self._commands
         ]
 
 
 def find_media_keys() -> list[Any]:
-    """The input devices that have one of the buttons and can be read. Raises MissingPart."""
+    """The readable input devices that have one of the buttons. Raises MissingPart where none has."""
     try:
         import evdev
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""Voices, sinks, microphones, wake words and the recogniser."""
+"""Sound devices: the voice, audio sinks, microphones, wake word engines and the recogniser."""

@@ -1,7 +1,7 @@
 """The loudspeaker or headphones, through PortAudio (sounddevice).
 
-Knows nothing of what is said. PortAudio is looked for when a sink is made, never at import: Linux
-wheels do not ship it.
+PortAudio is loaded when a sink is made, not at import: Linux wheels do not ship it. Knows nothing of
+what is played.
 """
 
 import contextlib
@@ -12,11 +12,11 @@ import numpy as np
 from engine.core.errors import MissingPart, SpeechFailed, message_of
 from engine.core.sound import Samples
 
-LATENCY_S = 0.06  # enough to synthesise a sentence meanwhile, short enough that a stop is a stop
+LATENCY_S = 0.06  # long enough to synthesise a sentence, short enough that a stop sounds immediate
 
 
-def _portaudio() -> Any:
-    """The sounddevice module. Raises MissingPart where it, PortAudio or an output is not here."""
+def _sounddevice() -> Any:
+    """The sounddevice module. Raises MissingPart where it or PortAudio is not installed."""
     try:
         import sounddevice  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
@@ -33,12 +33,12 @@ def _portaudio() -> Any:
 
 
 class DeviceSink:
-    """Plays on the default output; `write` waits for real time. Raises MissingPart."""
+    """Plays on the default output; `write` blocks at the pace of playback. Raises MissingPart."""
 
     name = "device"
 
     def __init__(self, sample_rate_hz: int) -> None:
-        library = _portaudio()
+        library = _sounddevice()
         self.paced = True
         self._errors: tuple[type[Exception], ...] = (library.PortAudioError, OSError, ValueError)
         try:
@@ -53,8 +53,8 @@ class DeviceSink:
             ) from error
 
     def write(self, block: Samples) -> None:
-        """Play stereo samples (n, 2). Raises SpeechFailed once, when the device is gone; from then
-        on nothing is played and `paced` is False."""
+        """Play stereo samples (n, 2). Raises SpeechFailed once when the device is lost; later calls
+        play nothing, and `paced` is False."""
         if not self.paced:
             return
         try:
@@ -67,7 +67,7 @@ class DeviceSink:
             ) from error
 
     def close(self) -> None:
-        """Let go of the device at once."""
+        """Stop playback and release the device at once."""
         self.paced = False
         with contextlib.suppress(*self._errors):
             self._stream.abort()
@@ -75,7 +75,7 @@ class DeviceSink:
 
 
 def find_device_sink(sample_rate_hz: int) -> tuple[DeviceSink | None, str]:
-    """The loudspeaker if there is one, else None and why not, in words: what speech=auto asks."""
+    """The loudspeaker, or None and the reason in words. For speech=auto."""
     try:
         return DeviceSink(sample_rate_hz), ""
     except MissingPart as error:

@@ -1,7 +1,7 @@
 """The microphone, through PortAudio (sounddevice).
 
-PortAudio's own thread only puts what came into a queue, so that nothing is lost while the ear is
-busy; what PortAudio itself lost is counted. Knows nothing of wakes.
+PortAudio's callback only queues the sound, so that none is lost while the reader is busy. Overruns
+in PortAudio itself are counted. Knows nothing of wake words.
 """
 
 import contextlib
@@ -16,16 +16,16 @@ from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound.resampling import Resampler
 
 BLOCK_S = 0.01
-SILENT_S = 3.0  # a device that gives nothing for so long is gone
+LOST_AFTER_S = 3.0  # without any sound
 
 
 class Microphone:
-    """The default input, resampled where it has no 16 kHz. Raises MissingPart."""
+    """The default input, resampled where it does not support 16 kHz. Raises MissingPart."""
 
     name = "microphone"
 
     def __init__(self, clock: Clock) -> None:
-        library = _portaudio()
+        library = _sounddevice()
         self.overruns = 0
         self._clock = clock
         self._blocks: queue.SimpleQueue[tuple[Pcm, float]] = queue.SimpleQueue()
@@ -44,12 +44,12 @@ class Microphone:
         self._resampler = None if self._rate_hz == HEARING_HZ else Resampler()
 
     def _open(self, library: Any) -> tuple[int, Any]:
-        """The stream at 16 kHz, or else at the device's own rate."""
+        """The sample rate and the stream: at 16 kHz, or at the device's default rate."""
         try:
             return HEARING_HZ, self._stream_at(library, HEARING_HZ)
         except self._errors:
-            own_hz = round(float(library.query_devices(kind="input")["default_samplerate"]))
-            return own_hz, self._stream_at(library, own_hz)
+            default_hz = round(float(library.query_devices(kind="input")["default_samplerate"]))
+            return default_hz, self._stream_at(library, default_hz)
 
     def _stream_at(self, library: Any, rate_hz: int) -> Any:
         return library.InputStream(
@@ -58,11 +58,11 @@ class Microphone:
             dtype="int16",
             blocksize=round(BLOCK_S * rate_hz),
             latency="low",
-            callback=self._take,
+            callback=self._queue_block,
         )
 
-    def _take(self, block: Any, frames: int, time: Any, status: Any) -> None:
-        """In PortAudio's thread: keep `block` (frames, 1), with the moment of its last sample."""
+    def _queue_block(self, block: Any, frames: int, time: Any, status: Any) -> None:
+        """Queue `block` (frames, 1) with the time of its last sample; called in PortAudio's thread."""
         if status.input_overflow:
             self.overruns += 1
         age_s = max(0.0, time.currentTime - time.inputBufferAdcTime - frames / self._rate_hz)
@@ -72,9 +72,9 @@ class Microphone:
         try:
             pcm, time_s = self._blocks.get(timeout=timeout_s)
         except queue.Empty:
-            if not self._closed and self._clock.now() - self._last_s > SILENT_S:
+            if not self._closed and self._clock.now() - self._last_s > LOST_AFTER_S:
                 raise SourceLost(
-                    f"the microphone gave no sound for {SILENT_S:g} s; plug it in again and restart"
+                    f"the microphone gave no sound for {LOST_AFTER_S:g} s; plug it in again and restart"
                 ) from None
             return None
         self._last_s = time_s
@@ -93,8 +93,8 @@ class Microphone:
             self._stream.close()
 
 
-def _portaudio() -> Any:
-    """The sounddevice module. Raises MissingPart where it, PortAudio or an input is not here."""
+def _sounddevice() -> Any:
+    """The sounddevice module. Raises MissingPart where it or PortAudio is not installed."""
     try:
         import sounddevice  # type: ignore[import-untyped, unused-ignore]
     except (ImportError, OSError) as error:

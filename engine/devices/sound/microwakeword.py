@@ -1,6 +1,6 @@
-"""microWakeWord, by the pymicro-wakeword library: phrases whose models it ships, with no key.
+"""The microWakeWord wake engine (pymicro-wakeword): phrases whose models it ships; needs no key.
 
-Knows nothing of what a wake is for.
+Knows nothing of what happens after the wake word.
 """
 
 from typing import Any
@@ -8,21 +8,20 @@ from typing import Any
 from engine.core.errors import MissingPart, message_of
 from engine.core.sound import Pcm
 
-# Medians from the phrase's end to the moment at which the model is sure, over the phrases that
-# `python -m experiments.quality.wake_words` speaks: from the 5th to the 95th percentile are some 200 ms.
+# Median delay from the end of the phrase to its detection, by
+# `python -m experiments.quality.wake_words`; about 200 ms lie between the 5th and 95th percentiles.
 DELAY_S = {"okay nabu": 0.185, "alexa": 0.22, "hey mycroft": 0.09, "hey jarvis": 0.18}
-# Of the mean probability. By `python -m experiments.quality.wake_words` that is 120 to 240 ms
-# before the engine is
-# sure, and seldom in other speech; at a fifth of it, every few seconds.
+# The mean probability that counts as a wake hint. It comes 120 to 240 ms before the detection, and
+# rarely in other speech; a fifth of it would come every few seconds (same experiment).
 HINT_PROBABILITY = 0.05
-FRAME_SAMPLES = 160  # 10 ms, of which the models take three at a time
+FRAME_SAMPLES = 160  # 10 ms; the models take three frames per step
 
 
 class MicroWakeWord:
-    """Hears one of the shipped phrases. Raises MissingPart, ValueError for another phrase.
+    """Detects one of the shipped phrases. Raises MissingPart, or ValueError for another phrase.
 
-    A phrase is heard when the mean of the model's last five probabilities exceeds a cutoff: that which
-    the model ships with at `sensitivity` 0.5, and the cutoff ** (2 * sensitivity) ** 2 at any other.
+    The phrase is detected when the mean of the model's last five probabilities exceeds the cutoff that
+    the model ships with, raised to the power of (2 * sensitivity) ** 2.
     """
 
     name = "microwakeword"
@@ -37,18 +36,20 @@ class MicroWakeWord:
         self._features = library.MicroWakeWordFeatures()
         self._model = library.MicroWakeWord.from_builtin(model)
         self._steps = 0
-        self._hears = False
+        self._detected = False
         self._cutoff = self._model.probability_cutoff ** (2 * sensitivity) ** 2
 
     def hear(self, frame: Pcm) -> bool:
-        """Whether the phrase is heard, from its end on for some frames; `frame` is (160,) int16."""
+        """Whether the phrase is detected; stays true for some frames. `frame` is (160,) int16."""
         for features in self._features.process_streaming(frame.tobytes()):
             self._steps += 1
             probability = self._model.process_streaming_prob(features) or 0.0
-            if self._steps % self._model.stride == 0:  # between its steps it gives no probability
+            if (
+                self._steps % self._model.stride == 0
+            ):  # the model gives a probability only once per step
                 self.hint = probability > HINT_PROBABILITY
-                self._hears = probability > self._cutoff
-        return self._hears
+                self._detected = probability > self._cutoff
+        return self._detected
 
     def close(self) -> None:
         self._model.close()

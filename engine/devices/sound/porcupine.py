@@ -1,6 +1,7 @@
-"""Porcupine, by Picovoice's library: built-in keywords or a file of the wearer's own, with their key.
+"""The Porcupine wake engine (Picovoice): built-in keywords or a custom .ppn file; needs a key.
 
-Knows nothing of what a wake is for. Its own errors become one line each; the key is never shown.
+Each of its errors becomes one line, and the key is never shown. Knows nothing of what happens after
+the wake word.
 """
 
 import os
@@ -13,17 +14,17 @@ from engine.core.errors import InputError, MissingPart, RunError, message_of
 from engine.core.sound import HEARING_HZ, Pcm
 
 KEY = "PICOVOICE_ACCESS_KEY"
-# Nobody here has a key, so this is not measured: two of its frames, as a guess to begin with.
+# Not measured, for want of a key: an estimate of two frames.
 DELAY_S = 0.064
 
 
 class Porcupine:
-    """Hears `phrase`, a built-in keyword, or that of `keyword_path`, a .ppn file made for this
-    platform. Raises MissingPart (no library, no key, or one that is refused) and InputError."""
+    """Detects `phrase`, a built-in keyword, or the keyword of `keyword_path`, a .ppn file for this
+    platform. Raises MissingPart (no library, no key, or a refused key) and InputError."""
 
     name = "porcupine"
     delay_s = DELAY_S
-    hint = False  # it says yes or no, and nothing before
+    hint = False  # it gives none before the detection
 
     def __init__(
         self, phrase: str = "porcupine", sensitivity: float = 0.5, keyword_path: Path | None = None
@@ -53,19 +54,19 @@ class Porcupine:
             )
 
     def hear(self, frame: Pcm) -> bool:
-        """Whether the phrase has just been heard; `frame` is (frame_samples,) int16. Raises
+        """Whether the phrase has just been detected; `frame` is (frame_samples,) int16. Raises
         RunError."""
         try:
             return int(self._engine.process(np.ascontiguousarray(frame).tolist())) >= 0
-        except Exception as error:  # its error classes are only known where the library is
-            raise RunError(f"Porcupine stopped listening: {_one_line(error)}") from error
+        except Exception as error:  # its error classes exist only where the library is installed
+            raise RunError(f"Porcupine stopped listening: {_without_key(error)}") from error
 
     def close(self) -> None:
         self._engine.delete()
 
 
 def access_key() -> str:
-    """The wearer's own AccessKey. Raises MissingPart."""
+    """The wearer's AccessKey, from the environment. Raises MissingPart."""
     key = os.environ.get(KEY, "").strip()
     if not key:
         raise MissingPart(
@@ -76,7 +77,7 @@ def access_key() -> str:
 
 
 def refused(error: Exception) -> MissingPart:
-    """What Porcupine did not like, as one line."""
+    """The reason why Porcupine did not start, as one line."""
     kind = type(error).__name__
     why = {
         "PorcupineInvalidArgumentError": f"an argument or the key in {KEY} that it does not take",
@@ -86,7 +87,7 @@ def refused(error: Exception) -> MissingPart:
         "PorcupineActivationThrottledError": f"too many activations of the key in {KEY}",
     }.get(kind, kind)
     return MissingPart(
-        f"trigger.wake.engine=porcupine: expected Porcupine to start, got {why} ({_one_line(error)}); "
+        f"trigger.wake.engine=porcupine: expected Porcupine to start, got {why} ({_without_key(error)}); "
         "check the key at console.picovoice.ai, or use trigger.wake.engine=microwakeword"
     )
 
@@ -98,14 +99,14 @@ def _library() -> Any:
     except (ImportError, OSError, NotImplementedError) as error:
         raise MissingPart(
             "trigger.wake.engine=porcupine: expected the pvporcupine library, got "
-            f"{_one_line(error)}; install it with `pip install 'pvporcupine>=4,<5'`, or use "
+            f"{_without_key(error)}; install it with `pip install 'pvporcupine>=4,<5'`, or use "
             "trigger.wake.engine=microwakeword"
         ) from error
     return pvporcupine
 
 
-def _one_line(error: Exception) -> str:
-    """The error without the key, which some of the library's messages repeat."""
+def _without_key(error: Exception) -> str:
+    """The message of `error`, with the key masked: some of the library's messages contain it."""
     text = message_of(error)
     key = os.environ.get(KEY, "").strip()
     return text.replace(key, "***") if key else text

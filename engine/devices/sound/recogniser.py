@@ -1,8 +1,8 @@
-"""Spoken commands, by PocketSphinx and the US English acoustic model that its wheel ships.
+"""Spoken commands, with PocketSphinx and the US English acoustic model that its wheel ships.
 
-A closed grammar (JSGF) is decoded; what is said is a command only where the whole of it fits one, and
-fits about as well as any sounds at all would (a phone loop decoded beside it): a grammar by itself
-hears a command in everything. Knows nothing of what a command does.
+Decodes a closed grammar (JSGF). An utterance is a command only where the whole of it matches one,
+with about the score of a phone loop that is decoded in parallel: a grammar alone finds a command in
+any speech. Knows nothing of what a command does.
 """
 
 import tempfile
@@ -15,16 +15,16 @@ from engine.core.errors import MissingPart, message_of
 from engine.core.sound import HEARING_HZ, Pcm
 from engine.language.commands import CommandGrammar
 
-# Mean over the 10 ms frames of the difference in log likelihood per frame (in PocketSphinx's units)
-# between command and phone loop: chosen on the spoken phrases of `experiments.quality.wake_words`.
-LEAST_SCORE = -0.0003
+# Score of the command minus that of the phone loop, per 10 ms frame, in PocketSphinx's log units.
+# Chosen on the spoken phrases of `experiments.quality.wake_words`.
+MIN_SCORE_PER_FRAME = -0.0003
 SHIPPED_MODEL = "en-us"  # the only acoustic model in the wheel
-ENDS_S = 0.3  # of silence end an utterance
-BEFORE = 17  # frames of 30 ms: what was said while the endpointer was not yet sure, and a breath
+END_SILENCE_S = 0.3  # ends an utterance
+PREROLL_FRAMES = 17  # of 30 ms: the start of the speech, before the endpointer detects it
 
 
 class PocketSphinx:
-    """Understands the commands of `grammar`, in English. Raises MissingPart."""
+    """Recognises the commands of `grammar`, in English. Raises MissingPart."""
 
     def __init__(self, grammar: CommandGrammar, acoustic_model: str = SHIPPED_MODEL) -> None:
         library: Any = _library()
@@ -50,34 +50,36 @@ class PocketSphinx:
         phones.add_allphone_file("phones", str(model / f"{acoustic_model}-phone.lm.bin"))
         phones.activate_search("phones")
         self._decoders = (commands, phones)
-        self._endpointer_of: Any = lambda: library.Endpointer(window=ENDS_S, sample_rate=HEARING_HZ)
-        self._endpointer = self._endpointer_of()
+        self._new_endpointer: Any = lambda: library.Endpointer(
+            window=END_SILENCE_S, sample_rate=HEARING_HZ
+        )
+        self._endpointer = self._new_endpointer()
         self.frame_samples = self._endpointer.frame_bytes // 2
-        self._before: deque[Pcm] = deque(maxlen=BEFORE)
+        self._preroll: deque[Pcm] = deque(maxlen=PREROLL_FRAMES)
         self._speaking = False
         self._frames = 0
 
     def begin(self) -> None:
         if self._speaking:
             self._end()
-        self._endpointer = self._endpointer_of()
-        self._before.clear()
+        self._endpointer = self._new_endpointer()
+        self._preroll.clear()
 
     def hear(self, frame: Pcm) -> str | None:
-        """`frame` is (frame_samples,) int16; see the port. Decodes while it listens."""
+        """Decode one more `frame`, (frame_samples,) int16; see the port for what is returned."""
         self._endpointer.process(frame.tobytes())
         if not self._endpointer.in_speech:
             if self._speaking:
                 return self._end()
-            self._before.append(frame)
+            self._preroll.append(frame)
             return None
         if not self._speaking:
             self._speaking = True
             for decoder in self._decoders:
                 decoder.start_utt()
-            for earlier in self._before:
+            for earlier in self._preroll:
                 self._decode(earlier)
-            self._before.clear()
+            self._preroll.clear()
         self._decode(frame)
         return None
 
@@ -87,20 +89,20 @@ class PocketSphinx:
             decoder.process_raw(frame.tobytes())
 
     def _end(self) -> str:
-        """The phrase that all of the utterance is, or ""."""
+        """The command that the whole utterance matches, or ""."""
         self._speaking = False
-        frames, self._frames = self._frames * self.frame_samples * 100 / HEARING_HZ, 0
+        frames_10ms, self._frames = self._frames * self.frame_samples * 100 / HEARING_HZ, 0
         for decoder in self._decoders:
             decoder.end_utt()
         command, phones = (decoder.hyp() for decoder in self._decoders)
         if command is None or phones is None:
             return ""
-        fits = (command.score - phones.score) / max(1.0, frames) >= LEAST_SCORE
-        return str(command.hypstr) if fits and self._grammar.parse(command.hypstr) else ""
+        matches = (command.score - phones.score) / max(1.0, frames_10ms) >= MIN_SCORE_PER_FRAME
+        return str(command.hypstr) if matches and self._grammar.parse(command.hypstr) else ""
 
 
 def jsgf(grammar: CommandGrammar, nouns: Iterable[str]) -> str:
-    """The grammar, over these nouns of it, in the Java Speech Grammar Format."""
+    """The grammar, limited to these of its nouns, in the Java Speech Grammar Format."""
     phrases = " | ".join(grammar.phrases)
     return (
         "#JSGF V1.0;\ngrammar commands;\n"
@@ -109,8 +111,8 @@ def jsgf(grammar: CommandGrammar, nouns: Iterable[str]) -> str:
 
 
 def _dictionary(path: Path, grammar: CommandGrammar) -> dict[str, list[str]]:
-    """The grammar's words, each with its lines of the dictionary: all of it would take a second to
-    load. A word that is not in it cannot be heard."""
+    """The lines of the pronunciation dictionary for each word of the grammar. Loading all of it would
+    take a second. A word that it lacks cannot be recognised."""
     words = {w for part in (*grammar.phrases, *grammar.where, *grammar.nouns) for w in part.split()}
     spoken: dict[str, list[str]] = {}
     with path.open(encoding="utf-8") as lines:
@@ -122,7 +124,7 @@ def _dictionary(path: Path, grammar: CommandGrammar) -> dict[str, list[str]]:
 
 
 def require_pocketsphinx() -> None:
-    """Raise MissingPart where the library is not here: before any model loads."""
+    """Raise MissingPart where the library is not installed. For a check before any model loads."""
     _library()
 
 

@@ -1,6 +1,6 @@
-"""A recording as the ear's source: what a microphone would have heard, at its own pace.
+"""A sound file in place of a microphone, played in real time; any format that FFmpeg decodes.
 
-Any file that FFmpeg decodes. Knows nothing of wakes.
+Knows nothing of wake words.
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ from engine.core.ports import Clock
 from engine.core.sound import HEARING_HZ, Pcm, Sound
 from engine.devices.sound.resampling import Resampler
 
-BLOCK_SAMPLES = 160  # 10 ms, as the microphone gives them
-LONGEST_S = 4 * 3600.0
+BLOCK_SAMPLES = 160  # 10 ms, as from the microphone
+MAX_LENGTH_S = 4 * 3600.0
 
 
 def read_pcm(path: Path) -> Pcm:
@@ -23,18 +23,18 @@ def read_pcm(path: Path) -> Pcm:
     if not path.is_file():
         raise InputError(f"trigger.wake.path: expected a sound file, got {path}, which is none")
     resampler = Resampler()
-    parts: list[Pcm] = []
+    chunks: list[Pcm] = []
     length = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise InputError(f"trigger.wake.path: expected sound in {path}, got none")
             for frame in container.decode(audio=0):
-                parts.append(resampler.frame(frame))
-                length += len(parts[-1])
-                if length > LONGEST_S * HEARING_HZ:
+                chunks.append(resampler.frame(frame))
+                length += len(chunks[-1])
+                if length > MAX_LENGTH_S * HEARING_HZ:
                     raise InputError(
-                        f"trigger.wake.path: expected at most {LONGEST_S / 3600:g} hours, got more"
+                        f"trigger.wake.path: expected at most {MAX_LENGTH_S / 3600:g} hours, got more"
                     )
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
@@ -42,14 +42,13 @@ def read_pcm(path: Path) -> Pcm:
         ) from error
     if not length:
         raise InputError(f"trigger.wake.path: expected sound in {path}, got none")
-    return np.concatenate([*parts, resampler.flush()])
+    return np.concatenate([*chunks, resampler.flush()])
 
 
 class Recording:
-    """Plays `pcm` to the ear as if it were heard now: each block comes when its last sample would.
+    """A microphone that hears `pcm`: each block becomes available at the time of its last sample.
 
-    The first `read` is the start. A reader that comes late gets block after block until it has caught
-    up, and none is left out.
+    Playback starts at the first `read`. A late reader gets the missed blocks one by one, without gaps.
     """
 
     name = "recording"

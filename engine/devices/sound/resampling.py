@@ -1,4 +1,4 @@
-"""Any sound to what the ear takes: mono int16 at HEARING_HZ, by FFmpeg's resampler (PyAV)."""
+"""Resampling to mono int16 at HEARING_HZ, with FFmpeg's resampler (PyAV)."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from engine.core.sound import HEARING_HZ, Pcm
 
 
 class Resampler:
-    """Takes sound piece by piece; what its filter holds back comes with the next, or with `flush`."""
+    """Resamples a stream block by block. Samples still in its filter come with the next block, or with
+    `flush`."""
 
     def __init__(self) -> None:
         import av
@@ -17,11 +18,11 @@ class Resampler:
         self._resampler: Any = av.AudioResampler(format="s16", layout="mono", rate=HEARING_HZ)
 
     def frame(self, frame: Any) -> Pcm:
-        """A PyAV frame of any format, rate and number of channels."""
-        return _joined(self._resampler.resample(frame))
+        """Resample a PyAV frame of any format, rate and number of channels."""
+        return _concatenated(self._resampler.resample(frame))
 
     def pcm(self, samples: Pcm, sample_rate_hz: int) -> Pcm:
-        """`samples` (n,) mono int16 at `sample_rate_hz`."""
+        """Resample `samples` (n,), mono int16 at `sample_rate_hz`."""
         frame = self._library.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples[np.newaxis]), format="s16", layout="mono"
         )
@@ -29,10 +30,10 @@ class Resampler:
         return self.frame(frame)
 
     def flush(self) -> Pcm:
-        """The rest; afterwards a new one is needed."""
-        return _joined(self._resampler.resample(None))
+        """The remaining samples; the resampler cannot be used after this."""
+        return _concatenated(self._resampler.resample(None))
 
 
-def _joined(frames: list[Any]) -> Pcm:
-    parts: list[Pcm] = [frame.to_ndarray()[0] for frame in frames]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+def _concatenated(frames: list[Any]) -> Pcm:
+    chunks: list[Pcm] = [frame.to_ndarray()[0] for frame in frames]
+    return np.concatenate(chunks) if chunks else np.zeros(0, np.int16)

@@ -1,7 +1,7 @@
-"""Sinks without a device: a stereo WAV file of all that would have been heard, and nothing at all.
+"""Audio sinks without a device: a stereo WAV file, and a sink that discards everything.
 
-Knows nothing of what is said. The WAV's header is true after every block, so that a session which
-is killed still leaves a file that plays.
+The WAV header is updated after every block, so that a killed session leaves a playable file. Knows
+nothing of what is played.
 """
 
 import contextlib
@@ -13,24 +13,24 @@ import numpy as np
 from engine.core.errors import InputError, SpeechFailed
 from engine.core.sound import Samples
 
-LARGEST_BYTES = 2**32 - 2**20  # a WAV header counts bytes in 32 bits: 13 hours at 22,050 Hz
+MAX_BYTES = 2**32 - 2**20  # a WAV header counts bytes in 32 bits: 13 hours at 22,050 Hz
 
 
 class SilentSink:
-    """Takes everything, plays nothing."""
+    """Discards all sound."""
 
     name = "silent"
     paced = False
 
     def write(self, block: Samples) -> None:
-        """Forget `block`."""
+        """Discard `block`."""
 
     def close(self) -> None:
         """Nothing to close."""
 
 
 class WavSink:
-    """Writes 16-bit stereo to `path`. Raises InputError where the file cannot be made."""
+    """Writes 16-bit stereo to `path`. Raises InputError where the file cannot be created."""
 
     name = "wav"
     paced = False
@@ -51,14 +51,14 @@ class WavSink:
         self._wave.setframerate(sample_rate_hz)
 
     def write(self, block: Samples) -> None:
-        """Append stereo samples (n, 2). Raises SpeechFailed once, when the file takes no more; what
-        comes after that is forgotten."""
+        """Append stereo samples (n, 2). Raises SpeechFailed once when the file can take no more; later
+        blocks are discarded."""
         if self._wave is None:
             return
         pcm = np.round(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes()
         self._bytes += len(pcm)
         try:
-            if self._bytes > LARGEST_BYTES:
+            if self._bytes > MAX_BYTES:
                 raise OSError(27, "the file has reached the size limit of WAV")
             self._wave.writeframes(pcm)
         except OSError as error:
@@ -69,11 +69,11 @@ class WavSink:
             ) from error
 
     def close(self) -> None:
-        """Finish the file; a second call does nothing."""
+        """Close the file; a second call does nothing."""
         if self._wave is not None:
             with contextlib.suppress(OSError):
                 if self._bytes == 0:
-                    self._wave.writeframes(b"")  # a header, so that an empty file is still a WAV
+                    self._wave.writeframes(b"")  # writes the header
                 self._wave.close()
             self._wave = None
             with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""The viewer for a sighted helper."""
+"""The view of a session for a sighted helper."""

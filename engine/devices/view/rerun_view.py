@@ -1,7 +1,7 @@
 """The `rerun` view: what a session sees, says and decides, as a Rerun recording.
 
-The only file that knows the Rerun SDK, which is imported when a recording is opened. It stores
-pictures, so it must be made only for a wearer who asked. Must not know who waits for it.
+The only file that knows the Rerun SDK, which it imports when a recording is opened. A recording
+contains camera images, so it is made only when the wearer asks for one. Must not know the session.
 """
 
 import math
@@ -20,11 +20,11 @@ from engine.perception.perceive import stages_ms
 FILE = "session.rrd"
 TIMELINE = "session"  # seconds since the start, as `t` in session.jsonl
 JPEG_QUALITY = 75
-PICTURE = "EncodedImage:blob"
-TRAIL_S = 2.0  # how far back a track's way is drawn
-FLUSH_EVERY = 64  # events after which a full disk is found out
+IMAGE_COMPONENT = "EncodedImage:blob"
+TRAIL_S = 2.0  # length of the drawn path of a track
+FLUSH_EVERY = 64  # events; a full disk is only noticed at a flush
 RINGS_M = (1.0, 2.0, 4.0, 8.0)
-AHEAD_M = 8.0  # how far the map draws the corridor
+CORRIDOR_LENGTH_M = 8.0  # on the map
 
 Point = tuple[float, float]
 
@@ -40,18 +40,18 @@ def require_rerun() -> None:
         ) from error
 
 
-def above(distance_m: float, bearing_deg: float) -> Point:
-    """A place seen from above, in metres: x to the right, y towards the viewer, so that ahead is up
-    on a screen whose y points down."""
+def map_point(distance_m: float, bearing_deg: float) -> Point:
+    """A position on the top-down map, in metres: x to the right, y backwards, so that ahead is up on
+    a screen whose y axis points down."""
     bearing = math.radians(bearing_deg)
     return distance_m * math.sin(bearing), -distance_m * math.cos(bearing)
 
 
 class RerunView:
-    """Writes a recording to `path`; to be used from one thread.
+    """Writes a recording to `path`; for use from one thread.
 
-    `since` turns a time of the session's timeline into seconds since its start. Whatever the SDK
-    raises comes through: a full disk at the next flush, a path that cannot be written at once.
+    `since` converts a time on the engine's clock to seconds since the session's start. Errors of the
+    SDK are not caught: a bad path raises in the constructor, a full disk at the next flush.
     """
 
     def __init__(self, path: Path, since: Callable[[float], float]) -> None:
@@ -59,9 +59,9 @@ class RerunView:
 
         self._rr: Any = rerun
         self._since = since
-        self._shown = 0
+        self._event_count = 0
         self._trails: dict[int, deque[tuple[float, Point]]] = defaultdict(deque)
-        rerun.set_strict_mode(True)  # else what it refuses is a warning and goes missing
+        rerun.set_strict_mode(True)  # by default it only warns and drops data that it rejects
         self._recording: Any = rerun.RecordingStream("scene-aria")
         self._recording.save(str(path), default_blueprint=_blueprint())
         self._draw_surroundings()
@@ -79,15 +79,15 @@ class RerunView:
             case Health():
                 text = f"{event.what}: {event.detail}; {event.action}"
                 self._text("health", text, "ERROR")
-        self._shown += 1
-        if self._shown % FLUSH_EVERY == 0:
+        self._event_count += 1
+        if self._event_count % FLUSH_EVERY == 0:
             self._recording.flush()
 
     def close(self) -> None:
         self._recording.flush()
         self._recording.disconnect()
 
-    # one event each
+    # One method per type of event.
 
     def _glance(self, glance: Glance, seconds: float) -> None:
         rr, frame, seen = self._rr, glance.frame, glance.obstacles
@@ -103,19 +103,19 @@ class RerunView:
                 labels=labels,
                 class_ids=[track % 2**16 for track in tracks],
             )
-            places = [above(o.distance_m, o.bearing_deg) for o in seen]
+            places = [map_point(o.distance_m, o.bearing_deg) for o in seen]
             points = rr.Points2D(
                 places, labels=labels, class_ids=[track % 2**16 for track in tracks], radii=0.12
             )
             self._log("camera/boxes", boxes)
             self._log("map/obstacles", points)
-            self._log("map/sigma", rr.LineStrips2D([_spread(o) for o in seen], radii=0.02))
-        else:  # else the last ones would stay on the screen
+            self._log("map/sigma", rr.LineStrips2D([_sigma_line(o) for o in seen], radii=0.02))
+        else:  # otherwise the viewer would keep showing the previous ones
             for path in ("camera/boxes", "map/obstacles", "map/sigma"):
                 self._log(path, rr.Clear(recursive=False))
         self._draw_trails(seen, seconds)
         for item in seen:
-            name = f"{item.label} {item.track}"  # a list is a path whose parts the SDK escapes
+            name = f"{item.label} {item.track}"  # the SDK escapes the parts of a list
             self._number(["tracks", "distance_m", name], item.distance_m)
             if item.ttc_s is not None:
                 self._number(["tracks", "ttc_s", name], item.ttc_s)
@@ -123,12 +123,12 @@ class RerunView:
             self._number(f"latency/obstacle/{stage}", value_ms)
 
     def _heard(self, heard: Heard) -> None:
-        said = heard.utterance
-        text = f"{said.azimuth_deg:+.0f}° {said.text or f'({said.earcon})'}"
+        utterance = heard.utterance
+        text = f"{utterance.azimuth_deg:+.0f}° {utterance.text or f'({utterance.earcon})'}"
         if heard.started_s is None:
-            self._text(f"heard/{said.kind}", f"{text} [not said: {heard.dropped}]", "WARN")
+            self._text(f"heard/{utterance.kind}", f"{text} [not said: {heard.dropped}]", "WARN")
         else:
-            self._text(f"heard/{said.kind}", text, "INFO")
+            self._text(f"heard/{utterance.kind}", text, "INFO")
 
     def _answered(self, answered: Answered) -> None:
         description = answered.description
@@ -145,16 +145,16 @@ class RerunView:
         for stage, value_ms in answered.latency_ms:
             self._number(f"latency/{description.tier}/{stage}", value_ms)
 
-    # drawing
+    # Drawing.
 
     def _draw_surroundings(self) -> None:
-        """What the map always shows: the wearer, the walking corridor, rings of distance."""
+        """The static part of the map: the wearer, the walking corridor, distance rings."""
         rr = self._rr
         rings = [
-            [above(radius_m, bearing) for bearing in range(-90, 91, 5)] for radius_m in RINGS_M
+            [map_point(radius_m, bearing) for bearing in range(-90, 91, 5)] for radius_m in RINGS_M
         ]
         names = [f"{radius_m:g} m" for radius_m in RINGS_M]
-        sides = [[(x, 0.0), (x, -AHEAD_M)] for x in (-HALF_CORRIDOR_M, HALF_CORRIDOR_M)]
+        sides = [[(x, 0.0), (x, -CORRIDOR_LENGTH_M)] for x in (-HALF_CORRIDOR_M, HALF_CORRIDOR_M)]
         grey, white = [110, 110, 110], [255, 255, 255]
         self._log("map/rings", rr.LineStrips2D(rings, labels=names, colors=grey), static=True)
         self._log("map/corridor", rr.LineStrips2D(sides, colors=white), static=True)
@@ -165,7 +165,7 @@ class RerunView:
         )
 
     def _draw_trails(self, seen: tuple[Obstacle, ...], seconds: float) -> None:
-        """The way of each track's foot over the picture, TRAIL_S back."""
+        """The path of each box's bottom centre in the image over the last TRAIL_S."""
         for item in seen:
             self._trails[item.track].append((seconds, (item.box.centre_x, item.box.y2)))
         for track, trail in list(self._trails.items()):
@@ -194,23 +194,23 @@ class RerunView:
         self._recording.log(path, what, static=static)
 
 
-def _spread(item: Obstacle) -> list[Point]:
-    """One standard deviation of the distance to either side, along the line of sight."""
+def _sigma_line(item: Obstacle) -> list[Point]:
+    """The line from distance - sigma to distance + sigma, along the bearing."""
     near_m = max(0.0, item.distance_m - item.distance_sigma_m)
     far_m = item.distance_m + item.distance_sigma_m
-    return [above(near_m, item.bearing_deg), above(far_m, item.bearing_deg)]
+    return [map_point(near_m, item.bearing_deg), map_point(far_m, item.bearing_deg)]
 
 
 def _blueprint() -> Any:
-    """How the viewer lays a recording out when it is opened."""
+    """The layout of the viewer for a recording."""
     import rerun.blueprint as rrb
 
-    said = ["+ /heard/**", "+ /routes", "+ /health"]
+    log_entities = ["+ /heard/**", "+ /routes", "+ /health"]
     return rrb.Blueprint(
         rrb.Horizontal(
             rrb.Vertical(
                 rrb.Spatial2DView(origin="/camera", name="Camera"),
-                rrb.TextLogView(origin="/", contents=said, name="Heard, routes, health"),
+                rrb.TextLogView(origin="/", contents=log_entities, name="Heard, routes, health"),
                 row_shares=[2, 1],
             ),
             rrb.Vertical(
@@ -226,11 +226,11 @@ def _blueprint() -> Any:
 
 
 def recording_reader() -> Any:
-    """The SDK's class that reads a recording. Raises MissingPart where no installed SDK has it."""
+    """The SDK's class that reads a recording. Raises MissingPart where the installed SDK has none."""
     try:
         try:
             from rerun.chunk import RrdReader
-        except ImportError:  # where 0.33 has it
+        except ImportError:  # its place in 0.33
             from rerun.experimental import RrdReader
     except ImportError as error:
         raise MissingPart(
@@ -240,31 +240,34 @@ def recording_reader() -> Any:
     return RrdReader
 
 
-def pictures_at(path: Path, moments_s: Sequence[float]) -> list[bytes | None]:
-    """For each moment, in seconds since the session's start, the newest picture at or before it, as
-    the bytes of a JPEG file; None where there was none yet.
+def images_at(path: Path, moments_s: Sequence[float]) -> list[bytes | None]:
+    """For each moment, in seconds since the session's start, the newest image at or before it, as the
+    bytes of a JPEG file; None where there is none yet.
 
-    Reads chunk by chunk, so that a long walk fits in memory. Raises MissingPart where no SDK that
-    reads recordings is installed, InputError where the SDK cannot read `path`; of one cut short some
-    SDKs read what is whole.
+    Reads chunk by chunk, so that a long recording fits in memory. Raises MissingPart where the
+    installed SDK cannot read recordings, InputError where it cannot read `path`. Some SDKs read the
+    intact part of a truncated recording.
     """
     reader = recording_reader()
-    best: list[tuple[float, Any]] = [(-math.inf, None)] * len(moments_s)
+    newest: list[tuple[float, Any]] = [(-math.inf, None)] * len(moments_s)
     try:
         for chunk in reader(path).stream().filter(content="/camera"):
             rows = chunk.to_record_batch()
-            if PICTURE not in rows.schema.names:
+            if IMAGE_COMPONENT not in rows.schema.names:
                 continue
             times = rows.column(TIMELINE).to_numpy(zero_copy_only=False)
             stored = list(enumerate(times.astype("timedelta64[ns]").astype(float) / 1e9))
-            for place, moment_s in enumerate(moments_s):
-                time_s, row = max(((s, i) for i, s in stored if s <= moment_s), default=best[place])
-                if time_s > best[place][0]:
-                    best[place] = (time_s, rows.column(PICTURE)[row])
+            for index, moment_s in enumerate(moments_s):
+                time_s, row = max(
+                    ((s, i) for i, s in stored if s <= moment_s), default=newest[index]
+                )
+                if time_s > newest[index][0]:
+                    newest[index] = (time_s, rows.column(IMAGE_COMPONENT)[row])
         return [
-            blob if blob is None else blob.values[0].values.to_numpy().tobytes() for _, blob in best
+            blob if blob is None else blob.values[0].values.to_numpy().tobytes()
+            for _, blob in newest
         ]
-    except Exception as error:  # a recording cut short surfaces as almost any type
+    except Exception as error:  # a truncated recording raises many types
         raise InputError(
             f"{path}: expected a Rerun recording, got a broken one "
             f"({message_of(error)}); record the walk again"
