@@ -1,4 +1,4 @@
-"""Unit: keys and words to commands, in both languages."""
+"""Keys and phrases become commands, in English and Spanish."""
 
 from typing import get_args
 
@@ -36,14 +36,14 @@ ES = command_grammar("es", label_names(Words("es"), ("person", "door", "traffic_
         (ES, "describe the street", None),
     ],
 )
-def test_words_are_a_command_or_nothing(
+def test_a_phrase_is_a_command_or_nothing(
     spoken: CommandGrammar, text: str, command: Command | None
 ) -> None:
     assert spoken.parse(text) == command
 
 
 @pytest.mark.parametrize("language", languages())
-def test_every_command_can_be_said_and_no_phrase_says_two(language: Language) -> None:
+def test_every_command_has_a_phrase_and_no_phrase_means_two(language: Language) -> None:
     names = {*get_args(Wish), *get_args(Control)} - {"quit", "where"}
     spoken = command_grammar(language, {})
     assert set(spoken.phrases.values()) == names
@@ -66,7 +66,7 @@ def test_every_key_is_shown() -> None:
         ("xyz", []),
         ("fdoor\nm", [Command("where", "door"), Command("more")]),
         ("fdoro\x7f\x7for\n", [Command("where", "door")]),
-        ("fdo\x1bm", [Command("more")]),  # Escape gives up
+        ("fdo\x1bm", [Command("more")]),  # Escape cancels
         ("fspaceship\n", [Command("where", None)]),
         ("f\n", [Command("where", None)]),
     ],
@@ -83,7 +83,7 @@ def test_keys(presses: str, commands: list[Command]) -> None:
         ("where is the door", Command("where", "door")),
         ("f door", Command("where", "door")),
         ("f spaceship", Command("where", None)),
-        ("quit", Command("quit")),  # as before, a word's first letter is the key
+        ("quit", Command("quit")),  # the first letter of any other word is a key
         ("zebra", None),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_line_from_a_pipe(line: str, command: Command | None) -> None:
 
 @given(st.text(max_size=40))
 @settings(deadline=None, max_examples=100)
-def test_nothing_that_is_typed_breaks_it(text: str) -> None:
+def test_any_text_can_be_typed(text: str) -> None:
     keys = Keys(ES)
     for key in text:
         keys.press(key)

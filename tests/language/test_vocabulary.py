@@ -1,4 +1,4 @@
-"""Each language is whole and agrees with itself; both list the same and never mix."""
+"""Each language is complete and consistent. All list the same, and none contains another's words."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def test_every_scene_has_a_phrase(language: str) -> None:
         assert scenes[label.replace("_", " ")], label
 
 
-def test_the_languages_list_the_same() -> None:
+def test_all_languages_list_the_same() -> None:
     for name, code in product(("things", "scenes", "words", "commands", "understand"), languages()):
         assert data(code, name).keys() == data("en", name).keys()
 
@@ -133,7 +133,7 @@ def test_distances(units: str, distance_m: float, english: str, spanish: str) ->
     assert Words("es", units).distance(distance_m) == spanish  # type: ignore[arg-type]
 
 
-def test_a_step_is_as_long_as_the_wearers() -> None:
+def test_steps_have_the_length_of_the_wearers_step() -> None:
     assert Words("en", "steps", "sides", step_m=0.5).distance(2.0) == "four steps"
     assert Words("en", "steps", "sides", step_m=1.0).distance(2.0) == "two steps"
 
@@ -159,7 +159,7 @@ def test_spanish_numbers_agree() -> None:
 
 @pytest.mark.parametrize("language", languages())
 @pytest.mark.parametrize("key", get_args(StatusKey))
-def test_every_status_is_worded(language: str, key: StatusKey) -> None:
+def test_every_status_has_a_sentence(language: str, key: StatusKey) -> None:
     for count in (1, 2, 21, 120):
         text = ALL[language].status(key, count)
         assert text[0].isupper()
@@ -167,8 +167,8 @@ def test_every_status_is_worded(language: str, key: StatusKey) -> None:
         assert not re.search(r"[{}]|\s\s|\n| [.,]", text)
 
 
-def test_every_status_is_said_somewhere() -> None:
-    """A key is used where a module of the engine names it, besides the list of all keys."""
+def test_every_status_key_is_used() -> None:
+    """Some module of the engine must name the key, besides the list of all keys."""
     root = TEMPLATES.parent / "engine"
     listing = root / "language" / "wording.py"
     source = "".join(p.read_text(encoding="utf-8") for p in root.rglob("*.py") if p != listing)
@@ -186,7 +186,7 @@ def spoken_words(text: str) -> set[str]:
 
 
 def vocabulary(language: str) -> set[str]:
-    """The words that a language can say: its tables, statuses and branches of its answers."""
+    """The words that a language can say: its tables, statuses and all branches of its answers."""
     tables = data(language, "words")
     nouns = [*data(language, "things").values(), *tables["units"].values()]  # type: ignore[attr-defined]
     texts = [word for noun in nouns for word in noun[:2]]
@@ -215,10 +215,10 @@ def vocabulary(language: str) -> set[str]:
 
 
 EN_WORDS, ES_WORDS = vocabulary("en"), vocabulary("es")
-SHARED = {"a", "bar", "hospital", "hotel", "pizza", "pizzas"}  # the same in both
+SHARED = {"a", "bar", "hospital", "hotel", "pizza", "pizzas"}  # the same in English and Spanish
 
 
-def test_the_languages_share_only_words_that_are_both() -> None:
+def test_english_and_spanish_share_only_common_words() -> None:
     assert EN_WORDS & ES_WORDS == SHARED
 
 
@@ -230,7 +230,7 @@ def test_spanish_says_no_english_word(labels: list[str], scene: str) -> None:
     assert not spoken_words(text) & (EN_WORDS - SHARED)
 
 
-def test_a_missing_or_broken_language_is_one_line(
+def test_a_missing_or_incomplete_language_is_a_one_line_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(MissingPart, match=r"en, es.*'fr'"):

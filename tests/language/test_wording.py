@@ -1,4 +1,4 @@
-"""What is said: true to the glance, hazards first, in one language only, and short."""
+"""Sentences agree with the glance, name hazards first, stay in one language and are short."""
 
 import json
 import re
@@ -32,11 +32,11 @@ TWELVE_HOURS = {
 
 
 def said_direction(language: str, directions: str, obstacle: Obstacle) -> str:
-    """An obstacle's direction, by another road than the engine's: the nearest hour."""
+    """The expected direction of an obstacle, computed independently: the nearest hour."""
     if directions == "sides":
         return SIDES[language][obstacle.side]
-    turn = obstacle.bearing_deg % 360
-    hour = min(range(13), key=lambda h: (abs(turn - 30 * h), -h)) % 12
+    bearing_deg = obstacle.bearing_deg % 360
+    hour = min(range(13), key=lambda h: (abs(bearing_deg - 30 * h), -h)) % 12
     word = TWELVE_HOURS[language].split()[hour]
     if language == "en":
         return f"at {word} o'clock"
@@ -78,7 +78,7 @@ def check_speakable(text: str) -> None:
 
 @given(any_glance, any_words)
 @settings(max_examples=300, deadline=None)
-def test_every_glance_is_worded(glance: Glance, key: tuple[str, str, str]) -> None:
+def test_any_glance_has_a_sentence(glance: Glance, key: tuple[str, str, str]) -> None:
     language, _, directions = key
     words = ALL[key]
     text = words.describe(glance)
@@ -109,7 +109,7 @@ def test_every_glance_is_worded(glance: Glance, key: tuple[str, str, str]) -> No
 
 @given(any_obstacle, any_words, st.sampled_from(get_args(AlertLength)))
 @settings(max_examples=200, deadline=None)
-def test_every_alert_is_worded(
+def test_any_alert_has_a_sentence(
     obstacle: Obstacle, key: tuple[str, str, str], length: AlertLength
 ) -> None:
     words, direction = ALL[key], said_direction(key[0], key[2], obstacle)
@@ -129,7 +129,7 @@ def test_every_alert_is_worded(
         assert text.endswith(f"{words.distance(obstacle.distance_m)}.")
 
 
-def test_the_same_label_on_both_sides_is_told_apart() -> None:
+def test_the_same_kind_on_two_sides_is_said_by_side() -> None:
     glance = make_glance(
         make_obstacle("person", 3.2, "left"),
         make_obstacle("person", 2.4, "ahead"),
@@ -145,7 +145,7 @@ def test_the_same_label_on_both_sides_is_told_apart() -> None:
     )
 
 
-def test_two_kinds_and_a_sure_place() -> None:
+def test_two_kinds_and_a_certain_place() -> None:
     glance = make_glance(
         make_obstacle("bus", 8, "left"), make_obstacle("person", 2, "ahead"), scene=make_scene()
     )
@@ -190,7 +190,7 @@ def test_two_kinds_and_a_sure_place() -> None:
         (1.0, "n02", True, "You are indoors.", "Estás en un lugar cerrado."),
     ],
 )
-def test_the_place_is_said_as_surely_as_it_is_known(
+def test_an_uncertain_place_is_hedged(
     probability: float, label: str, indoor: bool | None, english: str, spanish: str
 ) -> None:
     glance = make_glance(scene=make_scene(label, probability, indoor=indoor))
@@ -198,7 +198,7 @@ def test_the_place_is_said_as_surely_as_it_is_known(
     assert ES.describe(glance) == f"Nada en el camino, que yo vea. {spanish}"
 
 
-def test_only_three_kinds_are_told_and_the_rest_is_counted() -> None:
+def test_three_kinds_are_named_and_the_rest_is_counted() -> None:
     labels = ["person", "bus", "chair", "dog", "door", "door", "table"]
     glance = make_glance(*(make_obstacle(label, 2.0 + i) for i, label in enumerate(labels)))
     assert EN.describe(glance).endswith("Chair ahead, four meters. And four more things.")
@@ -224,7 +224,7 @@ def test_the_counts_said_add_up(obstacles: list[Obstacle]) -> None:
     assert total == len(few)
 
 
-def test_a_crowd_all_around_is_not_listed_hour_by_hour() -> None:
+def test_a_crowd_is_not_listed_hour_by_hour() -> None:
     crowd = [make_obstacle("person", 3 + i / 100, bearing_deg=30.0 * i) for i in range(6)]
     assert ALL["en", "meters", "clock"].describe(make_glance(*crowd)) == (
         "Six people: one at twelve o'clock, three meters; one at one o'clock; "

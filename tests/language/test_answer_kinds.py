@@ -1,4 +1,4 @@
-"""How the answers to the other wishes are worded, in both languages: details, where, why, read, prompts."""
+"""The wording of every kind of answer, in English and Spanish: detail, where, why, read, prompts."""
 
 import re
 from itertools import product
@@ -58,12 +58,12 @@ def test_three_levels_of_detail(detail: Detail, english: str, spanish: str) -> N
     assert ES.describe(CROWD, detail) == spanish
 
 
-def test_a_brief_answer_says_where_it_is_only_when_nothing_is_in_the_way() -> None:
+def test_a_brief_answer_names_the_place_only_without_obstacles() -> None:
     nothing = make_glance(scene=make_scene())
     assert EN.describe(nothing, "brief") == EN.describe(nothing, "full")
 
 
-def test_where_agrees_in_spanish() -> None:
+def test_spanish_where_agrees_in_gender() -> None:
     def more(label: str, count: int) -> str:
         return ES.where(label, [make_obstacle(label, 3.0)] * count)
 
@@ -82,7 +82,7 @@ def test_where_uses_the_wearers_directions_and_units(directions: str) -> None:
     assert words.where("chair", [chair]) == f"Chair {place}, four steps."
 
 
-def test_why_is_whole_whatever_there_is_to_say() -> None:
+def test_every_why_is_a_complete_sentence() -> None:
     scenes = [None, make_scene(), make_scene("n02", 0.9), make_scene("street", 0.1)]
     for words, by, tier, scene, obstacles in product(
         (EN, ES),
@@ -111,7 +111,7 @@ def test_why_is_whole_whatever_there_is_to_say() -> None:
         ("other", None, "I could not tell where this was.", "No pude saber qué lugar era."),
     ],
 )
-def test_why_says_what_was_known_of_the_place(
+def test_why_says_how_certain_the_place_was(
     label: str, indoor: bool | None, english: str, spanish: str
 ) -> None:
     why = Why("mode", Decision("quick", 0.2, 0.5, ()), make_scene(label, indoor=indoor), 0)
@@ -155,7 +155,7 @@ def test_every_language_has_the_same_files_and_names_the_others() -> None:
 
 @pytest.mark.parametrize("words", [EN, ES])
 @pytest.mark.parametrize("name", prompts("en"))
-def test_prompts_are_short_and_whole(words: Words, name: str) -> None:
+def test_prompts_are_short_and_complete(words: Words, name: str) -> None:
     for glance in (CROWD, make_glance(), make_glance(scene=make_scene("street", 0.1))):
         text = words.prompt(name, glance)
         assert 3 <= len(text.split()) <= 40
