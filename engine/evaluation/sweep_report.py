@@ -177,7 +177,7 @@ def _line(axes: Any, xs: list[Any], ys: list[Any], label: str) -> None:
 
 def _override_names(rows: list[Row]) -> list[str]:
     """The columns that came from the command line: those before the first figure."""
-    names = list(rows[0])
+    names = list(rows[0]) if rows else []
     end = names.index("descriptions") if "descriptions" in names else len(names)
     return names[2:end]
 

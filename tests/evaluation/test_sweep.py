@@ -100,6 +100,14 @@ def test_the_reasons_of_failures_are_read_from_the_job_folders(tmp_path: Path) -
     assert "failed: job 1: mode=auto, router.threshold=7.0" in text
 
 
+def test_a_sweep_whose_jobs_all_failed_is_reported(tmp_path: Path) -> None:
+    job(tmp_path, 0, 7.0, failed=True)
+    job(tmp_path, 1, 8.0, failed=True)
+    report(tmp_path)
+    assert "2 jobs, 2 failed" in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "sweep.png").exists()
+
+
 def answered(folder: Path, milliseconds: list[float]) -> None:
     """Write a session whose descriptions took this long to be heard."""
     lines = [
