@@ -1,6 +1,7 @@
-"""`python -m engine.doctor`: what this machine has, what each missing piece costs, what mends it.
+"""`python -m engine.doctor`: what is installed and connected, what each missing part costs, the fix.
 
-Opens no model and records nothing; it looks, says, and exits 0 when the engine can run at all.
+Loads no model pack and records nothing. Exits with 0 if the engine can run. Each check returns a
+Finding and never raises, so that the doctor also runs on a broken installation.
 """
 
 import argparse
@@ -9,7 +10,6 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Literal
 
 from rich.console import Console
@@ -24,7 +24,7 @@ SHOWN = {"yes": "[green]yes[/]", "no": "[yellow]no[/]", "needed": "[red]missing[
 
 @dataclass(frozen=True)
 class Finding:
-    """One piece of the machine. `needed` means that the engine cannot run without it."""
+    """The result of one check. The engine cannot run if `state` is `needed`."""
 
     piece: str
     state: State
@@ -34,41 +34,40 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything, in the order in which a user meets it."""
+    """Run every check, in the order of the table."""
     return [
-        _libraries(),
-        _gpu(),
-        *_packs(),
-        _camera(),
-        _microphone_or_speaker("speaker"),
-        _voice(),
-        _microphone_or_speaker("microphone"),
-        *_wake_words(),
-        _glasses(),
-        _viewer(),
+        check_libraries(),
+        check_gpu(),
+        *check_packs(),
+        check_camera(),
+        check_audio("speaker"),
+        check_voice(),
+        check_audio("microphone"),
+        check_micro_wake_word(),
+        check_porcupine(),
+        check_recogniser(),
+        check_media_keys(),
+        check_glasses(),
+        check_viewer(),
     ]
 
 
-def _libraries() -> Finding:
+def check_libraries() -> Finding:
     names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino", "rapidocr")
-    found, missing = [], []
-    for name in names:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            missing.append(name)
-    detail = f"Python {platform.python_version()}, {', '.join(found)}"
+    versions = {name: installed_version(name) for name in names}
+    missing = [name for name, found in versions.items() if found is None]
     if missing:
         return Finding(
             "libraries", "needed", f"no {', '.join(missing)}", "models cannot load", "make setup"
         )
-    return Finding("libraries", "yes", detail)
+    found = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return Finding("libraries", "yes", f"Python {platform.python_version()}, {found}")
 
 
-def _gpu() -> Finding:
+def check_gpu() -> Finding:
     try:
         import torch
-    except (ImportError, OSError) as error:  # a doctor looks at broken machines too
+    except (ImportError, OSError) as error:  # OSError: a shared library is missing
         return Finding("GPU", "no", in_one_line(error), "models cannot load", "make setup")
     if torch.cuda.is_available():
         card = torch.cuda.get_device_properties(0)
@@ -82,7 +81,7 @@ def _gpu() -> Finding:
     )
 
 
-def _packs() -> list[Finding]:
+def check_packs() -> list[Finding]:
     from models.hub import OPTIONAL, TIERS, pull_command
     from models.packs import find_pack
 
@@ -90,7 +89,7 @@ def _packs() -> list[Finding]:
     for tier in (*TIERS, *OPTIONAL):
         for pack in ("hub",) if tier in OPTIONAL else ("pocket", "hub"):
             needed = pack == "pocket"
-            less = "no metric depth" if tier in OPTIONAL else "the small pocket model serves"
+            fallback = "no metric depth" if tier in OPTIONAL else "the small pocket model serves"
             name = f"{pack} {tier}"
             try:
                 files = find_pack(tier, pack)
@@ -107,14 +106,14 @@ def _packs() -> list[Finding]:
                     name,
                     "needed" if needed else "no",
                     damage.split(";")[0],
-                    "this tier cannot answer" if needed else less,
+                    "this tier cannot answer" if needed else fallback,
                     "git checkout -- models/pocket" if needed else pull_command(tier),
                 )
             )
     return findings
 
 
-def _camera() -> Finding:
+def check_camera() -> Finding:
     from engine.devices.video.webcam import webcam_present
 
     if webcam_present(0):
@@ -128,7 +127,7 @@ def _camera() -> Finding:
     )
 
 
-def _microphone_or_speaker(kind: Literal["microphone", "speaker"]) -> Finding:
+def check_audio(kind: Literal["microphone", "speaker"]) -> Finding:
     costs, mend = {
         "speaker": (
             "speech goes to audio.wav",
@@ -141,16 +140,15 @@ def _microphone_or_speaker(kind: Literal["microphone", "speaker"]) -> Finding:
         import sounddevice
 
         devices = [d["name"] for d in sounddevice.query_devices() if d[channels] > 0]
-    except (
-        Exception
-    ) as error:  # the library, PortAudio or the sound server is missing, each its own
+    # The library, PortAudio or the sound server may be missing; each raises its own type.
+    except Exception as error:
         return Finding(kind, "no", in_one_line(error), costs, mend)
     if devices:
         return Finding(kind, "yes", str(devices[0]))
     return Finding(kind, "no", f"no {kind} among the sound devices", costs, mend)
 
 
-def _voice() -> Finding:
+def check_voice() -> Finding:
     from engine.devices.sound.voice import Pyttsx3Voice
 
     try:
@@ -165,16 +163,12 @@ def _voice() -> Finding:
     return Finding("voice", "yes", f"espeak-ng through pyttsx3 says 'Ready.' in {length_s:.1f} s")
 
 
-def _wake_words() -> list[Finding]:
-    return [_micro_wake_word(), _porcupine(), _recogniser(), _media_keys()]
-
-
-def _micro_wake_word() -> Finding:
+def check_micro_wake_word() -> Finding:
     from engine.devices.sound.microwakeword import DELAY_S, MicroWakeWord
 
     try:
         MicroWakeWord().close()
-    except Exception as error:  # a library for another processor fails in its own way
+    except Exception as error:  # a library built for another processor raises various types
         return Finding(
             "microWakeWord",
             "no",
@@ -185,15 +179,16 @@ def _micro_wake_word() -> Finding:
     return Finding("microWakeWord", "yes", f"hears {', '.join(DELAY_S)}; trigger=wake")
 
 
-def _porcupine() -> Finding:
+def check_porcupine() -> Finding:
     from engine.devices.sound.porcupine import KEY
 
     costs = "only microWakeWord's phrases wake it"
-    if find_spec("pvporcupine") is None:
+    found = installed_version("pvporcupine")
+    if found is None:
         return Finding(
             "Porcupine", "no", "not installed", costs, "pip install 'pvporcupine>=4,<5', and a key"
         )
-    detail = f"pvporcupine {version('pvporcupine')}"
+    detail = f"pvporcupine {found}"
     if os.environ.get(KEY):
         return Finding("Porcupine", "yes", f"{detail}, {KEY} is set; trigger.wake.engine=porcupine")
     return Finding(
@@ -205,10 +200,9 @@ def _porcupine() -> Finding:
     )
 
 
-def _recogniser() -> Finding:
-    try:
-        found = version("pocketsphinx")
-    except PackageNotFoundError:
+def check_recogniser() -> Finding:
+    found = installed_version("pocketsphinx")
+    if found is None:
         return Finding(
             "spoken commands",
             "no",
@@ -219,7 +213,7 @@ def _recogniser() -> Finding:
     return Finding("spoken commands", "yes", f"pocketsphinx {found}, in English; Spanish by key")
 
 
-def _media_keys() -> Finding:
+def check_media_keys() -> Finding:
     from engine.devices.input.media_keys import find_media_keys
 
     try:
@@ -233,12 +227,11 @@ def _media_keys() -> Finding:
     return Finding("headset buttons", "yes", f"{names}; trigger.media_keys=true")
 
 
-def _glasses() -> Finding:
+def check_glasses() -> Finding:
     from engine.devices.aria.usb import plugged_in
 
-    try:
-        sdk = f"projectaria-client-sdk {version('projectaria-client-sdk')}"
-    except PackageNotFoundError:
+    sdk_version = installed_version("projectaria-client-sdk")
+    if sdk_version is None:
         return Finding(
             "Aria glasses",
             "no",
@@ -246,9 +239,10 @@ def _glasses() -> Finding:
             "no glasses (source=aria) and no recordings of them (source=vrs)",
             "pip install -e '.[aria]'",
         )
-    found = plugged_in()
-    if found is not None:
-        return Finding("Aria glasses", "yes", f"{sdk}; {found} is plugged in")
+    sdk = f"projectaria-client-sdk {sdk_version}"
+    generation = plugged_in()
+    if generation is not None:
+        return Finding("Aria glasses", "yes", f"{sdk}; {generation} is plugged in")
     return Finding(
         "Aria glasses",
         "no",
@@ -258,17 +252,25 @@ def _glasses() -> Finding:
     )
 
 
-def _viewer() -> Finding:
+def check_viewer() -> Finding:
+    found = installed_version("rerun-sdk")
+    if found is not None:
+        return Finding("viewer", "yes", f"rerun-sdk {found}, for view=rerun")
+    return Finding(
+        "viewer",
+        "no",
+        "rerun-sdk is not installed",
+        "no recording for a sighted helper (view=rerun)",
+        "pip install 'rerun-sdk>=0.23,<0.42'",
+    )
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version of an installed distribution, None where there is none. Does not import it."""
     try:
-        return Finding("viewer", "yes", f"rerun-sdk {version('rerun-sdk')}, for view=rerun")
+        return version(distribution)
     except PackageNotFoundError:
-        return Finding(
-            "viewer",
-            "no",
-            "rerun-sdk is not installed",
-            "no recording for a sighted helper (view=rerun)",
-            "pip install 'rerun-sdk>=0.23,<0.42'",
-        )
+        return None
 
 
 def main() -> int:
@@ -280,11 +282,11 @@ def main() -> int:
     parser.add_argument("--glasses", choices=["auto", "gen1", "gen2"], default="auto")
     parser.add_argument("--pair", action="store_true", help="ask the glasses to trust this host")
     parser.add_argument("--address", help="of glasses on Wi-Fi; without, USB")
-    asked = parser.parse_args()
-    if asked.what == "aria":
-        from engine.devices.aria.doctor import main as look_at_glasses
+    args = parser.parse_args()
+    if args.what == "aria":
+        from engine.devices.aria.doctor import main as check_each_step
 
-        return look_at_glasses(asked.glasses, asked.address, asked.pair)
+        return check_each_step(args.glasses, args.address, args.pair)
     console = Console(highlight=False)
     findings = examine()
     table = Table(title=f"Scene Aria {__version__} on {platform.platform(terse=True)}")
