@@ -17,10 +17,10 @@ import numpy as np
 
 from engine.core.answer import Command
 from engine.core.errors import RunError
-from engine.core.ports import AudioSource, Clock, Recogniser, WakeEngine
+from engine.core.ports import AudioSource, Clock, WakeEngine
 from engine.core.report import Health, Hearing
 from engine.core.sound import HEARING_HZ, Sound
-from engine.language.commands import CommandGrammar
+from engine.listening.command_listener import CommandListener
 from engine.listening.echo_guard import WINDOW_S, EchoGuard
 from engine.listening.framer import Framer
 
@@ -46,10 +46,9 @@ class Listener(Protocol):
 
 
 class Ear:
-    """Listens until it is stopped or the sound ends.
+    """Listens until it is stopped or the sound ends. `commands` is None if none can be spoken.
 
-    Commands are accepted for `command_s` after a wake. A wake within `refractory_s` of the last one is
-    ignored: it is the same phrase or its echo.
+    A wake within `refractory_s` of the last one is ignored: it is the same phrase or its echo.
     """
 
     def __init__(
@@ -57,31 +56,30 @@ class Ear:
         source: AudioSource,
         wake: WakeEngine,
         guard: EchoGuard,
-        recogniser: Recogniser | None,
-        grammar: CommandGrammar,
+        commands: CommandListener | None,
         clock: Clock,
         report: Callable[[Health], None],
-        *,
         refractory_s: float,
-        command_s: float,
     ) -> None:
         self.source = source
         self.wake = wake
-        self.hearing = Hearing()
+        self._counts = Hearing()
+        self._commands = commands
         self._guard = guard
-        self._recogniser = recogniser
-        self._grammar = grammar
         self._clock = clock
         self._report = report
         self._refractory_s = refractory_s
-        self._command_s = command_s
         self._wake_frames = Framer(wake.frame_samples)
-        self._command_frames = Framer(recogniser.frame_samples if recogniser else 1)
         self._recent: deque[Sound] = deque()
         self._last_wake_s = -np.inf
         self._hinted = self._firing = False
-        self._command_until_s = -np.inf
-        self._speech_from_s = 0.0
+
+    @property
+    def hearing(self) -> Hearing:
+        """The counters of the session so far."""
+        if self._commands is None:
+            return self._counts
+        return replace(self._counts, not_understood=self._commands.not_understood)
 
     def run(self, stop: threading.Event, listener: Listener) -> None:
         """Report wakes and commands to `listener`. Raises SourceLost."""
@@ -100,12 +98,15 @@ class Ear:
             if self._wake_ends(frame) and self._accept_wake(frame.time_s):
                 asked_s = frame.time_s - self.wake.delay_s
                 listener.on_wake(asked_s, self._clock.now())
-                self._await_command(asked_s, frame.time_s)
+                if self._commands is not None:  # the newest frame follows below
+                    self._commands.begin(asked_s, frame.time_s, list(self._recent)[:-1])
             elif self.wake.hint and not self._hinted:
                 listener.on_hint()
             self._hinted = self.wake.hint
-            if frame.time_s <= self._command_until_s:
-                self._recognise(frame, listener)
+            command = None if self._commands is None else self._commands.hear(frame)
+            if command is not None:
+                self._counts = replace(self._counts, commands=self._counts.commands + 1)
+                listener.on_command(command, frame.time_s, self._clock.now())
 
     def _wake_ends(self, frame: Sound) -> bool:
         """Whether the phrase ends in this frame. The engine reports it for several frames."""
@@ -115,52 +116,19 @@ class Ear:
     def _accept_wake(self, time_s: float) -> bool:
         """Whether a wake counts: not too soon after the last one, and not the engine's own voice."""
         if time_s - self._last_wake_s < self._refractory_s:
-            self.hearing = replace(self.hearing, refractory=self.hearing.refractory + 1)
+            self._counts = replace(self._counts, refractory=self._counts.refractory + 1)
             return False
         end_s = time_s - self.wake.delay_s
         if self._guard.own_voice(end_s - WINDOW_S, end_s):
-            self.hearing = replace(self.hearing, own_voice=self.hearing.own_voice + 1)
+            self._counts = replace(self._counts, own_voice=self._counts.own_voice + 1)
             return False
         self._last_wake_s = time_s
-        self.hearing = replace(self.hearing, wakes=self.hearing.wakes + 1)
+        self._counts = replace(self._counts, wakes=self._counts.wakes + 1)
         return True
-
-    def _await_command(self, asked_s: float, now_s: float) -> None:
-        """Listen for a command. It may have begun before the wake engine fired."""
-        if self._recogniser is None or not self._command_s:
-            return
-        self._recogniser.begin()
-        self._command_frames.clear()
-        self._speech_from_s = asked_s
-        self._command_until_s = now_s + self._command_s
-        for frame in list(self._recent)[:-1]:  # the newest frame follows in `_hear`
-            if frame.time_s > asked_s:
-                self._feed(frame)
-
-    def _feed(self, frame: Sound) -> str | None:
-        assert self._recogniser is not None
-        text = None
-        for part in self._command_frames.frames(frame):
-            text = self._recogniser.hear(part.pcm) if text is None else text
-        return text
-
-    def _recognise(self, frame: Sound, listener: Listener) -> None:
-        text = self._feed(frame)
-        if text is None or self._recogniser is None:
-            return
-        command = self._grammar.parse(text)
-        if command is None or self._guard.own_voice(self._speech_from_s, frame.time_s):
-            self.hearing = replace(self.hearing, not_understood=self.hearing.not_understood + 1)
-            self._recogniser.begin()
-            self._speech_from_s = frame.time_s
-            return
-        self._command_until_s = -np.inf
-        self.hearing = replace(self.hearing, commands=self.hearing.commands + 1)
-        listener.on_command(command, frame.time_s, self._clock.now())
 
     def _count(self, sound: Sound) -> None:
         """Count late and lost blocks, and report the first of each."""
-        before, late_s = self.hearing, self._clock.now() - sound.time_s
+        before, late_s = self._counts, self._clock.now() - sound.time_s
         late = before.late + (late_s > LATE_S)
         overruns = self.source.overruns
         if late == 1 > before.late:
@@ -169,7 +137,7 @@ class Ear:
             )
         if overruns and not before.overruns:
             self._report(Health("ear", "the microphone lost samples (an overrun)", "went on"))
-        self.hearing = replace(
+        self._counts = replace(
             before,
             heard_s=before.heard_s + len(sound.pcm) / HEARING_HZ,
             late=late,

@@ -79,8 +79,8 @@ def listen(bench: LiveBench, sound: GatedSound, wake: FakeWake) -> None:
     """Give the session an ear."""
     session = bench.session
     ear = Ear(
-        sound, wake, EchoGuard(RATE_HZ), None, command_grammar("en", {}), session.clocks.wall,
-        session.observers.report, refractory_s=1.0, command_s=0.0,
+        sound, wake, EchoGuard(RATE_HZ), None, session.clocks.wall, session.observers.report,
+        refractory_s=1.0,
     )  # fmt: skip
     bench.session = replace(session, ear=ear)
     bench.change_feed(trigger=OnDemand("wake"))

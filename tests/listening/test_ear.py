@@ -14,6 +14,7 @@ from engine.core.errors import SourceLost, SpeechFailed
 from engine.core.report import Health
 from engine.core.sound import HEARING_HZ, Pcm, Samples, Sound
 from engine.language.commands import command_grammar
+from engine.listening.command_listener import CommandListener
 from engine.listening.ear import LATE_S, Ear
 from engine.listening.echo_guard import STEP_S, EchoGuard, GuardedSink
 from engine.listening.framer import Framer
@@ -123,10 +124,9 @@ def hear(
     change(source)
     health: list[Health] = []
     spoken = command_grammar("en", {"door": "door"})
-    ear = Ear(
-        source, ClickWakeEngine(), guard or EchoGuard(HEARING_HZ), ScriptedRecogniser(*phrases),
-        spoken, clock, health.append, refractory_s=1.0, command_s=command_s,
-    )  # fmt: skip
+    guard = guard or EchoGuard(HEARING_HZ)
+    commands = CommandListener(ScriptedRecogniser(*phrases), spoken, guard, command_s)
+    ear = Ear(source, ClickWakeEngine(), guard, commands, clock, health.append, refractory_s=1.0)
     listener = RecordingListener()
     ear.run(threading.Event(), listener)
     return listener, ear, health
@@ -188,10 +188,10 @@ def test_a_command_that_begins_before_the_wake_fires_is_heard_whole() -> None:
 
     clock = VirtualClock()
     pcm = tape(2.0, {0.8: 1, 0.95: WORD, 1.0: CLICK, 1.2: WORD + 1})
-    ear = Ear(
-        FakeSource(pcm, clock), ClickWakeEngine(), EchoGuard(HEARING_HZ), FramesRecogniser(),
-        command_grammar("en", {}), clock, lambda _: None, refractory_s=1.0, command_s=2.0,
-    )  # fmt: skip
+    guard = EchoGuard(HEARING_HZ)
+    commands = CommandListener(FramesRecogniser(), command_grammar("en", {}), guard, 2.0)
+    source = FakeSource(pcm, clock)
+    ear = Ear(source, ClickWakeEngine(), guard, commands, clock, lambda _: None, refractory_s=1.0)
     ear.run(threading.Event(), RecordingListener())
     assert fed == [WORD, CLICK, WORD + 1]  # nothing before the end of the phrase, and nothing twice
 

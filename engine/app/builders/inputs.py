@@ -8,13 +8,14 @@ from pathlib import Path
 
 from engine.config import Config, WakeConfig
 from engine.core.errors import ConfigError, MissingPart
-from engine.core.ports import AudioSource, Clock, Hears, Recogniser, Source, WakeEngine
+from engine.core.ports import AudioSource, Clock, Hears, Source, WakeEngine
 from engine.core.report import Health
 from engine.core.triggers import Every, Interval, Once, OnDemand, Trigger
 from engine.devices.input.media_keys import MediaKeys, find_media_keys
 from engine.language.commands import CommandGrammar, command_grammar
 from engine.language.pack import sayable
 from engine.language.wording import Words
+from engine.listening.command_listener import CommandListener
 from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard
 
@@ -157,15 +158,18 @@ def build_grammar(config: Config, words: Words, labels: tuple[str, ...]) -> Comm
     return command_grammar(config.language, label_names(words, labels))
 
 
-def build_recogniser(config: Config, grammar: CommandGrammar) -> Recogniser | None:
-    """The recogniser of spoken commands; None if no package ships a model of the language, so that
+def build_commands(
+    config: Config, grammar: CommandGrammar, guard: EchoGuard
+) -> CommandListener | None:
+    """The listener for spoken commands; None if no package ships a model of the language, so that
     commands are given by key only."""
     model = sayable(config.language).recogniser
-    if model is None or not config.trigger.wake.command_s:
+    command_s = config.trigger.wake.command_s
+    if model is None or not command_s:
         return None
     from engine.devices.sound.recogniser import PocketSphinx
 
-    return PocketSphinx(grammar, model)
+    return CommandListener(PocketSphinx(grammar, model), grammar, guard, command_s)
 
 
 def build_ear(
@@ -177,17 +181,14 @@ def build_ear(
     report: Callable[[Health], None],
 ) -> Ear:
     """The ear over the opened sound, with the commands of `grammar`."""
-    settings = config.trigger.wake
     return Ear(
         listening.source,
         listening.wake,
         guard,
-        build_recogniser(config, grammar),
-        grammar,
+        build_commands(config, grammar, guard),
         wall,
         report,
-        refractory_s=settings.refractory_s,
-        command_s=settings.command_s,
+        config.trigger.wake.refractory_s,
     )
 
 
