@@ -74,7 +74,7 @@ class FastVitScenes:
             settings |= _hub_settings(files)
         self._dtype = choose_dtype(self._device)
         try:
-            net = _load(settings, weights)
+            net = load_network(settings, weights)
         except Exception as error:  # safetensors, timm and torch have errors of their own
             raise MissingPart(
                 f"{files.pack} scenes: {weights}: expected the weights of "
@@ -230,7 +230,7 @@ def _hub_settings(files: PackFiles) -> dict[str, Any]:
     }
 
 
-def _load(settings: dict[str, Any], weights: Path) -> Any:
+def load_network(settings: dict[str, Any], weights: Path) -> Any:
     """The reparameterized network in fp32. Raises if any tensor is missing or unexpected."""
     import timm
     from safetensors.torch import load_file

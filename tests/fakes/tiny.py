@@ -1,5 +1,5 @@
-"""A pocket pack of tiny random networks, in the form of the real one: for tests that must not
-depend on what weights know."""
+"""A pocket pack of tiny random networks, in the layout of the real one, for tests that must not
+depend on trained weights."""
 
 import json
 from pathlib import Path
@@ -33,6 +33,7 @@ SIDE = 64  # 2 x 2 image tokens
 
 
 def save_processor(folder: Path) -> Any:
+    """Write a processor with a small tokenizer; return it."""
     import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -69,6 +70,7 @@ def save_processor(folder: Path) -> Any:
 
 
 def save_model(folder: Path, processor: Any) -> None:
+    """Write a random FastVLM for pictures of 2 x 2 image tokens."""
     import torch
     import transformers
 
@@ -90,7 +92,7 @@ def save_model(folder: Path, processor: Any) -> None:
             "num_attention_heads": 2,
             "num_key_value_heads": 1,
             "vocab_size": len(processor.tokenizer),
-            "initializer_range": 0.7,  # large, so that the random net does not repeat one token
+            "initializer_range": 0.7,  # large, so that the network does not repeat one token
             "tie_word_embeddings": False,
         },
         image_token_index=processor.image_token_id,
@@ -98,17 +100,20 @@ def save_model(folder: Path, processor: Any) -> None:
     model = library.FastVlmForConditionalGeneration(config)
     with torch.no_grad():
         for weight in model.model.vision_tower.parameters():
-            if weight.dim() == 4:  # else the picture's signal dies on its way
+            if weight.dim() == 4:  # otherwise the picture has no effect on the output
                 torch.nn.init.kaiming_normal_(weight)
-        for token in range(len(processor.tokenizer)):  # never say markers, or halves of a letter
-            said = processor.tokenizer.decode([token], skip_special_tokens=True)
-            if not said or "\ufffd" in said:
+        for token in range(
+            len(processor.tokenizer)
+        ):  # never give special tokens or partial characters
+            text = processor.tokenizer.decode([token], skip_special_tokens=True)
+            if not text or "\ufffd" in text:
                 model.lm_head.weight[token] = 0
     model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
     model.save_pretrained(str(folder))
 
 
 def random_net(classes: int, inference: bool) -> Any:
+    """A random FastViT, in inference or training form."""
     import timm
     import torch
 
@@ -122,6 +127,7 @@ def random_net(classes: int, inference: bool) -> Any:
 
 
 def save(net: Any, path: Path) -> None:
+    """Write the weights of `net` in fp16."""
     from safetensors.torch import save_file
 
     state = net.state_dict()
@@ -129,7 +135,7 @@ def save(net: Any, path: Path) -> None:
 
 
 def save_detector(root: Path) -> None:
-    """A random YOLO11n of two classes, with its OpenVINO form."""
+    """Write a random YOLO11n with two classes, in both forms."""
     import torch
     import ultralytics
     from ultralytics.nn.tasks import DetectionModel

@@ -1,4 +1,4 @@
-"""A file whose checksum is right and whose content is not: refused by name, whatever its library
+"""A file with a correct checksum and bad content is refused by name, whatever its library
 raises."""
 
 import json
@@ -14,6 +14,7 @@ from models.packs import PackFiles, find_pack, write_manifest
 from models.scenes import FastVitScenes
 from tests.fakes.tiny import DETECTOR_SIDE, LABELS, SCENE_SETTINGS
 
+pytestmark = pytest.mark.weights
 JUNK = b"neither weights nor words " * 40
 
 
@@ -31,7 +32,7 @@ JUNK = b"neither weights nor words " * 40
         ("describer", "describer/config.json", {"prompt": "?"}, FastVlmDescriber),
     ],
 )
-def test_junk_under_a_right_checksum_is_refused_by_name(
+def test_junk_with_a_correct_checksum_is_refused_by_name(
     tmp_path: Path, tier: str, path: str, settings: dict[str, object], load: Callable[..., object]
 ) -> None:
     place = tmp_path / path

@@ -1,4 +1,4 @@
-"""What must hold of clauses: whole, early, capitalised, ended; and never half a sentence."""
+"""Clauses are complete, early, capitalised and ended with a period; never half a sentence."""
 
 import re
 from collections.abc import Generator
@@ -11,13 +11,13 @@ from models.clauses import clauses, tidy
 
 
 def stream(text: str, size: int, ended: bool) -> Generator[str, None, bool]:
-    """`text` in pieces of `size` characters, then the sign of how it ended."""
+    """`text` in pieces of `size` characters; returns `ended`."""
     for start in range(0, len(text), size):
         yield text[start : start + size]
     return ended
 
 
-WHOLE = [
+COMPLETE = [
     ("A man is walking.", ["A man is walking."]),
     ("a man is walking", ["A man is walking."]),
     ("A man walks. A dog runs!", ["A man walks.", "A dog runs."]),
@@ -36,12 +36,12 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(("text", "expected"), WHOLE)
-def test_a_text_that_ended_is_said_whole(text: str, expected: list[str], size: int) -> None:
+@pytest.mark.parametrize(("text", "expected"), COMPLETE)
+def test_a_complete_text_is_said_completely(text: str, expected: list[str], size: int) -> None:
     assert list(clauses(stream(text, size, ended=True))) == expected
 
 
-BROKEN = [
+CUT_OFF = [
     ("A man is standing on a", ["A man is standing."]),
     ("A man is standing on a str", ["A man is standing."]),
     ("A man is standing on a street ", ["A man is standing on a street."]),
@@ -59,8 +59,8 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(("text", "expected"), BROKEN)
-def test_a_text_that_broke_off_ends_at_its_last_whole_clause(
+@pytest.mark.parametrize(("text", "expected"), CUT_OFF)
+def test_a_cut_off_text_ends_with_its_last_complete_clause(
     text: str, expected: list[str], size: int
 ) -> None:
     assert list(clauses(stream(text, size, ended=False))) == expected
@@ -73,7 +73,7 @@ def test_a_text_that_broke_off_ends_at_its_last_whole_clause(
         ("A man is walking, and a car is parked.", "A man is walking, and "),
     ],
 )
-def test_a_clause_is_yielded_as_soon_as_it_is_known_to_be_whole(text: str, needed: str) -> None:
+def test_a_clause_is_yielded_as_soon_as_it_is_known_to_be_complete(text: str, needed: str) -> None:
     read: list[str] = []
 
     def spy() -> Generator[str, None, bool]:
@@ -115,7 +115,7 @@ def test_every_clause_can_be_spoken(parts: list[str], size: int, ended: bool) ->
         assert clause == tidy(clause)
         assert clause.endswith(".")
         assert clause[0] == clause[0].upper()
-    # nothing is invented, and how the text was cut into pieces changes nothing
+    # nothing is added, and the size of the pieces does not matter
     assert said == list(clauses(stream(text, 1000, ended)))
     spoken = [word.strip(".,:!").lower() for clause in said for word in clause.split()]
     written = [word.strip(".,:!").lower() for word in parts]
@@ -125,5 +125,5 @@ def test_every_clause_can_be_spoken(parts: list[str], size: int, ended: bool) ->
 
 
 @pytest.mark.parametrize("text", ["%]].", "...", " @ # ", "*_*"])
-def test_signs_that_no_voice_can_say_are_no_clause(text: str) -> None:
+def test_punctuation_alone_is_not_a_clause(text: str) -> None:
     assert list(clauses(iter([text]))) == []

@@ -1,4 +1,4 @@
-"""The describer's adapter over a tiny random FastVLM, saved and loaded as a real pack is."""
+"""The describer on a tiny random FastVLM, saved and loaded like a real pack."""
 
 import json
 import shutil
@@ -14,23 +14,22 @@ import torch
 
 from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory, PromptTooLong
-from models import quiet_offline
 from models.describer import FastVlmDescriber, open_describer
 from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.inputs import square_pixels
 from models.packs import PackFiles, find_pack, write_manifest
 from tests.fakes.tiny import SIDE, save_model, save_processor
 
-quiet_offline()
+pytestmark = pytest.mark.weights
 SHIPPED = Path(__file__).parents[2] / "models" / "pocket"
-ASKED = "What is ahead?"
+PROMPT = "What is ahead?"
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pocket")
     save_model(root / "describer", save_processor(root / "describer"))
-    settings = {"name": "tiny", "prompt": ASKED}
+    settings = {"name": "tiny", "prompt": PROMPT}
     (root / "describer.json").write_text(json.dumps(settings), encoding="utf-8")
     write_manifest(root, "0")
     return root
@@ -53,42 +52,42 @@ def frame() -> Frame:
     return Frame(image, 0.0, 0)
 
 
-def speaking(monkeypatch: pytest.MonkeyPatch, describer: Any, text: str, end: bool) -> list[int]:
-    """Make `describer` write `text`, not what its random weights say; returns what it read."""
+def script(monkeypatch: pytest.MonkeyPatch, describer: Any, text: str, end: bool) -> list[int]:
+    """Make `describer` generate the tokens of `text`; returns a list of the tokens taken so far."""
     encoded = describer.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    read: list[int] = []
+    taken: list[int] = []
 
     def tokens(frame: Frame, prompt: str | None) -> Iterator[int]:
         for token in encoded + [next(iter(describer.ends))] * end:
-            read.append(token)
+            taken.append(token)
             yield token
 
     monkeypatch.setattr(describer, "tokens", tokens)
-    return read
+    return taken
 
 
-def test_the_card_says_what_serves(describer: FastVlmDescriber) -> None:
+def test_the_card_names_model_and_runtime(describer: FastVlmDescriber) -> None:
     card = describer.card
     shown = (card.name, card.pack, card.device, card.backend, card.precision)
     assert shown == ("tiny", "pocket", "cpu", "torch", "fp32")
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
-def test_its_tokens_are_those_of_generate(
+def test_it_gives_the_tokens_of_generate(
     root: Path, tmp_path: Path, frame: Frame, penalty: float
 ) -> None:
-    """With transformers' own inputs, of the same pixels."""
-    wanted = copied(root, tmp_path)
-    path = wanted.root / "describer" / "generation_config.json"
+    """With the inputs of transformers' processor, and the same pixels."""
+    pack = copied(root, tmp_path)
+    path = pack.root / "describer" / "generation_config.json"
     rules = json.loads(path.read_text(encoding="utf-8")) | {"repetition_penalty": penalty}
     path.write_text(json.dumps(rules), encoding="utf-8")
     write_manifest(tmp_path, "0")
     describer: Any = FastVlmDescriber(find_pack("describer", "pocket", pocket=tmp_path), "cpu")
     processor, model = load_checkpoint(path.parent, torch.float32)
-    turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ASKED}]}]
+    turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROMPT}]}]
     chat = processor.apply_chat_template(turn, add_generation_prompt=True)
     inputs = processor(text=chat, images=frame.image, return_tensors="pt")
-    assert tuple(inputs["input_ids"][0].tolist()) == describer.prompts.ids(ASKED)
+    assert tuple(inputs["input_ids"][0].tolist()) == describer.prompts.ids(PROMPT)
     pixels = torch.from_numpy(square_pixels(frame.image, SIDE))
     assert (inputs["pixel_values"] - pixels).abs().max() <= 2 / 255
     inputs["pixel_values"] = pixels
@@ -100,13 +99,15 @@ def test_its_tokens_are_those_of_generate(
 
 
 def copied(root: Path, to: Path) -> PackFiles:
-    """The pack again, to be changed."""
+    """A copy of the pack that a test can change."""
     shutil.copytree(root, to, dirs_exist_ok=True)
     write_manifest(to, "0")
     return find_pack("describer", "pocket", pocket=to)
 
 
-def test_the_prompt_and_the_picture_are_seen(describer: FastVlmDescriber, frame: Frame) -> None:
+def test_the_answer_depends_on_the_prompt_and_the_picture(
+    describer: FastVlmDescriber, frame: Frame
+) -> None:
     def written(of: Frame, prompt: str | None = None) -> list[int]:
         return list(describer.tokens(of, prompt))
 
@@ -115,7 +116,7 @@ def test_the_prompt_and_the_picture_are_seen(describer: FastVlmDescriber, frame:
     assert written(dark) != written(frame)
 
 
-def test_a_picture_that_was_looked_at_is_not_encoded_again(
+def test_a_prefetched_picture_is_not_encoded_again(
     describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = list(describer.tokens(frame))
@@ -131,21 +132,21 @@ def test_a_picture_that_was_looked_at_is_not_encoded_again(
     next(describer.look(frame))
     assert list(describer.tokens(frame)) == expected
     assert len(encoded) == 1
-    assert list(describer.tokens(frame)) == expected  # kept for one description only
+    assert list(describer.tokens(frame)) == expected  # a prefetch is used once
     assert len(encoded) == 2
     next(describer.look(frame))
     other = replace(frame, image=np.ascontiguousarray(frame.image[::-1]))
-    assert list(describer.tokens(other)) != expected  # of its own picture
+    assert list(describer.tokens(other)) != expected  # not of the prefetched picture
     assert len(encoded) == 4
     assert list(describer.tokens(frame)) == expected
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 100])
-def test_what_was_written_ahead_is_not_written_again(
+def test_prefetched_tokens_are_not_generated_again(
     describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     expected = list(describer.tokens(frame))
-    asked = list(describer.tokens(frame, "Anything on the left?"))
+    other = list(describer.tokens(frame, "Anything on the left?"))
     prompts: list[Any] = []
     decoder: Any = describer.decoder
     write = decoder.write
@@ -161,12 +162,12 @@ def test_what_was_written_ahead_is_not_written_again(
     assert len(prompts) == 1
     for _ in islice(describer.look(frame), steps):
         pass
-    assert list(describer.tokens(frame, "Anything on the left?")) == asked
+    assert list(describer.tokens(frame, "Anything on the left?")) == other
     assert len(prompts) == 3
     assert list(describer.tokens(frame)) == expected
 
 
-def test_what_failed_ahead_is_tried_again(
+def test_a_failed_prefetch_is_tried_again(
     describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = list(describer.tokens(frame))
@@ -184,25 +185,25 @@ def test_what_failed_ahead_is_tried_again(
     assert list(describer.tokens(frame)) == expected
 
 
-def test_clauses_come_whole_and_the_first_token_is_announced_once(
+def test_clauses_are_complete_and_the_first_token_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, describer: FastVlmDescriber, frame: Frame
 ) -> None:
     monkeypatch.setattr(describer, "max_new_tokens", 1000)
-    speaking(monkeypatch, describer, "a man is walking, and a car is parked. on", end=True)
+    script(monkeypatch, describer, "a man is walking, and a car is parked. on", end=True)
     moments: list[str] = []
     said = list(describer.describe(frame, lambda: moments.append("first")))
     assert said == ["A man is walking.", "And a car is parked.", "On."]
     assert moments == ["first"]
 
 
-def test_a_sentence_is_never_cut_in_half(
+def test_a_sentence_ends_with_a_complete_word(
     monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame
 ) -> None:
     text = "a man is walking on the street"
     length = len(describer.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
-    speaking(monkeypatch, describer, f"{text} and a car", end=True)
+    script(monkeypatch, describer, f"{text} and a car", end=True)
     monkeypatch.setattr(describer, "max_new_tokens", length)
-    # the next token begins with a blank, so "street" was whole; with one token less it was not sure
+    # the next token begins with a blank, so "street" is complete
     assert list(describer.describe(frame)) == ["A man is walking on the street."]
     monkeypatch.setattr(describer, "max_new_tokens", 1)
     with pytest.raises(DescriberFailed, match="no usable text"):
@@ -210,11 +211,11 @@ def test_a_sentence_is_never_cut_in_half(
 
 
 @pytest.mark.parametrize("limit", range(1, 40))
-def test_any_limit_gives_whole_words(
+def test_any_limit_gives_complete_words(
     monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame, limit: int
 ) -> None:
     text = "a man is walking on the street and a car is parked near the \u00e9lan."
-    speaking(monkeypatch, describer, text, end=True)
+    script(monkeypatch, describer, text, end=True)
     monkeypatch.setattr(describer, "max_new_tokens", limit)
     try:
         said = " ".join(describer.describe(frame))
@@ -224,22 +225,22 @@ def test_any_limit_gives_whole_words(
     assert set(said.lower().rstrip(".").split()) <= set(text.rstrip(".").split())
 
 
-def test_closing_stops_the_writing(
+def test_closing_stops_the_generation(
     monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame
 ) -> None:
     monkeypatch.setattr(describer, "max_new_tokens", 1000)
     text = "a man is walking. " * 20
-    read = speaking(monkeypatch, describer, text, end=False)
+    taken = script(monkeypatch, describer, text, end=False)
     said = describer.describe(frame)
     assert next(said) == "A man is walking."
-    before = len(read)
+    before = len(taken)
     said.close()
-    assert len(read) == before
+    assert len(taken) == before
     assert before < 60
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind", "message"),
     [
         (ValueError("bad\nshape"), DescriberFailed, "ValueError: bad"),
         (MemoryError(), OutOfMemory, "found no memory"),
@@ -248,34 +249,34 @@ def test_closing_stops_the_writing(
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfMemory, "no memory"),
     ],
 )
-def test_any_failure_is_one_line(
+def test_any_failure_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     describer: Any,
     frame: Frame,
     error: Exception,
     kind: type[Exception],
-    said: str,
+    message: str,
 ) -> None:
     def fails(pixels: object) -> None:
         raise error
 
     monkeypatch.setattr(describer.encoder, "encode", fails)
-    with pytest.raises(kind, match=said) as caught:
+    with pytest.raises(kind, match=message) as caught:
         list(describer.describe(frame))
     assert "\n" not in str(caught.value)
 
 
-def test_the_picture_can_be_larger(files: PackFiles, frame: Frame) -> None:
+def test_the_picture_size_can_be_set(files: PackFiles, frame: Frame) -> None:
     larger: Any = FastVlmDescriber(files, "cpu", image_size=96)
     assert larger.encoder.side_px == 96
-    assert larger.prompts.ids(ASKED).count(larger.processor.image_token_id) == 9
+    assert larger.prompts.ids(PROMPT).count(larger.processor.image_token_id) == 9
     assert isinstance(next(larger.tokens(frame)), int)
     with pytest.raises(ConfigError, match="multiple of 32"):
         FastVlmDescriber(files, "cpu", image_size=100)
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(root: Path, tmp_path: Path) -> None:
-    """As Apple's own layout would be: its names are not transformers' names."""
+    """Its tensors have other names than transformers expects."""
     from safetensors.torch import load_file, save_file
 
     folder = copied(root, tmp_path).root / "describer"
@@ -298,14 +299,14 @@ def test_a_tokenizer_of_another_model_is_refused(root: Path, tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_prompt_that_is_too_long_is_said(describer: FastVlmDescriber, frame: Frame) -> None:
+def test_a_prompt_that_is_too_long_is_refused(describer: FastVlmDescriber, frame: Frame) -> None:
     with pytest.raises(PromptTooLong, match=r"prompt has \d{4} tokens") as caught:
         list(describer.describe(frame, prompt="on " * 2000))
     assert "\n" not in str(caught.value)
     assert list(describer.tokens(frame))
 
 
-def test_a_picture_with_more_tokens_than_the_model_reads_is_refused() -> None:
+def test_a_picture_with_more_tokens_than_the_context_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"image_size=1024: the prompt has 1[0-9]{3} tokens"):
         FastVlmDescriber(find_pack("describer", "pocket", pocket=SHIPPED), "cpu", image_size=1024)
 
@@ -323,10 +324,10 @@ def test_a_picture_with_more_tokens_than_the_model_reads_is_refused() -> None:
 @pytest.mark.parametrize(
     "where", ["models.describer.load_model", "models.fastvlm.torch.qwen2.Qwen2.read"]
 )
-def test_no_memory_at_the_start_is_said_when_it_is_asked(
+def test_without_memory_it_opens_and_refuses_every_request(
     root: Path, monkeypatch: pytest.MonkeyPatch, frame: Frame, error: Exception, where: str
 ) -> None:
-    """Loading or the first run may lack it: the engine starts, and answers from the template."""
+    """Loading or the first run may fail: the engine still starts, and answers from the template."""
 
     def fails(*args: object) -> None:
         raise error
@@ -343,8 +344,8 @@ def test_no_memory_at_the_start_is_said_when_it_is_asked(
             describer.describe(frame)
 
 
-def test_a_folder_of_ones_own(root: Path, frame: Frame) -> None:
+def test_a_custom_checkpoint(root: Path, frame: Frame) -> None:
     describer: Any = open_describer(device="cpu", path=str(root / "describer"))
     assert (describer.card.name, describer.card.pack) == ("describer", "own")
     assert describer.card.takes_prompts
-    assert list(describer.tokens(frame, ASKED))
+    assert list(describer.tokens(frame, PROMPT))

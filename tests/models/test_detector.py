@@ -1,4 +1,4 @@
-"""The detector's adapter: Ultralytics' loading on random weights, tracks on scripted boxes."""
+"""The detector: loading with random weights, tracks with scripted boxes."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,11 @@ import pytest
 from engine.core.camera import Frame
 from engine.core.errors import MissingPart
 from engine.core.glance import Box
-from models import quiet_offline
 from models.detector import YoloDetector, to_detections, without_parts
 from models.packs import PackFiles, find_pack, write_manifest
 from tests.fakes.tiny import LABELS, save_detector
 
-quiet_offline()
+pytestmark = pytest.mark.weights
 
 
 def frame(height: int = 120, width: int = 200) -> Frame:
@@ -47,7 +46,7 @@ def results(
     tracks: list[int] | None = None,
     shape: tuple[int, int] = (120, 200),
 ) -> Any:
-    """Ultralytics' own `Results` of rows (x1, y1, x2, y2, score, class)."""
+    """Ultralytics' `Results` with rows (x1, y1, x2, y2, score, class)."""
     import torch
     from ultralytics.engine.results import Results
 
@@ -64,15 +63,15 @@ def results(
 
 
 class Scripted:
-    """In the place of Ultralytics' model: gives the next result, keeps what it was shown."""
+    """Replaces Ultralytics' model: returns the given results in order, and records the pictures."""
 
     def __init__(self, *given: Any) -> None:
-        self.given = list(given)
-        self.shown: list[Any] = []
+        self.results = list(given)
+        self.pictures: list[Any] = []
 
     def predict(self, image: Any, **options: Any) -> list[Any]:
-        self.shown.append(image)
-        return [self.given.pop(0)]
+        self.pictures.append(image)
+        return [self.results.pop(0)]
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, detector: Any, *given: Any) -> Scripted:
@@ -83,7 +82,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, detector: Any, *given: Any) -> Scr
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino", "auto"])
-def test_each_form_loads_and_looks(files: PackFiles, backend: str) -> None:
+def test_each_form_loads_and_detects(files: PackFiles, backend: str) -> None:
     detector: Any = YoloDetector(files, "cpu", backend, threads=1)
     assert detector.labels == LABELS
     assert detector.card.backend == ("torch" if backend == "torch" else "openvino")
@@ -112,7 +111,7 @@ def test_a_damaged_pickle_is_never_opened(
     assert not opened
 
 
-def test_labels_that_are_not_the_packs_are_refused(root: Path, tmp_path: Path) -> None:
+def test_labels_that_differ_from_the_pack_are_refused(root: Path, tmp_path: Path) -> None:
     settings = json.loads((root / "detector.json").read_text(encoding="utf-8"))
     settings["labels"] = ["bus", "person"]
     (tmp_path / "detector.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -123,7 +122,7 @@ def test_labels_that_are_not_the_packs_are_refused(root: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("bf16", "size", "least"), [(True, 96, 0.5), (False, 64, 0.3)])
-def test_a_slow_processor_looks_at_smaller_pictures(
+def test_a_processor_without_bf16_uses_smaller_pictures(
     root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -152,16 +151,14 @@ def test_results_become_detections_in_source_pixels() -> None:
     assert to_detections(results([])) == ()
 
 
-def test_ultralytics_is_given_blue_first(
-    monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
-) -> None:
+def test_ultralytics_gets_bgr(monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector) -> None:
     model = scripted(monkeypatch, loaded, results([]))
     image = np.zeros((120, 200, 3), np.uint8)
     image[...] = (255, 100, 0)  # orange, in RGB
     image.flags.writeable = False
     loaded.detect(Frame(image, 0.0, 0))
-    assert model.shown[0][0, 0].tolist() == [0, 100, 255]
-    assert model.shown[0].shape == image.shape
+    assert model.pictures[0][0, 0].tolist() == [0, 100, 255]
+    assert model.pictures[0].shape == image.shape
 
 
 def test_a_single_photo_has_tracks_at_once(
@@ -189,7 +186,7 @@ def test_each_label_has_its_own_threshold(
     assert [d.label for d in loaded.detect(frame())] == ["person"]
 
 
-def test_what_was_expected_is_looked_at_once_and_in_order(
+def test_expected_frames_are_detected_once_and_in_order(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
     frames = [frame(), frame(), frame(), frame()]
@@ -197,26 +194,26 @@ def test_what_was_expected_is_looked_at_once_and_in_order(
     model = scripted(monkeypatch, loaded, *given)
     seen = []
     for number, item in enumerate(frames):
-        if number in {0, 1}:  # the last two are not
+        if number in {0, 1}:  # the others are not expected
             loaded.expect(frames[number + 1])
         seen.append(loaded.detect(item)[0].box.x1)
     assert sorted(seen) == [10, 11, 12, 13]
-    assert len(model.shown) == 4
+    assert len(model.pictures) == 4
     assert loaded.prefetched == 0
 
 
-def test_a_failure_ahead_is_raised_when_its_turn_comes(
+def test_a_failed_prefetch_raises_when_the_frame_is_detected(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
     first, second = frame(), frame()
     scripted(monkeypatch, loaded, results([]))
     assert loaded.detect(first) == ()
-    loaded.expect(second)  # nothing is left to be given
+    loaded.expect(second)  # the script has no result left
     with pytest.raises(IndexError):
         loaded.detect(second)
 
 
-def test_a_track_lives_through_a_weak_frame_and_its_box_is_as_measured(
+def test_a_track_survives_a_weak_frame_and_its_boxes_are_as_measured(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
     moves = [(10.0, 0.9), (13.0, 0.15), (16.0, 0.9)]
@@ -227,7 +224,7 @@ def test_a_track_lives_through_a_weak_frame_and_its_box_is_as_measured(
     assert [found[0].box.x1 for found in seen] == [10, 13, 16]
 
 
-def test_a_track_lives_through_a_turn_of_the_head(
+def test_a_track_survives_a_turn_of_the_head(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
     """60 degrees a second at 15 frames a second: a person 5 m away moves by most of their width."""
@@ -247,7 +244,7 @@ def test_a_track_lives_through_a_turn_of_the_head(
     assert len(tracks) == 1
 
 
-def test_two_people_who_pass_side_by_side_stay_two(
+def test_two_people_who_pass_each_other_stay_two_tracks(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
     given = [
@@ -261,13 +258,13 @@ def test_two_people_who_pass_side_by_side_stay_two(
     assert all(found == tracks[0] and len(found) == 2 for found in tracks)
 
 
-def test_reset_forgets_tracks_and_numbers(
+def test_after_a_reset_a_track_shows_at_once(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
     scripted(monkeypatch, loaded, results([]), results([(10, 20, 60, 110, 0.9, 0)]))
     loaded.detect(frame())
     loaded.reset()
-    assert [d.label for d in loaded.detect(frame())] == ["person"]  # at once, as in a first frame
+    assert [d.label for d in loaded.detect(frame())] == ["person"]  # as in a first frame
 
 
 def test_two_detectors_do_not_share_tracks(
@@ -282,9 +279,7 @@ def test_two_detectors_do_not_share_tracks(
     assert loaded.detect(frame())[0].track == first[0].track
 
 
-def test_a_device_that_is_not_here_is_refused(
-    files: PackFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_device_is_refused(files: PackFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -295,14 +290,22 @@ def test_a_device_that_is_not_here_is_refused(
 @pytest.mark.parametrize(
     ("inner", "outer", "kept"),
     [
-        ((20, 20, 60, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [1]),  # a part of one bus
-        ((20, 20, 60, 60, 0.7, 1), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # stronger than the whole
-        ((80, 20, 140, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # half beside it
-        ((20, 20, 60, 60, 0.4, 0), (10, 10, 110, 90, 0.6, 0), [0, 1]),  # a child before an adult
-        ((20, 20, 60, 60, 0.4, 0), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # a person before a bus
+        ((20, 20, 60, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [1]),  # a part of the bus
+        (
+            (20, 20, 60, 60, 0.7, 1),
+            (10, 10, 110, 90, 0.6, 1),
+            [0, 1],
+        ),  # stronger than the larger box
+        ((80, 20, 140, 60, 0.4, 1), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # half outside
+        (
+            (20, 20, 60, 60, 0.4, 0),
+            (10, 10, 110, 90, 0.6, 0),
+            [0, 1],
+        ),  # a child in front of an adult
+        ((20, 20, 60, 60, 0.4, 0), (10, 10, 110, 90, 0.6, 1), [0, 1]),  # a person in front of a bus
     ],
 )
-def test_a_part_of_a_vehicle_is_not_another_vehicle(
+def test_a_part_of_a_vehicle_is_not_a_vehicle(
     inner: tuple[float, ...], outer: tuple[float, ...], kept: list[int]
 ) -> None:
     seen = without_parts(results([inner, outer])).boxes.conf.tolist()

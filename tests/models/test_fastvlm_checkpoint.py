@@ -1,7 +1,6 @@
-"""Apple's FastVLM layout, written small and at random, read into transformers' own FastVLM."""
+"""A checkpoint in Apple's layout, small and random, loaded into transformers' own FastVLM."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import quiet_offline
 from models.fastvlm.checkpoint import (
     UNUSED,
     apple_config,
@@ -18,112 +16,10 @@ from models.fastvlm.checkpoint import (
     load_processor,
 )
 from models.fastvlm.inputs import Prompts, default_side_px, square_pixels
+from tests.fakes.fastvlm import CONFIG, SPECIAL, Parts, apple_tensor_name
 from tests.fakes.tiny import save_processor
 
-quiet_offline()
-SIZES: dict[str, Any] = {"layers": (1, 2, 1, 1, 1), "embed_dims": (16, 16, 32, 32, 64)}
-WIDTH, WORDS = 32, 151936
-CONFIG: dict[str, Any] = {
-    "architectures": ["LlavaQwen2ForCausalLM"],
-    "model_type": "llava_qwen2",
-    "mm_hidden_size": 128,
-    "mm_projector_type": "mlp2x_gelu",
-    "mm_vision_tower": "mobileclip_l_1024",
-    "hidden_size": WIDTH,
-    "intermediate_size": 48,
-    "num_attention_heads": 2,
-    "num_hidden_layers": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 32768,
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 1000000.0,
-    "hidden_act": "silu",
-    "tie_word_embeddings": False,
-    "bos_token_id": 151643,
-    "eos_token_id": 151645,
-    "vocab_size": WORDS,
-}
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")  # ids 151643 to 151645
-
-
-def in_apples_tower(name: str) -> str:
-    """A timm tensor's name as Apple has it, written without a look at the loader."""
-    stages = {"0": 0, "1": 2, "2": 4, "3": 7, "4": 10}
-    if found := re.match(r"stages\.(\d)\.(blocks|downsample|pos_emb)\.(.*)", name):
-        stage, part, rest = found.groups()
-        before = {"blocks": 0, "downsample": 2 if stage in "34" else 1, "pos_emb": 1}[part]
-        name = f"network.{stages[stage] - before}.{rest}"
-        if part == "downsample":
-            name = name.replace("proj.0.reparam_conv", "proj.0.lkb_reparam")
-    for ours, apples in (
-        ("stem", "patch_embed"),
-        ("final_conv", "conv_exp"),
-        ("se.fc1", "se.reduce"),
-        ("se.fc2", "se.expand"),
-        ("mlp", "convffn"),
-        (".gamma", ""),
-    ):
-        name = name.replace(ours, apples)
-    return f"model.vision_tower.vision_tower.model.{name}"
-
-
-@pytest.fixture(scope="module")
-def parts() -> tuple[Any, Any, Any]:
-    """(encoder, projector, decoder) at random: the independent composition."""
-    import timm
-    import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    torch.manual_seed(4)
-    encoder: Any = timm.create_model("fastvit_mci3", num_classes=0, inference_mode=True, **SIZES)
-    for weight in encoder.parameters():
-        if weight.dim() == 4:
-            torch.nn.init.kaiming_normal_(weight)
-    projector = torch.nn.Sequential(
-        torch.nn.Linear(128, WIDTH), torch.nn.GELU(), torch.nn.Linear(WIDTH, WIDTH)
-    )
-    keys = (
-        "hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers",
-        "num_key_value_heads", "rms_norm_eps", "rope_theta", "vocab_size", "tie_word_embeddings",
-    )  # fmt: skip
-    decoder = Qwen2ForCausalLM(Qwen2Config(**{key: CONFIG[key] for key in keys}))
-    return encoder.eval(), projector.eval(), decoder.eval()
-
-
-def save_tokenizer(folder: Path) -> None:
-    """Qwen2's files, with bytes for words and its special tokens at their own ids."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = {word: place for place, word in enumerate(alphabet)}
-    words |= {f"<unused {place}>": place for place in range(len(alphabet), 151643)}
-    raw: Any = Tokenizer(models.BPE(vocab=words, merges=[]))
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    raw.add_special_tokens([*SPECIAL])
-    build: Any = PreTrainedTokenizerFast
-    build(
-        tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        additional_special_tokens=[*SPECIAL],
-    ).save_pretrained(str(folder))  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def apple(tmp_path_factory: pytest.TempPathFactory, parts: tuple[Any, Any, Any]) -> Path:
-    import torch
-    from safetensors.torch import save_file
-
-    encoder, projector, decoder = parts
-    folder = tmp_path_factory.mktemp("apple")
-    state = {in_apples_tower(name): tensor for name, tensor in encoder.state_dict().items()}
-    state |= {f"model.mm_projector.{name}": t for name, t in projector.state_dict().items()}
-    state |= decoder.state_dict()
-    state[UNUSED] = torch.zeros(128, 768)
-    save_file({n: t.contiguous() for n, t in state.items()}, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    save_tokenizer(folder)
-    return folder
+pytestmark = pytest.mark.weights
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +29,8 @@ def loaded(apple: Path) -> tuple[Any, Any]:
     return load_checkpoint(apple, torch.float32)
 
 
-def test_it_gives_the_logits_of_its_own_parts(
-    loaded: tuple[Any, Any], parts: tuple[Any, Any, Any]
+def test_the_loaded_model_gives_the_logits_of_its_parts(
+    loaded: tuple[Any, Any], parts: Parts
 ) -> None:
     import torch
 
@@ -159,10 +55,10 @@ def test_it_gives_the_logits_of_its_own_parts(
 
 @pytest.mark.parametrize("side_px", [256, 512, 1024])
 @pytest.mark.parametrize("shape", [(108, 192), (192, 108), (640, 480), (1024, 1024), (37, 1025)])
-def test_a_picture_is_padded_resized_and_scaled_and_nothing_else(
+def test_a_picture_is_only_padded_resized_and_scaled(
     loaded: tuple[Any, Any], side_px: int, shape: tuple[int, int]
 ) -> None:
-    """Pixel for pixel by the definition, and as transformers' own processor but for its rounding."""
+    """Exactly by the definition, and like transformers' processor except for its rounding."""
     from PIL import Image
 
     height, width = shape
@@ -184,19 +80,19 @@ def test_a_picture_is_padded_resized_and_scaled_and_nothing_else(
 
 
 @pytest.mark.parametrize(("side_px", "images"), [(256, 16), (512, 64), (1024, 256)])
-def test_the_prompt_is_qwens_chat(loaded: tuple[Any, Any], side_px: int, images: int) -> None:
+def test_the_prompt_is_qwen2s_chat(loaded: tuple[Any, Any], side_px: int, images: int) -> None:
     processor, _ = loaded
     assert default_side_px(processor) == 1024
     start, end = 151644, 151645
 
-    def words(text: str) -> list[int]:
+    def ids_of(text: str) -> list[int]:
         ids: list[int] = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     assert Prompts(processor, side_px).ids("Look.") == (
-        start, *words("system\nYou are a helpful assistant."), end, *words("\n"),
-        start, *words("user\n"), *[151646] * images, *words("\nLook."), end, *words("\n"),
-        start, *words("assistant\n"),
+        start, *ids_of("system\nYou are a helpful assistant."), end, *ids_of("\n"),
+        start, *ids_of("user\n"), *[151646] * images, *ids_of("\nLook."), end, *ids_of("\n"),
+        start, *ids_of("assistant\n"),
     )  # fmt: skip
     tokens = processor.tokenizer.convert_tokens_to_ids([*SPECIAL, "<image>"])
     assert tokens == [151643, 151644, 151645, 151646]
@@ -233,7 +129,7 @@ def misshape(state: dict[str, Any]) -> None:
         (misshape, r"mismatched.*multi_modal_projector\.linear_1\.weight"),
     ],
 )
-def test_what_does_not_fit_is_named(
+def test_tensors_that_do_not_fit_are_named(
     apple: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], named: str
 ) -> None:
     import torch
@@ -250,7 +146,7 @@ def test_names_that_no_fastvlm_has_are_refused() -> None:
 
 
 def test_a_tokenizer_of_another_model_is_refused(apple: Path, tmp_path: Path) -> None:
-    """One with more words than the weights have, and one in which an image is another word."""
+    """It has more tokens than the weights, or another id for the image token."""
     for path in apple.glob("*.json"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     small = CONFIG | {"vocab_size": 151000}
@@ -258,13 +154,13 @@ def test_a_tokenizer_of_another_model_is_refused(apple: Path, tmp_path: Path) ->
     with pytest.raises(ValueError, match="tokenizer of 151647 tokens for weights of 151000"):
         load_processor(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    save_processor(tmp_path)  # of 300 words
+    save_processor(tmp_path)  # of 300 tokens
     with pytest.raises(ValueError, match=r"<image> is \d+, not 151646"):
         load_processor(tmp_path)
 
 
-def test_the_larger_model_is_its_configuration_alone() -> None:
-    """FastVLM-1.5B: every tensor in its place and of its shape, with no memory for any."""
+def test_the_larger_model_differs_only_in_its_configuration() -> None:
+    """FastVLM-1.5B: every tensor has its place and shape; on the meta device, so without memory."""
     import torch
     from transformers import FastVlmForConditionalGeneration, Qwen2Config, Qwen2ForCausalLM
 
@@ -278,7 +174,7 @@ def test_the_larger_model_is_its_configuration_alone() -> None:
         encoder: Any = timm.create_model("fastvit_mci3", num_classes=0, inference_mode=True)
         keys = set(Qwen2Config().to_dict()) & set(larger) - {"architectures", "model_type"}
         decoder = Qwen2ForCausalLM(Qwen2Config(**{key: larger[key] for key in keys}))
-        published = {in_apples_tower(name): t for name, t in encoder.state_dict().items()}
+        published = {apple_tensor_name(name): t for name, t in encoder.state_dict().items()}
         published |= decoder.state_dict()
         for layer, width in ((0, 3072), (2, 1536)):
             published[f"model.mm_projector.{layer}.weight"] = torch.empty(1536, width)

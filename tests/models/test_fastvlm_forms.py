@@ -1,4 +1,4 @@
-"""Exported forms of a checkpoint: found again, and refused when they are not what was written."""
+"""Exported forms of a checkpoint: found again, and refused if they are not what was written."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ DECODER = Form("openvino", "decoder", "int8")
 ENCODER = Form("onnx", "encoder", "fp16", 512)
 FACTS = {"layers": 24, "context": 512}
 HEADER = b'{"weight":{"dtype":"F32","shape":[64,1024],"data_offsets":[0,262144]}}'
-VALUES = len(HEADER) + 8  # where they begin
+VALUES = len(HEADER) + 8  # offset of the values in the file
 
 
 @pytest.fixture
@@ -41,19 +41,19 @@ def fill(folder: Path) -> None:
     (folder / "model.bin").write_bytes(b"weights")
 
 
-def test_what_was_written_is_found_with_what_it_is(checkpoint: Path) -> None:
+def test_a_written_form_is_found_with_its_facts(checkpoint: Path) -> None:
     for form in (DECODER, ENCODER):
         written = write_form(checkpoint, form, FACTS, fill)
         assert find_form(checkpoint, form) == written
         assert read_facts(written) == FACTS
         assert size_bytes(written) > len(b"<net/>weights")
-    said = json.loads((find_form(checkpoint, ENCODER) / EXPORT_JSON).read_text(encoding="utf-8"))
-    assert said["side_px"] == 512
-    assert "torch" in said["versions"]
+    export = json.loads((find_form(checkpoint, ENCODER) / EXPORT_JSON).read_text(encoding="utf-8"))
+    assert export["side_px"] == 512
+    assert "torch" in export["versions"]
     assert exported_forms(checkpoint) == [ENCODER, DECODER]
 
 
-def test_what_was_not_exported_names_the_command(checkpoint: Path) -> None:
+def test_a_missing_form_is_refused_with_the_command(checkpoint: Path) -> None:
     write_form(checkpoint, DECODER, FACTS, fill)
     with pytest.raises(MissingPart) as refused:
         find_form(checkpoint, ENCODER)
@@ -74,7 +74,7 @@ def test_what_was_not_exported_names_the_command(checkpoint: Path) -> None:
         (EXPORT_JSON, None, "expected what was exported, got"),
     ],
 )
-def test_a_damaged_form_is_refused_and_mended(
+def test_a_damaged_form_is_refused_and_can_be_written_again(
     checkpoint: Path, name: str, content: bytes | None, named: str
 ) -> None:
     file = write_form(checkpoint, DECODER, FACTS, fill) / name
@@ -108,7 +108,7 @@ def test_a_writer_that_fails_leaves_the_earlier_form(checkpoint: Path) -> None:
     ("name", "at", "value"),
     [("config.json", 2, b"M"), ("model.safetensors", 12, b"W"), ("model.safetensors", -9, b"\1")],
 )
-def test_a_changed_checkpoint_has_exports_of_its_own(
+def test_a_changed_checkpoint_has_other_exports(
     checkpoint: Path, name: str, at: int, value: bytes
 ) -> None:
     before = write_form(checkpoint, DECODER, FACTS, fill)
@@ -120,7 +120,7 @@ def test_a_changed_checkpoint_has_exports_of_its_own(
     assert before != exports_home(checkpoint) / DECODER.folder
 
 
-def test_training_that_moves_every_weight_a_little_is_seen(checkpoint: Path) -> None:
+def test_training_that_changes_every_weight_a_little_is_noticed(checkpoint: Path) -> None:
     write_form(checkpoint, DECODER, FACTS, fill)
     path = checkpoint / "model.safetensors"
     content = path.read_bytes()
@@ -129,16 +129,14 @@ def test_training_that_moves_every_weight_a_little_is_seen(checkpoint: Path) -> 
         find_form(checkpoint, DECODER)
 
 
-def test_a_folder_that_is_no_checkpoint_is_refused_in_a_line(
-    checkpoint: Path, tmp_path: Path
-) -> None:
+def test_a_folder_without_a_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     (checkpoint / "model.safetensors").unlink()
     for folder in (checkpoint, tmp_path / "nowhere"):
         with pytest.raises(MissingPart, match="expected a FastVLM checkpoint, got"):
             find_form(folder, DECODER)
 
 
-def test_a_home_that_cannot_be_written_is_named(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file", encoding="utf-8")
     with pytest.raises(MissingPart, match="cannot write"):
         write_form(checkpoint, DECODER, FACTS, fill)

@@ -1,4 +1,4 @@
-"""Which runtime serves FastVLM's halves: what is asked for, or a refusal that names it."""
+"""The runtimes of FastVLM's encoder and decoder: what was requested, or a refusal that names it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from models.fastvlm.forms import Form
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.selection import Choice, DescriberOptions, EncoderDecoder, choose, open_parts
 
+pytestmark = pytest.mark.weights  # torch chooses devices and dtypes
 SIDE = 512
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that passes for one, with no forms yet."""
+    """A folder that passes for a checkpoint, without exported forms."""
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(selection, "find_spec", lambda library: library)
     folder = tmp_path / "own"
@@ -36,7 +37,7 @@ def export(checkpoint: Path, *forms: Form) -> None:
 def chosen(
     checkpoint: Path, options: DescriberOptions, device: str = "cpu", large: bool = False
 ) -> list[str]:
-    """Of the encoder, then of the decoder: `runtime precision provider`."""
+    """`runtime precision provider` of the encoder and of the decoder."""
     both = [
         choose(part, checkpoint, device, options, SIDE, large) for part in ("encoder", "decoder")
     ]
@@ -47,7 +48,7 @@ OV_ENCODER = Form("openvino", "encoder", "fp16", SIDE)
 OV_DECODER = Form("openvino", "decoder", "int8")
 
 
-def test_auto_is_openvino_where_it_has_been_exported_for(
+def test_auto_is_openvino_for_exported_forms(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch = "torch fp32 cpu"
@@ -55,7 +56,7 @@ def test_auto_is_openvino_where_it_has_been_exported_for(
     export(checkpoint, OV_DECODER, Form("onnx", "encoder", "fp32", SIDE))
     assert chosen(checkpoint, DescriberOptions()) == [torch, "openvino int8 cpu"]
     export(checkpoint, Form("openvino", "encoder", "fp16", 256))
-    assert chosen(checkpoint, DescriberOptions())[0] == torch  # of another side
+    assert chosen(checkpoint, DescriberOptions())[0] == torch  # of another picture size
     export(checkpoint, OV_ENCODER, Form("openvino", "decoder", "int4"))
     assert chosen(checkpoint, DescriberOptions()) == ["openvino fp16 cpu", "openvino int8 cpu"]
     assert chosen(checkpoint, DescriberOptions(precision="int4"))[1] == "openvino int4 cpu"
@@ -92,7 +93,7 @@ def test_auto_is_openvino_where_it_has_been_exported_for(
         ),
     ],
 )
-def test_what_is_asked_for_is_chosen(
+def test_the_requested_runtime_is_chosen(
     checkpoint: Path, options: DescriberOptions, device: str, expected: list[str]
 ) -> None:
     assert chosen(checkpoint, options, device) == expected
@@ -156,7 +157,7 @@ def opened(checkpoint: Path, options: DescriberOptions, device: str = "cpu") -> 
         ),
     ],
 )
-def test_what_is_not_here_is_refused_by_name(
+def test_a_missing_part_is_refused_by_name(
     checkpoint: Path, options: DescriberOptions, device: str, kind: type[Exception], said: str
 ) -> None:
     with pytest.raises(kind, match=said) as caught:
@@ -164,7 +165,7 @@ def test_what_is_not_here_is_refused_by_name(
     assert "\n" not in str(caught.value)
 
 
-def test_a_provider_overrides_the_device_and_is_never_swapped() -> None:
+def test_a_provider_overrides_the_device_and_is_never_replaced() -> None:
     import torch
 
     assert DescriberOptions(provider="cpu").device("auto") == "cpu"
@@ -176,14 +177,14 @@ def test_a_provider_overrides_the_device_and_is_never_swapped() -> None:
             DescriberOptions(provider="cuda").device("auto")
 
 
-def test_halves_of_two_kinds_are_told_apart() -> None:
+def test_the_label_names_both_runtimes() -> None:
     none: Any = None
     onnx, torch = Choice("onnx", "fp32", "cpu"), Choice("torch", "fp32", "cpu")
     assert EncoderDecoder(none, none, (onnx, torch)).label("runtime") == "onnx+torch"
     assert EncoderDecoder(none, none, (onnx, torch)).label("precision") == "fp32"
 
 
-def test_a_checkpoint_of_ones_own(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_custom_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     files = find_checkpoint("auto", str(checkpoint))
     assert files.open(files.forms()["torch"]) == checkpoint
     settings = files.settings()

@@ -1,13 +1,12 @@
-"""The choice of a token against transformers' own processors of the same settings."""
+"""The chosen token, against transformers' logits processors with the same settings."""
 
 import numpy as np
 import pytest
 
-from models import quiet_offline
 from models.fastvlm.greedy import Greedy
 
-quiet_offline()
-WORDS = 12  # few, so that runs repeat
+pytestmark = pytest.mark.weights
+VOCABULARY = 12  # small, so that n-grams repeat
 
 
 def by_transformers(greedy: Greedy, logits: np.ndarray, ids: list[int]) -> int:
@@ -34,9 +33,9 @@ def test_it_chooses_as_transformers_does(penalty: float, ngram: int) -> None:
     random = np.random.default_rng(5)
     changed = 0
     for length in range(1, 40):
-        # every token but one may have been seen, so that with runs of one some choice is left
-        ids = random.integers(0, WORDS - 1, length).tolist()
-        logits = random.normal(size=WORDS).astype(np.float32)
+        # never the last token, so that one remains allowed when unigrams must not repeat
+        ids = random.integers(0, VOCABULARY - 1, length).tolist()
+        logits = random.normal(size=VOCABULARY).astype(np.float32)
         before = logits.copy()
         chosen = greedy.choose(logits, ids)
         assert chosen == by_transformers(greedy, logits, ids)
@@ -45,7 +44,7 @@ def test_it_chooses_as_transformers_does(penalty: float, ngram: int) -> None:
     assert (changed > 0) != greedy.plain
 
 
-def test_the_first_of_equals_is_chosen() -> None:
+def test_the_first_of_equal_logits_is_chosen() -> None:
     assert Greedy().choose(np.array([0, 2, 2, 1], np.float32), [0]) == 1
 
 

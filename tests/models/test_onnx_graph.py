@@ -1,4 +1,4 @@
-"""The decoder's graph by its names, and its weights by what is left of them in fewer bits."""
+"""The names in the decoder's ONNX graph, and the error of quantized weights."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,18 +6,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from models import quiet_offline
 from models.fastvlm.export.onnx import export_decoder
 from models.fastvlm.onnx.graph import quantize
 
-quiet_offline()
+pytestmark = pytest.mark.weights
 
 
-def test_every_layer_has_its_two_cache_tensors_by_name(tmp_path: Path) -> None:
+def test_every_layer_has_two_named_cache_tensors(tmp_path: Path) -> None:
     import onnx
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    text = Qwen2Config(  # FastVLM-0.5B's, but for its widths and words
+    text = Qwen2Config(  # FastVLM-0.5B with smaller widths and vocabulary
         num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2, hidden_size=224,
         intermediate_size=32, vocab_size=64, max_position_embeddings=32,
     )  # fmt: skip
@@ -38,7 +37,7 @@ def test_every_layer_has_its_two_cache_tensors_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("bits", "steps"), [(4, 7), (8, 127)])
-def test_quantised_weights_are_within_half_a_step(bits: int, steps: int) -> None:
+def test_quantized_weights_are_within_half_a_step(bits: int, steps: int) -> None:
     weight = np.random.default_rng(0).normal(size=(6, 64)).astype(np.float32)
     weight[0, :32] = 0
     codes, scales = quantize(weight, bits)
@@ -48,5 +47,5 @@ def test_quantised_weights_are_within_half_a_step(bits: int, steps: int) -> None
     back = (codes.astype(np.float32) - (steps + 1)) * scales[..., None]
     error = np.abs(back - weight.reshape(6, 2, 32))
     peak = np.abs(weight.reshape(6, 2, 32)).max(axis=2, keepdims=True)
-    assert np.all(error <= peak / (steps + 1) * 1.001)  # a whole step only opposite the peak
+    assert np.all(error <= peak / (steps + 1) * 1.001)  # a whole step only opposite the peak value
     assert np.median(error / np.maximum(peak, 1e-9)) < 0.5 / (steps + 1)

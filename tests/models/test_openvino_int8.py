@@ -1,4 +1,4 @@
-"""Convolutions of one pixel in 8 bits, against the same in fp32."""
+"""1 x 1 convolutions in 8 bits, against the same in fp32."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models import quiet_offline
 from models.devices import has_vnni
 from models.fastvlm.checkpoint import load_model
 from models.fastvlm.export import openvino as openvino_export
@@ -22,12 +21,12 @@ from models.fastvlm.openvino.int8 import (
 )
 from models.packs import POCKET
 
-quiet_offline()
+pytestmark = pytest.mark.weights
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def network(weights: NDArray[np.float32], side: int, scale: float = 1, shift: float = 0) -> Any:
-    """`weights` (rows, 3) applied to each pixel of `scale` * picture + `shift`."""
+    """A 1 x 1 convolution with `weights` (rows, 3) of `scale` * picture + `shift`."""
     import openvino as ov
     from openvino import opset13 as op
 
@@ -48,38 +47,38 @@ def answer(graph: Any, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return found.copy()
 
 
-@pytest.mark.skipif(not has_vnni(), reason="sums of such products overflow on this processor")
-@pytest.mark.parametrize("span", [(-1.0, 3.0), (0.0, 3.0), (-2.0, -0.5)])
-def test_a_product_in_8_bits_is_nearly_the_product(span: tuple[float, float]) -> None:
+@pytest.mark.skipif(not has_vnni(), reason="8-bit sums overflow on this processor")
+@pytest.mark.parametrize("value_range", [(-1.0, 3.0), (0.0, 3.0), (-2.0, -0.5)])
+def test_a_quantized_convolution_is_close(value_range: tuple[float, float]) -> None:
     generator = np.random.default_rng(3)
     weights = generator.standard_normal((16, 3)).astype(np.float32)
     weights[4] = 0
-    pixels = generator.uniform(*span, (1, 3, 8, 8)).astype(np.float32)
+    pixels = generator.uniform(*value_range, (1, 3, 8, 8)).astype(np.float32)
     pixels[..., 0] = 0
     graph = network(weights, 8)
     expected = answer(graph, pixels)
-    (product,) = pointwise_convolutions(graph)
-    quantize_convolution(product, span)
+    (convolution,) = pointwise_convolutions(graph)
+    quantize_convolution(convolution, value_range)
     got = answer(graph, pixels)
-    assert not pointwise_convolutions(graph)  # none is left whose weights are not rounded
+    assert not pointwise_convolutions(graph)  # its weights are no longer a plain constant
     assert 0 < np.linalg.norm(got - expected) < 0.01 * np.linalg.norm(expected)
     assert (got[..., 0] == 0).all()
     beyond = answer(graph, np.full_like(pixels, 9))
-    top = answer(graph, np.full_like(pixels, max(span[1], 0)))
+    top = answer(graph, np.full_like(pixels, max(value_range[1], 0)))
     assert np.allclose(beyond, top, atol=0.05)
 
 
-def test_spans_are_those_of_the_photos_and_wider() -> None:
+def test_ranges_are_those_of_the_photos_widened_by_the_margin() -> None:
     graph = network(np.ones((4, 3), np.float32), 64, scale=3, shift=-1)
-    (span,) = activation_ranges(graph, pointwise_convolutions(graph))
-    given = np.concatenate(list(calibration_pixels(64))) * 3 - 1
-    assert span == pytest.approx((MARGIN * given.min(), MARGIN * given.max()), rel=1e-4)
-    assert len(given) > 1
-    assert len(graph.outputs) == 1  # nothing of the watching is left in it
+    (value_range,) = activation_ranges(graph, pointwise_convolutions(graph))
+    inputs = np.concatenate(list(calibration_pixels(64))) * 3 - 1
+    assert value_range == pytest.approx((MARGIN * inputs.min(), MARGIN * inputs.max()), rel=1e-4)
+    assert len(inputs) > 1
+    assert len(graph.outputs) == 1  # the observed outputs are gone
 
 
 @pytest.mark.parametrize("vnni", [True, False])
-def test_an_int8_encoder_multiplies_in_8_bits_where_that_is_exact(
+def test_activations_are_quantized_only_if_sums_are_exact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vnni: bool
 ) -> None:
     import openvino as ov
@@ -94,7 +93,7 @@ def test_an_int8_encoder_multiplies_in_8_bits_where_that_is_exact(
     if vnni:
         assert not pointwise_convolutions(graph)
     sizes = [node.data.size for node in nodes if _has_8_bits(node)]
-    assert sum(sizes) > 1e6  # weights in any case
+    assert sum(sizes) > 1e6  # weights are quantized in either case
 
 
 def _has_8_bits(node: Any) -> bool:

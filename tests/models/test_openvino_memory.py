@@ -1,65 +1,89 @@
-"""What an OpenVINO decoder keeps between questions, and what it does not."""
+"""What an OpenVINO decoder keeps between prompts: the cache of the prefix, but not the mapped
+file."""
 
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from models.fastvlm.forms import Form, find_form
-from models.fastvlm.openvino.runtime import PROMPT_BLOCK
-from models.packs import POCKET
-from tests.models.test_openvino_runtime import LIMIT, Checkpoint, _home, pictures
+from models.fastvlm.export.openvino import export_decoder
+from models.fastvlm.export.writer import facts_of, write_form
+from models.fastvlm.forms import Form, read_facts
+from models.fastvlm.openvino.runtime import (
+    PROMPT_BLOCK,
+    Arithmetic,
+    OpenVinoDecoder,
+    compiled,
+    open_decoder,
+)
+from tests.fakes.fastvlm import NEW_TOKENS, Prompt, Reference, pictures
 
-__all__ = ["_home"]  # a fixture
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("exports_home", "one_thread")]
 
 
-@pytest.fixture(scope="module")
-def pocket() -> Checkpoint:
-    return Checkpoint(POCKET / "describer", 224, ("fp32", "int8"))
+class RecordingRequest:
+    """An infer request that records how many tokens each call reads."""
+
+    def __init__(self, graph: Any) -> None:
+        self._request = graph.create_infer_request()
+        self.lengths: list[int] = []
+
+    def infer(self, inputs: dict[str, Any]) -> None:
+        self.lengths.append(inputs["ids"].shape[1])
+        self._request.infer(inputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
 
 
-def test_what_stands_before_a_picture_is_read_once(
-    pocket: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoder = pocket.decoder("fp32")
-    monkeypatch.setattr(decoder, "prompt_block", PROMPT_BLOCK)
-    read: list[int] = []  # how many tokens at once
-    step = decoder._step
+def exported(pocket: Reference, precision: str) -> Path:
+    """The folder of the shipped describer's decoder, newly exported."""
+    write = partial(export_decoder, pocket.model, precision)
+    form = Form("openvino", "decoder", precision)
+    return write_form(pocket.folder, form, facts_of(pocket.model), write)
 
-    def noting(new: list[int], *rest: Any) -> Any:
-        read.append(len(new))
-        return step(new, *rest)
 
-    monkeypatch.setattr(decoder, "_step", noting)
-    ids, pixels, features = pocket.prompt(pictures()[3], "What is ahead, and what is near? " * 3)
-    head = ids.index(pocket.model.config.image_token_id)
-    rest = ids[head:]
-    assert head > 1
+def test_the_prefix_before_the_picture_is_read_once(pocket: Reference) -> None:
+    folder = exported(pocket, "fp32")
+    request = RecordingRequest(compiled(folder, "fp32", "f32", threads=1))
+    decoder = OpenVinoDecoder(
+        SimpleNamespace(create_infer_request=lambda: request),
+        "fp32",
+        read_facts(folder),
+        pocket.greedy,
+        Arithmetic("f32", PROMPT_BLOCK),
+    )
+    text = "What is ahead, and what is near? " * 3
+    ids, pixels, features = pocket.prompt(pictures()[3], text)
+    prefix = ids.index(pocket.image_id)
+    rest = ids[prefix:]
+    assert prefix > 1
     assert len(rest) > PROMPT_BLOCK
     tail = len(rest) - PROMPT_BLOCK
-    for asked, blocks in (
-        (ids, [head, PROMPT_BLOCK, tail]),
+    for prompt_ids, blocks in (
+        (ids, [prefix, PROMPT_BLOCK, tail]),
         (ids, [PROMPT_BLOCK, tail]),
-        ([9, *rest], [1, PROMPT_BLOCK, tail]),  # another beginning
-        (rest, [PROMPT_BLOCK, tail]),  # none
-        (ids, [head, PROMPT_BLOCK, tail]),
+        ([9, *rest], [1, PROMPT_BLOCK, tail]),  # another prefix
+        (rest, [PROMPT_BLOCK, tail]),  # no prefix
+        (ids, [prefix, PROMPT_BLOCK, tail]),
         (ids[:-tail], [PROMPT_BLOCK]),
     ):
-        read.clear()
-        prompt = asked, pixels, features
-        answer = list(decoder.write(asked, features, LIMIT))
-        assert answer == pocket.expected(prompt)
-        assert read == [*blocks, *[1] * (len(answer) - 1)]
+        request.lengths.clear()
+        answer = list(decoder.write(prompt_ids, features, NEW_TOKENS))
+        assert answer == pocket.expected(Prompt(prompt_ids, pixels, features))
+        assert request.lengths == [*blocks, *[1] * (len(answer) - 1)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the system's own count")
-def test_weights_that_were_packed_are_not_held_twice(pocket: Checkpoint) -> None:
-    decoder = pocket.decoder("int8")
-    file = find_form(pocket.folder, Form("openvino", "decoder", "int8")) / "model.bin"
-    held = Path("/proc/self/smaps").read_text(encoding="utf-8").split(str(file))
-    resident_kib = sum(int(part.split("Rss:")[1].split()[0]) for part in held[1:])
-    assert len(held) > 1  # it is mapped
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_pages_of_packed_weights_are_released(pocket: Reference) -> None:
+    file = exported(pocket, "int8") / "model.bin"
+    decoder = open_decoder(pocket.folder, "int8", pocket.greedy, threads=1)
+    maps = Path("/proc/self/smaps").read_text(encoding="utf-8").split(str(file))
+    resident_kib = sum(int(part.split("Rss:")[1].split()[0]) for part in maps[1:])
+    assert len(maps) > 1  # it is mapped
     assert resident_kib << 10 < file.stat().st_size / 4
-    ids, _, features = pocket.prompt(pictures()[3])
-    assert next(decoder.write(ids, features, 1))  # what was let go of can be read again
+    prompt = pocket.prompt(pictures()[3])
+    assert next(decoder.write(prompt.ids, prompt.features, 1))  # released pages can be read again

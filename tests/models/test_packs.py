@@ -1,4 +1,4 @@
-"""What must hold of packs: nothing is opened that is not exactly what the manifest says."""
+"""Packs: only files that match the manifest exactly are opened."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ POCKET_FILES = {
 }
 
 
-def lay(root: Path, files: dict[str, bytes]) -> Path:
+def write_pack(root: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def lay(root: Path, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def pocket(tmp_path: Path) -> Path:
-    return lay(tmp_path / "pocket", POCKET_FILES)
+    return write_pack(tmp_path / "pocket", POCKET_FILES)
 
 
 @pytest.fixture
@@ -43,31 +43,31 @@ def hub(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_auto_takes_each_tier_from_the_hub_only_where_it_was_pulled(
+def test_auto_takes_a_tier_from_the_hub_only_if_it_was_pulled(
     tier: str, pocket: Path, hub: Path
 ) -> None:
     assert find_pack(tier, "auto", pocket=pocket, hub=hub).pack == "pocket"
-    lay(hub / "scenes", {"model.safetensors": b"hub", "config.json": b"{}"})
+    write_pack(hub / "scenes", {"model.safetensors": b"hub", "config.json": b"{}"})
     expected = "hub" if tier == "scenes" else "pocket"
     assert find_pack(tier, "auto", pocket=pocket, hub=hub).pack == expected
 
 
-def test_a_pull_without_its_manifest_is_not_there(pocket: Path, hub: Path) -> None:
-    lay(hub / "scenes", {"model.safetensors": b"hub"})
+def test_a_pull_without_a_manifest_does_not_count(pocket: Path, hub: Path) -> None:
+    write_pack(hub / "scenes", {"model.safetensors": b"hub"})
     (hub / "scenes" / "manifest.json").unlink()
     assert find_pack("scenes", "auto", pocket=pocket, hub=hub).pack == "pocket"
     with pytest.raises(MissingPart, match="python -m models pull"):
         find_pack("scenes", "hub", pocket=pocket, hub=hub)
 
 
-def test_each_tier_has_only_its_own_files(pocket: Path) -> None:
+def test_each_tier_has_only_its_files(pocket: Path) -> None:
     names = {tier: set(find_pack(tier, "pocket", pocket=pocket).files) for tier in TIERS}
     assert names["scenes"] == {"scenes.safetensors", "scenes.json"}
     assert set.union(*names.values()) == set(POCKET_FILES)
     assert sum(map(len, names.values())) == len(POCKET_FILES)
 
 
-def test_whole_files_are_opened(pocket: Path) -> None:
+def test_undamaged_files_are_opened(pocket: Path) -> None:
     files = find_pack("detector", "pocket", pocket=pocket)
     assert files.open("detector.pt").read_bytes() == b"pickle"
     assert files.open("detector_openvino_model").is_dir()
@@ -101,14 +101,14 @@ def test_a_file_that_differs_is_refused_by_name(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"files": {"detector.pt": {}}}'])
-def test_a_broken_manifest_is_one_clear_line(pocket: Path, content: str) -> None:
+def test_a_broken_manifest_is_refused_in_one_line(pocket: Path, content: str) -> None:
     (pocket / "manifest.json").write_text(content, encoding="utf-8")
     with pytest.raises(MissingPart, match="manifest"):
         find_pack("detector", "pocket", pocket=pocket)
 
 
-def test_settings_that_are_not_json_are_one_clear_line(pocket: Path) -> None:
-    lay(pocket, {"detector.json": b"{"})
+def test_settings_that_are_not_json_are_refused(pocket: Path) -> None:
+    write_pack(pocket, {"detector.json": b"{"})
     with pytest.raises(MissingPart, match=r"detector\.json"):
         find_pack("detector", "pocket", pocket=pocket).settings()
 
@@ -127,7 +127,7 @@ def test_settings_that_are_not_json_are_one_clear_line(pocket: Path) -> None:
         ("describer", "onnx", "cpu", None),
     ],
 )
-def test_a_backend_is_never_swapped_in_silence(
+def test_a_requested_backend_is_never_replaced(
     pocket: Path, tier: str, asked: str, device: str, chosen: str | None
 ) -> None:
     files = find_pack(tier, "pocket", pocket=pocket)
@@ -138,7 +138,7 @@ def test_a_backend_is_never_swapped_in_silence(
         assert choose_form(files, asked, device)[0] == chosen
 
 
-def test_openvino_asked_for_and_not_installed(
+def test_openvino_that_is_not_installed_is_refused(
     pocket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -162,7 +162,7 @@ def test_damage_is_found_before_anything_loads(
         check_packs("auto")
 
 
-def test_the_manifest_lists_weights_and_not_itself(pocket: Path) -> None:
+def test_the_manifest_lists_weights_but_not_itself(pocket: Path) -> None:
     (pocket / "README.md").write_text("notes", encoding="utf-8")
     write_manifest(pocket, "7")
     content = json.loads((pocket / "manifest.json").read_text(encoding="utf-8"))

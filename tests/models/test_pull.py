@@ -1,4 +1,4 @@
-"""What must hold of `python -m models pull`: checked against every known digest, or not kept."""
+"""`python -m models pull`: a download matches all known checksums, or is not kept."""
 
 import hashlib
 import urllib.error
@@ -20,22 +20,22 @@ def sha256(content: bytes) -> str:
 
 
 class Source:
-    """A hub of one repository: what it holds, what it says of it, and what it was asked for."""
+    """A fake hub with one repository: its files, its checksums, and the revisions requested."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
-        self.said = {"model.safetensors": sha256(files["model.safetensors"])}
-        self.asked: list[str | None] = []
+        self.sha256 = {"model.safetensors": sha256(files["model.safetensors"])}
+        self.requested: list[str | None] = []
 
     def __call__(self, model: HubModel, folder: Path, revision: str | None) -> Fetched:
-        self.asked.append(revision)
+        self.requested.append(revision)
         for name, content in self.files.items():
             (folder / name).write_bytes(content)
         sums = {
             name: hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
             for name, content in self.files.items()
         }
-        return Fetched("c0ffee", self.said, {"config.json": sums["config.json"]})
+        return Fetched("c0ffee", self.sha256, {"config.json": sums["config.json"]})
 
 
 @pytest.fixture(autouse=True)
@@ -54,19 +54,19 @@ def test_the_first_pull_records_and_the_second_only_checks(tmp_path: Path) -> No
     assert manifest["files"]["model.safetensors"]["sha256"] == sha256(b"the weights")
     assert find_pack("scenes", "hub", hub=tmp_path).open("model.safetensors").is_file()
     assert "already here" in pull_tier("scenes", tmp_path, source)
-    assert source.asked == [None]
+    assert source.requested == [None]
 
 
-def test_damage_is_mended_from_the_recorded_commit(tmp_path: Path) -> None:
+def test_damage_is_repaired_from_the_recorded_commit(tmp_path: Path) -> None:
     source = Source(GOOD)
     pull_tier("scenes", tmp_path, source)
     (tmp_path / "scenes" / "model.safetensors").write_bytes(b"the WEIGHTS")
     pull_tier("scenes", tmp_path, source)
-    assert source.asked == [None, "c0ffee"]
+    assert source.requested == [None, "c0ffee"]
     assert (tmp_path / "scenes" / "model.safetensors").read_bytes() == b"the weights"
 
 
-def test_what_differs_from_the_first_pull_is_refused(tmp_path: Path) -> None:
+def test_a_difference_from_the_first_pull_is_refused(tmp_path: Path) -> None:
     pull_tier("scenes", tmp_path, Source(GOOD))
     (tmp_path / "scenes" / "config.json").write_bytes(b"{ }")
     changed = Source({**GOOD, "model.safetensors": b"other weights"})
@@ -74,18 +74,18 @@ def test_what_differs_from_the_first_pull_is_refused(tmp_path: Path) -> None:
         pull_tier("scenes", tmp_path, changed)
 
 
-def test_what_differs_from_the_hubs_metadata_is_refused_and_not_kept(tmp_path: Path) -> None:
-    for lie in ("model.safetensors", "config.json"):
+def test_a_difference_from_the_hubs_metadata_is_refused_and_not_kept(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "config.json"):
         source = Source(GOOD)
-        source.said = {lie: sha256(b"something else")}
-        with pytest.raises(MissingPart, match=f"{lie}.*the hub's metadata"):
+        source.sha256 = {name: sha256(b"something else")}
+        with pytest.raises(MissingPart, match=f"{name}.*the hub's metadata"):
             pull_tier("scenes", tmp_path, source)
         with pytest.raises(MissingPart, match="has not been pulled"):
             find_pack("scenes", "hub", hub=tmp_path)
         assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_what_differs_from_the_published_checksum_is_refused(
+def test_a_difference_from_the_published_checksum_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned = HubModel("net", "a/b", "", 1, ("*",), {"model.safetensors": "0" * 64})
@@ -94,7 +94,7 @@ def test_what_differs_from_the_published_checksum_is_refused(
         pull_tier("scenes", tmp_path, Source(GOOD))
 
 
-def test_a_pull_that_broke_off_is_not_picked_up(tmp_path: Path) -> None:
+def test_an_interrupted_pull_is_not_used(tmp_path: Path) -> None:
     def breaks(model: HubModel, folder: Path, revision: str | None) -> Fetched:
         (folder / "config.json").write_bytes(b"{}")
         raise ConnectionResetError("the peer hung up")
@@ -105,20 +105,20 @@ def test_a_pull_that_broke_off_is_not_picked_up(tmp_path: Path) -> None:
         find_pack("scenes", "hub", hub=tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file", encoding="utf-8")
     with pytest.raises(MissingPart, match="cannot write"):
         pull_tier("scenes", tmp_path / "home", Source(GOOD))
 
 
-def test_out_of_reach_is_one_line_and_status_2(
+def test_without_network_it_ends_with_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def nobody(*args: object, **kwargs: object) -> None:
+    def unreachable(*args: object, **kwargs: object) -> None:
         raise urllib.error.URLError("Name or service not known")
 
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
-    monkeypatch.setattr("urllib.request.urlopen", nobody)
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
     assert main(["pull", "--only", "detector"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -135,21 +135,21 @@ def test_out_of_reach_is_one_line_and_status_2(
         (["depth-indoor"], ("depth-indoor",)),
     ],
 )
-def test_depth_is_pulled_only_when_it_is_named(
+def test_depth_is_pulled_only_if_named(
     monkeypatch: pytest.MonkeyPatch, typed: list[str], tiers: tuple[str, ...]
 ) -> None:
     pulled: list[str] = []
 
-    def noted(tier: str, home: Path) -> str:
+    def record(tier: str, home: Path) -> str:
         pulled.append(tier)
         return tier
 
-    monkeypatch.setattr("models.pull.pull_tier", noted)
+    monkeypatch.setattr("models.pull.pull_tier", record)
     assert main(["pull", *typed]) == 0
     assert tuple(pulled) == tiers
 
 
-def test_the_list_names_every_tier_and_what_is_missing(
+def test_the_list_shows_every_tier_and_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
@@ -160,7 +160,7 @@ def test_the_list_names_every_tier_and_what_is_missing(
         assert tier in shown
 
 
-def test_git_object_id_is_gits_own(tmp_path: Path) -> None:
+def test_the_git_object_id_is_that_of_git(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"hello\n")
     assert git_sha1_of(path) == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object

@@ -1,4 +1,4 @@
-"""Wired: the real reader on rendered signs: exact text, large ones, positions, offline."""
+"""The real reader on rendered signs: exact text, large text only, positions."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from engine.answering.ocr_worker import select_lines
 from engine.core.camera import Frame
 from models.reader import RapidReader, open_reader
 from tests.fakes.media import street
+
+pytestmark = pytest.mark.weights
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +51,14 @@ def test_signs_are_read_exactly_and_in_order(
         (("STOP HERE", 20, 40, 60), False),  # in a corner
     ],
 )
-def test_only_what_is_large_and_near_the_middle_is_read_unasked(
+def test_read_large_gives_only_large_text_near_the_middle(
     reader: RapidReader, text: tuple[str, int, int, int], large: bool
 ) -> None:
     lines = reader.read_large(street(text))
     assert [item.text for item in lines] == (["STOP HERE"] if large else [])
 
 
-def test_large_text_lies_where_it_is(reader: RapidReader) -> None:
+def test_large_text_has_its_position_in_the_frame(reader: RapidReader) -> None:
     frame = street(("EXIT", 400, 330, 80))
     (large,) = reader.read_large(frame)
     (whole,) = (line for line in reader.read(frame) if line.text == "EXIT")
@@ -65,13 +67,13 @@ def test_large_text_lies_where_it_is(reader: RapidReader) -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (33, 33), (32, 900)])
-def test_a_picture_without_text_has_none(reader: RapidReader, size: tuple[int, int]) -> None:
+def test_a_picture_without_text_gives_none(reader: RapidReader, size: tuple[int, int]) -> None:
     blank = Frame(np.full((size[1], size[0], 3), 120, np.uint8), 0.0, 0)
     assert reader.read(blank) == ()
     assert reader.read_large(blank) == ()
 
 
-def test_the_frame_stays_as_it_is(reader: RapidReader) -> None:
+def test_the_frame_is_not_changed(reader: RapidReader) -> None:
     frame = street(("EXIT", 400, 330, 80))
     image = frame.image.copy()
     image.flags.writeable = False
@@ -79,7 +81,7 @@ def test_the_frame_stays_as_it_is(reader: RapidReader) -> None:
     assert np.array_equal(image, frame.image)
 
 
-def test_the_models_are_in_the_wheel() -> None:
+def test_the_wheel_contains_the_models() -> None:
     import rapidocr
 
     shipped = {path.name for path in (Path(rapidocr.__file__).parent / "models").glob("*.onnx")}

@@ -1,4 +1,4 @@
-"""The scenes' second eye on the shipped weights: the right part of the right network, mixed as said."""
+"""The scene ensemble on the shipped weights: the right backbone, mixed as configured."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,12 @@ from safetensors.torch import load_file
 from engine.core.camera import Frame
 from engine.core.errors import MissingPart
 from engine.devices.video.sample import sample_photo
-from models import quiet_offline
 from models.packs import PackFiles, find_pack, write_manifest
 from models.scene_ensemble import SceneEnsemble, build_head
 from models.scenes import FastVitScenes
 from tests.fakes.command import ROOT
 
-quiet_offline()
+pytestmark = pytest.mark.weights
 SHIPPED = ROOT / "models" / "pocket"
 
 
@@ -31,38 +30,38 @@ def photo() -> Frame:
     return Frame(np.asarray(Image.open(sample_photo()).convert("RGB")), 0.0, 0)
 
 
-def test_what_is_cut_out_of_the_detector_is_the_trunk_of_its_weights(files: PackFiles) -> None:
-    """A detector that was trained further needs another head, and `detector.pt` and its OpenVINO form
-    must be one network: by torch, layer after layer, the same logits, over both views."""
+def test_the_backbone_is_that_of_the_detectors_weights(files: PackFiles) -> None:
+    """torch computes the same logits with `detector.pt`, over the picture and its mirror image. So
+    a detector that was trained further needs a new head, and its two forms must be one network."""
     import torch
 
     state = torch.load(SHIPPED / "detector.pt", map_location="cpu", weights_only=False)
     trunk: Any = torch.nn.Sequential(*state["model"].float().eval().model[0].m)
     settings = files.settings()
-    eye = SceneEnsemble(files, settings["second"], len(settings["classes"]))
+    second = SceneEnsemble(files, settings["second"], len(settings["classes"]))
     head = build_head(len(settings["classes"])).eval()
     head.load_state_dict(load_file(SHIPPED / settings["second"]["weights"]))
-    square = np.asarray(Image.fromarray(photo().image).resize((eye.size, eye.size)))
+    square = np.asarray(Image.fromarray(photo().image).resize((second.size, second.size)))
     pixels = torch.from_numpy(square.copy()).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         expected = head(trunk(torch.cat([pixels, pixels.flip(3)]))).mean(0).numpy()
-    assert eye.look(square)() == pytest.approx(expected, abs=0.3)
+    assert second.look(square)() == pytest.approx(expected, abs=0.3)
 
 
-def test_both_eyes_are_mixed_and_torch_alone_means_alone(files: PackFiles) -> None:
+def test_both_networks_are_mixed_unless_torch_is_requested(files: PackFiles) -> None:
     alone = FastVitScenes(files, "cpu", "torch")
     both = FastVitScenes(files, "cpu", "auto")
     assert both.card.name == f"{alone.card.name} + second eye"
     street = both.classify(photo())
     assert street.label == "street"
     assert street.probability > 0.5
-    half = Frame(np.ascontiguousarray(photo().image[:, :405]), 0.0, 0)  # of which they differ more
+    half = Frame(np.ascontiguousarray(photo().image[:, :405]), 0.0, 0)  # on which they differ more
     one, two = (scenes.classify(half).probability for scenes in (alone, both))
     assert one != pytest.approx(two, abs=0.01)
 
 
 @pytest.mark.parametrize("broken", ["node", "weights"])
-def test_what_does_not_fit_is_refused_by_name(
+def test_files_that_do_not_fit_are_refused_by_name(
     files: PackFiles, tmp_path: Path, broken: str
 ) -> None:
     for name in files.files:

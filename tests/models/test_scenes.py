@@ -1,4 +1,4 @@
-"""The scene classifier's adapter over random FastViTs, and the table from ImageNet to scenes."""
+"""The scene classifier with random FastViTs, and the table from ImageNet to scenes."""
 
 import json
 from dataclasses import replace
@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 import models.scenes
 from engine.core.camera import Frame
 from engine.core.errors import MissingPart
-from models import quiet_offline
 from models.packs import PackFiles, find_pack, write_manifest
 from models.scenes import FastVitScenes, hub_head, pocket_head, scene_of
 from tests.fakes.tiny import SCENE_SETTINGS as SETTINGS
 from tests.fakes.tiny import SCENES as LABELS
 from tests.fakes.tiny import random_net, save
 
-quiet_offline()
+pytestmark = pytest.mark.weights
 
 
 def frame(colour: tuple[int, int, int], height: int = 90, width: int = 160) -> Frame:
@@ -43,7 +42,7 @@ def files_of(root: Path) -> PackFiles:
     return find_pack("scenes", "pocket", pocket=root)
 
 
-def test_a_frame_becomes_a_whole_scene_class(pocket: Path) -> None:
+def test_a_frame_becomes_a_scene_class(pocket: Path) -> None:
     scenes = FastVitScenes(files_of(pocket), "cpu")
     seen = scenes.classify(frame((255, 0, 0)))
     assert scenes.labels == tuple(LABELS)
@@ -58,7 +57,7 @@ def test_a_frame_becomes_a_whole_scene_class(pocket: Path) -> None:
 
 
 def test_the_pixels_are_those_of_training(pocket: Path) -> None:
-    """Against torch's own arithmetic on a Pillow picture: RGB order, squashing, mean and std."""
+    """Against torch on a Pillow picture: RGB order, squashing, mean and standard deviation."""
     import timm
     import torch
     from PIL import Image
@@ -77,12 +76,12 @@ def test_the_pixels_are_those_of_training(pocket: Path) -> None:
         assert probability == pytest.approx(float(expected[LABELS.index(label)]), abs=0.01)
 
 
-def test_openvino_and_torch_say_the_same(pocket: Path) -> None:
-    asked = [FastVitScenes(files_of(pocket), "cpu", backend) for backend in ("auto", "torch")]
-    assert [scenes.card.backend for scenes in asked] == ["openvino", "torch"]
-    quick, plain = (scenes.classify(frame((30, 120, 200))) for scenes in asked)
-    assert quick.label == plain.label
-    assert quick.probability == pytest.approx(plain.probability, abs=1e-4)
+def test_openvino_and_torch_agree(pocket: Path) -> None:
+    opened = [FastVitScenes(files_of(pocket), "cpu", backend) for backend in ("auto", "torch")]
+    assert [scenes.card.backend for scenes in opened] == ["openvino", "torch"]
+    by_openvino, by_torch = (scenes.classify(frame((30, 120, 200))) for scenes in opened)
+    assert by_openvino.label == by_torch.label
+    assert by_openvino.probability == pytest.approx(by_torch.probability, abs=1e-4)
 
 
 def test_weights_that_do_not_fit_are_refused(pocket: Path, tmp_path: Path) -> None:
@@ -106,13 +105,13 @@ def test_the_hub_model_is_reparameterised_and_mapped(
     (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
     write_manifest(place, "0")
     loaded: list[Any] = []
-    load = models.scenes._load
+    load = models.scenes.load_network
 
-    def noting(*args: Any) -> Any:
+    def record(*args: Any) -> Any:
         loaded.append(load(*args))
         return loaded[-1]
 
-    monkeypatch.setattr(models.scenes, "_load", noting)
+    monkeypatch.setattr(models.scenes, "load_network", record)
     scenes = FastVitScenes(find_pack("scenes", "hub", hub=tmp_path), "cpu")
     counts = [sum(p.numel() for p in some.parameters()) for some in (*loaded, net)]
     assert counts[0] < counts[1]
@@ -121,7 +120,7 @@ def test_the_hub_model_is_reparameterised_and_mapped(
     assert "street" in scenes.labels
 
 
-def test_imagenets_labels_count_once_and_the_rest_is_other() -> None:
+def test_every_imagenet_label_counts_once_and_the_rest_is_other() -> None:
     head = hub_head()
     assert head.matrix.shape == (len(head.labels), 1000)
     assert np.all(head.matrix.sum(axis=0) == 1)
@@ -142,7 +141,9 @@ def test_imagenets_labels_count_once_and_the_rest_is_other() -> None:
         ("tabby", "other", None),
     ],
 )
-def test_a_sure_imagenet_label_gives_its_scene(name: str, scene: str, indoor: bool | None) -> None:
+def test_a_certain_imagenet_label_gives_its_scene(
+    name: str, scene: str, indoor: bool | None
+) -> None:
     import timm.data
 
     library: Any = timm.data
@@ -160,10 +161,15 @@ def test_a_sure_imagenet_label_gives_its_scene(name: str, scene: str, indoor: bo
         ([9.0, 0, 0, 0], "street", False, 0.01),
         ([0, 9.0, 0, 0], "kitchen", True, 0.01),
         ([0, 0, 0, 0.0], "street", False, 1.0),
-        ([1.0, 0.9, 0.8, 0], "kitchen", True, 0.97),  # likeliest a street, but likelier indoors
+        (
+            [1.0, 0.9, 0.8, 0],
+            "kitchen",
+            True,
+            0.97,
+        ),  # the street is the likeliest scene, but indoors is likelier
     ],
 )
-def test_entropy_is_of_all_scenes_and_indoors_of_all_indoor_scenes(
+def test_entropy_and_indoors_count_all_scenes(
     logits: list[float], label: str, indoor: bool, entropy: float
 ) -> None:
     seen = scene_of(np.array(logits, np.float32), pocket_head(SETTINGS))
@@ -176,7 +182,7 @@ def test_entropy_is_of_all_scenes_and_indoors_of_all_indoor_scenes(
     [
         ([0.0, 5.0, 0.0], True, "other", 0.99),
         ([0.0, 0.0, 5.0], False, "other", 0.99),
-        # "other" is likelier, but most of that is outdoors
+        # "other" is likelier, but mostly outdoors
         ([2.1, 1.5, 2.5], True, "kitchen", 0.33),
     ],
 )
@@ -195,7 +201,7 @@ def test_a_scene_may_be_indoors_or_outdoors(
     st.lists(st.floats(-80, 80, width=32), min_size=4, max_size=4), st.sampled_from([0.5, 1.0, 3.0])
 )
 @settings(max_examples=60, deadline=None)
-def test_probabilities_are_probabilities(logits: list[float], temperature: float) -> None:
+def test_a_scene_class_is_consistent(logits: list[float], temperature: float) -> None:
     plain = pocket_head(SETTINGS)
     head = replace(plain, temperature=temperature)
     seen = scene_of(np.array(logits, np.float32), head)

@@ -1,4 +1,4 @@
-"""FastVLM's halves in torch, uncaptured, against transformers' own model of the same weights."""
+"""FastVLM in torch, uncaptured, against transformers' model with the same weights."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,21 +9,20 @@ import pytest
 import torch
 
 from engine.core.errors import DescriberFailed, MissingPart, PromptTooLong
-from models import quiet_offline
 from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.torch.fusing import fused
 from models.fastvlm.torch.runtime import TorchDecoder, TorchEncoder, open_decoder, open_encoder
 
-quiet_offline()
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("one_thread")]
 POCKET = Path(__file__).parents[2] / "models" / "pocket" / "describer"
 SIDE_PX, LIMIT = 224, 12
 GREEDY = Greedy()
 
 
 def load() -> Any:
-    """The shipped network with a decoder drawn anew, and no end token: what was trained would answer a
-    random prompt with one token over and over."""
+    """The shipped network with a random decoder and no end token: the trained one would answer a
+    random prompt with one repeated token."""
     net = load_checkpoint(POCKET, torch.float32)[1]
     random = torch.Generator().manual_seed(0)
     for tensor in net.model.language_model.parameters():
@@ -33,37 +32,34 @@ def load() -> Any:
     return net
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks: threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """transformers' own, untouched."""
+    """transformers' model, unchanged."""
     return load()
 
 
 @pytest.fixture(scope="module")
-def encoder() -> TorchEncoder:
-    return open_encoder(load(), "cpu", "fp32", SIDE_PX)
+def fused_model() -> Any:
+    """The model that `encoder` fuses in place."""
+    return load()
+
+
+@pytest.fixture(scope="module")
+def encoder(fused_model: Any) -> TorchEncoder:
+    return open_encoder(fused_model, "cpu", "fp32", SIDE_PX)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def replays() -> Iterator[None]:
-    """What would be captured into a graph is run again instead."""
+    """Functions that would be captured into CUDA graphs are called instead."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TorchDecoder, "_capture", lambda self, work: work)
+        patch.setattr(TorchDecoder, "capture_graph", lambda self, work: work)
         yield
 
 
 @pytest.fixture(scope="module", params=[False, True])
 def decoder(request: pytest.FixtureRequest) -> TorchDecoder:
-    """Token by token as a processor writes, and in bursts ahead of the taker as a card does."""
+    """Token by token as on a CPU, and in bursts ahead of the caller as on a GPU."""
     return open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=request.param)
 
 
@@ -74,7 +70,7 @@ def pixels() -> np.ndarray:
 
 
 def prompt(length: int, seed: int = 0) -> list[int]:
-    """A prompt of `length` tokens with a picture of 49 in it."""
+    """A random prompt of `length` tokens, 49 of them image tokens."""
     words = np.random.default_rng(seed).integers(3, 4096, length - 49).tolist()
     return [*words[:5], *[2] * 49, *words[5:]]
 
@@ -82,10 +78,10 @@ def prompt(length: int, seed: int = 0) -> list[int]:
 def by_transformers(
     model: Any, ids: list[int], pixels: np.ndarray, limit: int = LIMIT, **settings: Any
 ) -> list[int]:
-    asked = torch.tensor([ids])
+    prompt_ids = torch.tensor([ids])
     written = model.generate(
-        input_ids=asked,
-        attention_mask=torch.ones_like(asked),
+        input_ids=prompt_ids,
+        attention_mask=torch.ones_like(prompt_ids),
         pixel_values=torch.from_numpy(pixels),
         do_sample=False,
         max_new_tokens=limit,
@@ -96,23 +92,23 @@ def by_transformers(
 
 
 def test_the_fused_encoder_gives_the_same_features(
-    model: Any, encoder: TorchEncoder, pixels: np.ndarray
+    model: Any, fused_model: Any, encoder: TorchEncoder, pixels: np.ndarray
 ) -> None:
     with torch.no_grad():
         expected = model.model.get_image_features(torch.from_numpy(pixels)).pooler_output[0]
     got = encoder.encode(pixels)
     assert got.shape == (49, 256)
     assert torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
-    kinds = {type(module).__name__ for module in encoder._tower.modules()}
+    kinds = {type(module).__name__ for module in fused_model.model.vision_tower.modules()}
     assert not any("BatchNorm" in kind for kind in kinds)
     dark = encoder.encode(np.zeros_like(pixels))
-    assert not torch.allclose(dark, got)  # the first one's features are not overwritten
+    assert not torch.allclose(dark, got)  # `got` is not overwritten
     assert torch.allclose(got, expected, rtol=1e-3, atol=1e-3 * float(expected.std()))
 
 
 @pytest.mark.parametrize("merged", [False, True])
-def test_fastvits_branches_are_merged_and_its_norms_folded(merged: bool) -> None:
-    """FastViTHD's blocks, as trained and as Apple publishes them."""
+def test_branches_are_merged_and_norms_folded(merged: bool) -> None:
+    """FastViTHD's blocks, in training form and as Apple publishes them."""
     import timm
 
     torch.manual_seed(0)
@@ -138,33 +134,33 @@ def test_fastvits_branches_are_merged_and_its_norms_folded(merged: bool) -> None
 
 
 @pytest.mark.parametrize("length", [60, 63, 64, 65, 116, 117, 127, 128, 129])
-def test_its_tokens_are_those_of_generate(
+def test_it_gives_the_tokens_of_generate(
     model: Any, encoder: TorchEncoder, decoder: TorchDecoder, pixels: np.ndarray, length: int
 ) -> None:
-    """Around the borders of the padded lengths, one prompt after the other."""
+    """With lengths around the padded ones, one prompt after the other."""
     ids = prompt(length, seed=length)
     expected = by_transformers(model, ids, pixels)
     assert list(decoder.write(ids, encoder.encode(pixels), LIMIT)) == expected
     assert len(set(expected)) > 2
 
 
-def test_a_prompt_leaves_nothing_behind(
+def test_a_prompt_does_not_affect_the_next(
     model: Any, encoder: TorchEncoder, decoder: TorchDecoder, pixels: np.ndarray
 ) -> None:
     features = encoder.encode(pixels)
     long, short = prompt(130, 1), prompt(70, 2)
     alone = list(decoder.write(short, features, LIMIT))
     assert alone == by_transformers(model, short, pixels)
-    broken = decoder.write(long, features * float("nan"), LIMIT)  # as an overflow would leave it
+    broken = decoder.write(long, features * float("nan"), LIMIT)  # as after an overflow
     next(broken)
     broken.close()  # type: ignore[attr-defined]
     assert list(decoder.write(short, features, LIMIT)) == alone
     fresh = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=True)
     list(fresh.write(long, features, LIMIT))
-    assert list(fresh.write(short, features, LIMIT)) == alone  # its length is met only now
+    assert list(fresh.write(short, features, LIMIT)) == alone  # a length that is new to it
 
 
-def test_closing_early_leaves_it_ready(
+def test_a_closed_answer_does_not_affect_the_next(
     encoder: TorchEncoder, decoder: TorchDecoder, pixels: np.ndarray
 ) -> None:
     features = encoder.encode(pixels)
@@ -178,7 +174,7 @@ def test_closing_early_leaves_it_ready(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 5, 6])
-def test_a_limit_is_kept(
+def test_the_limit_is_kept(
     encoder: TorchEncoder, decoder: TorchDecoder, pixels: np.ndarray, limit: int
 ) -> None:
     features = encoder.encode(pixels)
@@ -189,7 +185,7 @@ def test_a_limit_is_kept(
     )
 
 
-def test_it_ends_behind_an_end_token(encoder: TorchEncoder, pixels: np.ndarray) -> None:
+def test_it_stops_after_an_end_token(encoder: TorchEncoder, pixels: np.ndarray) -> None:
     features, ids = encoder.encode(pixels), prompt(64)
     net = load()
     whole = list(
@@ -201,7 +197,7 @@ def test_it_ends_behind_an_end_token(encoder: TorchEncoder, pixels: np.ndarray) 
         assert list(decoder.write(ids, features, LIMIT)) == whole[: whole.index(whole[4]) + 1]
 
 
-def test_other_rules_than_the_largest_logit(
+def test_generation_settings_are_followed(
     model: Any, encoder: TorchEncoder, pixels: np.ndarray
 ) -> None:
     greedy = Greedy(repetition_penalty=1.5, no_repeat_ngram=2)
@@ -215,11 +211,11 @@ def test_other_rules_than_the_largest_logit(
     assert expected != by_transformers(model, ids, pixels)
 
 
-def test_what_does_not_fit_is_refused(
+def test_inputs_that_do_not_fit_are_refused(
     encoder: TorchEncoder, decoder: TorchDecoder, pixels: np.ndarray
 ) -> None:
     features = encoder.encode(pixels)
-    assert decoder.longest == 512  # of the checkpoint
+    assert decoder.longest == 512  # the checkpoint's context
     assert len(list(decoder.write(prompt(508), features, 4))) == 4
     with pytest.raises(PromptTooLong, match="prompt has 509 tokens"):
         decoder.write(prompt(509), features, 4)
@@ -227,7 +223,7 @@ def test_what_does_not_fit_is_refused(
         decoder.write(prompt(64), features[1:], 4)
 
 
-def test_features_may_come_as_an_array(
+def test_features_may_be_a_numpy_array(
     encoder: TorchEncoder, decoder: TorchDecoder, pixels: np.ndarray
 ) -> None:
     features, ids = encoder.encode(pixels), prompt(64)
@@ -235,10 +231,10 @@ def test_features_may_come_as_an_array(
     assert list(decoder.write(ids, features.numpy(), LIMIT)) == expected
 
 
-def test_warming_up_is_counted_and_done_once(
+def test_captures_are_timed_and_done_once(
     encoder: TorchEncoder, pixels: np.ndarray, model: Any
 ) -> None:
-    """The first prompt makes ready for somewhat longer ones too."""
+    """The first prompt also captures the graphs for slightly longer ones."""
     features = encoder.encode(pixels)
     decoder = open_decoder(load(), "cpu", "fp32", GREEDY, limit=LIMIT, capture=True)
     assert decoder.start_s == 0
@@ -255,31 +251,31 @@ def test_warming_up_is_counted_and_done_once(
     assert decoder.memory()["resident"] > 2**20
 
 
-def test_nothing_is_held_twice(pixels: np.ndarray) -> None:
-    """The joined weights are the model's own, which goes on writing the same."""
+def test_weights_are_not_held_twice(pixels: np.ndarray) -> None:
+    """The model shares the concatenated weights, and still gives the same tokens."""
     net = load()
     open_decoder(net, "cpu", "fp32", GREEDY, limit=LIMIT)
     layer = net.model.language_model.layers[0]
-    store = layer.self_attn.q_proj.weight.untyped_storage().data_ptr()
-    assert layer.self_attn.v_proj.weight.untyped_storage().data_ptr() == store
+    storage = layer.self_attn.q_proj.weight.untyped_storage().data_ptr()
+    assert layer.self_attn.v_proj.weight.untyped_storage().data_ptr() == storage
     ids = prompt(64)
     assert by_transformers(net, ids, pixels) == by_transformers(load(), ids, pixels)
 
 
 @pytest.mark.parametrize("precision", ["int8", "q4f16"])
-def test_a_precision_that_torch_has_not_is_refused(precision: str) -> None:
+def test_a_precision_that_torch_lacks_is_refused(precision: str) -> None:
     with pytest.raises(MissingPart, match=f"precision={precision}: torch has fp32, fp16, bf16"):
         open_encoder(None, "cpu", precision, SIDE_PX)
 
 
-def test_four_bits_want_a_graphics_card() -> None:
+def test_int4_needs_a_gpu() -> None:
     with pytest.raises(
         MissingPart, match="precision=int4: in torch it needs Triton and a graphics"
     ):
         open_decoder(load(), "cpu", "int4", GREEDY, limit=LIMIT)
 
 
-def test_bf16_writes_most_of_the_same(
+def test_bf16_begins_with_the_same_tokens(
     model: Any, encoder: TorchEncoder, pixels: np.ndarray
 ) -> None:
     decoder = open_decoder(load(), "cpu", "bf16", GREEDY, limit=LIMIT)

@@ -1,5 +1,5 @@
-"""The graphics card's kernels without a card: what they compute, by Triton's interpreter, and that they
-compile for Hopper and for the oldest cards that Triton is made for."""
+"""The Triton kernels without a GPU: their results in Triton's interpreter, and that they compile
+for Hopper and for the oldest GPUs that Triton supports."""
 
 import json
 import os
@@ -22,7 +22,7 @@ TYPES = {
     "position": POSITION, "token": POSITION, "written": POSITION, "slots": COUNT, "span": COUNT,
     "count": COUNT, "rows": COUNT,
 }  # fmt: skip
-# FastVLM-0.5B's
+# of FastVLM-0.5B
 SHAPES: dict[str, dict[str, Any]] = {
     "embed": {"WIDTH": 896, "BLOCK": 1024},
     "attention_inputs": {
@@ -57,55 +57,55 @@ def written() -> dict[str, list[list[int]]]:
     [
         ("triton", "torch"),
         ("triton, rules", "torch, rules"),
-        ("triton, four bits", "torch, weights of four bits"),
+        ("triton, int4", "torch, int4"),
     ],
 )
-def test_the_kernels_write_what_torch_writes(
+def test_the_kernels_give_the_tokens_of_torch(
     written: dict[str, list[list[int]]], kernels: str, reference: str
 ) -> None:
     assert written[kernels] == written[reference]
     assert len({token for answer in written[kernels] for token in answer}) > 4
 
 
-def test_rules_and_rounding_show(written: dict[str, list[list[int]]]) -> None:
-    """Else the comparisons above would compare the same thing."""
-    references = ("torch", "torch, rules", "torch, weights of four bits")
+def test_rules_and_quantization_change_the_tokens(written: dict[str, list[list[int]]]) -> None:
+    """Otherwise the comparisons above would all be the same."""
+    references = ("torch", "torch, rules", "torch, int4")
     assert len({json.dumps(written[name]) for name in references}) == 3
 
 
-def settings(card: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each kernel; on one card those that multiply also with weights of 4 bits."""
+def settings(capability: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(kernel, constants); for Hopper, kernels with a product also with 4-bit weights."""
     for name, shape in SHAPES.items():
         yield name, shape
-        if shape.get("GROUP") == 0 and card == HOPPER:
+        if shape.get("GROUP") == 0 and capability == HOPPER:
             yield name, shape | {"GROUP": 64}
 
 
-@pytest.mark.parametrize(("card", "early"), [(HOPPER, True), (80, False)])
+@pytest.mark.parametrize(("capability", "pdl"), [(HOPPER, True), (80, False)])
 def test_every_kernel_compiles(
-    card: int, early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capability: int, pdl: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hopper's waits for the kernel before it, after it has asked for its weights."""
+    """On Hopper, a kernel waits for its predecessor after it has requested its weights."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     from triton.backends.compiler import GPUTarget
 
     from models.fastvlm.torch import triton_kernels
     from models.fastvlm.torch.triton_steps import ATTENTION_WARPS, WARPS
 
-    for name, shape in settings(card):
+    for name, shape in settings(capability):
         kernel = getattr(triton_kernels, name)
-        fixed = shape | ({} if name == "dequantize" else {"PDL": early})
-        types = TYPES | ({"weights": "*u8"} if fixed.get("GROUP") else {})
+        constants = shape | ({} if name == "dequantize" else {"PDL": pdl})
+        types = TYPES | ({"weights": "*u8"} if constants.get("GROUP") else {})
         names = kernel.arg_names
         source = triton.compiler.ASTSource(
             fn=kernel,
-            signature={n: "constexpr" if n in fixed else types[n] for n in names},
-            constexprs={(names.index(n),): value for n, value in fixed.items()},
+            signature={n: "constexpr" if n in constants else types[n] for n in names},
+            constexprs={(names.index(n),): value for n, value in constants.items()},
         )
         warps = {"num_warps": ATTENTION_WARPS if name == "attend" else WARPS}
-        target = GPUTarget("cuda", card, 32)
+        target = GPUTarget("cuda", capability, 32)
         code = triton.compile(source, target=target, options=warps).asm["ptx"]
         waits = code.find("griddepcontrol.wait")
-        assert (waits > 0) == (early and name != "dequantize"), name
+        assert (waits > 0) == (pdl and name != "dequantize"), name
         if waits > 0 and "weights" in names:
             assert 0 < code.find("ld.global") < waits, name

@@ -65,7 +65,7 @@ class CapturedPart:
         synchronise(self.provider)  # with the default stream, on which weights were loaded
         with torch.inference_mode(), self._on_stream(), self._kernel_choice():
             work()  # libraries choose their kernels at the first run, which cannot be captured
-            run = self._capture(work)
+            run = self.capture_graph(work)
         synchronise(self.provider)
         self.start_s += time.perf_counter() - started_s
         return run
@@ -85,7 +85,7 @@ class CapturedPart:
             context.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=True))
         return context
 
-    def _capture(self, work: Callable[[], None]) -> Callable[[], None]:
+    def capture_graph(self, work: Callable[[], None]) -> Callable[[], None]:
         if self._pool is None:
             # Graphs can share a pool: they run one after the other and leave no data in it.
             self._pool = torch.cuda.graph_pool_handle()
