@@ -43,7 +43,7 @@ class Recipe:
     provider: Provider = "cpu"  # of ONNX Runtime, where that runs any of it
 
 
-class EncoderDecoder:
+class PairedRecipe:
     """Any encoder followed by any decoder."""
 
     def __init__(self, bench: Bench, encoder: Callable[[int], Any], decoder: Any) -> None:
@@ -132,7 +132,7 @@ def _torch(device: str) -> Iterator[Recipe]:
     if device == "cuda":  # the same without Triton's kernels, in torch's operations
         yield Recipe(
             "torch fp16, captured, no Triton", "torch", ("fp16", "fp16"),
-            lambda bench: EncoderDecoder(
+            lambda bench: PairedRecipe(
                 bench, _torch_encoder(bench, "fp16"), _torch_decoder(bench, "fp16", "fp16", False)
             ),
         )  # fmt: skip
@@ -142,7 +142,7 @@ def _torch(device: str) -> Iterator[Recipe]:
         captured = ", captured" if device == "cuda" else ""
         yield Recipe(
             f"torch {precision}{captured}", "torch", (half, precision),
-            lambda bench, h=half, p=precision: EncoderDecoder(  # type: ignore[misc]
+            lambda bench, h=half, p=precision: PairedRecipe(  # type: ignore[misc]
                 bench, _torch_encoder(bench, h, p), _torch_decoder(bench, p, h)
             ),
         )  # fmt: skip
@@ -170,7 +170,7 @@ def _exported(device: str) -> Iterator[Recipe]:
     precision = "fp16" if device == "cuda" else "fp32"
     yield Recipe(
         f"hybrid: onnx {precision} encoder, torch {half}", "hybrid", (precision, half),
-        lambda bench: EncoderDecoder(
+        lambda bench: PairedRecipe(
             bench, _onnx_encoder(bench, precision, provider), _torch_decoder(bench, half, half)
         ),
         (("onnx", "encoder", precision),), provider,
@@ -187,7 +187,7 @@ def _of_forms(
         if runtime == "openvino":
             from models.fastvlm.openvino import runtime as parts
 
-            return EncoderDecoder(
+            return PairedRecipe(
                 bench,
                 lambda side: parts.open_encoder(bench.folder, encoder, side, bench.threads),
                 parts.open_decoder(bench.folder, decoder, bench.greedy(), bench.threads),
@@ -195,7 +195,7 @@ def _of_forms(
         from models.fastvlm.onnx.runtime import open_decoder
 
         check_provider(provider)
-        return EncoderDecoder(
+        return PairedRecipe(
             bench,
             _onnx_encoder(bench, encoder, provider),
             open_decoder(bench.folder, decoder, provider, bench.greedy(), bench.threads),

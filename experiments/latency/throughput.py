@@ -78,7 +78,7 @@ def predict_ms(detector: Any, video: Path) -> float:
 
     Uses the network that `detector` compiled, with its settings: a new one would use other threads.
     """
-    model = detector._model
+    model = detector.model
     names = ("imgsz", "conf", "max_det", "device")
     settings = {name: getattr(model.predictor.args, name) for name in names}
     begin = time.perf_counter()
