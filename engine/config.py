@@ -250,7 +250,7 @@ class AnswerConfig:
 
 @dataclass
 class Config:
-    """Who answers, and how it is worded."""
+    """Mode, wording, and what is stored."""
 
     mode: str = choice(
         "auto", "quick", "full",
