@@ -1,4 +1,4 @@
-"""The doctor reports what is missing, and does not depend on what it checks for."""
+"""The checks of `python -m engine.doctor`: each has to work where its library is missing."""
 
 import sys
 from collections.abc import Callable
@@ -6,25 +6,24 @@ from collections.abc import Callable
 import pytest
 
 from engine import doctor
+from engine.devices import checks
+from engine.devices.checks import Finding
 
 
 @pytest.mark.parametrize(
     ("library", "check", "piece"),
     [
-        ("torch", doctor.check_gpu, "GPU"),
-        ("sounddevice", lambda: doctor.check_audio("speaker"), "speaker"),
-        ("sounddevice", lambda: doctor.check_audio("microphone"), "microphone"),
-        ("pymicro_wakeword", doctor.check_micro_wake_word, "microWakeWord"),
-        ("evdev", doctor.check_media_keys, "headset buttons"),
+        ("torch", doctor.gpu, "GPU"),
+        ("sounddevice", checks.speaker, "speaker"),
+        ("sounddevice", checks.microphone, "microphone"),
+        ("pymicro_wakeword", checks.micro_wake_word, "microWakeWord"),
+        ("evdev", checks.media_keys, "headset buttons"),
     ],
 )
 def test_a_missing_library_is_a_finding(
-    monkeypatch: pytest.MonkeyPatch,
-    library: str,
-    check: Callable[[], doctor.Finding],
-    piece: str,
+    monkeypatch: pytest.MonkeyPatch, library: str, check: Callable[[], Finding], piece: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, library, None)  # its import fails
+    monkeypatch.setitem(sys.modules, library, None)  # makes its import fail
     finding = check()
     assert (finding.piece, finding.state) == (piece, "no")
     assert library.replace("_", "-") in finding.detail.replace("_", "-")
@@ -35,12 +34,28 @@ def test_a_missing_library_is_a_finding(
 @pytest.mark.parametrize(("key", "state"), [("", "no"), ("a-key", "yes")])
 def test_porcupine_needs_a_key(monkeypatch: pytest.MonkeyPatch, key: str, state: str) -> None:
     monkeypatch.setenv("PICOVOICE_ACCESS_KEY", key)
-    finding = doctor.check_porcupine()
+    finding = checks.porcupine()
     assert finding.state == state
     assert key == "" or key not in finding.detail
     assert key or "console.picovoice.ai" in finding.mend
 
 
-def test_wake_word_and_commands_need_no_key() -> None:
-    assert doctor.check_micro_wake_word().state == "yes"
-    assert doctor.check_recogniser().state == "yes"
+def test_voice_and_wake_word_without_a_key_are_installed() -> None:
+    assert checks.voice().state == "yes"
+    assert checks.micro_wake_word().state == "yes"
+    assert checks.recogniser().state == "yes"
+
+
+def test_the_exit_status_says_whether_the_engine_can_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voice = Finding("voice", "needed", "not installed", "nothing can be said", "make setup")
+    camera = Finding("camera", "no", "none", "source=auto plays the sample", "plug one in")
+    monkeypatch.setattr(sys, "argv", ["doctor"])
+    for findings, status, last in (
+        ([camera], 0, "ready: python -m engine mode=auto"),
+        ([camera, voice], 1, "cannot run: voice"),
+    ):
+        monkeypatch.setattr(doctor, "examine", lambda findings=findings: findings)
+        assert doctor.main() == status
+        assert capsys.readouterr().out.strip().splitlines()[-1] == last

@@ -29,7 +29,7 @@ WORDING = [
 # A language may be named where it is a default. In models/ it is a fact about a model.
 MAY_NAME_A_LANGUAGE = {
     "engine/config.py",  # the default of the setting
-    "engine/doctor.py",  # the voice that the check loads
+    "engine/devices/checks.py",  # the voice that the check loads
 }
 
 
