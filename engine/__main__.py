@@ -76,10 +76,10 @@ def keep_traceback(error: Exception, folder: Path) -> Path:
 def job(node: DictConfig) -> Any:
     """Run one Hydra job; return what sweepers optimise.
 
-    That is the p95 of the latency to the first sound in ms, to be minimised, or, if the sweeper has two
-    directions, (answer quality in [0, 1], that p95). A failed job returns the worst values. Errors are
-    noted beside the session instead of raised: Hydra would print lines of its own, and in a multirun
-    one failing job must not end the others.
+    That is the p95 of the latency to the first sound in ms, to be minimised, or, if the sweeper has
+    two directions, (answer quality in [0, 1], that p95). A failed job returns the worst values.
+    Errors are noted beside the session instead of raised: Hydra would print lines of its own, and
+    in a multirun one failing job must not end the others.
     """
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)

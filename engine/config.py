@@ -78,8 +78,8 @@ class SourceConfig:
     """Where the frames come from."""
 
     name: str = choice(
-        "auto", "sample", "image", "folder", "video", "webcam", "aria", "vrs", "dataset", "recorded",
-        group=True, help="kind of source",
+        "auto", "sample", "image", "folder", "video", "webcam", "aria", "vrs", "dataset",
+        "recorded", group=True, help="kind of source",
     )  # fmt: skip
     path: str | None = text(None, "PATH", help="the file or folder to read")
     realtime: bool = switch(
@@ -281,7 +281,7 @@ class Config:
 
 
 def check(config: Config) -> Config:
-    """Return `config` when every value is allowed. Raises ConfigError naming the first that is not."""
+    """Return `config` if every value is allowed. Raises ConfigError naming the first bad one."""
     for key, value, setting in settings(config):
         if refusal := setting.refusal(value):
             raise ConfigError(f"{typed_key(key, setting)}: {refusal}")

@@ -1,4 +1,4 @@
-"""The command line: prepares what was typed for Hydra's grammar, and makes its errors one line each.
+"""The command line: prepares what was typed for Hydra, and makes Hydra's errors one line each.
 
 Knows Hydra and OmegaConf; must not know what a setting does.
 """
@@ -27,7 +27,7 @@ PLUGINS = {
     "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
     "hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher",
 }
-# Hydra 1.3's own options, as `--hydra-help` lists them: those that stand alone, and those with a value.
+# Hydra 1.3's own options, as `--hydra-help` lists them: without a value, and with one.
 FLAGS = (
     "--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m",
     "--shell-completion -sc",
@@ -42,9 +42,11 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def to_hydra(arguments: Sequence[str]) -> list[str]:
-    """The arguments in Hydra's grammar: a value that it cannot parse is quoted, so that
-    `source.path=niño (1).jpg` works as typed. Raises ConfigError for an unknown option, a malformed
-    key, and the deletion of a key."""
+    """The arguments in Hydra's grammar, with the values quoted that it cannot parse.
+
+    So `source.path=niño (1).jpg` works as typed. Raises ConfigError for an unknown option, a
+    malformed key, and the deletion of a key.
+    """
     options, unknown = _options_parser().parse_known_args(list(arguments))
     for argument in unknown:
         expected = "KEY=VALUE without dashes, such as mode=quick"
@@ -158,7 +160,7 @@ def error_line(error: BaseException) -> str:
         return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
     if bare := re.search(r"Error parsing override '([^'=]*)'", str(error)):
         return f"{bare[1]}: expected KEY=VALUE; see --help"
-    # OmegaConf's own error names the key. Hydra wraps it; under a debugger OmegaConf adds a cause too.
+    # OmegaConf's error names the key. Hydra wraps it; under a debugger it has a cause of its own.
     cause = None if isinstance(error, OmegaConfBaseException) else error.__cause__
     text = str(cause or error).strip()
     key = re.search(r"full_key: (\S+)", text)

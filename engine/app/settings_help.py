@@ -39,8 +39,9 @@ README = """\
 
 Made by `python -m engine.app.settings_help > conf/README.md` from the declarations in
 [engine/config.py](../engine/config.py); do not edit it. Set a key on the command line:
-`python -m engine KEY=VALUE ...`. A wrong key or value ends the run before any model loads, with exit
-status 2 and one line. `python -m engine --cfg job KEY=VALUE ...` shows all values and runs nothing.
+`python -m engine KEY=VALUE ...`. A wrong key or value ends the run before any model loads, with
+exit status 2 and one line. `python -m engine --cfg job KEY=VALUE ...` shows all values and runs
+nothing.
 """
 
 

@@ -1,7 +1,7 @@
 """Declares settings: every field of `engine.config` carries its meaning, unit and allowed values.
 
-The checks, their error lines, `--help` and conf/README.md all read these declarations. Plain
-dataclass fields, so that Hydra's structured configuration accepts them. Knows no particular setting.
+The checks, their error lines, `--help` and conf/README.md all read these declarations. They are
+plain dataclass fields, which Hydra's structured configuration accepts. Knows no particular setting.
 """
 
 from collections.abc import Iterator, Mapping
