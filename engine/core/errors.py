@@ -1,81 +1,85 @@
-"""Every error that a user can meet, in one tree.
+"""All errors that the engine raises on purpose.
 
-    EngineError                 one clear line: what was expected, what came, what to do
-    ├── SetupError              before anything ran: exit status 2
-    │   ├── ConfigError         a setting is misspelt, mistyped or out of range
-    │   ├── InputError          a file, folder or device that was asked for cannot be used
-    │   └── MissingPart         a library, model pack, key or backend that was asked for is not here
-    └── RunError                while running: exit status 1 when nothing can go on
+    EngineError                 message: one line with what was expected, what came and what to do
+    ├── SetupError              before the session starts: exit status 2
+    │   ├── ConfigError         a setting is misspelt, has the wrong type or is out of range
+    │   ├── InputError          a requested file, folder or device cannot be used
+    │   └── MissingPart         a requested library, model pack, key or backend is not installed
+    └── RunError                during the session: exit status 1 if it cannot continue
         ├── SourceLost          the camera or file stopped giving frames
-        ├── SourceSays           something that the wearer has to hear; reading goes on
-        ├── LinkLost             the link to the glasses could not be made or broke
-        ├── FrameSkipped        one picture of many cannot be read; the next one can
-        ├── DepthFailed         the depth model failed or hangs; distances go on without it
-        ├── DescriberFailed     the language model could not answer; the template answers instead
-        │   └── DescriberLate   it gave no words in time
-        ├── ReaderFailed        the text in a picture could not be read
-        │   └── ReaderLate      it could not be read in time, or the wearer no longer waits for it
-        ├── OutOfMemory         a model found no memory for what it was asked
+        ├── SourceNotice        the source has a message for the wearer; reading continues
+        ├── LinkLost            the link to the glasses could not be opened, or broke
+        ├── FrameSkipped        one image of many cannot be read; reading continues with the next
+        ├── DepthFailed         the depth model failed or hangs; the session continues without it
+        ├── DescriberFailed     the describer could not answer; the template answers instead
+        │   ├── DescriberLate   it gave no text within the deadline
+        │   └── PromptTooLong   the prompt leaves it no room for an answer
+        ├── ReaderFailed        the text in an image could not be read
+        │   └── ReaderLate      not in time, or the wearer has already asked for something else
+        ├── OutOfMemory         a model ran out of memory
         └── SpeechFailed        a sentence could not be synthesised or played
 
-The message is the whole report, so it is written for the person who reads it: no traceback follows.
+Users see the message alone, without a traceback. Errors of libraries become one line with
+`message_of` or `in_one_line`.
 """
 
 from typing import Literal
 
 
 class EngineError(Exception):
-    """Base of all errors that the engine raises on purpose."""
+    """Base class of the errors that the engine raises on purpose."""
 
 
 class SetupError(EngineError):
-    """Raised before any model loads; the process ends with exit status 2."""
+    """Raised before the session starts; the process ends with exit status 2."""
 
 
 class ConfigError(SetupError):
-    """A configuration key is unknown, of the wrong type or out of range."""
+    """A configuration key is unknown, or its value has the wrong type or is out of range."""
 
 
 class InputError(SetupError):
-    """A source that was asked for is missing, broken or of an absurd size."""
+    """A requested file, folder or device is missing, broken or of an unreasonable size."""
 
 
 class MissingPart(SetupError):
-    """A library, device, model pack or backend that was asked for is not installed or not here."""
+    """A requested library, device, model pack, key or backend is not installed or not connected."""
 
 
 class RunError(EngineError):
-    """Raised while the engine runs; logged as `health` and spoken."""
+    """Raised during a session; logged as `health` and spoken."""
 
 
 class SourceLost(RunError):
-    """The camera was pulled out, or a file broke off before its end."""
+    """The camera was unplugged, or a file is truncated."""
 
 
-SourceWord = Literal["glasses_lost", "glasses_back", "glasses_low", "glasses_hot"]
+SourceStatus = Literal["glasses_lost", "glasses_back", "glasses_low", "glasses_hot"]
 
 
-class SourceSays(RunError):
-    """What a source wants said: `word` names the sentence, `detail` and `action` are for the log.
-    Reading again goes on."""
+class SourceNotice(RunError):
+    """A source has a message for the wearer; the next `read` continues as before.
 
-    def __init__(self, word: SourceWord, detail: str, action: str) -> None:
+    `status` is the key of the spoken sentence; `detail` and `action` are for the log.
+    """
+
+    def __init__(self, status: SourceStatus, detail: str, action: str) -> None:
         super().__init__(detail)
-        self.word = word
+        self.status = status
         self.detail = detail
         self.action = action
 
 
 class LinkLost(RunError):
-    """The link to the glasses could not be made or broke; it may be tried again."""
+    """The link to the glasses could not be opened, or broke; the caller may try again."""
 
 
 class FrameSkipped(RunError):
-    """One picture of a folder or dataset is broken; reading again gives the next one."""
+    """One image of a folder, dataset or recording is broken; the next `read` gives the next one."""
 
 
 class DepthFailed(RunError):
-    """The depth model raised, or has given nothing for long."""
+    """The depth model raised, or has given no result for too long."""
 
 
 class DescriberFailed(RunError):
@@ -83,27 +87,27 @@ class DescriberFailed(RunError):
 
 
 class DescriberLate(DescriberFailed):
-    """The describer gave no words within the answer's deadline."""
+    """The describer gave no text within the answer's deadline."""
 
 
 class PromptTooLong(DescriberFailed):
-    """The prompt leaves a describer no room for an answer."""
+    """The prompt leaves the describer no room for an answer."""
 
 
 class ReaderFailed(RunError):
-    """The reader of text raised, or could not be loaded."""
+    """The text reader (OCR) raised, or could not be loaded."""
 
 
 class ReaderLate(ReaderFailed):
-    """Reading took longer than the answer may, or was overtaken."""
+    """The text reader missed the answer's deadline, or a newer request replaced this one."""
 
 
 class OutOfMemory(RunError):
-    """The processor's or the graphics card's memory did not suffice; what is held was given back."""
+    """A model ran out of CPU or GPU memory; its buffers have been freed."""
 
 
 class SpeechFailed(RunError):
-    """The voice gave no audio for a sentence, or the sink refused it."""
+    """The voice gave no audio for a sentence, or the sink could not play it."""
 
 
 def message_of(error: object, limit: int | None = None) -> str:

@@ -13,7 +13,7 @@ from engine.audio.playback import drain
 from engine.core.answer import Request
 from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
-from engine.core.errors import DescriberFailed, RunError, SourceSays, SourceWord
+from engine.core.errors import DescriberFailed, RunError, SourceNotice, SourceStatus
 from engine.core.glance import Box, Glance, Truth
 from engine.core.slot import Slot
 from engine.evaluation.scoring import Scorer
@@ -75,7 +75,7 @@ class FakeGlasses(FakeCamera):
 
     def __init__(self) -> None:
         super().__init__()
-        self._words: list[SourceWord] = [
+        self._words: list[SourceStatus] = [
             "glasses_low",
             "glasses_hot",
             "glasses_lost",
@@ -84,7 +84,7 @@ class FakeGlasses(FakeCamera):
 
     def read(self) -> Frame | None:
         if self._words:
-            raise SourceSays(self._words.pop(0), "a detail for the log", "went on")
+            raise SourceNotice(self._words.pop(0), "a detail for the log", "went on")
         return super().read()
 
 

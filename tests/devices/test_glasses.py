@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.camera import Frame
-from engine.core.errors import InputError, SourceLost, SourceSays
+from engine.core.errors import InputError, SourceLost, SourceNotice
 from engine.devices.aria.live import (
     ATTEMPTS,
     LOST_S,
@@ -32,9 +32,9 @@ def give(link: Link, clock: Clock, number: int) -> None:
 
 
 def says(source: LiveGlasses) -> str:
-    with pytest.raises(SourceSays) as caught:
+    with pytest.raises(SourceNotice) as caught:
         source.read()
-    return caught.value.word
+    return caught.value.status
 
 
 def test_a_lost_link_is_said_taken_up_and_gets_a_fresh_map_of_the_clocks() -> None:
@@ -100,8 +100,8 @@ def test_a_low_battery_and_heat_are_said_once_each() -> None:
         give(link, clock, len(told))
         try:
             source.read()
-        except SourceSays as said:
-            told.append(said.word)
+        except SourceNotice as said:
+            told.append(said.status)
 
     for found in (
         DeviceStatus(16, False, 35.0),

@@ -8,7 +8,7 @@ from engine.app.loops.loop import POLL_S
 from engine.app.notifier import Notifier
 from engine.app.subsystems import FrameFeed
 from engine.core.camera import Frame
-from engine.core.errors import FrameSkipped, SourceSays
+from engine.core.errors import FrameSkipped, SourceNotice
 from engine.core.ports import Clock
 from engine.core.priority import Priority
 from engine.core.report import Health
@@ -62,10 +62,10 @@ class CameraLoop:
                 health = Health("frame", str(error), "skipped it")
                 self._notifier.fault(health, "frame_skipped", Priority.STATUS)
                 continue
-            except SourceSays as message:
+            except SourceNotice as message:
                 health = Health("glasses", message.detail, message.action)
-                self._notifier.fault(health, message.word)
-                self.loss_announced = message.word == "glasses_lost"
+                self._notifier.fault(health, message.status)
+                self.loss_announced = message.status == "glasses_lost"
                 continue
             if frame is None or self.live:
                 return frame

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.core.camera import Frame
-from engine.core.errors import InputError, LinkLost, SourceLost, SourceSays
+from engine.core.errors import InputError, LinkLost, SourceLost, SourceNotice
 from engine.core.glance import Truth
 from engine.core.report import StreamCount
 from engine.devices.aria import lenses
@@ -60,7 +60,7 @@ class Link(Protocol):
 class LiveGlasses:
     """A `Source` of the RGB camera's newest frames. Raises InputError if the glasses cannot be reached.
 
-    `read` raises SourceSays for what the wearer has to know (the link was lost or is back, the battery
+    `read` raises SourceNotice for what the wearer has to know (the link was lost or is back, the battery
     is low, the glasses are hot); reading goes on after it. It raises SourceLost when ATTEMPTS to
     reconnect have failed.
     """
@@ -86,7 +86,7 @@ class LiveGlasses:
         self._fresh_s = now()
         self._status_checked_s = now()
         self._lost = self._closed = self._low = self._hot = False
-        self._say: deque[SourceSays] = deque()
+        self._say: deque[SourceNotice] = deque()
         try:
             with lenses.silenced():
                 calibration = link.open(self._receiver)
@@ -124,7 +124,9 @@ class LiveGlasses:
             if why is not None or now_s - self._fresh_s >= LOST_S:
                 self._lost = True
                 why = why or f"no picture for {LOST_S:g} s"
-                self._say.append(SourceSays("glasses_lost", f"{self.name}: {why}", "trying again"))
+                self._say.append(
+                    SourceNotice("glasses_lost", f"{self.name}: {why}", "trying again")
+                )
         return None
 
     def _frame(self, taken: RawFrame) -> Frame:
@@ -162,7 +164,9 @@ class LiveGlasses:
                 continue
             self._lost = False
             self._fresh_s = self._now()
-            self._say.append(SourceSays("glasses_back", f"{self.name}: streaming again", "went on"))
+            self._say.append(
+                SourceNotice("glasses_back", f"{self.name}: streaming again", "went on")
+            )
             return
         raise SourceLost(
             f"{self.name}: expected the glasses back, got none after {ATTEMPTS} attempts ({why}); run: "
@@ -178,12 +182,12 @@ class LiveGlasses:
         low = not found.charging and found.battery_percent <= LOW_PERCENT
         if low and not self._low:
             detail = f"{self.name}: battery at {found.battery_percent} %"
-            self._say.append(SourceSays("glasses_low", detail, "said so"))
+            self._say.append(SourceNotice("glasses_low", detail, "said so"))
         self._low = low or (self._low and found.battery_percent < CHARGED_PERCENT)
         hot = found.throttled or found.skin_c >= HOT_C
         if hot and not self._hot:
             detail = f"{self.name}: {found.skin_c:.0f} degrees at the skin"
-            self._say.append(SourceSays("glasses_hot", detail, "said so"))
+            self._say.append(SourceNotice("glasses_hot", detail, "said so"))
         self._hot = hot or (self._hot and found.skin_c > COOL_C)
 
     def microphone(self) -> Receiver:
