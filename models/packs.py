@@ -128,7 +128,14 @@ class PackFiles:
         )
 
 
-def find_pack(tier: str, pack: str, *, pocket: Path = POCKET, hub: Path | None = None) -> PackFiles:
+def pocket_home() -> Path:
+    """The folder of the pocket pack."""
+    return Path(os.environ.get("SCENE_ARIA_POCKET", POCKET))
+
+
+def find_pack(
+    tier: str, pack: str, *, pocket: Path | None = None, hub: Path | None = None
+) -> PackFiles:
     """The files of `tier`. `auto` prefers the hub's model if it has been pulled completely.
 
     Raises MissingPart if the pack does not have that tier.
@@ -147,7 +154,7 @@ def find_pack(tier: str, pack: str, *, pocket: Path = POCKET, hub: Path | None =
             )
     if pack not in ("auto", "pocket"):
         raise MissingPart(f"models={pack}: expected auto, pocket or hub")
-    return read_pack(tier, "pocket", pocket)
+    return read_pack(tier, "pocket", pocket_home() if pocket is None else pocket)
 
 
 def read_pack(tier: str, pack: str, root: Path) -> PackFiles:

@@ -248,6 +248,10 @@ class SessionLog:
 
 def peak_memory_mb() -> float:
     """The peak resident memory of this process, in MiB."""
+    with contextlib.suppress(OSError):  # on Linux `getrusage` may give the parent's peak instead
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # ru_maxrss is in KiB on Linux, in bytes on macOS.
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)

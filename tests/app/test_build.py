@@ -110,7 +110,11 @@ def test_the_wake_word_is_micro_wake_words_by_default(tmp_path: Path) -> None:
     [
         ({"phrase": "hello"}, ConfigError, "without a key, expected one of okay nabu, alexa"),
         ({"keyword_path": "a.ppn"}, ConfigError, "keyword_path: without a key"),
-        ({"engine": "porcupine"}, MissingPart, "PICOVOICE_ACCESS_KEY, got none"),
+        (
+            {"engine": "porcupine"},
+            MissingPart,
+            "PICOVOICE_ACCESS_KEY, got none; make one at console.picovoice.ai",
+        ),
         ({"engine": "microwakeword", "phrase": "computer"}, ConfigError, "got 'computer'"),
         ({"path": "nowhere.wav"}, InputError, "got nowhere.wav"),
     ],

@@ -1,5 +1,6 @@
-"""The commands under test take a pack of tiny random networks for the shipped one."""
+"""The engine under test uses a pack of tiny random networks instead of the shipped one."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,3 +15,11 @@ def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         root = save_pack(tmp_path_factory.mktemp("pack"))
         patch.setenv("SCENE_ARIA_POCKET", str(root))
         yield root
+
+
+@pytest.fixture(autouse=True)
+def user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions in this process see what those in a process of their own see."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stdin", None)

@@ -1,31 +1,37 @@
-"""`source=vrs` through the real command: what was recorded comes out where and when it was."""
+"""`source=vrs` and `source=aria` in whole sessions: a recording comes out where and when it was made."""
 
-import json
 import math
 from pathlib import Path
 
 import pytest
 
+from engine.core.errors import SetupError
 from engine.devices.video.images import decode_image
 from engine.devices.video.sample import sample_photo
 from tests.fakes import aria
-from tests.fakes.command import ROOT, engine, session
+from tests.fakes.command import ROOT, run_here, session
 from tests.fakes.vrs_file import Recording
 
-GOOD = ("speech=wav", "mode=quick", "trigger=once")
+pytestmark = pytest.mark.weights
+
+ONCE = (
+    "speech=silent", "speech.rate_wpm=450", "mode=quick", "trigger=once", "answer.signs=false",
+)  # fmt: skip
 
 
-def test_a_recording_plays_in_order_with_its_side_cameras(tmp_path: Path) -> None:
+def test_a_recording_plays_in_order_with_its_side_cameras(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     kind = aria.GEN2
     path = aria.recording(tmp_path / "walk.vrs", kind, [(0.0, 0.0, 1.0)] * 6, sides=True)
-    done = engine(
-        "source=vrs", f"source.path={path}", "source.realtime=false", "source.side_cameras=true",
-        f"hydra.run.dir={tmp_path / 'run'}", *GOOD,
+    run_here(
+        tmp_path / "run", "source=vrs", f"source.path={path}", "source.realtime=false",
+        "source.side_cameras=true", *ONCE,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "DEBUG" not in done.stdout
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    printed = capfd.readouterr()  # by the SDK, below Python
+    assert printed.err == ""
+    assert "DEBUG" not in printed.out
+    summary = session(tmp_path / "run")[-1]
     assert summary["frames"] == {"seen": 6, "processed": 6, "dropped": 0}
     assert summary["streams"]["camera-rgb"] == {"received": 6, "dropped": 0, "latency_ms": None}
     assert [summary["streams"][label]["received"] for label in kind.sides] == [3, 3]
@@ -34,9 +40,11 @@ def test_a_recording_plays_in_order_with_its_side_cameras(tmp_path: Path) -> Non
     assert summary["obstacle_fps"] == pytest.approx(10.0, abs=0.1)
 
 
-def test_a_street_recorded_by_gen1_is_seen_where_it_is_at_its_own_pace(tmp_path: Path) -> None:
-    """The shipped weights find the two people of the street photo in raw pictures that lie on their
-    side, through the lens of the glasses, at the directions at which the photo has them."""
+def test_a_street_recorded_by_gen1_is_seen_where_it_is_at_its_own_pace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped weights find the two people of the street photo in raw images that lie on their
+    side, through the lens of the glasses, in the directions in which the photo has them."""
     calibration = aria.calibrated(aria.GEN1, 704)
     raw = aria.photo_ahead(calibration, decode_image(sample_photo()), 70.0)
     out = Recording(aria.told(calibration))
@@ -44,11 +52,8 @@ def test_a_street_recorded_by_gen1_is_seen_where_it_is_at_its_own_pace(tmp_path:
     for number in range(12):
         aria.add_picture(stream, 5.0 + number / 10, raw, number)
     path = out.write(tmp_path / "street.vrs")
-    done = engine(
-        "source=vrs", f"source.path={path}", f"hydra.run.dir={tmp_path / 'run'}", *GOOD,
-        env={"SCENE_ARIA_POCKET": str(ROOT / "models" / "pocket")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("SCENE_ARIA_POCKET", str(ROOT / "models" / "pocket"))
+    run_here(tmp_path / "run", "source=vrs", f"source.path={path}", *ONCE)
     records = session(tmp_path / "run")
     found = {
         round(record["bearing_deg"])
@@ -62,26 +67,32 @@ def test_a_street_recorded_by_gen1_is_seen_where_it_is_at_its_own_pace(tmp_path:
     frames = records[-1]["frames"]
     assert frames["seen"] == 12
     assert frames["processed"] + frames["dropped"] == 12
-    # 11 tenths of a second lie between the first and the last, which must not come early
+    # The first and the last are 1.1 s apart, and must not come early.
     assert (frames["processed"] - 1) / records[-1]["obstacle_fps"] > 0.8
 
 
 @pytest.mark.parametrize("damage", ["zero", "cut"])
-def test_a_bad_recording_ends_in_one_line_before_models_load(tmp_path: Path, damage: str) -> None:
+def test_a_bad_recording_is_refused_before_models_load(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: str
+) -> None:
     path = tmp_path / "a.vrs"
     whole = aria.recording(path, aria.GEN1, [(0.0, 0.0, 1.0)]).read_bytes()
     path.write_bytes({"zero": b"", "cut": whole[:300]}[damage])
-    done = engine("source=vrs", f"source.path={path}", f"hydra.run.dir={tmp_path / 'run'}")
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert str(path) in done.stderr
-    assert "loading" not in done.stdout.lower()
+    with pytest.raises(SetupError) as refused:
+        run_here(tmp_path / "run", "source=vrs", f"source.path={path}")
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    assert "loading" not in printed.out.lower()
 
 
 @pytest.mark.parametrize("glasses", ["gen1", "gen2"])
-def test_no_glasses_end_in_one_line_with_the_next_command(tmp_path: Path, glasses: str) -> None:
-    done = engine("source=aria", f"source.glasses={glasses}", f"hydra.run.dir={tmp_path / 'run'}")
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "engine.doctor aria" in done.stderr
-    assert done.stdout == ""
+def test_missing_glasses_are_refused_with_the_next_command(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], glasses: str
+) -> None:
+    with pytest.raises(SetupError, match=r"engine\.doctor aria") as refused:
+        run_here(tmp_path / "run", "source=aria", f"source.glasses={glasses}")
+    assert "\n" not in str(refused.value)
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")

@@ -1,11 +1,15 @@
-"""End to end: a language is a folder. A copy of one under another code runs as it stands."""
+"""A language is a folder: a copy of one under another code runs as it is."""
 
 import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.command import ROOT, engine, one, session
 from tests.fakes.media import quadrants, save
+
+pytestmark = pytest.mark.command
 
 
 def test_adding_a_folder_adds_a_language(tmp_path: Path) -> None:
@@ -27,8 +31,8 @@ def test_adding_a_folder_adds_a_language(tmp_path: Path) -> None:
     save(picture, quadrants())
     folder = tmp_path / "session"
     done = engine(
-        "language=xx", "source=image", f"source.path={picture}", "trigger=once", "speech=wav",
-        "source.realtime=false", f"hydra.run.dir={folder}", root=root,
+        "language=xx", "source=image", f"source.path={picture}", "trigger=once", "speech=silent",
+        "source.realtime=false", "mode=quick", "answer.signs=false", f"hydra.run.dir={folder}", root=root,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     records = session(folder)

@@ -1,22 +1,21 @@
-"""End to end: the latency experiment over the tiny pack. That it runs and adds up; figures of a
-machine under test mean nothing."""
+"""The latency experiment over the tiny pack: it runs and its parts add up. The figures of a machine that
+runs tests mean nothing."""
 
 import json
 
 import pytest
 
-from tests.fakes.command import engine
+from experiments.latency import obstacles
 
-NAMES = ("wait_ms", "detect_ms", "locate_ms", "queue_ms", "sink_ms")
+pytestmark = pytest.mark.weights
+
+STAGES = ("wait_ms", "detect_ms", "locate_ms", "queue_ms", "sink_ms")
 
 
-def test_it_ends_in_one_line_of_json() -> None:
-    done = engine(
-        "--alerts", "1", "--repeats", "1", "--frames", "10", "--device", "cpu",
-        module="experiments.latency.obstacles",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    *shown, last = done.stdout.splitlines()
+def test_it_ends_in_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--alerts", "1", "--warm-ups", "0", "--repeats", "1", "--frames", "10"]
+    assert obstacles.main([*options, "--device", "cpu"]) == 0
+    *shown, last = capsys.readouterr().out.splitlines()
     result = json.loads(last)
     assert result["alerts"] == [1, 1]
     assert result["unheard"] == [0, 0]
@@ -24,7 +23,7 @@ def test_it_ends_in_one_line_of_json() -> None:
     for key in ("fps", "p50_ms", "p99_ms", "p99_under_describer_ms", "predict_fps", "floor_ms"):
         assert result[key] > 0
     assert isinstance(result["engine_cost_ms"], float)
-    assert sum(result[f"mean_{name}"] for name in NAMES) == pytest.approx(
+    assert sum(result[f"mean_{stage}"] for stage in STAGES) == pytest.approx(
         result["p50_ms"], abs=0.01
     )
     text = " ".join(" ".join(shown).split())
@@ -32,8 +31,8 @@ def test_it_ends_in_one_line_of_json() -> None:
         assert part in text
 
 
-def test_a_pack_that_is_not_here_ends_in_one_line() -> None:
-    done = engine("--pack", "hub", module="experiments.latency.obstacles")
-    assert done.returncode == 2
-    assert "models pull" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_a_pack_that_is_not_here_ends_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert obstacles.main(["--pack", "hub"]) == 2
+    error = capsys.readouterr().err
+    assert "models pull" in error
+    assert len(error.strip().splitlines()) == 1

@@ -1,16 +1,15 @@
-"""The shipped pocket weights on the street photo, which they were never trained on: a wearer who tries
-the sample must hear what is there. Quality at large is measured under experiments/pocket."""
+"""The shipped pocket weights on the street photo, which is in no training set: a wearer who tries the
+sample must hear what is there. `experiments/pocket` measures quality in general."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.core.glance import Box
 from engine.language.nouns import Vocabulary
-from tests.fakes.command import ROOT, describe, one
+from tests.fakes.command import ROOT, describe_here, one
 
-SHIPPED = {"SCENE_ARIA_POCKET": str(ROOT / "models" / "pocket")}
+pytestmark = pytest.mark.weights
 
 # Read off bus.jpg (810 x 1080 pixels) by eye.
 PEOPLE = [
@@ -41,8 +40,9 @@ def overlap(one: Box, other: Box) -> float:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The photo described once with the shipped weights, by both tiers."""
-    folder: Path = tmp_path_factory.mktemp("shipped")
-    return describe(folder, "mode=full", "models=pocket", env=SHIPPED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCENE_ARIA_POCKET", str(ROOT / "models" / "pocket"))
+        return describe_here(tmp_path_factory.mktemp("shipped"), "mode=full", "models=pocket")
 
 
 def boxes(session: list[dict[str, Any]], labels: set[str]) -> list[Box]:
