@@ -45,18 +45,8 @@ NEAR_PHRASES = (
     "hey Marcus", "hey, my craft", "hey Michael", "they microwave it",
 )  # fmt: skip
 LABELS = (
-    "person",
-    "bicycle",
-    "car",
-    "bus",
-    "truck",
-    "bench",
-    "dog",
-    "chair",
-    "door",
-    "stairs",
-    "cup",
-)
+    "person", "bicycle", "car", "bus", "truck", "bench", "dog", "chair", "door", "stairs", "cup",
+)  # fmt: skip
 COMMANDS = (
     "describe", "more", "tell me more", "why", "read", "read text", "repeat", "say that again", "stop",
     "be quiet", "quieter", "louder", "where is the door", "where is a chair", "find the stairs",
@@ -287,15 +277,18 @@ def report_hints(speeches: dict[str, Pcm], console: Console) -> dict[str, Any]:
     return {"hint_before_ms_p10_p50_p90": leads, "hints_a_minute": hints}
 
 
-def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure everything; return what the last line says."""
+def report_hits(
+    sensitivities: Sequence[float], console: Console
+) -> tuple[dict[str, dict[str, float]], dict[str, list[float]]]:
+    """Print the hit rates by noise and the delays; returns both by phrase and sensitivity, the
+    delays as (p5, p50, p95) in milliseconds."""
     title = f"heard, by noise (dB under the voice); {len(VOICES)} voices"
     noises = (f"{snr:g}" for snr in SNR_DB)
     table = table_of(title, "phrase", "sensitivity", *noises, "delay p50 / p5–p95, ms")
     rates: dict[str, dict[str, float]] = {}
     delays_ms: dict[str, list[float]] = {}
     for phrase in DELAY_S:
-        for sensitivity in (0.5, args.sensitivity):
+        for sensitivity in sensitivities:
             found = {snr: hits(phrase, sensitivity, snr, RATES_WPM) for snr in SNR_DB}
             delays = [1000 * d for hit in found.values() for d in hit.delays_s]
             low, mid, high = np.percentile(delays, [5, 50, 95]) if delays else (0.0, 0.0, 0.0)
@@ -309,14 +302,19 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             rates[key] = {f"{snr:g}": round(hit.rate, 4) for snr, hit in found.items()}
             delays_ms[key] = [round(float(v), 1) for v in (low, mid, high)]
     console.print(table)
+    return rates, delays_ms
+
+
+def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure everything; return what the last line says."""
+    sensitivities = (0.5, args.sensitivity)
+    rates, delays_ms = report_hits(sensitivities, console)
     speeches = {
         kind: speech_without(texts, args.minutes, seed=1)
         for kind, texts in (("texts", TEXTS), ("near phrases", NEAR_PHRASES))
     }
     early = report_hints(speeches, console)
-    false = {
-        kind: false_wakes(speech, (0.5, args.sensitivity)) for kind, speech in speeches.items()
-    }
+    false = {kind: false_wakes(speech, sensitivities) for kind, speech in speeches.items()}
     for kind, hourly in false.items():
         console.print(
             f"false wakes an hour, over {args.minutes:g} minutes of {kind}: "
@@ -334,7 +332,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         f"{understood['commands_wrong']} wrong; of {understood['other_speech']} other sentences "
         f"{understood['other_speech_taken']} taken for a command"
     )
-    default = f"okay nabu {0.5:g}"
+    default = "okay nabu 0.5"
     return {
         "hit_rate": rates,
         "delay_ms_p5_p50_p95": delays_ms,

@@ -166,11 +166,7 @@ def play(
                 seen_at_s.setdefault(thing, []).append(time_s)
                 played.estimates.append(_estimate(walk, thing, item, time_s))
     drain(audio, DiscardingSink(), clock)
-    for result in heard:
-        utterance, thing = about[result.utterance.id]
-        all_clear = utterance.distance_m is None
-        justified = _is_justified(walk, thing, utterance.queued_s, all_clear)
-        played.alerts.append(Alert(result, thing, justified, all_clear))
+    played.alerts = [_judged(walk, result, *about[result.utterance.id]) for result in heard]
     played.hazards = [
         _hazard(played, thing, contact_s, seen_at_s.get(thing, []))
         for thing in walk.things
@@ -187,6 +183,12 @@ def _object_of(
         if (item.distance_m, item.bearing_deg) == (utterance.distance_m, utterance.azimuth_deg):
             return detector.things[item.track]
     return None
+
+
+def _judged(walk: Walk, result: Heard, utterance: Utterance, thing: Thing | None) -> Alert:
+    all_clear = utterance.distance_m is None
+    justified = _is_justified(walk, thing, utterance.queued_s, all_clear)
+    return Alert(result, thing, justified, all_clear)
 
 
 def _estimate(walk: Walk, thing: Thing, item: Obstacle, time_s: float) -> Estimate:
