@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.weights
 triton = pytest.importorskip("triton")
 ROOT = Path(__file__).parents[2]
 HOPPER = 90
