@@ -15,11 +15,11 @@ from models.hub import HUB, OPTIONAL, TIERS, hub_home
 from models.packs import POCKET, find_pack, write_manifest
 
 EXAMPLES = """examples:
-  python -m models                        which packs are here
-  python -m models pull                   fetch all of the hub pack (about 1.3 GB)
-  python -m models pull detector          fetch one model of it
-  python -m models pull depth             fetch both models of metric depth (198 MB), for obstacles.depth
-  python -m models export                 write the describer for OpenVINO
+  python -m models list                   the packs that are here
+  python -m models pull                   download the hub pack (about 1.5 GB)
+  python -m models pull detector          download one model of it
+  python -m models pull depth             download both metric depth models (198 MB), for obstacles.depth
+  python -m models export                 export the describer for OpenVINO
 """
 
 
@@ -72,23 +72,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted."""
     parser = argparse.ArgumentParser(
         prog="python -m models",
-        description="Lists the packs of weights, fetches the hub pack, or writes the describer for "
+        description="Lists the packs of weights, downloads the hub pack, or exports the describer for "
         "other runtimes.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("list", help="list the packs, which is also what no command does")
     puller = commands.add_parser(
         "pull",
-        help="fetch YOLO11n, FastViT-T8 and FastVLM-0.5B, once, with their checksums verified",
-        description="Fetches the hub pack, or what is named. No other command uses the network.",
+        help="download YOLO11n, FastViT-T8 and FastVLM-0.5B once, and verify their checksums",
+        description="Downloads the hub pack, or one model of it. No other command uses the network.",
     )
     names = (*TIERS, "depth", *OPTIONAL)
-    puller.add_argument("name", nargs="?", choices=names, help="fetch just this")
+    puller.add_argument("name", nargs="?", choices=names, help="download only this")
     puller.add_argument("--only", choices=names, help="the same")
     add_export(commands)
     sealer = commands.add_parser(
-        "seal", help="after training: write models/pocket/manifest.json anew"
+        "seal", help="after training: write models/pocket/manifest.json again"
     )
     sealer.add_argument("--version", required=True, help="version of the pocket pack")
     args = parser.parse_args(argv)
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same again goes on where it stopped", file=sys.stderr)
+        print("interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
     return 0
 

@@ -59,11 +59,11 @@ EXPORTERS: dict[Runtime, Exporter] = {
 }
 
 EXAMPLES = """examples:
-  python -m models export                                    what runs best on a processor
-  python -m models export --image-size 512                   its encoder for pictures of 512 pixels a side
+  python -m models export                                    the best forms for a CPU
+  python -m models export --image-size 512                   an encoder for pictures of 512 x 512 pixels
   python -m models export --part decoder --precision int8,int4
   python -m models export --runtime onnx --precision fp16    for ONNX Runtime on a graphics card
-  python -m models export --checkpoint my/finetuned-fastvlm  another checkpoint than the packs'
+  python -m models export --checkpoint my/finetuned-fastvlm  a checkpoint that is not in a pack
 """
 
 
@@ -71,15 +71,15 @@ def add_export(commands: Any) -> None:
     """Add the `export` command to the command line's subparsers."""
     parser = commands.add_parser(
         "export",
-        help="write the describer in the forms that OpenVINO and other runtimes read",
-        description="Writes a FastVLM's encoder and decoder for other runtimes than torch. Once is "
-        "enough: what is there already is left alone.",
+        help="export the describer for OpenVINO or ONNX Runtime",
+        description="Exports FastVLM's encoder and decoder for other runtimes than torch. Forms that "
+        "exist already are kept.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--pack", choices=("auto", "pocket", "hub"), default="auto")
-    which.add_argument("--checkpoint", type=Path, metavar="DIR", help="a FastVLM of your own")
+    which.add_argument("--checkpoint", type=Path, metavar="DIR", help="a FastVLM checkpoint")
     known = ", ".join(EXPORTERS)
     parser.add_argument("--runtime", type=_names, default=["openvino"], help=known)
     parser.add_argument("--part", type=_names, default=list(PARTS), help=", ".join(PARTS))
