@@ -195,6 +195,7 @@ def test_the_bounds_themselves_pass(tmp_path: Path, size: tuple[int, int]) -> No
     assert decode_image(tmp_path / "a.png").shape == (size[1], size[0], 3)
 
 
+@pytest.mark.command
 def test_pillow_prints_nothing_beside_our_one_line(tmp_path: Path) -> None:
     png_header(tmp_path / "huge.png", 12_000, 12_000)
     shorten(save(tmp_path / "short.tif", noise()), 0.005)

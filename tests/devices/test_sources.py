@@ -142,6 +142,7 @@ def test_the_samples_window_stays_in_the_photo_and_is_never_enlarged() -> None:
         assert bottom - top >= sample.HEIGHT_PX
 
 
+@pytest.mark.command
 def test_the_sample_does_not_import_ultralytics() -> None:
     code = (
         "import sys; from engine.devices.video.sample import SampleSource; SampleSource().read(); "

@@ -66,9 +66,9 @@ def test_other_words_wake_nothing(phrase: str) -> None:
 
 
 def test_sensitivity_moves_the_cutoff_both_ways() -> None:
-    low, own, high = (MicroWakeWord("okay nabu", s)._cutoff for s in (0.1, 0.5, 1.0))
-    assert own == pytest.approx(0.85)
-    assert high < own < low < 1.0
+    low, default, high = (MicroWakeWord("okay nabu", s).cutoff for s in (0.1, 0.5, 1.0))
+    assert default == pytest.approx(0.85)
+    assert high < default < low < 1.0
 
 
 def test_the_engines_own_voice_is_known_when_it_says_the_phrase() -> None:
@@ -270,6 +270,7 @@ def test_what_is_no_recording_is_one_line(tmp_path: Path, content: bytes | None)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.command
 def test_the_core_needs_none_of_these_libraries() -> None:
     """The ear and its port import where no SDK is."""
     names = ("pymicro_wakeword", "pvporcupine", "pocketsphinx", "evdev", "sounddevice", "av")

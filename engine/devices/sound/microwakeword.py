@@ -37,7 +37,7 @@ class MicroWakeWord:
         self._model = library.MicroWakeWord.from_builtin(model)
         self._steps = 0
         self._detected = False
-        self._cutoff = self._model.probability_cutoff ** (2 * sensitivity) ** 2
+        self.cutoff = self._model.probability_cutoff ** (2 * sensitivity) ** 2
 
     def hear(self, frame: Pcm) -> bool:
         """Whether the phrase is detected; stays true for some frames. `frame` is (160,) int16."""
@@ -48,7 +48,7 @@ class MicroWakeWord:
                 self._steps % self._model.stride == 0
             ):  # the model gives a probability only once per step
                 self.hint = probability > HINT_PROBABILITY
-                self._detected = probability > self._cutoff
+                self._detected = probability > self.cutoff
         return self._detected
 
     def close(self) -> None:
