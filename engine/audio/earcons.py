@@ -22,7 +22,7 @@ RAMP_S = 0.002  # fade at both ends, against clicks
 
 
 def level(distance_m: float | None) -> float:
-    """The gain of a source at `distance_m`: sound pressure falls as 1/r from 1 m. None means 1 m."""
+    """The gain of a source at `distance_m` (None: 1 m): sound pressure falls as 1/r from 1 m."""
     return 1.0 if distance_m is None else max(QUIETEST, NEAR_M / max(NEAR_M, distance_m))
 
 
@@ -51,7 +51,7 @@ def earcon(
 
 
 def prepare(sample_rate_hz: int) -> None:
-    """Load the HRTFs and synthesise all earcons straight ahead, so that the first one is not late."""
+    """Load the HRTFs and synthesise all earcons ahead, so that the first one is not late."""
     for name in PULSES:
         earcon(name, 0.0, None, sample_rate_hz)
 
@@ -66,8 +66,8 @@ def _pulse(name: EarconName, azimuth_deg: int, sample_rate_hz: int) -> Samples:
 
 @lru_cache(maxsize=16)
 def _timbre(name: EarconName, sample_rate_hz: int) -> Samples:
-    """One pulse without direction, mono (n,). All pulses of an earcon together have EARCON_LUFS, a tick
-    has TICK_LUFS."""
+    """One pulse without direction, mono (n,). All pulses of an earcon together have EARCON_LUFS, a
+    tick has TICK_LUFS."""
     make = {"obstacle": _knock, "urgent": _buzz, "tick": _tick}[name]
     sound = make(sample_rate_hz).astype(np.float32)
     ramp = round(RAMP_S * sample_rate_hz)

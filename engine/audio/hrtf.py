@@ -43,11 +43,11 @@ def centre(mono: Samples) -> Samples:
 
 @lru_cache(maxsize=512)
 def _response(azimuth_deg: int, sample_rate_hz: int) -> NDArray[np.float32]:
-    """The impulse response (m, 2) of both ears, per degree: the smallest difference that people hear
-    (Mills, JASA 30, 1958).
+    """The impulse response (m, 2) of both ears, per degree: the smallest difference that people
+    hear (Mills, JASA 30, 1958).
 
-    Between two measurements, the responses are aligned, mixed, and delayed by the interpolated onset.
-    A mixture without alignment would sound like an echo.
+    Between two measurements, the responses are aligned, mixed, and delayed by the interpolated
+    onset. A mixture without alignment would sound like an echo.
     """
     spectra, delays_s = measured(sample_rate_hz)
     right_deg = min(azimuth_deg, 360 - azimuth_deg)
@@ -64,8 +64,8 @@ def _response(azimuth_deg: int, sample_rate_hz: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=4)
 def measured(sample_rate_hz: int) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Spectra (37, bins, 2) at another sample rate, with all onsets aligned to the one straight ahead,
-    and the delays that were removed, in seconds (37, 2)."""
+    """Spectra (37, bins, 2) at another sample rate, with all onsets aligned to the one straight
+    ahead, and the delays that were removed, in seconds (37, 2)."""
     with np.load(FILE) as stored:
         responses = stored["responses"].astype(np.float64)
         delays_s = stored["delays_s"].astype(np.float64)

@@ -1,9 +1,9 @@
 """Measures and sets the loudness of sounds by EBU R128 (ITU-R BS.1770).
 
-Every sentence and earcon is normalised once, when it is synthesised, so that the wearer sets the volume
-once. The tests compare this meter with pyloudnorm, which is not used here because it imports
-scipy.signal: that would delay a session's first word by two seconds. Must not know: where a sound comes
-from, or when.
+Every sentence and earcon is normalised once, when it is synthesised, so that the wearer sets the
+volume once. The tests compare this meter with pyloudnorm, which is not used here because it imports
+scipy.signal: that would delay a session's first word by two seconds. Must not know: where a sound
+comes from, or when.
 """
 
 import math
@@ -22,16 +22,17 @@ WINDOW_S = 0.4  # R128's window; a shorter sound is measured with the silence af
 HOP_S = 0.1  # windows overlap by three quarters
 SILENT_LUFS, QUIET_LU = -70.0, -10.0  # gates: absolute, and relative to the mean above it
 OFFSET_LU = -0.691  # makes 997 Hz at full scale in one channel read -3.01 LUFS
-# The analogue prototypes (frequency in Hz, Q, dB) of BS.1770's filters, a shelf for the head and a high
-# pass. BS.1770 tabulates them for 48 kHz; the prototypes give the same curve at any sampling rate.
+# The analogue prototypes (frequency in Hz, Q, dB) of BS.1770's filters, a shelf for the head and a
+# high pass. BS.1770 tabulates them for 48 kHz; the prototypes give the same curve at any sampling
+# rate.
 SHELF_HZ, SHELF_Q, SHELF_DB = 1681.974450955533, 0.7071752369554196, 3.999843853973347
 SHELF_SLOPE = 0.4996667741545416
 HIGH_PASS_HZ, HIGH_PASS_Q = 38.13547087602444, 0.5003270373238773
 
 
 def loudness_lufs(samples: Samples, sample_rate_hz: int) -> float:
-    """Integrated loudness of mono (n,) or stereo (n, 2), minus infinity for silence. For a sound of up
-    to 0.4 s, this is its momentary loudness."""
+    """Integrated loudness of mono (n,) or stereo (n, 2), minus infinity for silence. For a sound of
+    up to 0.4 s, this is its momentary loudness."""
     window = round(WINDOW_S * sample_rate_hz)
     hop = round(HOP_S * sample_rate_hz)
     channels = np.atleast_2d(samples.T).T.astype(np.float64)  # (n, 1) or (n, 2)

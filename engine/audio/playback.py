@@ -36,9 +36,9 @@ def speak(
 ) -> float:
     """Feed the sink in real time until `stop` is set, then cancel everything and fall silent.
 
-    A paced sink sets the pace. Otherwise, and after a device is lost, the clock does, and a late loop
-    catches up. A failing sink is reported, and speech continues without it. Returns the time up to
-    which the sink has been fed, for the next call's `since_s`; None means now.
+    A paced sink sets the pace. Otherwise, and after a device is lost, the clock does, and a late
+    loop catches up. A failing sink is reported, and speech continues without it. Returns the time
+    up to which the sink has been fed, for the next call's `since_s`; None means now.
     """
     due_s = clock.now() if since_s is None else since_s
     while not stop.is_set():

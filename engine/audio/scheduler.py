@@ -1,8 +1,9 @@
 """The one scheduler of all sound: priorities, deadlines, gaps and interruptions.
 
-It is a pull model. The owner of the sink (`engine.audio.playback`) asks `render` for one block after
-another, including silence, so that the sink gets exactly what a wearer hears. Must not know: what an
-obstacle or an answer is, which voice or sink it has, what time it is, how samples are mixed.
+It is a pull model. The owner of the sink (`engine.audio.playback`) asks `render` for one block
+after another, including silence, so that the sink gets exactly what a wearer hears. Must not know:
+what an obstacle or an answer is, which voice or sink it has, what time it is, how samples are
+mixed.
 """
 
 import math
@@ -37,11 +38,11 @@ class Audio:
     `say`, `stop`, `supersede_answers` and `change_volume` may be called from any thread. `render`,
     `rest` and `handed` belong to the thread that owns the sink, which also makes all callbacks.
 
-    `UtteranceQueue` chooses the next utterance. One that is past its deadline is dropped as stale. One
-    without words never waits: its earcon is mixed in, and ducked while words are spoken. An utterance
-    that is cut after its start counts as heard. After an interruption by a critical one, it is repeated
-    from its beginning with a new id from `next_id`, unless it is an alert or `yields`. An answer is
-    queued clause by clause, so only its last clause is repeated.
+    `UtteranceQueue` chooses the next utterance. One that is past its deadline is dropped as stale.
+    One without words never waits: its earcon is mixed in, and ducked while words are spoken. An
+    utterance that is cut after its start counts as heard. After an interruption by a critical one,
+    it is repeated from its beginning with a new id from `next_id`, unless it is an alert or
+    `yields`. An answer is queued clause by clause, so only its last clause is repeated.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class Audio:
             return self._alarms
 
     def say(self, utterance: Utterance) -> None:
-        """Queue `utterance`. It supersedes older alerts from its direction (`UtteranceQueue.add`). A
-        critical one also supersedes everything that `yields`."""
+        """Queue `utterance`. It supersedes older alerts from its direction (`UtteranceQueue.add`).
+        A critical one also supersedes everything that `yields`."""
         with self._lock:
             self._drop(self._queue.add(utterance), "superseded")
             if is_critical(utterance):
@@ -103,8 +104,8 @@ class Audio:
             self._expecting_until_s = until_s
 
     def stop(self, *kinds: Kind) -> None:
-        """Silence these kinds within one block, or all kinds if none is given. Waiting utterances are
-        dropped."""
+        """Silence these kinds within one block, or all kinds if none is given. Waiting utterances
+        are dropped."""
         self._silence(lambda u: not kinds or u.kind in kinds, "cancelled")
 
     def supersede_answers(self) -> None:
@@ -173,8 +174,8 @@ class Audio:
             self._interrupt(speaking, now_s)
 
     def _interrupt(self, speaking: Playing, now_s: float) -> None:
-        """Cut `speaking` for a critical utterance and queue it again, unless it is an alert, which is
-        about a past moment, or yields."""
+        """Cut `speaking` for a critical utterance and queue it again, unless it is an alert, which
+        is about a past moment, or yields."""
         speaking.cut = "interrupted"
         said = speaking.utterance
         nearly_said = NEARLY_SAID_S * self.sample_rate_hz

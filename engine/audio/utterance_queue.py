@@ -1,6 +1,7 @@
 """Orders the waiting utterances and decides which is heard next.
 
-Pure, without a clock or a lock; `engine.audio.scheduler` asks it once per block. Must not know: sound.
+Pure, without a clock or a lock; `engine.audio.scheduler` asks it once per block. Must not know:
+sound.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,10 +15,10 @@ SAME_DIRECTION_DEG = 15.0
 class UtteranceQueue:
     """The waiting utterances in order of arrival.
 
-    The next utterance is a critical one, else the next clause of the current answer, else the one with
-    the highest priority, or the earliest of these. Clauses of one answer keep their order. Alerts,
-    statuses and resumed clauses wait for the gap after the last alert; critical ones skip it. While
-    the next utterance waits for the gap, no other overtakes it.
+    The next utterance is a critical one, else the next clause of the current answer, else the one
+    with the highest priority, or the earliest of these. Clauses of one answer keep their order.
+    Alerts, statuses and resumed clauses wait for the gap after the last alert; critical ones skip
+    it. While the next utterance waits for the gap, no other overtakes it.
     """
 
     def __init__(self) -> None:
@@ -43,16 +44,16 @@ class UtteranceQueue:
         return taken
 
     def interrupts(self, speaking: Utterance) -> bool:
-        """Whether a critical utterance may interrupt `speaking`, which is not critical itself. A clause
-        waits for the earlier clauses of its answer: otherwise each would be interrupted and resumed
-        forever."""
+        """Whether a critical utterance may interrupt `speaking`, which is not critical itself. A
+        clause waits for the earlier clauses of its answer: otherwise each would be interrupted and
+        resumed forever."""
         return not is_critical(speaking) and any(
             map(is_critical, _heads([speaking, *self.waiting]))
         )
 
     def next(self, gap_over: bool, answer_first: bool = False) -> Utterance | None:
-        """Remove and return the next utterance, or None while all must wait. With `answer_first`, an
-        answer is expected and only a critical utterance goes before it."""
+        """Remove and return the next utterance, or None while all must wait. With `answer_first`,
+        an answer is expected and only a critical utterance goes before it."""
         chosen = self._choose(gap_over, answer_first)
         if chosen is not None:
             self.waiting.remove(chosen)

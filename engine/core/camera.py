@@ -18,8 +18,8 @@ Rotation = tuple[Vector3, Vector3, Vector3]  # the rows of a rotation matrix
 class Intrinsics:
     """Pinhole camera: focal lengths and principal point in pixels of a width x height image.
 
-    `rotation` converts directions from the camera's axes to the head's axes (x right, y down, z ahead).
-    None means that the camera looks straight ahead.
+    `rotation` converts directions from the camera's axes to the head's axes (x right, y down, z
+    ahead). None means that the camera looks straight ahead.
     """
 
     fx: float

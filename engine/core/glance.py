@@ -54,10 +54,11 @@ class Detection:
 class Obstacle:
     """A tracked detection with its position relative to the wearer.
 
-    `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision and
-    `ttc_sigma_s` its standard deviation; both are None where the object does not approach. A higher
-    `priority` is said sooner. `edges_deg` are the bearings of the left and the right edge, where
-    known. `camera` is the side camera whose image `box` belongs to, empty for the main camera.
+    `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision
+    and `ttc_sigma_s` its standard deviation; both are None where the object does not approach. A
+    higher `priority` is said sooner. `edges_deg` are the bearings of the left and the right edge,
+    where known. `camera` is the side camera whose image `box` belongs to, empty for the main
+    camera.
     """
 
     track: int
@@ -129,8 +130,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A frame with everything that the quick tier found in it. `scene` and `picture` are None until a
-    request needs them. `side_obstacles` are seen by the side cameras only, not in the frame's image."""
+    """A frame with everything that the quick tier found in it. `scene` and `picture` are None until
+    a request needs them. `side_obstacles` are seen by the side cameras only, not in the frame's
+    image."""
 
     frame: Frame
     obstacles: tuple[Obstacle, ...]

@@ -18,8 +18,8 @@ from engine.core.sound import Pcm, Samples, Sound
 
 
 class Source(Protocol):
-    """Delivers frames in order. The `time_s` of a file source is in seconds since its start, which the
-    loops map to the clock. A live source uses the host's monotonic clock and sets `live`."""
+    """Delivers frames in order. The `time_s` of a file source is in seconds since its start, which
+    the loops map to the clock. A live source uses the host's monotonic clock and sets `live`."""
 
     name: str
     live: bool
@@ -49,10 +49,10 @@ class Counting(Protocol):
 
 
 @runtime_checkable
-class LooksAside(Protocol):
+class HasSideCameras(Protocol):
     """A source whose frames also carry images of the side cameras named here."""
 
-    aside: tuple[str, ...]
+    side_camera_labels: tuple[str, ...]
 
 
 @runtime_checkable
@@ -69,8 +69,8 @@ class Blocks(Protocol):
 
     @property
     def time_s(self) -> float:
-        """The capture time of the last sample of the newest block, on the same clock as the `time_s`
-        of the source's frames."""
+        """The capture time of the last sample of the newest block, on the same clock as the
+        `time_s` of the source's frames."""
         ...
 
     def read(self) -> NDArray[np.int16] | None:
@@ -87,7 +87,8 @@ class Detector(Protocol):
     def detect(self, frame: Frame) -> tuple[Detection, ...]: ...
 
     def expect(self, frame: Frame) -> None:
-        """Announce that `detect` will be called with `frame`, so that the detector may start early."""
+        """Announce that `detect` will be called with `frame`, so that the detector may start
+        early."""
         ...
 
     def reset(self) -> None:
@@ -135,11 +136,12 @@ class Describer(Protocol):
     card: ModelCard
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
-        """Prefetch: begin to describe `frame` step by step, and cache the work for the next `describe`.
+        """Prefetch: begin to describe `frame` step by step, and cache the work for the next
+        `describe`.
 
-        All of it is reused for the same frame and prompt. For another prompt, the part that does not
-        depend on the prompt is reused. Closing the iterator keeps the work. Raises as `describe`
-        does.
+        All of it is reused for the same frame and prompt. For another prompt, the part that does
+        not depend on the prompt is reused. Closing the iterator keeps the work. Raises as
+        `describe` does.
         """
         ...
 
@@ -149,9 +151,9 @@ class Describer(Protocol):
         on_first_token: Callable[[], None] | None = None,
         prompt: str | None = None,
     ) -> Iterator[str]:
-        """Yield speakable clauses, each as soon as it is complete, by greedy decoding. `prompt` None
-        means the model's default. Closing the iterator stops the generation. Raises DescriberFailed
-        and OutOfMemory."""
+        """Yield speakable clauses, each as soon as it is complete, by greedy decoding. `prompt`
+        None means the model's default. Closing the iterator stops the generation. Raises
+        DescriberFailed and OutOfMemory."""
         ...
 
 

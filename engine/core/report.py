@@ -35,8 +35,8 @@ class Health:
 class Hearing:
     """Counters of the ear, for the session summary.
 
-    `late` counts blocks that were processed long after they were recorded, `overruns` the times that
-    the device lost samples. `own_voice` and `refractory` count rejected wakes.
+    `late` counts blocks that were processed long after they were recorded, `overruns` the times
+    that the device lost samples. `own_voice` and `refractory` count rejected wakes.
     """
 
     heard_s: float = 0.0

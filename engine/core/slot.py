@@ -53,8 +53,8 @@ class Slot(Generic[T]):
         """Wait for a value put after `version`; return (its version, the value).
 
         A value that is already there is returned at once, even after `close`, so that the last one
-        is not lost. None means that `timeout_s` passed or the slot is closed; with `timeout_s=None`,
-        only the latter.
+        is not lost. None means that `timeout_s` passed or the slot is closed; with
+        `timeout_s=None`, only the latter.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._version > version or self._closed, timeout_s)

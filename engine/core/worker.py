@@ -1,7 +1,7 @@
 """Runs a model in its own thread, so that a slow or hung model never blocks the caller.
 
-Knows nothing of the work. Results arrive one by one. The caller waits for the next one only as long as
-it wants to, and can abandon the thread.
+Knows nothing of the work. Results arrive one by one. The caller waits for the next one only as long
+as it wants to, and can abandon the thread.
 """
 
 import contextlib
@@ -44,8 +44,8 @@ class Task(Generic[T]):
     def next(
         self, clock: Clock, until_s: float | None, given_up: Callable[[], bool]
     ) -> T | End | None:
-        """The next result or the end. None if `until_s` passed or `given_up` returned True first. With
-        `until_s` None, there is no time limit."""
+        """The next result or the end. None if `until_s` passed or `given_up` returned True first.
+        With `until_s` None, there is no time limit."""
         while True:
             left_s = POLL_S if until_s is None else min(POLL_S, until_s - clock.now())
             try:
@@ -59,8 +59,8 @@ Work = Callable[[Task[T]], Iterator[T]]
 
 
 def lower_thread_priority() -> None:
-    """Lower the scheduling priority of the calling thread and of those that it starts, since obstacle
-    detection comes first. On Linux only: elsewhere this would affect the whole process."""
+    """Lower the scheduling priority of the calling thread and of those that it starts, since
+    obstacle detection comes first. On Linux only: elsewhere this would affect the whole process."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
@@ -93,8 +93,8 @@ class Worker(Generic[T]):
         self._thread.start()
 
     def start(self, work: Work[T]) -> Task[T]:
-        """Begin `work` as soon as the earlier work ends; never waits. Raises `failure` if the thread
-        hangs in earlier work."""
+        """Begin `work` as soon as the earlier work ends; never waits. Raises `failure` if the
+        thread hangs in earlier work."""
         before = self._current
         if before is not None:
             self.cancel(before)

@@ -1,7 +1,7 @@
 """Turns key presses and phrases in the wearer's language into commands.
 
-The grammar is small and closed: a phrase is a command or it is nothing. Must not know: who heard the
-phrase, or how a command is executed.
+The grammar is small and closed: a phrase is a command or it is nothing. Must not know: who heard
+the phrase, or how a command is executed.
 """
 
 import json
@@ -38,8 +38,8 @@ ESCAPE, BACKSPACES = "\x1b", ("\x7f", "\b")
 class CommandGrammar:
     """All commands of one language: whole `phrases`, and a prefix of `where` followed by a noun.
 
-    `nouns` maps the names of things, as they are said, to the detector's labels. `contractions` maps
-    shortened forms to full ones ("'s" → " is").
+    `nouns` maps the names of things, as they are said, to the detector's labels. `contractions`
+    maps shortened forms to full ones ("'s" → " is").
     """
 
     phrases: Mapping[str, Wish | Control]
@@ -74,7 +74,8 @@ class CommandGrammar:
 
 def command_grammar(language: Language, nouns: Mapping[str, str]) -> CommandGrammar:
     """Read the grammar of `language` from its `commands.json`. `nouns` maps the names of things, as
-    they are said, to the detector's labels. Raises MissingPart if the file is missing or incomplete."""
+    they are said, to the detector's labels. Raises MissingPart if the file is missing or
+    incomplete."""
     path = TEMPLATES / language / "commands.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))

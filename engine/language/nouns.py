@@ -18,8 +18,8 @@ TOKEN = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A thing that a text names, and the side said of it. `at` and `side_at` are their character spans
-    (start, end); `side_at` is None if no side is said."""
+    """A thing that a text names, and the side said of it. `at` and `side_at` are their character
+    spans (start, end); `side_at` is None if no side is said."""
 
     thing: str
     side: Side | None
@@ -123,7 +123,8 @@ class Vocabulary:
         yield clause
 
     def _is_wearers_side(self, rest: tuple[str, ...]) -> bool:
-        """Whether a side followed by `rest` is the wearer's, not that of a thing ("left of the car")."""
+        """Whether a side followed by `rest` is the wearer's, not that of a thing ("left of the
+        car")."""
         if rest[:1] == (self._known.side_noun,):
             rest = rest[1:]
         outside = bool(rest) and rest[0] in self._known.no_side_before

@@ -1,4 +1,5 @@
-"""Reads the folder of a language in `templates/`: what it can say, what it understands, its sentences.
+"""Reads the folder of a language in `templates/`: what it can say, what it understands, its
+sentences.
 
 The list of languages is the list of folders: a new folder is a new language, and no line of Python
 names any language. `templates/README.md` explains the files and their keys.

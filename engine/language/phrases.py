@@ -1,7 +1,7 @@
 """Finds where the noun phrases of a clause begin and end, so that one can be hedged or cut out.
 
-Pure text, by the word lists of a language's `understand.json`. A phrase is a noun with the words before
-it: modifiers, a determiner or number, perhaps "group of", perhaps a preposition.
+Pure text, by the word lists of a language's `understand.json`. A phrase is a noun with the words
+before it: modifiers, a determiner or number, perhaps "group of", perhaps a preposition.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,8 +39,8 @@ class PhraseGrammar:
 
 
 def phrase_grammar(labels: Sequence[str], language: Language) -> PhraseGrammar:
-    """The grammar of `language`, over all things that it lists. A synonym of one of `labels` means that
-    label. Raises MissingPart if the language's folder is missing or incomplete."""
+    """The grammar of `language`, over all things that it lists. A synonym of one of `labels` means
+    that label. Raises MissingPart if the language's folder is missing or incomplete."""
     lists = understood(language)
     can = sayable(language)
     taken = {word for label in labels for word in lists.synonyms.get(label, "").split()}
@@ -160,8 +160,9 @@ class ParsedClause:
         return opening - 1 if joined else None
 
     def may_end(self, end: int) -> bool:
-        """Whether the rest of the clause can stand without the phrase. It can if it is empty or begins
-        with a preposition. It cannot if it has a verb, whose number might no longer agree."""
+        """Whether the rest of the clause can stand without the phrase. It can if it is empty or
+        begins with a preposition. It cannot if it has a verb, whose number might no longer
+        agree."""
         rest = self.words[end:]
         if any(w.text in self._lists.verbs for w in rest):
             return False

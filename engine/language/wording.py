@@ -72,10 +72,10 @@ _PLAIN_WORDS = re.compile(r"[a-z]{2,20}( [a-z]{2,20}){0,3}")  # labels are in AS
 class Words:
     """Puts glances, alerts and statuses into the words of one language.
 
-    A detector label that the language does not list is said as "obstacle". It is neither dropped nor
-    said as it is, since a stray label can mislead ("none ahead"). An unlisted scene label is said as
-    it is if labels are words of the language and it consists of plain words. Otherwise only "indoors"
-    or "outdoors" is said.
+    A detector label that the language does not list is said as "obstacle". It is neither dropped
+    nor said as it is, since a stray label can mislead ("none ahead"). An unlisted scene label is
+    said as it is if labels are words of the language and it consists of plain words. Otherwise only
+    "indoors" or "outdoors" is said.
     """
 
     def __init__(
@@ -197,8 +197,8 @@ class Words:
             raise incomplete(self.language, error) from error
 
     def sentences(self, text: str) -> list[str]:
-        """`text` split into its sentences. A sentence opens with a letter that is not lower case, or
-        with one of the language's opening marks."""
+        """`text` split into its sentences. A sentence opens with a letter that is not lower case,
+        or with one of the language's opening marks."""
         text = " ".join(text.split())
         starts = [
             match.end()

@@ -33,8 +33,8 @@ class CommandListener:
         self._speech_from_s = 0.0
 
     def begin(self, asked_s: float, now_s: float, recent: Iterable[Sound]) -> None:
-        """The wake phrase ended at `asked_s`. The command may have begun before the wake engine fired,
-        in the `recent` frames."""
+        """The wake phrase ended at `asked_s`. The command may have begun before the wake engine
+        fired, in the `recent` frames."""
         if not self._command_s:
             return
         self._recogniser.begin()

@@ -3,8 +3,8 @@
     audio source ─▶ frames ─▶ wake engine ─▶ (own voice? too soon?) ─▶ on_wake
                         └───▶ recogniser, for a while after a wake ─▶ on_command
 
-It may fall behind, but it skips no sample. Must not know: which engine, device or recogniser it has, or
-what an answer is.
+It may fall behind, but it skips no sample. Must not know: which engine, device or recogniser it
+has, or what an answer is.
 """
 
 import threading
@@ -114,7 +114,8 @@ class Ear:
         return self._firing and not before
 
     def _accept_wake(self, time_s: float) -> bool:
-        """Whether a wake counts: not too soon after the last one, and not the engine's own voice."""
+        """Whether a wake counts: not too soon after the last one, and not the engine's own
+        voice."""
         if time_s - self._last_wake_s < self._refractory_s:
             self._counts = replace(self._counts, refractory=self._counts.refractory + 1)
             return False

@@ -23,8 +23,8 @@ class EchoGuard:
 
     A microphone that hears only a loudspeaker hears the same envelopes, later and quieter. Their
     Pearson correlation is then near 1: over the levels of three bands in decibels, each minus its
-    mean, at the best lag that a device can have. The words of a person correlate less. `played` may be
-    called from any thread.
+    mean, at the best lag that a device can have. The words of a person correlate less. `played` may
+    be called from any thread.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:

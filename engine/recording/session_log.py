@@ -166,8 +166,8 @@ class SessionLog:
         streams: tuple[StreamCount, ...] = (),
     ) -> dict[str, Any]:
         """Write all pending records, the summary as the last line, and the same to `summary.json`.
-        Return the summary. `streams` are the counters of the source's sensor streams, if it has any.
-        A second call returns the same summary."""
+        Return the summary. `streams` are the counters of the source's sensor streams, if it has
+        any. A second call returns the same summary."""
         with self._lock:
             if self._closed is not None:
                 return self._closed

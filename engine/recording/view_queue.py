@@ -1,4 +1,5 @@
-"""Runs a view in its own thread, so that what a sighted helper sees never delays what the wearer hears.
+"""Runs a view in its own thread, so that what a sighted helper sees never delays what the wearer
+hears.
 
 Events wait in a bounded queue. Nothing here knows which viewer it is.
 """
@@ -28,11 +29,12 @@ class NoView:
 
 
 class ViewQueue:
-    """Hands events to a viewer in its own thread, which also opens and closes the viewer. The thread
-    starts with the first event, so that its reports come after the session's own record.
+    """Hands events to a viewer in its own thread, which also opens and closes the viewer. The
+    thread starts with the first event, so that its reports come after the session's own record.
 
-    `show` may be called from any thread. It waits for room for at most `patience_s`, 0 when live, and
-    counts the events that found none. A viewer that raises is reported once and not called again.
+    `show` may be called from any thread. It waits for room for at most `patience_s`, 0 when live,
+    and counts the events that found none. A viewer that raises is reported once and not called
+    again.
     """
 
     def __init__(

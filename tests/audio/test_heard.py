@@ -62,8 +62,8 @@ def test_an_alert_comes_from_its_direction_earcon_first_then_words(
     assert np.abs(tape[: len(sound)] - sound).max() < 2e-4
     assert np.abs(tape).max() <= CEILING + 1e-4
     words = tape[len(sound) :]
-    # Woodworth gives 0.18 ms at 20 degrees and 0.49 ms at 60 degrees. A voice also has lower tones, for
-    # which the delay is longer (Kuhn). A sample lasts 0.05 ms.
+    # Woodworth gives 0.18 ms at 20 degrees and 0.49 ms at 60 degrees. A voice also has lower tones,
+    # for which the delay is longer (Kuhn). A sample lasts 0.05 ms.
     side = float(np.sign(azimuth_deg))
     low_ms, high_ms = {0.0: (0.0, 0.0), 20.0: (0.13, 0.3), 60.0: (0.43, 0.7)}[abs(azimuth_deg)]
     for part in (tape[: len(sound)], words):

@@ -1,4 +1,5 @@
-"""The direction of a sound, measured on the samples: time and level differences between the ears."""
+"""The direction of a sound, measured on the samples: time and level differences between the
+ears."""
 
 import itertools
 
@@ -19,8 +20,9 @@ NOISE = np.random.default_rng(3).normal(size=RATE_HZ // 4).astype(np.float32)
 
 
 def woodworth_s(azimuth_deg: float) -> float:
-    """ITD of a rigid sphere at high frequencies, (a / c) (theta + sin theta), in seconds: Woodworth,
-    Experimental Psychology (1938). `theta` is the lateral angle, so behind equals front."""
+    """ITD of a rigid sphere at high frequencies, (a / c) (theta + sin theta), in seconds:
+    Woodworth, Experimental Psychology (1938). `theta` is the lateral angle, so behind equals
+    front."""
     theta = float(np.arcsin(np.sin(np.radians(azimuth_deg))))
     return HEAD_RADIUS_M / SPEED_OF_SOUND_M_S * (theta + float(np.sin(theta)))
 
@@ -110,7 +112,8 @@ def test_a_sound_behind_differs_from_one_in_front() -> None:
 
 
 def test_interpolation_agrees_with_the_measurement_between() -> None:
-    """Each direction up to 60 degrees, interpolated from its neighbours 5 degrees to either side."""
+    """Each direction up to 60 degrees, interpolated from its neighbours 5 degrees to either
+    side."""
     spectra, delays_s = measured(RATE_HZ)
     frequencies_hz = np.linspace(0.0, RATE_HZ / 2, spectra.shape[1])
     for place in range(1, 60 // STEP_DEG + 1):

@@ -33,8 +33,8 @@ def test_a_stereo_sine_of_1_khz_measures_as_its_peak(peak_dbfs: float, lufs: flo
 def test_it_agrees_with_another_meter_of_the_same_standard(
     rate_hz: int, tenths: int, frequency_hz: float, seed: int
 ) -> None:
-    """The other meter is pyloudnorm with the standard's filters at any rate ("DeMan"). The signal is a
-    tone with stereo noise."""
+    """The other meter is pyloudnorm with the standard's filters at any rate ("DeMan"). The signal
+    is a tone with stereo noise."""
     from pyloudnorm import Meter
 
     t = np.arange(tenths * rate_hz // 10) / rate_hz

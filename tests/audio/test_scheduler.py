@@ -102,7 +102,8 @@ def test_all_rules_hold_for_any_script(script: list[tuple[float, Utterance | str
 
 @pytest.mark.parametrize("answer", [1, 2])
 def test_a_critical_clause_waits_for_earlier_clauses(answer: int) -> None:
-    """Otherwise the interrupted clause would be repeated before it, and interrupted again, forever."""
+    """Otherwise the interrupted clause would be repeated before it, and interrupted again,
+    forever."""
     stage = Stage()
     for number, said in enumerate((1, answer), start=1):
         stage.audio.say(clause(number, said))

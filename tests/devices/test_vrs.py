@@ -110,7 +110,7 @@ def test_side_cameras_take_turns_and_look_aside(kind: Kind, tmp_path: Path) -> N
     path = aria.recording(tmp_path / "a.vrs", kind, [far_left] * 4, sides=True)
     assert all(frame.side is None for frame in frames(VrsSource(path)))
     source = VrsSource(path, side_cameras=True)
-    assert source.aside == kind.sides
+    assert source.side_camera_labels == kind.sides
     got = frames(source)
     assert [frame.side.name for frame in got if frame.side] == list(kind.sides) * 2
     left = got[0].side

@@ -1,4 +1,5 @@
-"""The wording of every kind of answer, in English and Spanish: detail, where, why, read, prompts."""
+"""The wording of every kind of answer, in English and Spanish: detail, where, why, read,
+prompts."""
 
 import re
 from itertools import product

@@ -1,4 +1,5 @@
-"""Each language is complete and consistent. All list the same, and none contains another's words."""
+"""Each language is complete and consistent. All list the same, and none contains another's
+words."""
 
 import json
 import re

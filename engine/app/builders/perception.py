@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from engine.alerts.policy import AlertPolicy
 from engine.app.builders.models import Models
 from engine.config import Config
-from engine.core.ports import Clock, DepthWorker, LooksAside, Source
+from engine.core.ports import Clock, DepthWorker, HasSideCameras, Source
 from engine.language.wording import Words
 from engine.perception.camera import Mount
 from engine.perception.depth_prior import BoxHistory
@@ -32,7 +32,7 @@ def build_depth_worker(config: Config, models: Models) -> DepthWorker | None:
 def build_side_cameras(config: Config, source: Source, mount: Mount) -> SideCameras | None:
     """The side cameras of `source`, each with its own detector, since a detector tracks; None if the
     source has none or they are off."""
-    if not isinstance(source, LooksAside) or not source.aside:
+    if not isinstance(source, HasSideCameras) or not source.side_camera_labels:
         return None
     from models.detector import open_detector
 
@@ -43,7 +43,7 @@ def build_side_cameras(config: Config, source: Source, mount: Mount) -> SideCame
                 open_detector(pack, device, backend, threads=1),
                 Localizer(config.source.hfov_deg, mount),
             )
-            for label in source.aside
+            for label in source.side_camera_labels
         }
     )
 

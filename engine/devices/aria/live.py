@@ -102,7 +102,7 @@ class LiveGlasses:
         labels = lenses.side_labels(calibration) if side_cameras else []
         sides = [lenses.calibrated_camera(calibration, label) for label in labels]
         self._sides = [side for side in sides if side is not None]
-        self.aside = tuple(side.label for side in self._sides)
+        self.side_camera_labels = tuple(side.label for side in self._sides)
         self._receiver.to_imu_sample = lenses.to_imu_sample(calibration, link.imu)
         self._check_status()
 

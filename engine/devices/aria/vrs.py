@@ -63,8 +63,10 @@ class VrsSource:
         self._time_ns = -1
         self._head = HeadTracker()
         self._motion = self._inertial()
-        self.aside = tuple(self._recorded_side_labels()) if side_cameras else ()
-        self._sides = [SideCamera(self._provider, *self._camera(label)) for label in self.aside]
+        self.side_camera_labels = tuple(self._recorded_side_labels()) if side_cameras else ()
+        self._sides = [
+            SideCamera(self._provider, *self._camera(label)) for label in self.side_camera_labels
+        ]
         self._counter = StreamCounter(RGB)
         check_size(path, self._eye.lens.width, self._eye.lens.height)
 
