@@ -1,6 +1,6 @@
-"""The terminal: a first screen, what is heard as it is heard, and a table of latencies at the end.
+"""The terminal output for a sighted helper or developer: first screen, sounds, answers, latencies.
 
-For a sighted helper or developer; the wearer never needs it.
+The wearer never needs it.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}
 
 
 class Terminal(Console):
-    """A console that may go away: a closed pipe or a full disk behind it ends no session, and rich
-    would end the thread that happens to print."""
+    """A console that survives a closed pipe or a full disk: with rich's own, the thread that prints
+    would end."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         try:
@@ -34,14 +34,14 @@ class Terminal(Console):
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Print no more, and let what is still buffered go nowhere."""
+        """Print nothing more, and discard what is still buffered."""
         with contextlib.suppress(SystemExit, OSError, ValueError):
             super().on_broken_pipe()
 
 
 class Screen:
-    """Prints to a rich console. Safe to call from any thread. With a `job`, one of a sweep, it prints
-    what goes wrong, the progress, and one line at the end."""
+    """Prints to a rich console. Safe to call from any thread. For a `job` of a sweep it prints only
+    faults, the progress, and one line at the end."""
 
     def __init__(self, console: Console | None = None, job: str = "") -> None:
         self.console = console or Terminal(highlight=False, emoji=False)
@@ -71,7 +71,7 @@ class Screen:
         keys: bool,
         view: str = "",
     ) -> None:
-        """What runs, with which models, and where it is written."""
+        """Print what runs, with which models, and where the session is written."""
         if self._job:
             self.line(f"{self._job}: {escape(source)}, {escape(router)} ...")
             return
@@ -92,15 +92,15 @@ class Screen:
         with self._lock:
             self.console.print(Panel(grid, title=f"Scene Aria {version}", expand=False))
 
-    def heard(self, said: Utterance, time_s: float) -> None:
-        """An alert or status began to sound, `time_s` after the start."""
-        if said.kind == "answer" or not said.text or self._job:
+    def heard(self, utterance: Utterance, time_s: float) -> None:
+        """Print an alert or status that started `time_s` after the session."""
+        if utterance.kind == "answer" or not utterance.text or self._job:
             return
-        where = f"{said.azimuth_deg:+4.0f}°" if said.kind == "alert" else "     "
-        self.line(f"{time_s:7.2f} s  {MARKS[said.kind]}  {where}  {escape(said.text)}")
+        where = f"{utterance.azimuth_deg:+4.0f}°" if utterance.kind == "alert" else "     "
+        self.line(f"{time_s:7.2f} s  {MARKS[utterance.kind]}  {where}  {escape(utterance.text)}")
 
     def description(self, description: Description, time_s: float) -> None:
-        """An answer, its route and the reason for it."""
+        """Print an answer, its route and the reasons for the route."""
         if self._job:
             return
         decision = description.decision
@@ -120,7 +120,7 @@ class Screen:
         )
 
     def progress(self, total: int) -> None:
-        """Begin a bar over `total` pictures; 0 where nobody knows how many."""
+        """Start a progress bar over `total` images; 0 if the number is not known."""
         if self._job and not self.console.is_terminal:
             return
         self._progress = Progress(
@@ -144,7 +144,7 @@ class Screen:
             self._progress = None
 
     def last(self, summary: dict[str, Any], folder: Path, files: list[str]) -> None:
-        """Latencies by stage against the budgets, and where to look."""
+        """Print the latencies by stage, compared with the budgets, and the files that were written."""
         if self._job:
             share = summary["escalation_rate"]
             escalated = "nothing described" if share is None else f"{share:.0%} escalated"

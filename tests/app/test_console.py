@@ -1,4 +1,4 @@
-"""The terminal is for bystanders: what becomes of it must not matter to the wearer."""
+"""The terminal output: its loss does not affect the session, and it prints text as it is."""
 
 import errno
 import io
@@ -9,8 +9,8 @@ import pytest
 from engine.app.console import Screen, Terminal
 
 
-class Gone(io.StringIO):
-    """A terminal behind which nobody is left, or no space."""
+class LostTerminal(io.StringIO):
+    """A terminal whose every write fails."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__()
@@ -25,18 +25,18 @@ class Gone(io.StringIO):
 @pytest.mark.parametrize(
     "error", [BrokenPipeError(errno.EPIPE, "gone"), OSError(errno.ENOSPC, "full"), OSError("odd")]
 )
-def test_a_terminal_that_is_lost_ends_nothing(
+def test_a_lost_terminal_is_written_to_once_and_then_left_alone(
     error: OSError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.dup2", lambda *_: None)  # pytest's own standard output stays
-    file = Gone(error)
+    monkeypatch.setattr("os.dup2", lambda *_: None)  # keep pytest's own standard output
+    file = LostTerminal(error)
     screen = Screen(Terminal(file=file))
     for _ in range(3):
-        screen.line("what nobody reads")
+        screen.line("a line")
     assert file.writes == 1
 
 
-def test_a_path_is_shown_as_it_is() -> None:
+def test_a_path_is_printed_without_markup() -> None:
     file = io.StringIO()
     Screen(Terminal(file=file, emoji=False)).line("/tmp/:bus:/session.jsonl")
     assert "/tmp/:bus:/session.jsonl" in file.getvalue()
@@ -49,7 +49,7 @@ def test_a_path_is_shown_as_it_is() -> None:
         ({"n": 2}, "quality: not judged, as no picture has labels to judge by"),
     ],
 )
-def test_the_quality_of_a_session_or_why_there_is_none(
+def test_the_last_screen_gives_the_quality_or_says_why_there_is_none(
     quality: dict[str, float], expected: str, tmp_path: Path
 ) -> None:
     file = io.StringIO()

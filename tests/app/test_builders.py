@@ -1,4 +1,4 @@
-"""What `build.py` chooses from a configuration, with nothing loaded."""
+"""What the builders choose from a configuration, without loading a model."""
 
 import sys
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ from models.packs import find_pack, write_manifest
 from tests.fakes import media
 
 
-class Seeing(SampleSource):
+class LiveSource(SampleSource):
     live = True
 
 
@@ -46,18 +46,18 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         ("webcam", True, "interval"),
     ],
 )
-def test_who_asks_depends_on_the_kind_of_source(source: str, live: bool, asks: str) -> None:
+def test_the_trigger_depends_on_the_kind_of_source(source: str, live: bool, asks: str) -> None:
     trigger, keys = build_trigger(Config(), source, live)
     assert (trigger.name, keys) == (asks, False)
 
 
-def test_the_sample_is_asked_about_once_its_obstacles_are_known() -> None:
+def test_the_sample_is_described_after_its_obstacles_have_been_announced() -> None:
     trigger, _ = build_trigger(Config(), "sample", live=False)
     assert [trigger.due(time_s) for time_s in (0.0, 1.9, 2.0)] == [False, False, True]
 
 
 @pytest.mark.parametrize("name", ["photo", "folder", "sample"])
-def test_a_source_is_told_by_its_kind_and_not_by_its_files_name(tmp_path: Path, name: str) -> None:
+def test_the_name_of_a_file_does_not_change_the_kind_of_source(tmp_path: Path, name: str) -> None:
     config = Config()
     config.source.name, config.source.path = "image", str(tmp_path / f"{name}.png")
     media.save(tmp_path / f"{name}.png", media.quadrants())
@@ -65,7 +65,7 @@ def test_a_source_is_told_by_its_kind_and_not_by_its_files_name(tmp_path: Path, 
     assert build_source(config, "image").read() is not None
 
 
-def test_a_home_of_nobody_is_a_path_like_any_other(tmp_path: Path) -> None:
+def test_an_unknown_home_folder_is_a_path_like_any_other(tmp_path: Path) -> None:
     config = Config()
     config.source.path = "~nobody-of-that-name/photo.jpg"
     with pytest.raises(InputError, match="~nobody-of-that-name"):
@@ -73,7 +73,7 @@ def test_a_home_of_nobody_is_a_path_like_any_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", [64, 100])
-def test_a_picture_size_is_judged_before_any_model_loads(tmp_path: Path, side: int) -> None:
+def test_the_image_size_is_checked_before_any_model_loads(tmp_path: Path, side: int) -> None:
     folder = tmp_path / "describer"
     folder.mkdir()
     (folder / "processor_config.json").write_text('{"patch_size": 32}', encoding="utf-8")
@@ -83,7 +83,7 @@ def test_a_picture_size_is_judged_before_any_model_loads(tmp_path: Path, side: i
         check_image_size(files, side)
 
 
-def wake(tmp_path: Path, **settings: object) -> Config:
+def wake_config(tmp_path: Path, **settings: object) -> Config:
     """trigger=wake on a silent recording."""
     config = Config()
     config.trigger.name = "wake"
@@ -93,8 +93,8 @@ def wake(tmp_path: Path, **settings: object) -> Config:
     return config
 
 
-def test_the_wake_word_is_micro_wake_words_by_default(tmp_path: Path) -> None:
-    config = wake(tmp_path)
+def test_the_default_wake_engine_is_microwakeword(tmp_path: Path) -> None:
+    config = wake_config(tmp_path)
     listening = build_listening(config, SampleSource(), VirtualClock())
     assert listening is not None
     assert (listening.wake.name, listening.wake.phrase) == ("microwakeword", "okay nabu")
@@ -119,7 +119,7 @@ def test_the_wake_word_is_micro_wake_words_by_default(tmp_path: Path) -> None:
         ({"path": "nowhere.wav"}, InputError, "got nowhere.wav"),
     ],
 )
-def test_what_cannot_be_heard_is_refused(
+def test_a_wake_word_that_cannot_be_heard_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, object],
@@ -128,30 +128,32 @@ def test_what_cannot_be_heard_is_refused(
 ) -> None:
     monkeypatch.delenv(porcupine.KEY, raising=False)
     with pytest.raises(error, match=said):
-        build_listening(wake(tmp_path, **settings), SampleSource(), VirtualClock())
+        build_listening(wake_config(tmp_path, **settings), SampleSource(), VirtualClock())
 
 
-def test_with_a_key_words_that_only_porcupine_has_go_to_it(
+def test_with_a_key_phrases_that_only_porcupine_knows_go_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(porcupine.KEY, "not-a-key")
     with pytest.raises(MissingPart, match="expected Porcupine to start"):
-        build_listening(wake(tmp_path, phrase="computer"), SampleSource(), VirtualClock())
-    listening = build_listening(wake(tmp_path, phrase="alexa"), SampleSource(), VirtualClock())
+        build_listening(wake_config(tmp_path, phrase="computer"), SampleSource(), VirtualClock())
+    listening = build_listening(
+        wake_config(tmp_path, phrase="alexa"), SampleSource(), VirtualClock()
+    )
     assert listening is not None
     assert listening.wake.name == "microwakeword"
 
 
-def test_auto_listens_at_a_live_camera_where_a_microphone_is(
+def test_auto_listens_with_a_live_camera_if_there_is_a_microphone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", None)  # none is here
-    assert build_listening(Config(), Seeing(), VirtualClock()) is None
+    monkeypatch.setitem(sys.modules, "sounddevice", None)  # no microphone library
+    assert build_listening(Config(), LiveSource(), VirtualClock()) is None
     trigger, _ = build_trigger(Config(), "webcam", live=True, hears=True)
     assert trigger.name == "wake"
 
 
-def test_a_wake_word_needs_real_time() -> None:
+def test_a_wake_word_requires_real_time() -> None:
     config = Config()
     config.trigger.name, config.source.realtime = "wake", False
     with pytest.raises(ConfigError, match=r"wake needs source\.realtime=true"):
@@ -167,8 +169,6 @@ def test_a_wake_word_needs_real_time() -> None:
         ("es", "personas", "person"),
     ],
 )
-def test_things_are_found_by_the_names_they_are_said_by(
-    language: str, name: str, label: str
-) -> None:
+def test_labels_are_found_by_their_spoken_names(language: str, name: str, label: str) -> None:
     words = Words("en") if language == "en" else Words("es")
     assert label_names(words, ("person", "door", "traffic_light"))[name] == label
