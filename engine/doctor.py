@@ -1,7 +1,7 @@
 """`python -m engine.doctor`: what this machine has, what each missing piece costs, what mends it.
 
-Checks libraries, GPU and model packs here, and devices with `engine.devices.checks`. Loads no model.
-Exits with 0 where the engine can run, else with 1.
+Checks libraries, GPU and model packs here, and devices with `engine.devices.checks`. Loads no
+model. Exits with 0 where the engine can run, else with 1.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def _hub_pack(tier: str, costs: str) -> Finding:
 
 
 def _pack(pack: str, tier: str, costs: str, mend: str) -> Finding:
-    """A pack's files for one tier; the pocket pack, which every tier can fall back on, is needed."""
+    """A pack's files for one tier. The pocket pack is needed: every tier falls back on it."""
     from models.packs import find_pack
 
     name = f"{pack} {tier}"

@@ -1,5 +1,8 @@
-"""The links to live glasses, as far as the SDK's own classes go without any: settings, callbacks called
-with the SDK's records, the H.265 decoder, servers and failures. What makes the link itself is scripted."""
+"""The links to live glasses, driven with the SDK's own classes as far as those work without glasses.
+
+Settings, callbacks with the SDK's records, the H.265 decoder, the server and failures are real. The
+connection itself is scripted.
+"""
 
 import math
 import subprocess
@@ -211,7 +214,7 @@ def test_gen1_calibration_is_read_from_what_the_glasses_tell() -> None:
 
 
 def test_the_condition_is_read_from_the_sdks_status() -> None:
-    """Of a status without glasses, which cannot be set: every field is there and says nothing bad."""
+    """An SDK status cannot be filled without glasses: this checks that every field exists."""
     status = sdk.DeviceStatus()
     found = status_of(status)
     assert found == DeviceStatus(
@@ -303,8 +306,9 @@ def test_gen2_callbacks_take_the_sdks_records(
 
 @pytest.mark.command
 def test_gen2_waits_for_glasses_and_stops() -> None:
-    """In a separate process, because a failure in the SDK's server ends the whole process. On a free
-    port and with generous waits, so that neither another test run nor a busy machine matters."""
+    """In a separate process, because a failure in the SDK's server ends the whole process. On a
+    free port and with generous waits, so that neither another test run nor a busy machine
+    matters."""
     program = (
         "import socket\n"
         "from engine.devices.aria import gen2\n"

@@ -1,4 +1,4 @@
-"""Recordings that are written here are read back by the official library: pictures, lenses, motion."""
+"""Recordings written by tests/fakes/vrs_file.py are read by the official library."""
 
 import math
 import sys
@@ -31,8 +31,7 @@ def frames(source: VrsSource) -> list[Frame]:
 @KINDS
 @pytest.mark.parametrize("label", ["camera-rgb", "side"])
 def test_every_pixel_looks_where_the_official_calibration_says(kind: Kind, label: str) -> None:
-    """Over the whole picture within 0.25 degrees, and upright: what is higher in the world is higher in
-    the picture."""
+    """Within 0.25 degrees over the whole image; up in the world is up in the image."""
     calibration = aria.calibrated(kind)
     label = kind.sides[0] if label == "side" else label
     eye = lenses.calibrated_camera(calibration, label)
@@ -155,7 +154,7 @@ def test_what_the_camera_lost_is_counted(tmp_path: Path) -> None:
 
 
 def test_what_was_heard_is_read_as_a_wake_word_wants_it(tmp_path: Path) -> None:
-    """A tone of 440 Hz, on the first of seven microphones at 48 kHz, comes out at 16 kHz, as loud."""
+    """A tone of 440 Hz, on the first of seven microphones at 48 kHz, comes out at 16 kHz."""
     out = Recording(aria.told(aria.calibrated(GEN1)))
     stream = out.camera(214, 1, 352, 352, 10.0)
     aria.add_picture(stream, 1.0, aria.picture(aria.calibrated(GEN1), "camera-rgb", AHEAD), 0)

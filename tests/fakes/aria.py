@@ -1,5 +1,6 @@
-"""Aria glasses whose geometry is known: official lenses in the places that the official drawings give
-them, and recordings of a world whose directions, times and motion are known.
+"""Aria glasses of known geometry, and recordings of scenes with known directions, times, motion.
+
+Lenses and their positions are official: Meta's published lens and the CAD extrinsics.
 
 Directions are the head's: x right, y down, z ahead, any length.
 """
@@ -124,7 +125,7 @@ def seen_at(calibration: Any, label: str, direction: Axis) -> NDArray[np.float64
 def picture(
     calibration: Any, label: str, direction: Axis | None, half: int = 5, level: int = 60
 ) -> Pixels:
-    """A raw picture of an even wall with a red (on side cameras white) square where `direction` is."""
+    """A raw image, uniform but for a square at `direction`: red, or white on side cameras."""
     camera = calibration.get_camera_calib(label)
     width, height = camera.get_image_size()
     grey = label != "camera-rgb"
@@ -201,8 +202,8 @@ def recording(
     sides: bool = False,
     start_s: float = 5.0,
 ) -> Path:
-    """One frame for each direction, an IMU of 200 Hz from a second and a half before the first, and the
-    side cameras where `sides` asks. `turning_rad_s` is to the right."""
+    """A file with one frame for each direction, a 200 Hz IMU from 1.5 s before the first frame, and
+    side cameras if `sides`. `turning_rad_s` is to the right."""
     calibration = calibrated(kind)
     out = Recording(told(calibration), kind.device)
     width, height = calibration.get_camera_calib("camera-rgb").get_image_size()

@@ -1,4 +1,4 @@
-"""Makes pictures, videos and datasets whose right reading is known. Not a test itself."""
+"""Makes images, videos and datasets of known content."""
 
 import json
 import struct
@@ -23,8 +23,8 @@ RED, GREEN, BLUE, GRAY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128,
 
 
 def quadrants(width: int = 64, height: int = 48) -> Image:
-    """Red top left, green top right, blue bottom left, gray bottom right: no turn or flip of it
-    looks the same."""
+    """Red top left, green top right, blue bottom left, gray bottom right: every rotation or flip
+    of it differs."""
     pixels = np.empty((height, width, 3), np.uint8)
     for rows, columns, colour in (
         (slice(None, height // 2), slice(None, width // 2), RED),
@@ -37,7 +37,7 @@ def quadrants(width: int = 64, height: int = 48) -> Image:
 
 
 def street(*texts: tuple[str, int, int, int], size: tuple[int, int] = (960, 720)) -> Frame:
-    """A picture with (text, x, y, letter height in pixels) on boards, before a wall with a window."""
+    """An image of a wall with a window, and signs: (text, x, y, letter height in pixels)."""
     picture = Pillow.new("RGB", size, (150, 140, 130))
     draw = ImageDraw.Draw(picture)
     draw.rectangle((size[0] // 20, size[1] // 20, size[0] // 5, size[1] // 3), fill=(90, 120, 160))
@@ -51,7 +51,7 @@ def street(*texts: tuple[str, int, int, int], size: tuple[int, int] = (960, 720)
 
 
 def noise(width: int = 96, height: int = 64) -> Image:
-    """Pixels that no format can make small."""
+    """Random pixels, which no format compresses."""
     return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
@@ -77,7 +77,7 @@ def exif_turned(upright: Image, orientation: int) -> Image:
 
 
 def png_header(path: Path, width: int, height: int) -> Path:
-    """A PNG that states its size and holds next to no pixels."""
+    """A PNG with the given size in its header and almost no pixel data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (

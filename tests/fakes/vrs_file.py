@@ -1,9 +1,8 @@
-"""Writes VRS recordings as Aria glasses do, for tests: known pictures, times, calibration, IMU, sound.
+"""Writes VRS recordings as Aria glasses do: known images, times, calibration, IMU and sound.
 
-The official Python writer (`vrs` 1.2.2) offers four sample streams and none of Aria's, so the published
-file format (version 1: header, description, records, index) is written out here; what reads the file
-back is the official reader in projectaria-tools. Data layouts are Aria's, as projectaria-tools states
-them. Nothing is compressed.
+The official Python writer (`vrs` 1.2.2) has none of Aria's streams, so this module writes the
+published file format (version 1: header, description, records, index), uncompressed. Data layouts
+are those that projectaria-tools states. Its official reader reads the files back.
 """
 
 import json
@@ -15,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-STATE, CONFIGURATION, DATA = 1, 2, 3
-TYPE_NAMES = {CONFIGURATION: "Configuration", DATA: "Data"}
+CONFIGURATION, DATA = 2, 3  # record types
 LAYOUT_VERSION = 2
 INDEX_TYPE, DESCRIPTION_TYPE = 1, 2
-LAST_TIME = 1.7976931348623157e308  # stands in headers that have no time
+LAST_TIME = 1.7976931348623157e308  # the time in headers of records without one
 RECORD_HEADER = struct.Struct("<IIiIdHBBI")
 RGB8, GREY8 = 4, 1
 S32_LE = 13
-SIZES = {
+SIZES = {  # struct format characters
+    "Bool": "B",
     "uint8_t": "B",
     "uint32_t": "I",
     "uint64_t": "Q",
@@ -31,7 +30,6 @@ SIZES = {
     "double": "d",
     "float": "f",
 }
-SIZES["Bool"] = "B"
 
 Value = str | float | int | Sequence[float] | Sequence[int]
 
@@ -138,7 +136,7 @@ AUDIO_DATA = layout(capture_timestamps_ns="vector:int64_t", audio_muted="value:u
 
 
 def filled(pieces: Layout, values: Mapping[str, Value]) -> bytes:
-    """The bytes of a layout: what has a fixed size, then where the rest lies, then the rest."""
+    """The bytes of a layout: fixed-size fields, then offsets of the others, then the others."""
     fixed, places, rest = b"", b"", b""
     for piece in pieces:
         form = piece.kind.partition(":")[0]
@@ -166,7 +164,7 @@ def described(pieces: Layout) -> str:
 
 @dataclass
 class Stream:
-    """One sensor: `number` is its type, `instance` which of them, `content` what follows a layout."""
+    """One sensor: type `number`, its `instance`, and the `content` that follows a data layout."""
 
     number: int
     instance: int
@@ -194,7 +192,7 @@ class Stream:
 
 
 class Recording:
-    """A VRS file in the making."""
+    """Collects streams and writes them as one VRS file."""
 
     def __init__(self, calibration: str | None = None, device: str = "Aria") -> None:
         self._tags = {"device_type": device}

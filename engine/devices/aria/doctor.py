@@ -1,7 +1,7 @@
-"""`python -m engine.doctor aria`: the steps from a bare machine to streaming glasses, and the next command.
+"""`python -m engine.doctor aria`: the steps to streaming glasses, and the command to run next.
 
-It changes nothing, except that `--pair` asks the glasses to trust this host, which the wearer accepts in
-the phone's app. The other steps are fixed by commands of Aria's own tools.
+It changes nothing, except that `--pair` asks the glasses to trust this host, which the wearer
+accepts in the phone's app. The other steps are fixed by commands of Aria's own tools.
 """
 
 import platform

@@ -1,6 +1,6 @@
 """The link to Aria Gen 1 glasses, through `aria.sdk` over USB or Wi-Fi.
 
-It has never run with glasses; tests/devices/test_aria_links.py lists the SDK classes that it drives.
+It has never run with glasses; tests/devices/test_aria_links.py lists the SDK classes it drives.
 """
 
 import contextlib

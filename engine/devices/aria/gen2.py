@@ -36,8 +36,8 @@ AUTHORISE = "run: python -m engine.doctor aria"
 class Gen2Link:
     """A `Link` to Gen 2. `address` is the glasses' IP address on Wi-Fi; None means USB.
 
-    Glasses always stream encrypted; tests set `encrypted` to False. Raises MissingPart if the SDK is
-    not installed.
+    Glasses always stream encrypted; tests set `encrypted` to False. Raises MissingPart if the SDK
+    is not installed.
     """
 
     name = "Aria Gen 2"
@@ -119,8 +119,8 @@ class Gen2Link:
     def listen(self, receiver: Receiver) -> Any:
         """Start the server; return the SDK's receiver.
 
-        Raises LinkLost if no certificate is installed: without one the SDK ends the whole process from
-        one of its threads.
+        Raises LinkLost if no certificate is installed: without one the SDK ends the whole process
+        from one of its threads.
         """
         settings = self._sdk.HttpServerConfig()
         settings.address = "0.0.0.0"  # the glasses may connect over any interface

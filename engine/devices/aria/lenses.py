@@ -1,8 +1,8 @@
-"""Turns Aria's calibration into camera models, and raw frames into upright ones, for both generations.
+"""Turns Aria's calibration into camera models, and raw frames of both generations upright.
 
-The rotation is read from the device's geometry and never assumed: Gen 1's sensors are mounted sideways,
-Gen 2's upright. The wearer's frame is Aria's central pupil frame (x left, y up, z ahead). This module
-must not know where records come from.
+The rotation is read from the device's geometry and never assumed: Gen 1's sensors are mounted
+sideways, Gen 2's upright. The wearer's frame is Aria's central pupil frame (x left, y up, z ahead).
+Must not know where records come from.
 """
 
 import contextlib
@@ -40,8 +40,9 @@ TERMS = 7  # coefficients of the lens polynomial: f, f·k1 .. f·k6
 class CalibratedCamera:
     """One camera of the glasses.
 
-    `quarter_turns` clockwise make its frames upright. `lens` is the model of upright frames, with its
-    rotation from the head. `fit_error_deg` is its largest error against the device's calibration.
+    `quarter_turns` clockwise make its frames upright. `lens` is the model of upright frames, with
+    its rotation from the head. `fit_error_deg` is its largest error against the device's
+    calibration.
     """
 
     label: str
@@ -95,7 +96,7 @@ def calibrated_camera(calibration: Any, label: str) -> CalibratedCamera | None:
 
 @dataclass(frozen=True, slots=True)
 class RectifiedCamera:
-    """A `CalibratedCamera` whose frames are rectified to a pinhole camera, for models trained on such.
+    """A `CalibratedCamera` that rectifies frames to a pinhole camera, for models trained on those.
 
     The view beyond 45 degrees is cut off. `columns` and `rows` (height, width) are the source
     coordinates of each pixel in the upright frame.
@@ -165,7 +166,7 @@ def _fitted(
     for column in np.linspace(0, width - 1, FIT_POINTS):
         for row in np.linspace(0, height - 1, FIT_POINTS):
             seen = camera.unproject(np.array([column, row]))
-            # Outside the field of view the model folds back: such pixels do not project to themselves.
+            # Outside the field of view the model folds back: pixels do not project to themselves.
             back = None if seen is None else camera.project(seen)
             if seen is None or back is None or abs(back - (column, row)).max() > 0.1:
                 continue
@@ -215,7 +216,7 @@ def _angle_between_deg(one: tuple[float, float, float], other: tuple[float, floa
 
 
 def to_imu_sample(calibration: Any, label: str) -> Callable[[Any], ImuSample] | None:
-    """A converter from `MotionData` of the IMU `label` to `ImuSample`, rectified and in the head's axes.
+    """Converts `MotionData` of the IMU `label` to a rectified `ImuSample` in the head's axes.
 
     None if the calibration has no such IMU. Times are in seconds on the device's clock.
     """
@@ -250,7 +251,7 @@ def missing(setting: str, error: Exception) -> MissingPart:
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Discard stdout and stderr, to which Aria's C++ libraries print progress that no setting disables.
+    """Discard stdout and stderr: Aria's C++ libraries print progress that no setting disables.
 
     Used only while a file or link is opened, before any of our threads runs; restored at once.
     """

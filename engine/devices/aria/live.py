@@ -1,7 +1,7 @@
 """Live glasses of either generation as a source of frames, on the host's clock.
 
-A link (gen1.py, gen2.py) hands records to a `Receiver`. `LiveGlasses` gives frames to the engine, tells
-the wearer about the state of the glasses, and reconnects a lost link. It must not know any SDK.
+A link (gen1.py, gen2.py) hands records to a `Receiver`. `LiveGlasses` gives frames to the engine,
+tells the wearer about the state of the glasses, and reconnects a lost link. Must not know any SDK.
 """
 
 from collections import deque
@@ -58,11 +58,11 @@ class Link(Protocol):
 
 
 class LiveGlasses:
-    """A `Source` of the RGB camera's newest frames. Raises InputError if the glasses cannot be reached.
+    """A `Source` of the newest RGB frames. Raises InputError if the glasses cannot be reached.
 
-    `read` raises SourceNotice for what the wearer has to know (the link was lost or is back, the battery
-    is low, the glasses are hot); reading goes on after it. It raises SourceLost when ATTEMPTS to
-    reconnect have failed.
+    `read` raises SourceNotice for what the wearer has to know (the link was lost or is back, the
+    battery is low, the glasses are hot); reading goes on after it. It raises SourceLost when
+    ATTEMPTS to reconnect have failed.
     """
 
     live = True

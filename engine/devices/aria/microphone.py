@@ -7,7 +7,7 @@ POLL_S = 0.01
 
 
 class GlassesMicrophone:
-    """Delivers live blocks as they arrive, and recorded blocks at their own pace from the first `read`."""
+    """Delivers live blocks as they arrive, recorded ones at their pace from the first `read`."""
 
     name = "the glasses' microphone"
     overruns = 0  # losses are counted with the glasses' streams

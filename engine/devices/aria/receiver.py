@@ -1,7 +1,7 @@
 """The buffer between a link's SDK threads and the engine.
 
-It holds the newest frame of each camera, the head's pose over the last second, and pending microphone
-samples. It must not know any SDK.
+It holds the newest frame of each camera, the head's pose over the last second, and pending
+microphone samples. It must not know any SDK.
 """
 
 import threading
@@ -24,8 +24,8 @@ MICROPHONE_HZ = 48_000  # of both generations
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """An undecoded frame with its capture and arrival times on the host's clock; `device_s` is the capture
-    time on the device's clock."""
+    """An undecoded frame with its capture and arrival times on the host's clock; `device_s` is the
+    capture time on the device's clock."""
 
     pixels: NDArray[np.uint8]
     captured_s: float
@@ -52,8 +52,8 @@ class Receiver:
         self.failure: str | None = None
 
     def picture(self, camera: str, pixels: NDArray[np.uint8], device_ns: int, number: int) -> None:
-        """Store a frame; it replaces one that has not been read. The pixels are copied, because the SDK
-        reuses its buffer."""
+        """Store a frame; it replaces one that has not been read. The pixels are copied, because the
+        SDK reuses its buffer."""
         arrived_s = self._now()
         with self._changed:
             counter = self._counter(camera)
@@ -102,7 +102,7 @@ class Receiver:
             self._changed.notify_all()
 
     def take(self, camera: str, timeout_s: float = 0.0) -> RawFrame | None:
-        """The newest frame of `camera`, once. Waits until one arrives, the link fails or time is up."""
+        """The newest frame of `camera`, once. Waits for one, a failure or the timeout."""
         with self._changed:
             self._changed.wait_for(
                 lambda: camera in self._newest or self.failure is not None, timeout_s

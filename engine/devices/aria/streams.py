@@ -22,9 +22,9 @@ BLOCK = 512  # samples of 16 kHz: 32 ms
 class TimeMap:
     """Maps the device's clock to the host's monotonic clock.
 
-    The record with the least delay within the first SETTLE_S counts as having arrived without delay. So
-    times are late by the link's least delay and never early. Drift (some 20 µs a second for crystals)
-    is not corrected.
+    The record with the least delay within the first SETTLE_S counts as having arrived without
+    delay. So times are late by the link's least delay and never early. Drift (some 20 µs a second
+    for crystals) is not corrected.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class TimeMap:
         return self._offset_s < math.inf
 
     def arrived(self, device_s: float, host_s: float) -> float:
-        """The capture time on the host's clock of a record stamped `device_s` that arrived at `host_s`."""
+        """The host's time at `device_s`, from a record that arrived at `host_s`."""
         self._since_s = min(self._since_s, host_s)
         if host_s - self._since_s <= SETTLE_S:
             self._offset_s = min(self._offset_s, host_s - device_s)
@@ -46,8 +46,8 @@ class TimeMap:
 class StreamCounter:
     """Counts the records of one stream.
 
-    The device numbers its records: a gap is a loss; a number that is not higher than the last starts a
-    new count.
+    The device numbers its records: a gap is a loss; a number that is not higher than the last
+    starts a new count.
     """
 
     def __init__(self, name: str) -> None:
@@ -75,11 +75,11 @@ class StreamCounter:
 
 
 class MicrophoneBlocks:
-    """Turns interleaved samples of several microphones into blocks of BLOCK samples, 16 kHz mono int16.
+    """Turns interleaved samples of several microphones into blocks of (BLOCK,) int16, 16 kHz.
 
     Only the first microphone is used: averaging microphones some centimetres apart causes comb
-    filtering of the high frequencies that distinguish words. `time_s` is the capture time of the last
-    sample of the last block read.
+    filtering of the high frequencies that distinguish words. `time_s` is the capture time of the
+    last sample of the last block read.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -92,8 +92,8 @@ class MicrophoneBlocks:
     def hear(
         self, samples: Sequence[int], channels: int, full_scale: float, until_s: float
     ) -> None:
-        """Add interleaved samples of `channels` microphones, in [-full_scale, full_scale], the last one
-        captured at `until_s`."""
+        """Add interleaved samples of `channels` microphones, in [-full_scale, full_scale], the last
+        one captured at `until_s`."""
         self._until_s = until_s
         table = np.asarray(samples, np.float64).reshape(-1, max(1, channels))
         scaled = np.clip(table[:, 0] / max(full_scale, 1.0), -1.0, 1.0)

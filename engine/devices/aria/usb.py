@@ -11,7 +11,7 @@ PRODUCTS: dict[str, Generation] = {"0300": "gen1", "9001": "gen2", "9002": "gen2
 
 
 def plugged_in(devices: Path = DEVICES) -> Generation | None:
-    """The generation of the first glasses found; None without any, or where it is unknown (macOS)."""
+    """The generation of the first glasses found; None if none or unknown (macOS)."""
     for folder in sorted(devices.glob("*")):
         if _read(folder / "idVendor") == VENDOR:
             found = PRODUCTS.get(_read(folder / "idProduct"))

@@ -1,7 +1,7 @@
 """The `vrs` source: a recording of Aria glasses, read by projectaria-tools.
 
-Frames are upright and carry their capture time, the calibrated lens and the head's pose from the IMU.
-This module must not know the pace of playback.
+Frames are upright and carry their capture time, the calibrated lens and the head's pose from the
+IMU. This module must not know the pace of playback.
 """
 
 import struct
@@ -36,9 +36,9 @@ class VrsSource:
 
     With `side_cameras`, each frame also carries the newest frame of one side camera, in turn.
 
-    Raises InputError if the file is missing, empty, not a VRS recording, not of Aria glasses or without
-    calibration; MissingPart without projectaria-tools. `read` raises FrameSkipped for a record that
-    cannot be decoded, and SourceLost where the recording is truncated.
+    Raises InputError if the file is missing, empty, not a VRS recording, not of Aria glasses or
+    without calibration; MissingPart without projectaria-tools. `read` raises FrameSkipped for a
+    record that cannot be decoded, and SourceLost where the recording is truncated.
     """
 
     live = False
@@ -150,8 +150,8 @@ class VrsSource:
     def _track_head(self, until_s: float) -> None:
         """Update the head's pose up to a time of the device's clock.
 
-        The first sample beyond it is included, since it is less than 2 ms later. After an unreadable
-        record the pose is unknown.
+        The first sample beyond it is included, since it is less than 2 ms later. After an
+        unreadable record the pose is unknown.
         """
         try:
             for sample in self._motion or ():
@@ -279,7 +279,7 @@ def capture_times_ns(provider: Any, stream: Any) -> list[int]:
 
 
 def _check(path: Path) -> bool:
-    """Whether the file includes the index that its header points to. Raises InputError if not VRS."""
+    """Whether the file includes the index its header points to. Raises InputError if not VRS."""
     check_file(path, "a VRS recording")
     with path.open("rb") as file:
         head = file.read(INDEX_AT + 8)

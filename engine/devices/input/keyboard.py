@@ -16,8 +16,8 @@ from engine.core.errors import MissingPart
 class Keyboard:
     """Calls `on_key` from its thread with the character of each key press ('\\n' for Enter).
 
-    A line from a pipe is passed whole, an empty one as Enter. The thread ends at the end of the input.
-    `close` restores the terminal.
+    A line from a pipe is passed whole, an empty one as Enter. The thread ends at the end of the
+    input. `close` restores the terminal.
     """
 
     def __init__(self, on_key: Callable[[str], None]) -> None:

@@ -13,8 +13,8 @@ from engine.core.answer import Command, Control, Wish
 from engine.core.errors import MissingPart
 from engine.core.report import Health
 
-# evdev's names. The single button of a Bluetooth headset sends play and pause alternately. The volume
-# buttons are left to the system.
+# evdev's names. The single button of a Bluetooth headset sends play and pause alternately. The
+# volume buttons are left to the system.
 BUTTONS: dict[str, Wish | Control] = {
     "KEY_PLAYPAUSE": "describe",
     "KEY_PLAYCD": "describe",
@@ -88,7 +88,7 @@ class MediaKeys:
 
 
 def find_media_keys() -> list[Any]:
-    """The readable input devices that have one of the buttons. Raises MissingPart where none has."""
+    """The readable input devices with one of the buttons. Raises MissingPart if there is none."""
     try:
         import evdev
     except ImportError as error:

@@ -122,7 +122,7 @@ def _load_binding(loader: Any) -> Any:
     """pyttsx3's ctypes binding, on the wheel's library instead of the system's."""
     os.environ["ESPEAK_DATA_PATH"] = loader.get_data_path()  # the setting that espeak-ng itself has
     library = ctypes.CDLL(loader.get_library_path(), mode=ctypes.RTLD_GLOBAL)
-    # The binding asks for libespeak-ng.so.1. On Linux that is the soname of the library just loaded.
+    # The binding asks for libespeak-ng.so.1. On Linux that is the soname of the loaded library.
     on_linux = sys.platform.startswith("linux")
     with contextlib.nullcontext() if on_linux else _espeak_resolved_to(library):
         return importlib.import_module("pyttsx3.drivers._espeak")

@@ -1,7 +1,7 @@
 """The loudspeaker or headphones, through PortAudio (sounddevice).
 
-PortAudio is loaded when a sink is made, not at import: Linux wheels do not ship it. Knows nothing of
-what is played.
+PortAudio is loaded when a sink is made, not at import: Linux wheels do not ship it. Knows nothing
+of what is played.
 """
 
 import contextlib

@@ -62,7 +62,7 @@ class Microphone:
         )
 
     def _queue_block(self, block: Any, frames: int, time: Any, status: Any) -> None:
-        """Queue `block` (frames, 1) with the time of its last sample; called in PortAudio's thread."""
+        """Queue `block` (frames, 1) with its last sample's time; called in PortAudio's thread."""
         if status.input_overflow:
             self.overruns += 1
         age_s = max(0.0, time.currentTime - time.inputBufferAdcTime - frames / self._rate_hz)

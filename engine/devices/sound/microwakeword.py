@@ -20,8 +20,8 @@ FRAME_SAMPLES = 160  # 10 ms; the models take three frames per step
 class MicroWakeWord:
     """Detects one of the shipped phrases. Raises MissingPart, or ValueError for another phrase.
 
-    The phrase is detected when the mean of the model's last five probabilities exceeds the cutoff that
-    the model ships with, raised to the power of (2 * sensitivity) ** 2.
+    The phrase is detected when the mean of the model's last five probabilities exceeds the cutoff
+    that the model ships with, raised to the power of (2 * sensitivity) ** 2.
     """
 
     name = "microwakeword"

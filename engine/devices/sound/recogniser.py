@@ -111,8 +111,8 @@ def jsgf(grammar: CommandGrammar, nouns: Iterable[str]) -> str:
 
 
 def _dictionary(path: Path, grammar: CommandGrammar) -> dict[str, list[str]]:
-    """The lines of the pronunciation dictionary for each word of the grammar. Loading all of it would
-    take a second. A word that it lacks cannot be recognised."""
+    """The lines of the pronunciation dictionary for each word of the grammar. Loading all of it
+    would take a second. A word that it lacks cannot be recognised."""
     words = {w for part in (*grammar.phrases, *grammar.where, *grammar.nouns) for w in part.split()}
     spoken: dict[str, list[str]] = {}
     with path.open(encoding="utf-8") as lines:

@@ -48,7 +48,7 @@ def read_pcm(path: Path) -> Pcm:
 class Recording:
     """A microphone that hears `pcm`: each block becomes available at the time of its last sample.
 
-    Playback starts at the first `read`. A late reader gets the missed blocks one by one, without gaps.
+    Playback starts at the first `read`. A late reader gets the missed blocks without gaps.
     """
 
     name = "recording"

@@ -8,8 +8,8 @@ from engine.core.sound import HEARING_HZ, Pcm
 
 
 class Resampler:
-    """Resamples a stream block by block. Samples still in its filter come with the next block, or with
-    `flush`."""
+    """Resamples a stream block by block. Samples still in its filter come with the next block, or
+    with `flush`."""
 
     def __init__(self) -> None:
         import av

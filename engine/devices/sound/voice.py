@@ -28,8 +28,8 @@ class Pyttsx3Voice:
         self._cached = lru_cache(maxsize=128)(self._synthesise)
 
     def synthesise(self, text: str) -> Samples:
-        """Mono samples (n,), read-only, at VOICE_LUFS, peak VOICE_PEAK at most (engine.audio.loudness);
-        empty where nothing in `text` can be said. Raises SpeechFailed."""
+        """Mono samples (n,), read-only, at VOICE_LUFS, peak VOICE_PEAK at most
+        (engine.audio.loudness); empty where nothing in `text` can be said. Raises SpeechFailed."""
         return self._cached(speakable(text))
 
     def close(self) -> None:

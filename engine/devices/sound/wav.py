@@ -51,8 +51,8 @@ class WavSink:
         self._wave.setframerate(sample_rate_hz)
 
     def write(self, block: Samples) -> None:
-        """Append stereo samples (n, 2). Raises SpeechFailed once when the file can take no more; later
-        blocks are discarded."""
+        """Append stereo samples (n, 2). Raises SpeechFailed once when the file can take no more;
+        later blocks are discarded."""
         if self._wave is None:
             return
         pcm = np.round(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes()

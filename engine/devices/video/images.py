@@ -91,8 +91,8 @@ def decode_image(path: Path) -> Image:
     """The image in `path` as RGB (h, w, 3), turned upright by its EXIF tag; of an animation, the
     first frame.
 
-    The size is checked from the header, before any pixel is decoded. Raises InputError where the file
-    is missing, unreadable, empty, truncated, not an image, or of an unreasonable size.
+    The size is checked from the header, before any pixel is decoded. Raises InputError where the
+    file is missing, unreadable, empty, truncated, not an image, or of an unreasonable size.
     """
     check_file(path, "a picture")
     try:
@@ -128,8 +128,8 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 class ImageSource:
-    """One photo as one frame, at 0 s. The constructor decodes it, so that a bad file is refused before
-    any model loads; it raises InputError."""
+    """One photo as one frame, at 0 s. The constructor decodes it, so that a bad file is refused
+    before any model loads; it raises InputError."""
 
     live = False
 
@@ -155,8 +155,8 @@ class ImageSource:
 class ImageSequence:
     """The images of a list of files in order, at `fps` frames per second.
 
-    The constructor decodes the first and raises InputError where that fails. A later file that cannot
-    be decoded raises FrameSkipped from `read`; the next `read` gives the next file.
+    The constructor decodes the first and raises InputError where that fails. A later file that
+    cannot be decoded raises FrameSkipped from `read`; the next `read` gives the next file.
     """
 
     live = False
@@ -197,8 +197,8 @@ class ImageSequence:
 
 
 class FolderSource(ImageSequence):
-    """The images of a folder, without its subfolders, in natural order. Raises InputError where there
-    is no such folder, no image in it, or the first image cannot be decoded."""
+    """The images of a folder, without its subfolders, in natural order. Raises InputError where
+    there is no such folder, no image in it, or the first image cannot be decoded."""
 
     def __init__(self, path: Path, fps: float = 15.0) -> None:
         check_folder(path, "a folder of pictures")

@@ -16,12 +16,12 @@ from engine.core.errors import MissingPart
 from engine.core.glance import Truth
 from engine.devices.video.images import decode_image, frozen
 
-# 640 on the longer side, as detectors take it, at the photo's 3:4. The smallest crop is 506 x 675 of
-# the photo's 810 x 1080 pixels, so that no frame is upscaled.
+# 640 on the longer side, as detectors take it, at the photo's 3:4. The smallest crop is 506 x 675
+# of the photo's 810 x 1080 pixels, so that no frame is upscaled.
 WIDTH_PX, HEIGHT_PX = 480, 640
 ZOOM = 1.6  # of the last frame, relative to the whole photo
-# The two men in front are about 490 px tall in the photo. At a height of 1.75 m and the focal length
-# below they are 2.8 m away. The photo is treated as a flat picture at that distance.
+# The two men in front are about 490 px tall in the photo. At a height of 1.75 m and the focal
+# length below they are 2.8 m away. The photo is treated as a flat picture at that distance.
 DISTANCE_M = 2.8
 # The focus of expansion, as fractions of the photo: the one point that does not move. With this one
 # both men and the front of the bus stay in view to the end.
@@ -45,10 +45,10 @@ def sample_photo() -> Path:
 class SampleSource:
     """A walk towards a flat picture at constant speed, with a fixed focal length.
 
-    At time t the distance is d0 - v t and the picture appears s(t) = d0 / (d0 - v t) times as large as
-    at the start. d0 is DISTANCE_M, and v is chosen so that s reaches ZOOM at `duration_s`. The time
-    to collision is d0 / v - t: for a walk of 6 s it falls from 16 s to 10 s.
-    Raises MissingPart where the photo is not installed.
+    At time t the distance is d0 - v t and the picture appears s(t) = d0 / (d0 - v t) times as large
+    as at the start. d0 is DISTANCE_M, and v is chosen so that s reaches ZOOM at `duration_s`. The
+    time to collision is d0 / v - t: for a walk of 6 s it falls from 16 s to 10 s. Raises
+    MissingPart where the photo is not installed.
     """
 
     name = "sample"

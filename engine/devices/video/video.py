@@ -32,8 +32,9 @@ class VideoSource:
     """The frames of a video; `time_s` counts from the first one, and the frame rate may vary.
 
     `len()` is the number of frames that the file states, 0 where it states none. The constructor
-    decodes the first frame; it raises InputError where the file is missing, unreadable, broken or has
-    no video, and MissingPart without PyAV. `read` raises SourceLost where the file is truncated.
+    decodes the first frame; it raises InputError where the file is missing, unreadable, broken or
+    has no video, and MissingPart without PyAV. `read` raises SourceLost where the file is
+    truncated.
     """
 
     live = False

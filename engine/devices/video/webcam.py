@@ -31,8 +31,8 @@ FPS_BOUNDS = (1.0, 240.0)
 class WebcamSource:
     """Camera `index`, live: `time_s` is the host's monotonic clock when the frame was grabbed.
 
-    Raises InputError where there is no such camera or it gives no frame, MissingPart without OpenCV.
-    `read` raises SourceLost when the camera is gone and reopening it failed.
+    Raises InputError where there is no such camera or it gives no frame, MissingPart without
+    OpenCV. `read` raises SourceLost when the camera is gone and reopening it failed.
     """
 
     live = True
@@ -147,8 +147,8 @@ class WebcamSource:
 
 
 def webcam_present(index: int = 0) -> bool:
-    """Whether camera `index` opens and gives a frame. Takes up to OPEN_TIMEOUT_S; on Linux it returns
-    at once when no camera is plugged in."""
+    """Whether camera `index` opens and gives a frame. Takes up to OPEN_TIMEOUT_S; on Linux it
+    returns at once when no camera is plugged in."""
     try:
         WebcamSource(index).close()
     except SetupError:

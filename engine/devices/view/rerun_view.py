@@ -41,8 +41,8 @@ def require_rerun() -> None:
 
 
 def map_point(distance_m: float, bearing_deg: float) -> Point:
-    """A position on the top-down map, in metres: x to the right, y backwards, so that ahead is up on
-    a screen whose y axis points down."""
+    """A position on the top-down map, in metres: x to the right, y backwards, so that ahead is up
+    on a screen whose y axis points down."""
     bearing = math.radians(bearing_deg)
     return distance_m * math.sin(bearing), -distance_m * math.cos(bearing)
 
@@ -50,8 +50,8 @@ def map_point(distance_m: float, bearing_deg: float) -> Point:
 class RerunView:
     """Writes a recording to `path`; for use from one thread.
 
-    `since` converts a time on the engine's clock to seconds since the session's start. Errors of the
-    SDK are not caught: a bad path raises in the constructor, a full disk at the next flush.
+    `since` converts a time on the engine's clock to seconds since the session's start. Errors of
+    the SDK are not caught: a bad path raises in the constructor, a full disk at the next flush.
     """
 
     def __init__(self, path: Path, since: Callable[[float], float]) -> None:
@@ -226,7 +226,7 @@ def _blueprint() -> Any:
 
 
 def recording_reader() -> Any:
-    """The SDK's class that reads a recording. Raises MissingPart where the installed SDK has none."""
+    """The SDK's class that reads a recording. Raises MissingPart if the SDK has none."""
     try:
         try:
             from rerun.chunk import RrdReader
@@ -241,8 +241,8 @@ def recording_reader() -> Any:
 
 
 def images_at(path: Path, moments_s: Sequence[float]) -> list[bytes | None]:
-    """For each moment, in seconds since the session's start, the newest image at or before it, as the
-    bytes of a JPEG file; None where there is none yet.
+    """For each moment, in seconds since the session's start, the newest image at or before it, as
+    the bytes of a JPEG file; None where there is none yet.
 
     Reads chunk by chunk, so that a long recording fits in memory. Raises MissingPart where the
     installed SDK cannot read recordings, InputError where it cannot read `path`. Some SDKs read the
