@@ -76,15 +76,15 @@ def follow(samples: list[ImuSample]) -> None:
 def report(repeats: int, console: Console) -> dict[str, Any]:
     """Measure and print everything; return what the last line says."""
     calibration = gen1_calibration()
-    eye = lenses.calibrated_camera(calibration, lenses.RGB)
-    assert eye is not None
-    flat = lenses.rectified(eye)
+    camera = lenses.calibrated_camera(calibration, lenses.RGB)
+    assert camera is not None
+    flat = lenses.rectified(camera)
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE_PX, SIDE_PX, 3), np.uint8)
     samples = imu_second()
     works: dict[str, Callable[[], object]] = {
-        "upright_ms": lambda: eye.upright(pixels),
+        "upright_ms": lambda: camera.upright(pixels),
         "undistort_and_upright_ms": lambda: flat.frame(pixels, 0.0, 0),
-        "bearing_us": lambda: [direction(200.0 + i, 900.0, eye.lens) for i in range(1000)],
+        "bearing_us": lambda: [direction(200.0 + i, 900.0, camera.lens) for i in range(1000)],
         "imu_second_ms": lambda: follow(samples),
         "fit_lens_ms": lambda: lenses.calibrated_camera(calibration, lenses.RGB),
     }
@@ -94,9 +94,9 @@ def report(repeats: int, console: Console) -> dict[str, Any]:
             work()
         # A thousand bearings in so many milliseconds take as many microseconds each.
         figures[name] = round(median(timed_ms(work) for _ in range(repeats)), 3)
-    figures["lens_fit_error_deg"] = round(eye.fit_error_deg, 3)
+    figures["lens_fit_error_deg"] = round(camera.fit_error_deg, 3)
     assert all(map(math.isfinite, figures.values()))
-    figures["undistort_map_ms"] = round(timed_ms(lambda: lenses.rectified(eye)), 1)
+    figures["undistort_map_ms"] = round(timed_ms(lambda: lenses.rectified(camera)), 1)
     table = table_of(f"medians of {repeats}", "what", "cost")
     for name, value in figures.items():
         table.add_row(name, f"{value:g}")

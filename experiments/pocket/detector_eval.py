@@ -85,10 +85,10 @@ def choose_threshold(name: str, label: LabelMatches) -> float:
         return DEFAULT_THRESHOLD
     low, high = THRESHOLD_RANGE
     hits = np.cumsum(label.hit[:, 0])
-    told = hits + np.cumsum(label.wrong[:, 0])
+    detected = hits + np.cumsum(label.wrong[:, 0])
     weight = MISSED**2 if kind_of(name).may_hurt else 1.0
-    score = (1 + weight) * hits / (told + weight * label.truth.sum())
-    score[(hits * 3 < told) | (label.score < low)] = 0.0
+    score = (1 + weight) * hits / (detected + weight * label.truth.sum())
+    score[(hits * 3 < detected) | (label.score < low)] = 0.0
     best = int(np.argmax(score))
     return round(float(min(label.score[best], high)), 3) if score[best] > 0 else high
 

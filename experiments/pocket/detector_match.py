@@ -1,8 +1,8 @@
-"""Which of the pocket detector's boxes hit what humans boxed, label by label. Knows no model.
+"""Matches the pocket detector's boxes to human boxes, label by label. Knows no model.
 
-What is found can be wrong only on pictures whose set humans boxed completely for the label
-(`JUDGED`), and outside COCO's crowds, which nobody boxed one by one. What is missed is counted over
-every box that a human drew.
+A detection counts as wrong only on pictures whose set humans boxed completely for the label
+(`JUDGED`), and outside COCO's crowds, whose members nobody boxed. Misses are counted over every box
+that a human drew.
 """
 
 import json

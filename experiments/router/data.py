@@ -41,7 +41,7 @@ JUDGED = ("test", "test_blur", "test_dark", "test_crop", "street", "rooms", "doo
 SETS = (*TRAINED, "calibration", *JUDGED)
 COMMON_ASPECT = 4 / 3
 SHIFTED = 250  # pictures of each kind of worse ones
-SIDE_PX = 320  # the longer one of what is written: what the pocket detector looks at
+SIDE_PX = 320  # the longer side of the pictures that are written
 
 Change = Callable[[Image.Image, list[list[Any]]], tuple[Image.Image, list[list[Any]]]]
 

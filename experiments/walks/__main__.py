@@ -49,14 +49,14 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
             for walk in track(chosen, name, console=console, transient=True)
         ]
 
-    truly_told = tuple(replace(walk, told=walk.camera) for walk in walks)
+    lens_known = tuple(replace(walk, known_camera=walk.camera) for walk in walks)
     rows = {
         "scripted": run("scripted", scripted(), Mount(), Noise()),
         "drawn": run("drawn", walks, Mount(), Noise()),
         "drawn, simulated depth": run("depth", walks, Mount(), Noise(), DepthNoise()),
         "drawn, by size alone": run("by size alone", walks, SIZE_ONLY, Noise()),
         "drawn, pitch known to 3 degrees": run("pitch known", walks, None, Noise()),
-        "drawn, lens and pitch known, no noise": run("no noise", truly_told, None, NONE),
+        "drawn, lens and pitch known, no noise": run("no noise", lens_known, None, NONE),
     }
     found = {name: figures(played) for name, played in rows.items()}
     console.print(figures_table("all", found))

@@ -151,7 +151,7 @@ def play(
     for seq in range(round(walk.duration_s * FPS)):
         time_s = seq / FPS
         obstacles = localizer.localize(
-            Frame(image, time_s, seq, walk.told), detector.detect(time_s)
+            Frame(image, time_s, seq, walk.known_camera), detector.detect(time_s)
         )
         measured = None if depth_model is None else depth_model.after(seq)
         if measured is not None:

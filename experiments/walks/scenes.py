@@ -63,7 +63,7 @@ def scripted() -> tuple[Walk, ...]:
         Walk("people pass beside", GLASSES, passing),
         Walk("nothing there", GLASSES, ()),
     )
-    return tuple(replace(walk, told=walk.camera) for walk in walks)
+    return tuple(replace(walk, known_camera=walk.camera) for walk in walks)
 
 
 def drawn(count: int, seed: int) -> tuple[Walk, ...]:
@@ -72,17 +72,17 @@ def drawn(count: int, seed: int) -> tuple[Walk, ...]:
 
 
 def _draw(dice: random.Random, number: int) -> Walk:
-    told: Camera | None
+    known_camera: Camera | None
     camera: Camera = pinhole(640, 480, dice.uniform(62.0, 78.0))
-    told = camera if dice.random() < 0.5 else None
+    known_camera = camera if dice.random() < 0.5 else None
     if dice.random() < 1 / 6:
-        camera = told = WIDE
+        camera = known_camera = WIDE
     things = tuple(_draw_thing(dice) for _ in range(dice.randint(5, 9)))
     return Walk(
         f"drawn {number}",
         camera,
         things,
-        told,
+        known_camera,
         duration_s=20.0,
         speed_m_s=dice.uniform(0.8, 1.6),
         stops_s=dice.choice((math.inf, dice.uniform(4.0, 16.0))),

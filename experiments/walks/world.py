@@ -46,14 +46,14 @@ class Thing:
 class Walk:
     """A wearer who walks at `speed_m_s` until `stops_s`, whatever is in the way, among `things`.
 
-    `camera`, `height_m` and `pitch_deg` are the true ones. `told` is the camera that the engine is
-    told of (None: nothing).
+    `camera`, `height_m` and `pitch_deg` are the true ones. `known_camera` is the camera that the engine
+    is told of (None: nothing).
     """
 
     name: str
     camera: Camera
     things: tuple[Thing, ...]
-    told: Camera | None = None
+    known_camera: Camera | None = None
     duration_s: float = 12.0
     speed_m_s: float = 1.4
     stops_s: float = math.inf
