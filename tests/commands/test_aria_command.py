@@ -45,12 +45,12 @@ def test_a_street_recorded_by_gen1_is_seen_where_it_is_at_its_own_pace(
 ) -> None:
     """The shipped weights find the two people of the street photo in raw images that lie on their
     side, through the lens of the glasses, in the directions in which the photo has them."""
-    calibration = aria.calibrated(aria.GEN1, 704)
+    calibration = aria.device_calibration(aria.GEN1, 704)
     raw = aria.photo_ahead(calibration, decode_image(sample_photo()), 70.0)
-    out = Recording(aria.told(calibration))
+    out = Recording(aria.calibration_json(calibration))
     stream = out.camera(214, 1, 704, 704, 10.0)
     for number in range(12):
-        aria.add_picture(stream, 5.0 + number / 10, raw, number)
+        aria.add_image(stream, 5.0 + number / 10, raw, number)
     path = out.write(tmp_path / "street.vrs")
     monkeypatch.setenv("SCENE_ARIA_POCKET", str(ROOT / "models" / "pocket"))
     run_here(tmp_path / "run", "source=vrs", f"source.path={path}", *ONCE)

@@ -1,4 +1,4 @@
-"""What `python -m engine.doctor aria` says at each stage of setting up, and the next command."""
+"""The steps that `python -m engine.doctor aria` reports, and the next command."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from engine.devices.aria.live import DeviceStatus
 
 
 class Glasses:
-    """A link that reaches glasses in a state that a test chose."""
+    """A link to glasses in a state that the test sets."""
 
     profile = "profile18"
 
@@ -67,7 +67,7 @@ def said(found: list[SetupStep]) -> str:
     return report_lines(found)[-1]
 
 
-def test_glasses_that_are_ready_lead_to_the_engine(tmp_path: Path) -> None:
+def test_when_all_steps_are_done_the_next_command_is_the_engine(tmp_path: Path) -> None:
     glasses = Glasses(condition=WELL)
     found = steps("gen1", None, lambda: glasses, machine(tmp_path))
     assert [step.name for step in found] == [
@@ -101,7 +101,7 @@ def test_glasses_that_are_ready_lead_to_the_engine(tmp_path: Path) -> None:
         ("gen1", {}, Glasses(condition=DeviceStatus(90, False, 45.0)), "(heat): take them off"),
     ],
 )
-def test_the_first_step_that_is_left_names_its_command(
+def test_the_first_step_that_is_not_done_names_its_command(
     generation: Literal["gen1", "gen2"],
     here: dict[str, bool],
     glasses: ReachableGlasses,
@@ -112,7 +112,7 @@ def test_the_first_step_that_is_left_names_its_command(
     assert said(found).startswith(f"next {next_step}")
 
 
-def test_pairing_is_done_when_asked_for(tmp_path: Path) -> None:
+def test_pairing_is_requested_with_pair(tmp_path: Path) -> None:
     def glasses() -> Glasses:
         return Glasses("(10) not authenticated", WELL)
 
@@ -122,19 +122,19 @@ def test_pairing_is_done_when_asked_for(tmp_path: Path) -> None:
     assert said(found) == "next: python -m engine source=aria"
 
 
-def test_what_comes_after_a_missing_step_is_unknown_and_not_wrong(tmp_path: Path) -> None:
+def test_steps_after_a_failed_one_are_unknown(tmp_path: Path) -> None:
     found = steps("gen1", None, lambda: Glasses("(-4) gone"), machine(tmp_path))
     assert {step.name for step in found if step.done is None} == {"profile", "battery", "heat"}
 
 
-def test_over_wifi_nobody_asks_for_a_cable(tmp_path: Path) -> None:
+def test_over_wifi_usb_is_not_checked(tmp_path: Path) -> None:
     here = machine(tmp_path, rules=False, plugged=False)
     found = steps("gen1", "192.168.1.4", lambda: Glasses(condition=WELL), here)
     assert "USB" not in {step.name for step in found}
     assert said(found) == "next: python -m engine source=aria"
 
 
-def test_without_glasses_the_real_sdk_is_asked_and_the_status_says_so(
+def test_without_glasses_the_real_sdk_fails_to_connect_and_the_status_is_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main("gen2", "127.0.0.1") == 1

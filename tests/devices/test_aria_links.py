@@ -42,7 +42,7 @@ from tests.fakes.command import ROOT
 from tests.fakes.glasses import Clock, Link, live
 
 AHEAD, RIGHT = (0.0, 0.0, 1.0), (0.7, 0.0, 1.0)
-DEVICE_S = 5000.0  # what the glasses' clock shows when the host's shows 100
+DEVICE_S = 5000.0  # the glasses' clock when the host's is at 100
 VIDEO, RGB8, GREY8, RAW = 4, 4, 1, 1
 
 
@@ -55,18 +55,18 @@ def image_record(camera: int, time_s: float, number: int) -> ImageDataRecord:
 
 
 def motion(calibration: Any, time_s: float, pitch_deg: float) -> MotionData:
-    """A sample as the left IMU of a head at rest feels it."""
+    """A sample of the left IMU with the head at rest."""
     imu = calibration.get_imu_calib("imu-left")
     turn = made.sensor_from_head(calibration, imu.get_transform_device_imu())
     data = MotionData()
     data.capture_timestamp_ns = round(time_s * 1e9)
-    data.accel_msec2 = [float(v) for v in turn @ np.array(made.felt(pitch_deg))]
+    data.accel_msec2 = [float(v) for v in turn @ np.array(made.acceleration_at_rest(pitch_deg))]
     data.gyro_radsec = [0.0, 0.0, 0.0]
     return data
 
 
-def heard(samples: Any, channels: int) -> tuple[AudioData, AudioDataRecord]:
-    """Sound of 48 kHz that ends at DEVICE_S."""
+def audio_records(samples: Any, channels: int) -> tuple[AudioData, AudioDataRecord]:
+    """48 kHz sound that ends at DEVICE_S, as the SDK's records."""
     data, record = AudioData(), AudioDataRecord()
     data.data = [int(value) for value in np.repeat(samples, channels)]
     data.max_amplitude = float(2**31 - 1)
@@ -78,7 +78,7 @@ def heard(samples: Any, channels: int) -> tuple[AudioData, AudioDataRecord]:
 
 
 def image_data(pixels: made.Pixels) -> ImageData:
-    """A raw picture as the SDK's decoder leaves it."""
+    """A raw image as the SDK's decoder returns it."""
     height, width = pixels.shape[:2]
     grey = pixels.ndim == 2
     data = ImageData()
@@ -102,7 +102,7 @@ def image_data(pixels: made.Pixels) -> ImageData:
 # Gen 1
 
 
-def test_gen1_asks_the_glasses_and_the_sdk_for_the_newest_picture_only() -> None:
+def test_gen1_streams_with_a_queue_of_one_frame() -> None:
     link = Gen1Link(side_cameras=True)
     settings = link.streaming_settings()
     assert isinstance(settings, sdk.StreamingConfig)
@@ -124,8 +124,8 @@ def test_gen1_asks_the_glasses_and_the_sdk_for_the_newest_picture_only() -> None
     assert kept.security_options.use_ephemeral_certs
 
 
-def test_gen1_records_become_an_upright_frame_with_its_pose_and_sound() -> None:
-    """The observer that the SDK gets is called with its own records; the rest is the engine's."""
+def test_gen1_records_become_an_upright_frame_with_pose_and_sound() -> None:
+    """The observer is called with the SDK's own records."""
     clock, link = Clock(), Link(GEN1)
     source = live(link, clock, side_cameras=True)
     observer = Gen1Link(side_cameras=True).observer(link.receiver)
@@ -135,22 +135,20 @@ def test_gen1_records_become_an_upright_frame_with_its_pose_and_sound() -> None:
         clock.now_s = 98.0 + i / 200 + 0.02
         sample = motion(calibration, DEVICE_S - 2.0 + i / 200, -9.0)
         observer.on_imu_received([sample], 1)
-        observer.on_imu_received(
-            [motion(calibration, 1.0, 50.0)], 0
-        )  # the right one's are not used
+        observer.on_imu_received([motion(calibration, 1.0, 50.0)], 0)  # the right IMU is ignored
     clock.now_s = 100.06
     left = made.picture(calibration, "camera-slam-left", (-1.0, 0.0, 0.6))
     observer.on_image_received(left, image_record(int(ids.Slam1.value), DEVICE_S, 1))
     raw = made.picture(calibration, "camera-rgb", RIGHT)
     observer.on_image_received(raw, image_record(int(ids.Rgb.value), DEVICE_S, 41))
     observer.on_image_received(raw, image_record(int(ids.EyeTrack.value), DEVICE_S, 1))
-    raw[:] = 0  # the SDK uses its buffer again
-    observer.on_audio_received(*heard(np.full(4800, 2**30), 7))
+    raw[:] = 0  # the SDK reuses its buffer
+    observer.on_audio_received(*audio_records(np.full(4800, 2**30), 7))
 
     frame = source.read()
     assert frame is not None
     assert (frame.seq, frame.image.shape) == (0, (352, 352, 3))
-    # the quickest records came 20 ms after they were taken
+    # the least delay of a record was 20 ms
     assert frame.time_s == pytest.approx(100.02, abs=0.001)
     assert frame.intrinsics is not None
     found = direction(*red_square(frame.image), frame.intrinsics)
@@ -170,12 +168,12 @@ def test_gen1_records_become_an_upright_frame_with_its_pose_and_sound() -> None:
     assert counts["camera-rgb"].latency_ms == pytest.approx((40.0,), abs=1.0)
 
 
-def test_newest_only_and_what_was_overtaken_or_lost_is_counted() -> None:
+def test_only_the_newest_frame_is_read_and_dropped_frames_are_counted() -> None:
     clock, link = Clock(), Link(GEN1)
     source = live(link, clock)
     observer = Gen1Link().observer(link.receiver)
     raw = made.picture(link.calibration, "camera-rgb", AHEAD)
-    for number in (3, 4, 7):  # two never came
+    for number in (3, 4, 7):  # two were dropped
         clock.now_s += 0.1
         record = image_record(int(sdk.CameraId.Rgb.value), DEVICE_S + clock.now_s, number)
         observer.on_image_received(raw, record)
@@ -187,7 +185,7 @@ def test_newest_only_and_what_was_overtaken_or_lost_is_counted() -> None:
 
 
 def test_gen1_failures_of_the_sdk_reach_the_engine() -> None:
-    """A real client that subscribes without certificates calls the observer with a real code."""
+    """A real client without certificates reports a real error code to the observer."""
     receiver = Receiver(lambda: 0.0)
     link = Gen1Link()
     client = sdk.StreamingClient()
@@ -205,15 +203,15 @@ def test_gen1_failures_of_the_sdk_reach_the_engine() -> None:
     assert receiver.failure.startswith("FileNotFound: ")
 
 
-def test_gen1_calibration_is_read_from_what_the_glasses_tell() -> None:
-    told = calibration_of(made.told(made.calibrated(GEN1)))
+def test_gen1_calibration_is_parsed_from_the_glasses_json() -> None:
+    told = calibration_of(made.calibration_json(made.device_calibration(GEN1)))
     assert lenses.calibrated_camera(told, "camera-rgb") is not None
     for nonsense in ("", "{}", "not json"):
         with pytest.raises(LinkLost, match="expected their calibration"):
             calibration_of(nonsense)
 
 
-def test_the_condition_is_read_from_the_sdks_status() -> None:
+def test_the_status_is_read_from_the_sdks_status() -> None:
     """An SDK status cannot be filled without glasses: this checks that every field exists."""
     status = sdk.DeviceStatus()
     found = status_of(status)
@@ -236,7 +234,7 @@ def gen2() -> tuple[Gen2Link, Any, Link, LiveGlasses, Clock]:
     return made_link, made_link.receiver(link.receiver), link, source, clock
 
 
-def test_gen2_asks_the_glasses_and_the_sdk_for_the_newest_picture_only(
+def test_gen2_streams_with_a_queue_of_one_frame_a_camera(
     gen2: tuple[Gen2Link, Any, Link, LiveGlasses, Clock],
 ) -> None:
     link, server, *_ = gen2
@@ -246,17 +244,17 @@ def test_gen2_asks_the_glasses_and_the_sdk_for_the_newest_picture_only(
     assert settings.streaming_interface == sdk_gen2.StreamingInterface.USB_NCM
     wifi = Gen2Link(address="10.0.0.3").streaming_settings()
     assert wifi.streaming_interface == sdk_gen2.StreamingInterface.WIFI_STA
-    handler = server._setup_stream_handler()  # what a connection of glasses would get
+    handler = server._setup_stream_handler()  # private: only a connection of glasses makes one
     assert isinstance(handler, sdk_gen2.StreamDataInterface)
     assert handler.get_rgb_queue_size() == 1
     assert handler.get_slam_queue_size() == 2
     handler.clear_callbacks()
 
 
-def test_gen2_pictures_are_decoded_by_the_sdk_and_come_as_they_are(
+def test_gen2_frames_are_decoded_by_the_sdk_and_not_rotated(
     gen2: tuple[Gen2Link, Any, Link, LiveGlasses, Clock],
 ) -> None:
-    """H.265 through the SDK's receiver and decoder into a frame, no turn needed."""
+    """H.265 goes through the SDK's receiver and decoder. Its entry is private: there is no other."""
     _, server, link, source, clock = gen2
     raw = made.picture(link.calibration, "camera-rgb", RIGHT, half=12)
     record = image_record(64, DEVICE_S, 5)
@@ -273,7 +271,7 @@ def test_gen2_pictures_are_decoded_by_the_sdk_and_come_as_they_are(
     assert counts == {"camera-rgb": 1}
 
 
-def test_gen2_callbacks_take_the_sdks_records(
+def test_gen2_callbacks_accept_the_sdks_records(
     gen2: tuple[Gen2Link, Any, Link, LiveGlasses, Clock],
 ) -> None:
     _, server, link, source, clock = gen2
@@ -285,10 +283,8 @@ def test_gen2_callbacks_take_the_sdks_records(
         server.imu_callback(motion(calibration, 1.0, 50.0), "imu-right")
     side = made.picture(calibration, GEN2.sides[0], (-1.0, 0.0, 0.2))
     server.slam_callback(image_data(side), image_record(4, DEVICE_S, 1))
-    server.slam_callback(
-        image_data(side), image_record(1, DEVICE_S, 1)
-    )  # looks ahead: not asked for
-    server.audio_callback(*heard(np.full(4800, 2**30), 8), 8)
+    server.slam_callback(image_data(side), image_record(1, DEVICE_S, 1))  # a front camera: not used
+    server.audio_callback(*audio_records(np.full(4800, 2**30), 8), 8)
     server.rgb_callback(
         image_data(made.picture(calibration, "camera-rgb", AHEAD)), image_record(64, DEVICE_S, 1)
     )
@@ -305,7 +301,7 @@ def test_gen2_callbacks_take_the_sdks_records(
 
 
 @pytest.mark.command
-def test_gen2_waits_for_glasses_and_stops() -> None:
+def test_gen2_server_starts_and_stops() -> None:
     """In a separate process, because a failure in the SDK's server ends the whole process. On a
     free port and with generous waits, so that neither another test run nor a busy machine
     matters."""
@@ -328,17 +324,17 @@ def test_gen2_waits_for_glasses_and_stops() -> None:
     assert done.returncode == 0
 
 
-def test_gen2_without_certificates_says_how_to_get_them(
+def test_gen2_without_certificates_names_the_command_to_install_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Left to itself, the SDK would end the process."""
+    """Without this check the SDK would end the process."""
     monkeypatch.setattr(aria_gen2, "CERTIFICATE", tmp_path / "root_ca.pem")
     with pytest.raises(LinkLost, match="aria_gen2 streaming install-certs"):
         Gen2Link(port=16768).listen(Receiver(lambda: 0.0))
 
 
 def _coded(raw: made.Pixels, broken: bool = False) -> ImageData:
-    """One picture as H.265."""
+    """One image as H.265."""
     height, width = raw.shape[:2]
     encoder = av.CodecContext.create("libx265", "w")
     assert isinstance(encoder, av.VideoCodecContext)
@@ -357,7 +353,9 @@ def _coded(raw: made.Pixels, broken: bool = False) -> ImageData:
     return data
 
 
-def test_without_the_sdk_the_error_is_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_sdk_the_error_names_the_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "aria.sdk", None)
     monkeypatch.setitem(sys.modules, "aria.sdk_gen2", None)
     for link in (Gen1Link, Gen2Link):
@@ -366,7 +364,7 @@ def test_without_the_sdk_the_error_is_the_install_command(monkeypatch: pytest.Mo
         assert lenses.INSTALL in str(caught.value)
 
 
-def test_the_generation_that_is_plugged_in_is_seen(tmp_path: Path) -> None:
+def test_the_generation_of_plugged_in_glasses_is_detected(tmp_path: Path) -> None:
     assert plugged_in(tmp_path / "none") is None
     for name, product, found in (("1-1", "0300", "gen1"), ("1-0", "9001", "gen2")):
         (tmp_path / name).mkdir()

@@ -1,4 +1,4 @@
-"""Glasses whose link is scripted: lost, found, running down, hot."""
+"""Live glasses over a scripted link: lost, reconnected, low battery, hot."""
 
 import threading
 
@@ -23,7 +23,7 @@ from tests.fakes import aria as made
 from tests.fakes.glasses import Clock, Link, live
 
 AHEAD = (0.0, 0.0, 1.0)
-DEVICE_S = 5000.0  # what the glasses' clock shows when the host's shows none
+DEVICE_S = 5000.0  # the glasses' clock when the host's is at zero
 
 
 def give(link: Link, clock: Clock, number: int) -> None:
@@ -37,7 +37,7 @@ def says(source: LiveGlasses) -> str:
     return caught.value.status
 
 
-def test_a_lost_link_is_said_taken_up_and_gets_a_fresh_map_of_the_clocks() -> None:
+def test_a_lost_link_is_announced_and_reconnected_with_a_new_clock_mapping() -> None:
     clock, link = Clock(), Link()
     source = live(link, clock)
     give(link, clock, 1)
@@ -47,7 +47,7 @@ def test_a_lost_link_is_said_taken_up_and_gets_a_fresh_map_of_the_clocks() -> No
     assert says(source) == "glasses_lost"
     assert says(source) == "glasses_back"
     assert clock.waits == list(RETRY_S[:3])
-    # the glasses' clock has begun anew meanwhile
+    # the glasses have restarted, and so has their clock
     raw = made.picture(link.calibration, "camera-rgb", AHEAD)
     clock.now_s += 0.5
     link.receiver.picture("camera-rgb", raw, round(0.2 * 1e9), 1)
@@ -59,7 +59,7 @@ def test_a_lost_link_is_said_taken_up_and_gets_a_fresh_map_of_the_clocks() -> No
     assert source.read() is None
 
 
-def test_a_link_that_stays_lost_ends_with_the_next_command() -> None:
+def test_a_link_that_stays_lost_ends_the_source_and_names_the_doctor() -> None:
     clock, link = Clock(), Link()
     source = live(link, clock)
     link.receiver.failed("TimedOut: nothing")
@@ -71,7 +71,7 @@ def test_a_link_that_stays_lost_ends_with_the_next_command() -> None:
     assert len(clock.waits) == ATTEMPTS
 
 
-def test_pictures_that_stop_without_a_word_are_a_lost_link() -> None:
+def test_frames_that_stop_without_an_error_are_a_lost_link() -> None:
     clock, link = Clock(), Link()
     source = live(link, clock)
     give(link, clock, 1)
@@ -87,7 +87,7 @@ def test_glasses_that_cannot_be_reached_are_refused_before_models_load() -> None
     assert link.closed == 1
 
 
-def test_a_low_battery_and_heat_are_said_once_each() -> None:
+def test_a_low_battery_and_heat_are_announced_once_each() -> None:
     clock, link = Clock(), Link()
     source = live(link, clock)
     told: list[str] = []
@@ -117,14 +117,14 @@ def test_a_low_battery_and_heat_are_said_once_each() -> None:
     assert told == ["glasses_low", "glasses_hot", "glasses_hot", "glasses_low"]
 
 
-def test_low_at_the_start_is_said_first() -> None:
+def test_a_battery_that_is_low_at_the_start_is_announced_first() -> None:
     link = Link()
     link.found = DeviceStatus(9, False, 30.0)
     assert says(live(link, Clock())) == "glasses_low"
 
 
-def test_every_picture_of_a_threads_stream_is_used_or_counted_as_overtaken() -> None:
-    """As an SDK does, a thread hands pictures over while the engine takes what is newest."""
+def test_every_frame_from_another_thread_is_read_or_counted_as_dropped() -> None:
+    """A thread delivers frames, as in an SDK, while the engine reads the newest."""
     receiver = Receiver(lambda: 100.0)
     pixels = np.zeros((8, 8, 3), np.uint8)
     count = 300
@@ -152,10 +152,10 @@ def test_every_picture_of_a_threads_stream_is_used_or_counted_as_overtaken() -> 
 
 @given(st.lists(st.floats(0.0, 0.2), min_size=1, max_size=60), st.floats(-1e4, 1e4))
 @settings(deadline=None, max_examples=50)
-def test_mapped_times_are_never_early_and_late_by_the_least_delay(
+def test_mapped_times_are_late_by_the_least_delay_and_never_early(
     delays_s: list[float], apart_s: float
 ) -> None:
-    """`apart_s` is what the two clocks differ by."""
+    """`apart_s` is the difference between the two clocks."""
     clocks = TimeMap()
     captured_s = 50.0
     for delay_s in delays_s:
@@ -163,7 +163,7 @@ def test_mapped_times_are_never_early_and_late_by_the_least_delay(
         told_s = clocks.arrived(captured_s - apart_s, captured_s + delay_s)
         assert told_s >= captured_s - 1e-6
         assert told_s <= captured_s + delay_s + 1e-6
-    # what comes later changes the map no more, however quick
+    # later records do not change the mapping, even with less delay
     late_s = [clocks.arrived(t - apart_s, t) - t for t in (captured_s + 60.0, captured_s + 61.0)]
     assert late_s[0] == pytest.approx(late_s[1], abs=1e-6)
     assert late_s[0] == pytest.approx(told_s - captured_s, abs=1e-6)

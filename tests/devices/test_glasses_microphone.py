@@ -1,4 +1,4 @@
-"""The glasses' microphone as the ear's source: at the moments at which it heard."""
+"""The glasses' microphone as a sound source, live and recorded."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ BLOCK_S = 0.032
 
 
 class Tape:
-    """So many blocks, numbered, one every BLOCK_S; live ones come when they are `put`."""
+    """`count` numbered blocks of BLOCK_S; `put` adds a live one."""
 
     def __init__(self, count: int) -> None:
         self._left = list(range(count))
@@ -35,12 +35,12 @@ class Wall(Clock):
         self.wait(seconds)
 
 
-def test_a_recording_is_heard_at_its_pace_to_its_end() -> None:
+def test_a_recording_is_delivered_in_real_time_to_its_end() -> None:
     clock = Wall()
     ear = GlassesMicrophone(Tape(5), False, clock)
     begin_s, heard = clock.now_s, []
     while not ear.ended:
-        sound = ear.read(0.02)  # shorter than a block: it is not lost when its time has not come
+        sound = ear.read(0.02)  # shorter than a block, which must not be lost when a read times out
         if sound is not None:
             assert clock.now_s >= sound.time_s - 1e-9
             heard.append((int(sound.pcm[0]), sound.time_s - begin_s))
@@ -49,7 +49,7 @@ def test_a_recording_is_heard_at_its_pace_to_its_end() -> None:
     assert ear.read(1.0) is None
 
 
-def test_live_sound_comes_when_it_comes_and_silence_is_waited_for_boundedly() -> None:
+def test_live_sound_is_delivered_on_arrival_and_a_read_times_out() -> None:
     clock, tape = Wall(), Tape(0)
     ear = GlassesMicrophone(tape, True, clock)
     before_s = clock.now_s

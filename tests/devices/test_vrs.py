@@ -17,10 +17,10 @@ from engine.devices.aria import lenses
 from engine.devices.aria.vrs import VrsSource
 from engine.perception.camera import direction, pixel, ray
 from tests.fakes import aria
-from tests.fakes.aria import GEN1, GEN2, Kind, red_square
+from tests.fakes.aria import GEN1, GEN2, Generation, red_square
 from tests.fakes.vrs_file import Recording
 
-KINDS = pytest.mark.parametrize("kind", [GEN1, GEN2], ids=["gen1", "gen2"])
+GENERATIONS = pytest.mark.parametrize("generation", [GEN1, GEN2], ids=["gen1", "gen2"])
 LEFT, AHEAD, RIGHT = (-0.5, 0.1, 1.0), (0.0, 0.0, 1.0), (0.7, 0.0, 1.0)
 
 
@@ -28,19 +28,21 @@ def frames(source: VrsSource) -> list[Frame]:
     return list(iter(source.read, None))
 
 
-@KINDS
+@GENERATIONS
 @pytest.mark.parametrize("label", ["camera-rgb", "side"])
-def test_every_pixel_looks_where_the_official_calibration_says(kind: Kind, label: str) -> None:
+def test_bearings_of_pixels_match_the_official_calibration(
+    generation: Generation, label: str
+) -> None:
     """Within 0.25 degrees over the whole image; up in the world is up in the image."""
-    calibration = aria.calibrated(kind)
-    label = kind.sides[0] if label == "side" else label
+    calibration = aria.device_calibration(generation)
+    label = generation.sides[0] if label == "side" else label
     eye = lenses.calibrated_camera(calibration, label)
     assert eye is not None
     assert eye.fit_error_deg < 0.25
     checked = 0
     for x in np.linspace(-3.0, 3.0, 13):
         for y in np.linspace(-1.5, 1.5, 7):
-            at = aria.seen_at(calibration, label, (float(x), float(y), 1.0))
+            at = aria.projected(calibration, label, (float(x), float(y), 1.0))
             if at is None:
                 continue
             u, v = float(at[0]), float(at[1])
@@ -58,18 +60,18 @@ def test_every_pixel_looks_where_the_official_calibration_says(kind: Kind, label
     )
 
 
-@KINDS
-def test_rgb_pictures_are_turned_upright_by_the_geometry(kind: Kind) -> None:
-    eye = lenses.calibrated_camera(aria.calibrated(kind), "camera-rgb")
+@GENERATIONS
+def test_rgb_rotation_follows_from_the_device_geometry(generation: Generation) -> None:
+    eye = lenses.calibrated_camera(aria.device_calibration(generation), "camera-rgb")
     assert eye is not None
-    assert eye.quarter_turns == kind.quarters
+    assert eye.quarter_turns == generation.quarters
 
 
-@KINDS
-def test_a_recording_comes_back_upright_in_time_and_with_its_bearings(
-    kind: Kind, tmp_path: Path
+@GENERATIONS
+def test_recorded_frames_are_upright_with_right_times_and_bearings(
+    generation: Generation, tmp_path: Path
 ) -> None:
-    path = aria.recording(tmp_path / "walk.vrs", kind, [LEFT, AHEAD, RIGHT], pitch_deg=-4.0)
+    path = aria.recording(tmp_path / "walk.vrs", generation, [LEFT, AHEAD, RIGHT], pitch_deg=-4.0)
     source = VrsSource(path)
     assert (source.name, source.live, source.fps, len(source)) == ("walk.vrs", False, 10.0, 3)
     got = frames(source)
@@ -86,12 +88,12 @@ def test_a_recording_comes_back_upright_in_time_and_with_its_bearings(
     assert source.read() is None
 
 
-@KINDS
+@GENERATIONS
 @pytest.mark.parametrize(("pitch_deg", "right_rad_s"), [(-12.0, 0.0), (7.0, 0.6), (0.0, -0.4)])
-def test_frames_carry_the_pose_that_the_imu_felt(
-    kind: Kind, pitch_deg: float, right_rad_s: float, tmp_path: Path
+def test_frames_carry_the_pose_from_the_imu(
+    generation: Generation, pitch_deg: float, right_rad_s: float, tmp_path: Path
 ) -> None:
-    path = aria.recording(tmp_path / "a.vrs", kind, [AHEAD] * 4, pitch_deg, right_rad_s)
+    path = aria.recording(tmp_path / "a.vrs", generation, [AHEAD] * 4, pitch_deg, right_rad_s)
     first, *_, last = [frame.pose for frame in frames(VrsSource(path))]
     assert first is not None
     assert last is not None
@@ -103,15 +105,17 @@ def test_frames_carry_the_pose_that_the_imu_felt(
     assert not last.walking
 
 
-@KINDS
-def test_side_cameras_take_turns_and_look_aside(kind: Kind, tmp_path: Path) -> None:
+@GENERATIONS
+def test_side_cameras_alternate_and_see_to_the_sides(
+    generation: Generation, tmp_path: Path
+) -> None:
     far_left = (-1.0, 0.0, 0.35)
-    path = aria.recording(tmp_path / "a.vrs", kind, [far_left] * 4, sides=True)
+    path = aria.recording(tmp_path / "a.vrs", generation, [far_left] * 4, sides=True)
     assert all(frame.side is None for frame in frames(VrsSource(path)))
     source = VrsSource(path, side_cameras=True)
-    assert source.side_camera_labels == kind.sides
+    assert source.side_camera_labels == generation.sides
     got = frames(source)
-    assert [frame.side.name for frame in got if frame.side] == list(kind.sides) * 2
+    assert [frame.side.name for frame in got if frame.side] == list(generation.sides) * 2
     left = got[0].side
     assert left is not None
     assert left.intrinsics is not None
@@ -120,16 +124,14 @@ def test_side_cameras_take_turns_and_look_aside(kind: Kind, tmp_path: Path) -> N
     assert found.bearing_deg == pytest.approx(math.degrees(math.atan2(-1.0, 0.35)), abs=1.0)
     assert {count.name: count.received for count in source.counts()} == {
         "camera-rgb": 4,
-        kind.sides[0]: 2,
-        kind.sides[1]: 2,
+        generation.sides[0]: 2,
+        generation.sides[1]: 2,
     }
 
 
-@KINDS
-def test_undistorted_a_straight_line_is_straight_and_bearings_stay(
-    kind: Kind, tmp_path: Path
-) -> None:
-    path = aria.recording(tmp_path / "a.vrs", kind, [LEFT, AHEAD])
+@GENERATIONS
+def test_rectified_frames_keep_their_bearings(generation: Generation, tmp_path: Path) -> None:
+    path = aria.recording(tmp_path / "a.vrs", generation, [LEFT, AHEAD])
     for frame, (x, y, z) in zip(
         frames(VrsSource(path, undistort=True)), (LEFT, AHEAD), strict=True
     ):
@@ -140,24 +142,24 @@ def test_undistorted_a_straight_line_is_straight_and_bearings_stay(
         assert found.drop == pytest.approx(y / math.hypot(x, z), abs=0.02)
 
 
-def test_what_the_camera_lost_is_counted(tmp_path: Path) -> None:
-    calibration = aria.calibrated(GEN1)
-    out = Recording(aria.told(calibration))
+def test_dropped_frames_are_counted(tmp_path: Path) -> None:
+    calibration = aria.device_calibration(GEN1)
+    out = Recording(aria.calibration_json(calibration))
     stream = out.camera(214, 1, 352, 352, 10.0)
     image = aria.picture(calibration, "camera-rgb", AHEAD)
     for number in (7, 8, 11, 12):
-        aria.add_picture(stream, 1.0 + number / 10, image, number)
+        aria.add_image(stream, 1.0 + number / 10, image, number)
     source = VrsSource(out.write(tmp_path / "a.vrs"))
     assert [frame.pose for frame in frames(source)] == [None] * 4
     (count,) = source.counts()
     assert (count.received, count.dropped) == (4, 2)
 
 
-def test_what_was_heard_is_read_as_a_wake_word_wants_it(tmp_path: Path) -> None:
+def test_sound_is_read_as_16_khz_mono(tmp_path: Path) -> None:
     """A tone of 440 Hz, on the first of seven microphones at 48 kHz, comes out at 16 kHz."""
-    out = Recording(aria.told(aria.calibrated(GEN1)))
+    out = Recording(aria.calibration_json(aria.device_calibration(GEN1)))
     stream = out.camera(214, 1, 352, 352, 10.0)
-    aria.add_picture(stream, 1.0, aria.picture(aria.calibrated(GEN1), "camera-rgb", AHEAD), 0)
+    aria.add_image(stream, 1.0, aria.picture(aria.device_calibration(GEN1), "camera-rgb", AHEAD), 0)
     sound = out.microphones(7, 48_000)
     for part in range(10):
         at = np.arange(part * 4800, (part + 1) * 4800) / 48_000
@@ -221,8 +223,8 @@ def test_no_file_a_folder_and_no_calibration_are_one_line(tmp_path: Path) -> Non
         VrsSource(out.write(tmp_path / "a.vrs"))
 
 
-def test_no_rgb_camera_and_no_pictures_are_one_line(tmp_path: Path) -> None:
-    text = aria.told(aria.calibrated(GEN1))
+def test_no_rgb_camera_and_no_frames_are_one_line(tmp_path: Path) -> None:
+    text = aria.calibration_json(aria.device_calibration(GEN1))
     out = Recording(text)
     out.imu(1, 200.0)
     with pytest.raises(InputError, match="expected the camera camera-rgb"):
@@ -235,7 +237,7 @@ def test_no_rgb_camera_and_no_pictures_are_one_line(tmp_path: Path) -> None:
         VrsSource(aria.recording(tmp_path / "c.vrs", GEN1, [AHEAD]), side_cameras=True)
 
 
-def test_a_recording_that_breaks_off_gives_what_it_has_and_says_so(tmp_path: Path) -> None:
+def test_a_truncated_recording_gives_its_frames_and_then_source_lost(tmp_path: Path) -> None:
     good = aria.recording(tmp_path / "good.vrs", GEN1, [AHEAD] * 4).read_bytes()
     (tmp_path / "cut.vrs").write_bytes(good[: int(len(good) * 0.6)])
     source = VrsSource(tmp_path / "cut.vrs")
@@ -246,9 +248,9 @@ def test_a_recording_that_breaks_off_gives_what_it_has_and_says_so(tmp_path: Pat
     assert source.read() is not None
 
 
-def test_a_picture_that_cannot_be_decoded_is_skipped(tmp_path: Path) -> None:
-    calibration = aria.calibrated(GEN1)
-    out = Recording(aria.told(calibration))
+def test_a_frame_that_cannot_be_decoded_is_skipped(tmp_path: Path) -> None:
+    calibration = aria.device_calibration(GEN1)
+    out = Recording(aria.calibration_json(calibration))
     stream = out.camera(214, 1, 352, 352, 10.0, content="+image/jpg")
     whole = _jpeg(aria.picture(calibration, "camera-rgb", AHEAD))
     for number, content in enumerate((whole, b"no jpeg at all", whole)):
@@ -275,7 +277,7 @@ def _jpeg(image: aria.Pixels) -> bytes:
     return out.getvalue()
 
 
-def test_without_the_library_the_error_is_the_install_command(
+def test_without_the_library_the_error_names_the_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = aria.recording(tmp_path / "a.vrs", GEN1, [AHEAD])
@@ -291,7 +293,9 @@ LENS = Fisheye(300.0, 300.0, 350.0, 358.0, 704, 704, 0.35, -0.04, -1.23, 3.3, -3
 
 @given(st.floats(-1.2, 1.2), st.floats(-0.8, 0.8), st.floats(-180, 180), st.floats(-40, 40))
 @settings(deadline=None, max_examples=50)
-def test_a_turned_camera_sees_where_it_says(x: float, y: float, yaw: float, pitch: float) -> None:
+def test_pixel_is_the_inverse_of_ray_for_a_rotated_camera(
+    x: float, y: float, yaw: float, pitch: float
+) -> None:
     """`pixel` undoes `ray` however a camera is mounted."""
     a, b = math.radians(yaw), math.radians(pitch)
     about_y = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])

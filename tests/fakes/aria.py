@@ -28,18 +28,18 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Kind:
+class Generation:
     """One generation of the glasses, by its official drawings."""
 
     version: Any
     subtype: str
     origin: str
     device: str  # as recordings name it
-    quarters: int  # by which its RGB pictures have to be turned clockwise
+    quarters: int  # clockwise quarter turns that make its RGB frames upright
     sides: tuple[str, str]
 
 
-GEN1 = Kind(
+GEN1 = Generation(
     official.DeviceVersion.Gen1,
     "DVT-S",
     "camera-slam-left",
@@ -47,7 +47,7 @@ GEN1 = Kind(
     1,
     ("camera-slam-left", "camera-slam-right"),
 )
-GEN2 = Kind(
+GEN2 = Generation(
     official.DeviceVersion.Gen2,
     "DVT_SS",
     "slam-front-left",
@@ -57,15 +57,17 @@ GEN2 = Kind(
 )
 
 
-def calibrated(kind: Kind, side: int = 352) -> Any:
+def device_calibration(generation: Generation, side: int = 352) -> Any:
     """A `DeviceCalibration`: RGB by the lens that Meta publishes for its simulated glasses, side
     cameras by a plain wide lens, everything where the drawings have it."""
-    drawings = official.DeviceCadExtrinsics(kind.version, kind.subtype, kind.origin)
+    drawings = official.DeviceCadExtrinsics(
+        generation.version, generation.subtype, generation.origin
+    )
     places = official.DeviceCalibration(
         device_cad_extrinsics=drawings,
-        device_subtype=kind.subtype,
-        origin_label=kind.origin,
-        device_version=kind.version,
+        device_subtype=generation.subtype,
+        origin_label=generation.origin,
+        device_version=generation.version,
     )
 
     def camera(
@@ -85,7 +87,7 @@ def calibrated(kind: Kind, side: int = 352) -> Any:
     lens = ase.get_ase_rgb_calibration().get_projection_params().copy()
     lens[:3] *= side / 704
     cameras = {"camera-rgb": camera("camera-rgb", lens, (side, side), 1.0)}
-    for label in kind.sides:
+    for label in generation.sides:
         cameras[label] = camera(label, SIDE_LENS, (320, 240), 1.3)
     one, none = np.eye(3), np.zeros(3)
     imu = official.ImuCalibration(
@@ -95,14 +97,14 @@ def calibrated(kind: Kind, side: int = 352) -> Any:
         cameras,
         {"imu-left": imu},
         device_cad_extrinsics=drawings,
-        device_subtype=kind.subtype,
-        origin_label=kind.origin,
-        device_version=kind.version,
+        device_subtype=generation.subtype,
+        origin_label=generation.origin,
+        device_version=generation.version,
     )
 
 
-def told(calibration: Any) -> str:
-    """As recordings carry it: JSON."""
+def calibration_json(calibration: Any) -> str:
+    """As JSON, as recordings carry it."""
     return str(official.device_calibration_to_json_string(calibration))
 
 
@@ -114,8 +116,8 @@ def sensor_from_head(calibration: Any, device_from_sensor: Any) -> NDArray[np.fl
     )
 
 
-def seen_at(calibration: Any, label: str, direction: Axis) -> NDArray[np.float64] | None:
-    """The raw pixel at which a camera sees a far thing, by the official projection."""
+def projected(calibration: Any, label: str, direction: Axis) -> NDArray[np.float64] | None:
+    """The raw pixel of a distant point, by the official projection."""
     camera = calibration.get_camera_calib(label)
     turn = sensor_from_head(calibration, camera.get_transform_device_camera())
     found = camera.project(turn @ np.array(direction) * 100.0)
@@ -130,7 +132,7 @@ def picture(
     width, height = camera.get_image_size()
     grey = label != "camera-rgb"
     image = np.full((height, width) if grey else (height, width, 3), level, np.uint8)
-    at = None if direction is None else seen_at(calibration, label, direction)
+    at = None if direction is None else projected(calibration, label, direction)
     if at is not None:
         u, v = round(float(at[0])), round(float(at[1]))
         rows, columns = slice(max(0, v - half), v + half + 1), slice(max(0, u - half), u + half + 1)
@@ -156,20 +158,20 @@ def photo_ahead(calibration: Any, photo: Pixels, hfov_deg: float) -> Pixels:
     )
 
 
-def felt(pitch_deg: float) -> Axis:
-    """What an accelerometer feels in a resting head that looks up by so much."""
+def acceleration_at_rest(pitch_deg: float) -> Axis:
+    """What an accelerometer measures in a head at rest that looks up by `pitch_deg`."""
     pitch = np.radians(pitch_deg)
     return 0.0, -GRAVITY_M_S2 * float(np.cos(pitch)), GRAVITY_M_S2 * float(np.sin(pitch))
 
 
-def add_picture(stream: Stream, time_s: float, image: Pixels, number: int) -> None:
+def add_image(stream: Stream, time_s: float, image: Pixels, number: int) -> None:
     stream.add(time_s, pixels(image), frame_number=number, capture_timestamp_ns=round(time_s * 1e9))
 
 
-def add_motion(
+def add_imu_sample(
     stream: Stream, calibration: Any, time_s: float, accelerated: Axis, turned: Axis
 ) -> None:
-    """One sample, given in the head's axes, as the IMU feels it in its own."""
+    """One IMU sample, given in the head's axes and stored in the IMU's."""
     imu = calibration.get_imu_calib("imu-left")
     turn = sensor_from_head(calibration, imu.get_transform_device_imu())
     stream.add(
@@ -182,19 +184,19 @@ def add_motion(
     )
 
 
-def imu_instance(kind: Kind) -> int:
-    """Which stream is the left IMU's."""
-    return 2 if kind is GEN1 else 1
+def imu_instance(generation: Generation) -> int:
+    """The stream of the left IMU."""
+    return 2 if generation is GEN1 else 1
 
 
-def side_instance(kind: Kind, label: str) -> int:
+def side_instance(generation: Generation, label: str) -> int:
     gen1 = {"camera-slam-left": 1, "camera-slam-right": 2}
-    return gen1[label] if kind is GEN1 else {"slam-side-left": 3, "slam-side-right": 4}[label]
+    return gen1[label] if generation is GEN1 else {"slam-side-left": 3, "slam-side-right": 4}[label]
 
 
 def recording(
     path: Path,
-    kind: Kind,
+    generation: Generation,
     directions: Sequence[Axis | None],
     pitch_deg: float = 0.0,
     turning_rad_s: float = 0.0,
@@ -204,30 +206,32 @@ def recording(
 ) -> Path:
     """A file with one frame for each direction, a 200 Hz IMU from 1.5 s before the first frame, and
     side cameras if `sides`. `turning_rad_s` is to the right."""
-    calibration = calibrated(kind)
-    out = Recording(told(calibration), kind.device)
+    calibration = device_calibration(generation)
+    out = Recording(calibration_json(calibration), generation.device)
     width, height = calibration.get_camera_calib("camera-rgb").get_image_size()
     rgb = out.camera(214, 1, width, height, rate_hz)
     aside = {
-        label: out.camera(1201, side_instance(kind, label), 320, 240, rate_hz, grey=True)
-        for label in (kind.sides if sides else ())
+        label: out.camera(1201, side_instance(generation, label), 320, 240, rate_hz, grey=True)
+        for label in (generation.sides if sides else ())
     }
     for number, direction in enumerate(directions):
         time_s = start_s + number / rate_hz
-        add_picture(rgb, time_s, picture(calibration, "camera-rgb", direction), number)
+        add_image(rgb, time_s, picture(calibration, "camera-rgb", direction), number)
         for label, stream in aside.items():
-            add_picture(stream, time_s, picture(calibration, label, direction), number)
-    imu = out.imu(imu_instance(kind), 200.0)
+            add_image(stream, time_s, picture(calibration, label, direction), number)
+    imu = out.imu(imu_instance(generation), 200.0)
     # a turn to the right is about the upward axis, which is the head's -y, against the right hand
     pitch = np.radians(pitch_deg)
     turned = (0.0, turning_rad_s * float(np.cos(pitch)), -turning_rad_s * float(np.sin(pitch)))
     for i in range(int((1.5 + len(directions) / rate_hz) * 200)):
-        add_motion(imu, calibration, start_s - 1.5 + i / 200, felt(pitch_deg), turned)
+        add_imu_sample(
+            imu, calibration, start_s - 1.5 + i / 200, acceleration_at_rest(pitch_deg), turned
+        )
     return out.write(path)
 
 
 def red_square(image: Pixels) -> tuple[float, float]:
-    """The middle of the red square in an upright RGB picture, in pixels."""
+    """The centre of the red square in an upright RGB image, in pixels."""
     rows, columns = np.nonzero((image[..., 0] > 200) & (image[..., 1] < 60))
     assert len(rows), "no red square"
     return float(columns.mean()), float(rows.mean())

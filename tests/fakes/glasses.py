@@ -1,4 +1,4 @@
-"""Live glasses that do what a test says: their link, and the host's clock, set by hand."""
+"""A scripted link to live glasses, and a clock that the test sets."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.fakes.aria import GEN1
 
 
 class Clock:
-    """The host's, set by hand. Waiting takes its time at once."""
+    """The host's clock, set by the test. Waiting advances it at once."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -28,13 +28,13 @@ class Clock:
 
 
 class Link:
-    """Glasses that do what a test says; `receiver` is the engine's."""
+    """A link that fails `fails` times, then opens; `receiver` is the engine's."""
 
     name = "glasses"
     imu = "imu-left"
 
-    def __init__(self, kind: made.Kind = GEN1, fails: int = 0) -> None:
-        self.calibration = made.calibrated(kind)
+    def __init__(self, generation: made.Generation = GEN1, fails: int = 0) -> None:
+        self.calibration = made.device_calibration(generation)
         self.fails = fails
         self.opened = self.closed = 0
         self.receiver = Receiver(lambda: 0.0)

@@ -156,7 +156,7 @@ def side_frame(time_s: float, heading_deg: float, eye: lenses.CalibratedCamera |
 
 def test_a_side_obstacle_has_the_right_bearing_and_rotates_with_the_head() -> None:
     """In the middle of the left side camera of Gen 1, which faces 37 degrees to the left."""
-    eye = lenses.calibrated_camera(aria.calibrated(aria.GEN1), aria.GEN1.sides[0])
+    eye = lenses.calibrated_camera(aria.device_calibration(aria.GEN1), aria.GEN1.sides[0])
     assert eye is not None
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
     detector = FixedDetector(middle)
@@ -175,7 +175,7 @@ def test_a_side_obstacle_has_the_right_bearing_and_rotates_with_the_head() -> No
 
 
 def test_an_obstacle_that_the_main_camera_sees_too_is_not_added() -> None:
-    eye = lenses.calibrated_camera(aria.calibrated(aria.GEN2), aria.GEN2.sides[1])
+    eye = lenses.calibrated_camera(aria.device_calibration(aria.GEN2), aria.GEN2.sides[1])
     assert eye is not None
     middle = Box(eye.lens.cx - 20, eye.lens.cy - 60, eye.lens.cx + 20, eye.lens.cy + 60)
     side_cameras = SideCameras({eye.label: (FixedDetector(middle), Localizer())})
