@@ -93,7 +93,7 @@ class NoMemoryDescriber:
 
 @dataclass(slots=True)
 class PrefetchedAnswer:
-    """What was computed about a frame before it was asked about."""
+    """What was computed about a frame before a description was requested."""
 
     frame: Frame
     features: Any

@@ -153,7 +153,7 @@ def _check(
     if got != expected:
         raise MissingPart(
             f"{model.name}: {path.name}: expected {expected[:12]}… by {where}, got {got[:12]}…; "
-            "nothing was kept; pull again, and if it stays so do not trust that source"
+            "nothing was kept; pull again, and if it happens again, do not trust that source"
         )
 
 

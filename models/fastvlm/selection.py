@@ -34,7 +34,7 @@ PREFERRED: dict[tuple[str, str], tuple[str, ...]] = {
 class DescriberOptions:
     """The runtime and precision that the settings ask for; every field is `auto` or a name.
 
-    `encoder`, `decoder` and `provider` are the deprecated settings of one half and of ONNX Runtime:
+    `encoder`, `decoder` and `provider` are the deprecated settings of one part and of ONNX Runtime:
     they go in the next version.
     """
 
@@ -50,15 +50,15 @@ class DescriberOptions:
 
     def runtime_of(self, part: Part) -> str:
         """`auto`, `torch`, `openvino` or `onnx`. Raises ConfigError for TensorRT beside another."""
-        asked = self.encoder if part == "encoder" else self.decoder
-        if asked == "auto":
-            asked = self.runtime
+        requested = self.encoder if part == "encoder" else self.decoder
+        if requested == "auto":
+            requested = self.runtime
         if not self.uses_tensorrt:
-            return asked
-        if asked not in ("auto", "onnx", "tensorrt"):
+            return requested
+        if requested not in ("auto", "onnx", "tensorrt"):
             raise ConfigError(
                 "models.describer.provider: tensorrt is ONNX Runtime's, expected onnx for the "
-                f"{part}, got {asked}"
+                f"{part}, got {requested}"
             )
         return "onnx"
 

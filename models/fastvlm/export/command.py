@@ -27,14 +27,13 @@ from models.packs import find_pack
 class Exporter:
     """How one runtime's forms are written."""
 
-    # has export_encoder(model, precision, side_px, folder) and export_decoder(model, precision,
+    # with export_encoder(model, precision, side_px, folder) and export_decoder(model, precision,
     # folder)
     module: str
     precisions: Mapping[Part, tuple[str, ...]]
     default: Mapping[Part, str]
-    encoder_instead: Mapping[
-        str, str
-    ]  # decoder precision -> the encoder's, where it lacks that one
+    # decoder precision -> the encoder's, if the encoder does not have that one
+    encoder_instead: Mapping[str, str]
 
 
 EXPORTERS: dict[Runtime, Exporter] = {
@@ -95,13 +94,15 @@ def _names(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
-def export(asked: argparse.Namespace, console: Console) -> None:
+def export(arguments: argparse.Namespace, console: Console) -> None:
     """Write the requested forms that do not exist yet. Raises ConfigError for a form that no
     runtime can write, and MissingPart if the checkpoint or any form failed; the other forms are
     still written."""
-    checkpoint = asked.checkpoint or _pack_checkpoint(asked.pack)
-    sides: list[int | None] = [_parse_side(text) for text in asked.image_size] or [None]
-    requested = list(dict.fromkeys(_requested(asked.runtime, asked.part, asked.precision, sides)))
+    checkpoint = arguments.checkpoint or _pack_checkpoint(arguments.pack)
+    sides: list[int | None] = [_parse_side(text) for text in arguments.image_size] or [None]
+    requested = list(
+        dict.fromkeys(_requested(arguments.runtime, arguments.part, arguments.precision, sides))
+    )
     console.print(f"{checkpoint} to {exports_home(checkpoint)}", soft_wrap=True, highlight=False)
     processor, model = _load(checkpoint)
     forms = [_with_side(form, processor) for form in requested]
@@ -151,8 +152,9 @@ def _requested(
     possible = dict.fromkeys(p for _, part, exporter in chosen for p in exporter.precisions[part])
     _check_known("--precision", precisions, possible)
     for runtime, part, exporter in chosen:
-        for asked in precisions or [exporter.default[part]]:
-            precision = exporter.encoder_instead.get(asked, asked) if part == "encoder" else asked
+        for precision in precisions or [exporter.default[part]]:
+            if part == "encoder":
+                precision = exporter.encoder_instead.get(precision, precision)
             if precision in exporter.precisions[part]:
                 for side in sides if part == "encoder" else [None]:
                     yield Form(runtime, part, precision, side)

@@ -33,11 +33,11 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     """
     if precision not in ENCODER_PRECISIONS:
         raise ValueError(f"encoder: expected one of {ENCODER_PRECISIONS}, got {precision}")
-    half, bits = PRECISIONS[precision]
+    fp16, bits = PRECISIONS[precision]
     encoder = EncoderModule(model).float()
     if bits is not None:
         _quantize_products(encoder, bits)
-    if half:
+    if fp16:
         encoder.half()
     pixels = torch.zeros(1, 3, side_px, side_px)
     with torch.inference_mode(), warnings.catch_warnings():

@@ -59,14 +59,14 @@ def quantize(
 class Graph:
     """A graph under construction. Weights are written to `folder` at once, the graph by `save`.
 
-    `half`: the arithmetic is in fp16 instead of fp32. `bits`: how many bits `linear` gives a
+    `fp16`: the arithmetic is in fp16 instead of fp32. `bits`: how many bits `linear` gives a
     matrix.
     """
 
-    def __init__(self, folder: Path, half: bool, bits: int | None) -> None:
-        self.half = half
+    def __init__(self, folder: Path, fp16: bool, bits: int | None) -> None:
+        self.fp16 = fp16
         self.bits = bits
-        self.type = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+        self.type = TensorProto.FLOAT16 if fp16 else TensorProto.FLOAT
         self._path = folder / DATA
         self._data = self._path.open("wb")
         self._nodes: list[Any] = []
@@ -76,7 +76,7 @@ class Graph:
         """Store an array and return its name. Floats get the graph's type, or with `keep` their
         own."""
         if array.dtype.kind == "f" and not keep:
-            array = array.astype(np.float16 if self.half else np.float32)
+            array = array.astype(np.float16 if self.fp16 else np.float32)
         tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
         if len(tensor.raw_data) > INLINE_BYTES:
             self._data.write(b"\0" * (-self._data.tell() % ALIGNMENT))

@@ -50,17 +50,17 @@ class Qwen2Graph:
         last = graph.weight("last", np.array(-1))
         self._logits(graph.node("Gather", normed, last, name="last_row", axis=1), table)
         cache = [f"{layer}.{kind}" for layer in layers for kind in ("key", "value")]
-        whole, real = TensorProto.INT64, TensorProto.FLOAT
+        int64, float32 = TensorProto.INT64, TensorProto.FLOAT
         graph.save(
             [
-                helper.make_tensor_value_info("input_ids", whole, [1, "n"]),
-                helper.make_tensor_value_info("image_features", real, ["rows", width]),
-                helper.make_tensor_value_info("attention_mask", whole, [1, "total"]),
+                helper.make_tensor_value_info("input_ids", int64, [1, "n"]),
+                helper.make_tensor_value_info("image_features", float32, ["rows", width]),
+                helper.make_tensor_value_info("attention_mask", int64, [1, "total"]),
                 *(self._cache(f"past_key_values.{name}", "past") for name in cache),
             ],
             [
-                helper.make_tensor_value_info("logits", real, [1, self.words.shape[0]]),
-                helper.make_tensor_value_info("next_ids", whole, [1, 1]),
+                helper.make_tensor_value_info("logits", float32, [1, self.words.shape[0]]),
+                helper.make_tensor_value_info("next_ids", int64, [1, 1]),
                 *(self._cache(f"present.{name}", "present") for name in cache),
             ],
         )

@@ -95,9 +95,9 @@ class OnnxDecoder:
         greedy: Greedy,
         threads: int | None,
     ) -> None:
-        half = PRECISIONS[precision][0]
-        if provider != "cpu" and not half:
-            supported = ", ".join(name for name, (is_half, _) in PRECISIONS.items() if is_half)
+        fp16 = PRECISIONS[precision][0]
+        if provider != "cpu" and not fp16:
+            supported = ", ".join(name for name, (is_fp16, _) in PRECISIONS.items() if is_fp16)
             raise ConfigError(
                 f"the ONNX decoder on {provider}: expected a precision of {supported}, got {precision}: "
                 "ONNX Runtime's attention has no 32-bit form there"
@@ -106,7 +106,7 @@ class OnnxDecoder:
         self.provider: str = provider
         self._greedy = greedy
         self._facts = read_facts(folder)
-        self._type = np.float16 if half else np.float32
+        self._type = np.float16 if fp16 else np.float32
         self._session = open_session(folder, provider, threads)
         self._binding = self._session.io_binding()
         self._binding.bind_output("next_ids" if greedy.plain else "logits", "cpu")

@@ -142,9 +142,9 @@ class OpenVinoDecoder:
         picture is the same in most prompts: its cache is reused unless it has changed."""
         start = ids.index(self._image_id) if self._image_id in ids else 0
         self._read_prefix(tuple(ids[:start]))
-        whole = len(ids) - (len(ids) - start) % self.prompt_block
+        blocks_end = len(ids) - (len(ids) - start) % self.prompt_block
         seen, logits = 0, np.empty(0, np.float32)
-        for first, end in ((start, whole), (whole, len(ids))):
+        for first, end in ((start, blocks_end), (blocks_end, len(ids))):
             if block := ids[first:end]:
                 places = block.count(self._image_id)
                 features = rows[seen : seen + places] if places else self._no_features

@@ -86,6 +86,7 @@ class CapturedPart:
         return context
 
     def capture_graph(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Capture `work` into a CUDA graph; returns the function that replays it."""
         if self._pool is None:
             # Graphs can share a pool: they run one after the other and leave no data in it.
             self._pool = torch.cuda.graph_pool_handle()

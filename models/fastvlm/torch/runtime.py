@@ -23,7 +23,7 @@ from models.fastvlm.torch.fusing import fused
 from models.fastvlm.torch.qwen2 import Qwen2
 from models.fastvlm.torch.steps import DecodeSteps, DecodingState, TorchSteps
 
-LONGEST_PROMPT = 1536  # tokens: a picture of 2048 pixels a side (1024) and what is asked of it
+LONGEST_PROMPT = 1536  # tokens: a picture of 2048 pixels a side (1024 tokens) and a question
 PROMPT_STEP = 64  # prompts are padded to a multiple of this; there is one graph for each length
 SPAN_STEP = 128  # the part of the cache that a step uses is a multiple of this; one graph for each
 BURST = 4  # tokens (about a clause) that a GPU computes before the host waits for them
@@ -79,9 +79,8 @@ class TorchEncoder(CapturedPart):
     ) -> None:
         super().__init__(device, precision, capture)
         self.side_px = side_px
-        wrapper = model.model.vision_tower.to(
-            device
-        )  # fused before it is converted: fp16 is slow on a CPU
+        # On the device first: the run that fusing needs would be slow in fp16 on a CPU.
+        wrapper = model.model.vision_tower.to(device)
         wrapper.timm_model = fused(wrapper.timm_model, side_px)
         # channels_last has crashed on a CPU
         layout = torch.channels_last if device == "cuda" else torch.contiguous_format
