@@ -17,7 +17,7 @@ from models.fastvlm.greedy import Greedy
 from models.fastvlm.torch.int4_weights import GROUP
 from models.fastvlm.torch.runtime import open_decoder
 
-IMAGE_ID, VOCABULARY, WIDTH, LIMIT = 1, 60, 48, 4
+IMAGE_ID, VOCABULARY, WIDTH, LIMIT = 1, 60, 48, 3
 IMAGE_TOKENS = 9
 RULES = Greedy(repetition_penalty=1.3, no_repeat_ngram=2)
 

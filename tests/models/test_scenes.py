@@ -42,8 +42,13 @@ def files_of(root: Path) -> PackFiles:
     return find_pack("scenes", "pocket", pocket=root)
 
 
-def test_a_frame_becomes_a_scene_class(pocket: Path) -> None:
-    scenes = FastVitScenes(files_of(pocket), "cpu")
+@pytest.fixture(scope="module")
+def scenes(pocket: Path) -> FastVitScenes:
+    """Opened with the backend `auto`."""
+    return FastVitScenes(files_of(pocket), "cpu")
+
+
+def test_a_frame_becomes_a_scene_class(scenes: FastVitScenes) -> None:
     seen = scenes.classify(frame((255, 0, 0)))
     assert scenes.labels == tuple(LABELS)
     assert (scenes.card.name, scenes.card.backend, scenes.card.precision) == (
@@ -56,7 +61,7 @@ def test_a_frame_becomes_a_scene_class(pocket: Path) -> None:
     assert 0 < seen.entropy < 1
 
 
-def test_the_pixels_are_those_of_training(pocket: Path) -> None:
+def test_the_pixels_are_those_of_training(pocket: Path, scenes: FastVitScenes) -> None:
     """Against torch on a Pillow picture: RGB order, squashing, mean and standard deviation."""
     import timm
     import torch
@@ -71,15 +76,16 @@ def test_the_pixels_are_those_of_training(pocket: Path) -> None:
     mean, std = (torch.tensor(SETTINGS[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
     with torch.inference_mode():
         expected = net.eval()((pixels - mean) / std).softmax(1)[0].numpy()
-    got = dict(FastVitScenes(files_of(pocket), "cpu").classify(seen).top)
+    got = dict(scenes.classify(seen).top)
     for label, probability in got.items():
         assert probability == pytest.approx(float(expected[LABELS.index(label)]), abs=0.01)
 
 
-def test_openvino_and_torch_agree(pocket: Path) -> None:
-    opened = [FastVitScenes(files_of(pocket), "cpu", backend) for backend in ("auto", "torch")]
-    assert [scenes.card.backend for scenes in opened] == ["openvino", "torch"]
-    by_openvino, by_torch = (scenes.classify(frame((30, 120, 200))) for scenes in opened)
+def test_openvino_and_torch_agree(pocket: Path, scenes: FastVitScenes) -> None:
+    in_torch = FastVitScenes(files_of(pocket), "cpu", "torch")
+    assert (scenes.card.backend, in_torch.card.backend) == ("openvino", "torch")
+    seen = frame((30, 120, 200))
+    by_openvino, by_torch = scenes.classify(seen), in_torch.classify(seen)
     assert by_openvino.label == by_torch.label
     assert by_openvino.probability == pytest.approx(by_torch.probability, abs=1e-4)
 
