@@ -35,14 +35,14 @@ Value = str | float | int | Sequence[float] | Sequence[int]
 
 
 @dataclass(frozen=True)
-class Piece:
+class DataPiece:
     """One field of a data layout; `kind` is string, value:TYPE, array:TYPE:COUNT or vector:TYPE."""
 
     name: str
     kind: str
 
     @property
-    def varies(self) -> bool:
+    def variable_size(self) -> bool:
         return self.kind == "string" or self.kind.startswith("vector")
 
     def packed(self, value: Value) -> bytes:
@@ -68,11 +68,11 @@ class Piece:
         return {"name": self.name, "type": f"DataPieceValue<{kind}>", "offset": offset}
 
 
-Layout = tuple[Piece, ...]
+Layout = tuple[DataPiece, ...]
 
 
 def layout(**kinds: str) -> Layout:
-    return tuple(Piece(name.replace("__", "."), kind) for name, kind in kinds.items())
+    return tuple(DataPiece(name.replace("__", "."), kind) for name, kind in kinds.items())
 
 
 DEVICE = {"device_type": "string", "device_version": "string", "device_serial": "string"}
@@ -135,14 +135,14 @@ AUDIO_CONFIGURATION = layout(
 AUDIO_DATA = layout(capture_timestamps_ns="vector:int64_t", audio_muted="value:uint8_t")
 
 
-def filled(pieces: Layout, values: Mapping[str, Value]) -> bytes:
+def layout_bytes(pieces: Layout, values: Mapping[str, Value]) -> bytes:
     """The bytes of a layout: fixed-size fields, then offsets of the others, then the others."""
     fixed, places, rest = b"", b"", b""
     for piece in pieces:
         form = piece.kind.partition(":")[0]
         blank: Value = "" if form == "string" else [] if form == "vector" else 0
         packed = piece.packed(values.get(piece.name, [0] * 3 if form == "array" else blank))
-        if piece.varies:
+        if piece.variable_size:
             places += struct.pack("<II", len(rest), len(packed))
             rest += packed
         else:
@@ -150,12 +150,12 @@ def filled(pieces: Layout, values: Mapping[str, Value]) -> bytes:
     return fixed + places + rest
 
 
-def described(pieces: Layout) -> str:
+def layout_json(pieces: Layout) -> str:
     offset = index = 0
     fields = []
     for piece in pieces:
         fields.append(piece.described(offset, index))
-        if piece.varies:
+        if piece.variable_size:
             index += 1
         else:
             offset += len(piece.packed([0] * 3 if piece.kind.startswith("array") else 0))
@@ -176,8 +176,8 @@ class Stream:
     def tags(self) -> dict[str, str]:
         version = LAYOUT_VERSION
         return {
-            f"DL:Configuration:{version}:0": described(self.configuration),
-            f"DL:Data:{version}:0": described(self.data),
+            f"DL:Configuration:{version}:0": layout_json(self.configuration),
+            f"DL:Data:{version}:0": layout_json(self.data),
             f"RF:Configuration:{version}": "data_layout",
             f"RF:Data:{version}": f"data_layout{self.content}",
             "VRS_Original_Recordable_Name": f"stream {self.number}",
@@ -185,10 +185,10 @@ class Stream:
 
     def configure(self, **values: Value) -> None:
         values = {name.replace("__", "."): value for name, value in values.items()}
-        self.records.append((0.0, CONFIGURATION, filled(self.configuration, values)))
+        self.records.append((0.0, CONFIGURATION, layout_bytes(self.configuration, values)))
 
     def add(self, time_s: float, content: bytes = b"", **values: Value) -> None:
-        self.records.append((time_s, DATA, filled(self.data, values) + content))
+        self.records.append((time_s, DATA, layout_bytes(self.data, values) + content))
 
 
 class Recording:

@@ -135,9 +135,9 @@ def _glasses(link: Callable[[], ReachableGlasses], pair: bool) -> list[SetupStep
                 reached.pair()
             reached.connect()
     except RuntimeError as error:
-        said = message_of(error)
+        reason = message_of(error)
         return [
-            SetupStep("pairing", False, f"they do not answer: {said}", PAIR),
+            SetupStep("pairing", False, f"they do not answer: {reason}", PAIR),
             *(
                 SetupStep(name, None, "pairing comes first")
                 for name in ("profile", "battery", "heat")
@@ -147,8 +147,8 @@ def _glasses(link: Callable[[], ReachableGlasses], pair: bool) -> list[SetupStep
         with silenced():
             profiles, status = reached.profiles(), reached.status()
     except RuntimeError as error:
-        said = message_of(error)
-        return [SetupStep("pairing", False, f"they answer only in part: {said}", PAIR)]
+        reason = message_of(error)
+        return [SetupStep("pairing", False, f"they answer only in part: {reason}", PAIR)]
     finally:
         reached.close()
     has = reached.profile in profiles

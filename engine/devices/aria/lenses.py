@@ -200,14 +200,15 @@ def _fitted(
     cx, cy, focal, *rest = np.linalg.lstsq(table, wanted, rcond=None)[0]
     wide, tall = (width, height) if quarter_turns % 2 == 0 else (height, width)
     k1, k2, k3, k4, k5, k6 = (float(value / focal) for value in rest)
-    own = Fisheye(
+    fitted = Fisheye(
         float(focal), float(focal), float(cx), float(cy), wide, tall, k1, k2, k3, k4, k5, k6
     )
     error_deg = max(
-        _angle_between_deg(ray(u, v, own), seen) for (u, v), seen in zip(places, rays, strict=True)
+        _angle_between_deg(ray(u, v, fitted), seen)
+        for (u, v), seen in zip(places, rays, strict=True)
     )
     rows: Rotation = tuple((float(a), float(b), float(c)) for a, b, c in turn)  # type: ignore[assignment]
-    return replace(own, rotation=rows), error_deg
+    return replace(fitted, rotation=rows), error_deg
 
 
 def _angle_between_deg(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
@@ -226,10 +227,10 @@ def to_imu_sample(calibration: Any, label: str) -> Callable[[Any], ImuSample] | 
     head = head_from(calibration, imu.get_transform_device_imu())
 
     def convert(sample: Any) -> ImuSample:
-        felt = head @ imu.raw_to_rectified_accel(np.asarray(sample.accel_msec2))
-        turned = head @ imu.raw_to_rectified_gyro(np.asarray(sample.gyro_radsec))
+        force = head @ imu.raw_to_rectified_accel(np.asarray(sample.accel_msec2))
+        rate = head @ imu.raw_to_rectified_gyro(np.asarray(sample.gyro_radsec))
         time_s = sample.capture_timestamp_ns * 1e-9
-        return ImuSample(time_s, (felt[0], felt[1], felt[2]), (turned[0], turned[1], turned[2]))
+        return ImuSample(time_s, (force[0], force[1], force[2]), (rate[0], rate[1], rate[2]))
 
     return convert
 

@@ -86,7 +86,7 @@ class LiveGlasses:
         self._fresh_s = now()
         self._status_checked_s = now()
         self._lost = self._closed = self._low = self._hot = False
-        self._say: deque[SourceNotice] = deque()
+        self._notices: deque[SourceNotice] = deque()
         try:
             with lenses.silenced():
                 calibration = link.open(self._receiver)
@@ -96,9 +96,9 @@ class LiveGlasses:
         calibrated_camera = lenses.calibrated_camera(calibration, RGB)
         if calibrated_camera is None:
             raise InputError(f"{self.name}: expected {RGB} in their calibration, got none")
-        self._picture: CalibratedCamera | RectifiedCamera = calibrated_camera
+        self._camera: CalibratedCamera | RectifiedCamera = calibrated_camera
         if undistort:
-            self._picture = lenses.rectified(calibrated_camera)
+            self._camera = lenses.rectified(calibrated_camera)
         labels = lenses.side_labels(calibration) if side_cameras else []
         sides = [lenses.calibrated_camera(calibration, label) for label in labels]
         self._sides = [side for side in sides if side is not None]
@@ -108,32 +108,32 @@ class LiveGlasses:
 
     def read(self) -> Frame | None:
         while not self._closed:
-            if self._say:
-                raise self._say.popleft()
+            if self._notices:
+                raise self._notices.popleft()
             if self._lost:
                 self._reconnect()
                 continue
-            taken = self._receiver.take(RGB, WAIT_S)
+            raw = self._receiver.take(RGB, WAIT_S)
             now_s = self._now()
-            if taken is not None:
+            if raw is not None:
                 self._fresh_s = now_s
                 if now_s - self._status_checked_s >= STATUS_S:
                     self._check_status()
-                return self._frame(taken)
-            why = self._receiver.failure
-            if why is not None or now_s - self._fresh_s >= LOST_S:
+                return self._frame(raw)
+            reason = self._receiver.failure
+            if reason is not None or now_s - self._fresh_s >= LOST_S:
                 self._lost = True
-                why = why or f"no picture for {LOST_S:g} s"
-                self._say.append(
-                    SourceNotice("glasses_lost", f"{self.name}: {why}", "trying again")
+                reason = reason or f"no picture for {LOST_S:g} s"
+                self._notices.append(
+                    SourceNotice("glasses_lost", f"{self.name}: {reason}", "trying again")
                 )
         return None
 
-    def _frame(self, taken: RawFrame) -> Frame:
+    def _frame(self, raw: RawFrame) -> Frame:
         # Time stamps must rise, although the clock mapping may still settle.
-        self._last_s = max(self._last_s + 1e-6, taken.captured_s)
-        pose = self._receiver.pose(taken.device_s)
-        frame = self._picture.frame(taken.pixels, self._last_s, self._seq, pose, self._side())
+        self._last_s = max(self._last_s + 1e-6, raw.captured_s)
+        pose = self._receiver.pose(raw.device_s)
+        frame = self._camera.frame(raw.pixels, self._last_s, self._seq, pose, self._side())
         self._seq += 1
         return frame
 
@@ -141,16 +141,14 @@ class LiveGlasses:
         if not self._sides:
             return None
         calibrated_camera = self._sides[self._seq % len(self._sides)]
-        taken = self._receiver.take(calibrated_camera.label)
+        raw = self._receiver.take(calibrated_camera.label)
         return (
-            None
-            if taken is None
-            else calibrated_camera.frame(taken.pixels, taken.captured_s, self._seq)
+            None if raw is None else calibrated_camera.frame(raw.pixels, raw.captured_s, self._seq)
         )
 
     def _reconnect(self) -> None:
         """Reopen the link, ATTEMPTS times at most, with back-off."""
-        why = ""
+        reason = ""
         for wait_s in RETRY_S[:ATTEMPTS]:
             if self._closed:
                 return
@@ -160,17 +158,17 @@ class LiveGlasses:
             try:
                 self._link.open(self._receiver)
             except LinkLost as error:
-                why = str(error)
+                reason = str(error)
                 continue
             self._lost = False
             self._fresh_s = self._now()
-            self._say.append(
+            self._notices.append(
                 SourceNotice("glasses_back", f"{self.name}: streaming again", "went on")
             )
             return
         raise SourceLost(
-            f"{self.name}: expected the glasses back, got none after {ATTEMPTS} attempts ({why}); run: "
-            "python -m engine.doctor aria"
+            f"{self.name}: expected the glasses back, got none after {ATTEMPTS} attempts ({reason}); "
+            "run: python -m engine.doctor aria"
         )
 
     def _check_status(self) -> None:
@@ -182,12 +180,12 @@ class LiveGlasses:
         low = not found.charging and found.battery_percent <= LOW_PERCENT
         if low and not self._low:
             detail = f"{self.name}: battery at {found.battery_percent} %"
-            self._say.append(SourceNotice("glasses_low", detail, "said so"))
+            self._notices.append(SourceNotice("glasses_low", detail, "said so"))
         self._low = low or (self._low and found.battery_percent < CHARGED_PERCENT)
         hot = found.throttled or found.skin_c >= HOT_C
         if hot and not self._hot:
             detail = f"{self.name}: {found.skin_c:.0f} degrees at the skin"
-            self._say.append(SourceNotice("glasses_hot", detail, "said so"))
+            self._notices.append(SourceNotice("glasses_hot", detail, "said so"))
         self._hot = hot or (self._hot and found.skin_c > COOL_C)
 
     def microphone(self) -> Receiver:

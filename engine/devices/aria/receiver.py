@@ -112,8 +112,8 @@ class Receiver:
     def pose(self, device_s: float) -> Pose | None:
         """The head's pose at a time of the device's clock: the last one at or before it."""
         with self._changed:
-            felt = [pose for time_s, pose in self._poses if time_s <= device_s]
-            return felt[-1] if felt else self._poses[0][1] if self._poses else None
+            past = [pose for time_s, pose in self._poses if time_s <= device_s]
+            return past[-1] if past else self._poses[0][1] if self._poses else None
 
     def read(self) -> NDArray[np.int16] | None:
         """The next block of sound, 16 kHz mono; None if there is none yet."""
