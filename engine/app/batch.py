@@ -1,8 +1,9 @@
 """Runs a session in order, in virtual time: datasets, sweeps, tests.
 
-No frame is dropped, and what is heard has the times that it would have live. With `trigger=every` an
-answer is heard to its end before the next frame comes. If each frame follows from the one before, the
-detector starts on the next frame early: `detect` is then only the time that was waited for it.
+No frame is dropped, and what is heard has the times that it would have live. With `trigger=every`
+an answer is heard to its end before the next frame comes. If each frame follows from the one
+before, the detector starts on the next frame early: `detect` is then only the time that was waited
+for it.
 """
 
 import math
@@ -24,8 +25,8 @@ from engine.core.triggers import Every
 
 
 class Batch:
-    """Runs a session deterministically. After an error has been announced, `run` raises SourceLost for
-    a source that breaks off, and RunError for what was not expected."""
+    """Runs a session deterministically. After an error has been announced, `run` raises SourceLost
+    for a source that breaks off, and RunError for what was not expected."""
 
     def __init__(
         self,

@@ -144,7 +144,7 @@ class Screen:
             self._progress = None
 
     def last(self, summary: dict[str, Any], folder: Path, files: list[str]) -> None:
-        """Print the latencies by stage, compared with the budgets, and the files that were written."""
+        """Print the latencies by stage, compared with the budgets, and the written files."""
         if self._job:
             share = summary["escalation_rate"]
             escalated = "nothing described" if share is None else f"{share:.0%} escalated"

@@ -51,8 +51,8 @@ class FrameStep:
         self._live = live
 
     def process(self, frame: Frame, now_s: float | None = None) -> Glance:
-        """Process `frame` and return what is in it. Alerts are timed by `now_s`, or if that is None, by
-        the moment after perception."""
+        """Process `frame` and return what is in it. Alerts are timed by `now_s`, or if that is
+        None, by the moment after perception."""
         glance = self._perception.perceive(frame)
         self.warn(glance, self._timeline.now() if now_s is None else now_s)
         self._observers.frame(glance)

@@ -27,8 +27,8 @@ JOIN_S = 3.0  # a thread that does not end by then is left behind
 class Live:
     """Runs the loops of a session in real time.
 
-    `run` returns when the source has ended and everything has been said, or when the wearer quits. It
-    raises what ended the session otherwise: RunError or KeyboardInterrupt.
+    `run` returns when the source has ended and everything has been said, or when the wearer quits.
+    It raises what ended the session otherwise: RunError or KeyboardInterrupt.
     """
 
     def __init__(

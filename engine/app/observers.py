@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from engine.app.console import Screen
-from engine.core.glance import Glance
+from engine.core.glance import Glance, stages_ms
 from engine.core.ports import Clock, View
 from engine.core.report import Health
 from engine.core.utterance import Heard, Utterance
-from engine.perception.perceive import stages_ms
 from engine.recording.session_log import SessionLog
 
 

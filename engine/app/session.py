@@ -94,7 +94,7 @@ class FirstScreen:
 
 @contextmanager
 def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
-    """Build all subsystems, and close them in reverse, since a multirun runs every job in one process.
+    """Build all subsystems, and close them in reverse: a multirun has all jobs in one process.
 
     Raises SetupError, before any model loads, for what cannot be used.
     """

@@ -28,8 +28,8 @@ class Clocks:
 
 @dataclass(frozen=True)
 class FrameFeed:
-    """The frames of a session, and the trigger that asks at some of them. `related` says whether each
-    frame follows from the one before, as in a video."""
+    """The frames of a session, and the trigger that asks at some of them. `related` says whether
+    each frame follows from the one before, as in a video."""
 
     source: Source
     trigger: Trigger
@@ -50,8 +50,8 @@ class Speech:
 
 @dataclass(frozen=True)
 class KeyInputs:
-    """What the wearer presses: the terminal's keyboard if `keyboard` is set, and a headset's buttons.
-    `grammar` holds the names that can be typed."""
+    """What the wearer presses: the terminal's keyboard if `keyboard` is set, and a headset's
+    buttons. `grammar` holds the names that can be typed."""
 
     grammar: CommandGrammar
     keyboard: bool = False
@@ -60,7 +60,7 @@ class KeyInputs:
 
 @dataclass(frozen=True)
 class Session:
-    """An opened session. `alerts` is None if obstacles are not announced, `ear` if nothing listens."""
+    """An open session. `alerts` is None if obstacles are not announced, `ear` if none listens."""
 
     clocks: Clocks
     feed: FrameFeed
@@ -76,7 +76,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Work:
-    """A session ready to run: `run` raises RunError; `finish` returns the summary, even after that."""
+    """A session ready to run. `run` raises RunError; `finish` returns the summary even then."""
 
     run: Callable[[], None]
     finish: Callable[[], dict[str, Any]]

@@ -3,6 +3,7 @@
 Frozen data. Boxes are in pixels of the upright source image.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,6 +127,14 @@ class Mark:
 
     stage: str
     time_s: float
+
+
+def stages_ms(marks: tuple[Mark, ...]) -> dict[str, float]:
+    """Milliseconds from each mark to the next, by the name of the later one."""
+    return {
+        later.stage: (later.time_s - earlier.time_s) * 1000
+        for earlier, later in itertools.pairwise(marks)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from engine.answering.grounding import Grounded
 from engine.answering.plan import LANGUAGE_NOT_SPOKEN, NOTHING_SAID, AnswerPlan
 from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed
-from engine.core.glance import Glance
+from engine.core.glance import Glance, stages_ms
 from engine.core.ports import Clock, Describer, Detector, SceneClassifier, Source, Voice
 from engine.evaluation.stored_outputs import Record, StoredAnswer
 from engine.perception.localize import Localizer
-from engine.perception.perceive import perceive, stages_ms
+from engine.perception.perceive import perceive
 
 
 class Recorder:

@@ -1,6 +1,5 @@
 """The per-frame step of the quick tier: from a frame to a glance. No threads, no devices."""
 
-import itertools
 from dataclasses import dataclass, field
 
 from engine.core.camera import Frame
@@ -55,11 +54,3 @@ def perceive(
         return Glance(frame, ordered, None, marks)
     side_obstacles = side_cameras.update(frame, ordered)
     return Glance(frame, ordered, None, (*marks, Mark("aside", wall.now())), side_obstacles)
-
-
-def stages_ms(marks: tuple[Mark, ...]) -> dict[str, float]:
-    """Milliseconds from each mark to the next, by the name of the later one."""
-    return {
-        later.stage: (later.time_s - earlier.time_s) * 1000
-        for earlier, later in itertools.pairwise(marks)
-    }

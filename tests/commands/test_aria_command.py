@@ -1,4 +1,4 @@
-"""`source=vrs` and `source=aria` in whole sessions: a recording comes out where and when it was made."""
+"""Whole sessions with `source=vrs` and `source=aria`: obstacles where and when they were."""
 
 import math
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""The latency experiment over the tiny pack: it runs and its parts add up. The figures of a machine that
-runs tests mean nothing."""
+"""The latency experiment over the tiny pack: it runs and its parts add up. The figures of a machine
+that runs tests mean nothing."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""The shipped pocket weights on the street photo, which is in no training set: a wearer who tries the
-sample must hear what is there. `experiments/pocket` measures quality in general."""
+"""The shipped pocket weights on the street photo, which is in no training set: a wearer who tries
+the sample must hear what is there. `experiments/pocket` measures quality in general."""
 
 from typing import Any
 

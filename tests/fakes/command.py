@@ -1,4 +1,4 @@
-"""Runs the engine as a user would, in a process of its own or in this one, and reads what it wrote."""
+"""Runs the engine as a user would, in its own process or in this one, and reads its files."""
 
 import io
 import json
@@ -39,8 +39,8 @@ def engine(
 
 
 def run_here(folder: Path, *overrides: str) -> str:
-    """Run a session in this process, which saves seconds of imports; return what the terminal showed.
-    Raises EngineError where the command would end in one line."""
+    """Run a session in this process, which saves seconds of imports; return what the terminal
+    showed. Raises EngineError where the command would end in one line."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = read_config(compose("config", overrides=to_hydra(overrides)))

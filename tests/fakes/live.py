@@ -1,4 +1,4 @@
-"""A session over fakes: a camera, models and a voice that need no device, no weights and little time."""
+"""A session over a fake camera, fake models and a fast voice: no device, no weights."""
 
 import itertools
 from dataclasses import replace
@@ -125,7 +125,7 @@ class NotingLog(SessionLog):
 
 
 class LiveBench:
-    """A session over fakes, and all that it logged. Tests replace parts of `session` before `run`."""
+    """A session over fakes, and all that it logged. Tests change `session` before `run`."""
 
     def __init__(
         self,

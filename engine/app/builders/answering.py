@@ -102,8 +102,8 @@ def build_plan(
 
 
 def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:
-    """The describer's prompt for a glance, chosen by its scene; None for a describer that was trained
-    for one prompt. Raises MissingPart for a prompt without a file."""
+    """The describer's prompt for a glance, chosen by its scene; None for a describer that was
+    trained for one prompt. Raises MissingPart for a prompt without a file."""
     if models.describer is None or not models.describer.card.takes_prompts:
         return None
     names = config.answer.prompts
@@ -143,7 +143,7 @@ def build_words(config: Config) -> Words:
 
 
 def build_scorer(config: Config, labels: tuple[str, ...]) -> Scorer | None:
-    """Scores a dataset against its labels; None for any other source. `labels` are the detector's."""
+    """Scores a dataset; None for any other source. `labels` are the detector's."""
     if config.source.name != "dataset":
         return None
     return Scorer(labels, config.language, config.source.hfov_deg, config.quality)

@@ -64,8 +64,8 @@ def build_audio(
 
 @dataclass
 class StartupSpeech:
-    """What was heard while the models loaded, when the log had not begun, and the moment up to which
-    the sink has had sound."""
+    """What was heard while the models loaded, when the log had not begun, and the moment up to
+    which the sink has had sound."""
 
     heard: list[Heard] = field(default_factory=list)
     fed_until_s: float | None = None
@@ -79,8 +79,8 @@ def said_meanwhile(
     clock: Clock,
     report: Callable[[Health], None],
 ) -> Iterator[StartupSpeech]:
-    """Say `utterance`, then feed the sink silence, in a thread of its own until the context ends. Loading
-    takes seconds, and silence must have a reason. None, in a batch, says nothing."""
+    """Say `utterance`, then feed the sink silence, in a thread of its own until the context ends.
+    Loading takes seconds, and silence must have a reason. None, in a batch, says nothing."""
     startup = StartupSpeech()
     if utterance is None:
         yield startup

@@ -31,8 +31,8 @@ class Models:
 def check_models(config: Config) -> None:
     """Check what can be checked before a model loads.
 
-    Raises MissingPart for a pack, file or backend that is not here, and ConfigError for an image size
-    that the describer cannot take or depth where it cannot help.
+    Raises MissingPart for a pack, file or backend that is not here, and ConfigError for an image
+    size that the describer cannot take or depth where it cannot help.
     """
     from models.hub import TIERS
     from models.packs import check_packs
@@ -84,8 +84,8 @@ def build_models(config: Config) -> Models:
 
 
 def build_describer(config: Config) -> Describer:
-    """The describer. If it does not fit into memory, the result is a describer that raises this error
-    when it is asked. Raises MissingPart and ConfigError."""
+    """The describer. If it does not fit into memory, the result is a describer that raises this
+    error when it is asked. Raises MissingPart and ConfigError."""
     from models.describer import open_describer
     from models.fastvlm.selection import DescriberOptions
 
@@ -109,7 +109,7 @@ def build_describer(config: Config) -> Describer:
 
 
 def build_depth_model(config: Config) -> DepthModel | None:
-    """The model of metric depth; on one CPU thread in real time, where the detector runs beside it."""
+    """The metric depth model. In real time it gets one CPU thread, beside the detector."""
     if config.obstacles.depth == "off":
         return None
     from models.depth import open_depth

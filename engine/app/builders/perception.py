@@ -30,8 +30,8 @@ def build_depth_worker(config: Config, models: Models) -> DepthWorker | None:
 
 
 def build_side_cameras(config: Config, source: Source, mount: Mount) -> SideCameras | None:
-    """The side cameras of `source`, each with its own detector, since a detector tracks; None if the
-    source has none or they are off."""
+    """The side cameras of `source`, each with its own detector, since a detector tracks; None if
+    the source has none or they are off."""
     if not isinstance(source, HasSideCameras) or not source.side_camera_labels:
         return None
     from models.detector import open_detector

@@ -33,7 +33,7 @@ def resolve_source(config: Config) -> Config:
 
 
 def source_kind(config: Config) -> str:
-    """The name of the source that runs. `auto` is the webcam if one can be opened, else the sample."""
+    """The name of the source. `auto` is the webcam if one can be opened, else the sample."""
     if config.source.name != "auto":
         return config.source.name
     from engine.devices.video.webcam import webcam_present
@@ -98,5 +98,5 @@ def _build_glasses(settings: SourceConfig) -> Source:
 
 
 def stream_counts(source: Source) -> tuple[StreamCount, ...]:
-    """What the streams of a source with several sensors received and lost; empty for other sources."""
+    """What the streams of a multi-sensor source received and lost; empty for other sources."""
     return source.counts() if isinstance(source, Counting) else ()

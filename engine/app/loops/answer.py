@@ -15,8 +15,8 @@ from engine.core.slot import Slot
 
 # For this long, alerts that are not critical wait for the answer that was asked for.
 EXPECT_S = 1.5
-# A glance prefetched at the wake hint is reused if it is at most this old when the wake word fires. A
-# hint comes up to 0.45 s before.
+# A glance prefetched at the wake hint is reused if it is at most this old when the wake word fires.
+# A hint comes up to 0.45 s before.
 PREFETCH_FRESH_S = 0.6
 
 
@@ -113,8 +113,8 @@ class AnswerLoop:
         return self._stopped.is_set() or self._requests.version > number
 
     def prefetch(self) -> None:
-        """Start on an answer if there was a hint. Hints come and go while the wake phrase is spoken: a
-        prefetched glance is kept while it is fresh."""
+        """Start on an answer if there was a hint. Hints come and go while the wake phrase is
+        spoken: a prefetched glance is kept while it is fresh."""
         glance, known = self._glances.newest(), self._prefetched
         hinted = self._hinted.is_set()
         if hinted and glance is not None and not _is_fresh(known, glance.frame.time_s):

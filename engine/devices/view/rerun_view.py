@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import InputError, MissingPart, message_of
-from engine.core.glance import Glance, Obstacle
+from engine.core.glance import Glance, Obstacle, stages_ms
 from engine.core.report import Answered, Health, Shown
 from engine.core.utterance import Heard
 from engine.perception.geometry import HALF_CORRIDOR_M
-from engine.perception.perceive import stages_ms
 
 FILE = "session.rrd"
 TIMELINE = "session"  # seconds since the start, as `t` in session.jsonl
