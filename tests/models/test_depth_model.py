@@ -45,9 +45,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_depth=20,
     )
     model = library.DepthAnythingForDepthEstimation(config)
-    for (
-        parameter
-    ) in model.parameters():  # with the default weights every depth is half of max_depth
+    # With the default weights, every depth is half of max_depth.
+    for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(str(folder))
     library.DPTImageProcessor(
