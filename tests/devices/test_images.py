@@ -1,4 +1,4 @@
-"""Whatever a picture's file holds, it comes out as upright RGB or is refused in one line."""
+"""Image files: each is decoded to upright RGB, or refused with a one-line message."""
 
 import os
 import subprocess
@@ -22,24 +22,15 @@ from engine.devices.video.images import (
     ImageSource,
     decode_image,
 )
-from tests.fakes.media import exif_turned, noise, png_header, quadrants, save, shorten
+from tests.fakes.media import exif_turned, noise, png_header, quadrants, refusal, save, shorten
 
 BROKEN_EXIF = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x05\x01\x12 junk"
 
-# The code silences these for its users, see the test of stderr; pytest sets filters of its own.
+# The engine filters these warnings (see the test of stderr), but pytest resets the filters.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:::PIL.Image"),
     pytest.mark.filterwarnings("ignore:::PIL.TiffImagePlugin"),
 ]
-
-
-def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "expected" in message
-    return message
 
 
 def assert_is_frame_image(image: NDArray[Any]) -> None:
@@ -52,7 +43,7 @@ def assert_is_frame_image(image: NDArray[Any]) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_exif_turned_pictures_are_shown_upright(
+def test_images_are_turned_upright_by_their_exif_tag(
     tmp_path: Path, orientation: int, suffix: str
 ) -> None:
     upright = quadrants()
@@ -65,11 +56,11 @@ def test_exif_turned_pictures_are_shown_upright(
     image = decode_image(path)
     assert_is_frame_image(image)
     assert image.shape == upright.shape
-    middle = np.s_[12::24, 16::32]  # of each quarter: JPEG blurs the edges
-    assert np.abs(image[middle].astype(int) - upright[middle]).max() <= 12
+    centres = np.s_[12::24, 16::32]  # of the quadrants: JPEG blurs the edges
+    assert np.abs(image[centres].astype(int) - upright[centres]).max() <= 12
 
 
-def test_broken_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
+def test_an_image_with_broken_exif_is_decoded(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", quadrants(), exif=BROKEN_EXIF)
     assert decode_image(path).shape == (48, 64, 3)
 
@@ -84,7 +75,7 @@ def _rgba() -> Pillow.Image:
     return picture
 
 
-def _palette_with_hole() -> Pillow.Image:
+def _transparent_palette() -> Pillow.Image:
     picture = Pillow.new("P", (64, 48), 0)
     picture.putpalette([220, 30, 30, 0, 0, 0])
     picture.paste(1, (32, 0, 64, 48))
@@ -104,8 +95,8 @@ def _gray_16(value: int) -> Pillow.Image:
         (_palette, ".bmp", (220, 30, 30), (30, 200, 30)),
         (_rgba, ".png", (220, 30, 30), (255, 255, 255)),
         (_rgba, ".webp", (220, 30, 30), (255, 255, 255)),
-        (_palette_with_hole, ".png", (220, 30, 30), (255, 255, 255)),
-        (_palette_with_hole, ".gif", (220, 30, 30), (255, 255, 255)),
+        (_transparent_palette, ".png", (220, 30, 30), (255, 255, 255)),
+        (_transparent_palette, ".gif", (220, 30, 30), (255, 255, 255)),
         (lambda: Pillow.new("LA", (64, 48), (90, 0)), ".png", (255,) * 3, (255,) * 3),
         (lambda: Pillow.new("L", (64, 48), 90), ".jpg", (90,) * 3, (90,) * 3),
         (lambda: Pillow.new("1", (64, 48), 1), ".png", (255,) * 3, (255,) * 3),
@@ -116,7 +107,7 @@ def _gray_16(value: int) -> Pillow.Image:
         (lambda: Pillow.new("CMYK", (64, 48), (0, 255, 255, 0)), ".tif", (255, 0, 0), (255, 0, 0)),
     ],
 )
-def test_every_kind_of_pixel_becomes_rgb(
+def test_every_pixel_format_becomes_rgb(
     tmp_path: Path,
     picture: Callable[[], Pillow.Image],
     suffix: str,
@@ -133,7 +124,7 @@ def test_every_kind_of_pixel_becomes_rgb(
     assert np.abs(image[12, 48].astype(int) - right).max() <= 6
 
 
-def test_of_an_animation_the_first_picture(tmp_path: Path) -> None:
+def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
     red, blue = (Pillow.new("RGB", (64, 48), colour) for colour in ("red", "blue"))
     red.save(tmp_path / "a.gif", save_all=True, append_images=[blue])
     assert tuple(decode_image(tmp_path / "a.gif")[0, 0]) == (255, 0, 0)
@@ -141,7 +132,7 @@ def test_of_an_animation_the_first_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".gif", ".tif"])
 @pytest.mark.parametrize("part", [0.005, 0.1, 0.5, 0.9])
-def test_a_truncated_picture_is_refused(tmp_path: Path, suffix: str, part: float) -> None:
+def test_a_truncated_image_is_refused(tmp_path: Path, suffix: str, part: float) -> None:
     path = shorten(save(tmp_path / f"a{suffix}", noise()), part)
     refusal(lambda: decode_image(path))
 
@@ -151,7 +142,7 @@ def test_a_truncated_picture_is_refused(tmp_path: Path, suffix: str, part: float
     suffix=st.sampled_from([".jpg", ".png", ".webp", ".bmp", ".gif", ".tif"]),
     hits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
 )
-def test_damaged_bytes_give_a_picture_or_one_line(
+def test_damaged_bytes_give_an_image_or_a_one_line_error(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, hits: list[tuple[float, int]]
 ) -> None:
     path = save(tmp_path_factory.getbasetemp() / f"damaged{suffix}", quadrants())
@@ -176,27 +167,27 @@ def test_damaged_bytes_give_a_picture_or_one_line(
         (100, MIN_SIDE_PX - 1),
         (20_000, 40),
         (MAX_SIDE_PX + 1, 40),
-        (8000, 8000),  # 64 megapixels, though both sides would do
+        (8000, 8000),  # 64 megapixels, although both sides are allowed
         (12_000, 12_000),  # where Pillow itself only warns
         (60_000, 60_000),  # where Pillow itself refuses
     ],
 )
-def test_absurd_sizes_are_refused_by_the_header_alone(
+def test_unreasonable_sizes_are_refused_by_the_header_alone(
     tmp_path: Path, width: int, height: int
 ) -> None:
-    # the files hold no pixels: a decoder that looked for them would call them truncated
+    # the files hold no pixels: decoding them would give another message
     message = refusal(lambda: decode_image(png_header(tmp_path / "a.png", width, height)))
     assert "resize" in message
 
 
 @pytest.mark.parametrize("size", [(MIN_SIDE_PX, MIN_SIDE_PX), (MAX_SIDE_PX, MIN_SIDE_PX)])
-def test_the_bounds_themselves_pass(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_sizes_at_the_limits_are_accepted(tmp_path: Path, size: tuple[int, int]) -> None:
     Pillow.new("RGB", size).save(tmp_path / "a.png")
     assert decode_image(tmp_path / "a.png").shape == (size[1], size[0], 3)
 
 
 @pytest.mark.command
-def test_pillow_prints_nothing_beside_our_one_line(tmp_path: Path) -> None:
+def test_pillow_prints_no_warnings(tmp_path: Path) -> None:
     png_header(tmp_path / "huge.png", 12_000, 12_000)
     shorten(save(tmp_path / "short.tif", noise()), 0.005)
     save(tmp_path / "tags.jpg", quadrants(), exif=BROKEN_EXIF)
@@ -232,7 +223,7 @@ def _text(path: Path) -> None:
         (os.mkfifo, "no regular file"),
     ],
 )
-def test_what_is_no_picture_is_refused(
+def test_a_file_that_is_not_an_image_is_refused(
     tmp_path: Path, make: Callable[[Path], object], says: str
 ) -> None:
     path = tmp_path / "photo.jpg"
@@ -242,15 +233,13 @@ def test_what_is_no_picture_is_refused(
     assert str(path) in message
 
 
-def test_a_file_that_may_not_be_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.png", quadrants())
 
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", denied)  # root, as in a container, may read everything
+    monkeypatch.setattr(Path, "open", denied)  # file modes would not stop root
     assert "permissions" in refusal(lambda: decode_image(path))
 
 

@@ -1,4 +1,4 @@
-"""Wired: a headset's buttons, as the real evdev library reads them from a pipe."""
+"""A headset's buttons, read from a pipe by the real evdev library."""
 
 import os
 import queue
@@ -19,7 +19,7 @@ DOWN, UP, HELD = 1, 0, 2
 
 
 def headset() -> tuple[Any, int]:
-    """(the library's own device class reading from a pipe, where to write): no hardware is here."""
+    """A device of the library that reads from a pipe, and the pipe's writing end."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     device = evdev.InputDevice.__new__(evdev.InputDevice)
@@ -29,15 +29,15 @@ def headset() -> tuple[Any, int]:
 
 
 def press(writing: int, name: str, value: int = DOWN, kind: str = "EV_KEY") -> None:
-    """A kernel's `struct input_event`: seconds, microseconds, type, code, value."""
+    """Write the kernel's `struct input_event`: seconds, microseconds, type, code, value."""
     os.write(writing, struct.pack("llHHi", 1, 2, CODES[kind], CODES[name], value))
 
 
-def test_every_button_is_a_key_of_the_library() -> None:
+def test_evdev_knows_every_button() -> None:
     assert set(BUTTONS) <= CODES.keys()
 
 
-def test_a_press_is_a_command_once() -> None:
+def test_a_press_gives_one_command() -> None:
     device, writing = headset()
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
     keys = MediaKeys([device], lambda _: None)
@@ -56,7 +56,7 @@ def test_a_press_is_a_command_once() -> None:
     os.close(writing)
 
 
-def test_a_headset_that_goes_is_said_and_ends_nothing() -> None:
+def test_a_lost_headset_is_reported() -> None:
     device, writing = headset()
     health: queue.SimpleQueue[Health] = queue.SimpleQueue()
 
@@ -72,7 +72,7 @@ def test_a_headset_that_goes_is_said_and_ends_nothing() -> None:
     os.close(writing)
 
 
-def test_without_a_headset_or_the_library_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_headset_or_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evdev, "list_devices", list)
     with pytest.raises(MissingPart, match="expected an input device with media keys"):
         find_media_keys()

@@ -1,4 +1,4 @@
-"""Unit: the microphone with only PortAudio's library swapped."""
+"""The microphone, with a fake PortAudio."""
 
 import sys
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ class PortAudioError(Exception):
 
 
 class Stream:
-    """Takes the callback, and lets a test be the device."""
+    """An input stream whose sound comes from the test, with `give`."""
 
     def __init__(self, rates_hz: tuple[int, ...], **settings: Any) -> None:
         if settings["samplerate"] not in rates_hz:
@@ -43,7 +43,7 @@ class Stream:
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> list[Stream]:
-    """The streams opened so far, on a device that has 16 kHz and 48 kHz."""
+    """The streams opened so far, on a device that supports 16 kHz and 48 kHz."""
     return plug_in(monkeypatch, (16000, 48000))
 
 
@@ -63,10 +63,10 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, rates_hz: tuple[int, ...]) -> list[
     return opened
 
 
-def test_all_that_came_is_read_with_its_time(device: list[Stream]) -> None:
+def test_queued_sound_is_read_with_its_time(device: list[Stream]) -> None:
     clock = VirtualClock(100.0)
     microphone = Microphone(clock)
-    for number in range(50):  # the ear is busy meanwhile
+    for number in range(50):  # the reader is busy meanwhile
         clock.sleep(0.01)
         device[0].give(np.full(160, number, np.int16), age_s=0.002)
     sounds = [microphone.read(0.1) for _ in range(50)]
@@ -80,14 +80,14 @@ def test_all_that_came_is_read_with_its_time(device: list[Stream]) -> None:
     assert not device[0].open
 
 
-def test_what_the_device_lost_is_counted(device: list[Stream]) -> None:
+def test_overruns_are_counted(device: list[Stream]) -> None:
     microphone = Microphone(VirtualClock())
     for number in range(3):
         device[0].give(np.zeros(160, np.int16), overflow=number == 1)
     assert microphone.overruns == 1
 
 
-def test_a_device_of_another_rate_is_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_sample_rate_is_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = plug_in(monkeypatch, (48000,))
     microphone = Microphone(VirtualClock())
     for _ in range(100):
@@ -98,7 +98,7 @@ def test_a_device_of_another_rate_is_resampled(monkeypatch: pytest.MonkeyPatch) 
     assert count == pytest.approx(16000, abs=64)
 
 
-def test_a_device_that_falls_silent_is_lost(device: list[Stream]) -> None:
+def test_a_device_that_gives_no_sound_is_lost(device: list[Stream]) -> None:
     clock = VirtualClock()
     microphone = Microphone(clock)
     clock.sleep(LOST_AFTER_S + 0.1)
@@ -106,7 +106,7 @@ def test_a_device_that_falls_silent_is_lost(device: list[Stream]) -> None:
         microphone.read(0.0)
 
 
-def test_without_a_microphone_or_portaudio_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_microphone_or_portaudio_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(monkeypatch, (8000,))
     monkeypatch.setattr(
         sys.modules["sounddevice"], "query_devices", lambda kind: {"default_samplerate": 44100.0}

@@ -1,4 +1,4 @@
-"""Wired: the Rerun SDK writes a session and gives it back."""
+"""The Rerun view: recordings are written and read back with the real SDK."""
 
 import io
 import sys
@@ -28,7 +28,7 @@ from engine.recording.view_queue import ViewQueue
 from tests.fakes.glances import make_obstacle
 from tests.fakes.live import FakeCamera, LiveBench
 
-START_S = 100.0  # where the session's timeline stood when it began
+START_S = 100.0  # the session's start on the engine's clock
 BOX = Box(10, 20, 50, 80)
 
 
@@ -58,7 +58,7 @@ DESCRIPTION = Description(
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three glances, the last of nothing; an alert heard and one dropped; an answer; a mishap."""
+    """Three glances, the last one empty; a spoken and a dropped alert; an answer; a fault."""
     path = tmp_path_factory.mktemp("view") / "session.rrd"
     view = RerunView(path, lambda time_s: time_s - START_S)
     for seq in range(3):
@@ -72,7 +72,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(path: Path, entity: str, component: str) -> list[tuple[float, Any]]:
-    """(seconds since the start, values) of a component, static ones left out."""
+    """(seconds since the start, values) of a component that is not static."""
     found = []
     for chunk in (
         recording_reader()(path).stream().filter(content=entity, is_static=False).to_chunks()
@@ -85,7 +85,7 @@ def rows(path: Path, entity: str, component: str) -> list[tuple[float, Any]]:
     return sorted((float(s), value) for s, value in found)
 
 
-def test_every_kind_of_event_has_its_place(recording: Path) -> None:
+def test_every_type_of_event_is_recorded(recording: Path) -> None:
     counts: Counter[str] = Counter()
     for chunk in recording_reader()(recording).stream().to_chunks():
         counts[str(chunk.entity_path)] += chunk.num_rows
@@ -113,7 +113,7 @@ def test_every_kind_of_event_has_its_place(recording: Path) -> None:
     }
 
 
-def test_boxes_are_where_the_detector_saw_them(recording: Path) -> None:
+def test_boxes_are_recorded_with_their_labels(recording: Path) -> None:
     centres = rows(recording, "/camera/boxes", "Boxes2D:centers")
     halves = rows(recording, "/camera/boxes", "Boxes2D:half_sizes")
     labels = rows(recording, "/camera/boxes", "Boxes2D:labels")
@@ -123,20 +123,20 @@ def test_boxes_are_where_the_detector_saw_them(recording: Path) -> None:
     assert labels[0][1] == ["person 2.0 m", "bus 6.0 m"]
 
 
-def test_the_map_has_right_to_the_right_and_ahead_up(recording: Path) -> None:
+def test_on_the_map_right_is_right_and_ahead_is_up(recording: Path) -> None:
     (person, bus) = rows(recording, "/map/obstacles", "Points2D:positions")[0][1]
     assert person == pytest.approx([1.0, -(3**0.5)], abs=1e-5)
     assert bus == pytest.approx([0.0, -6.0], abs=1e-5)
     assert map_point(2.0, -90.0) == pytest.approx((-2.0, 0.0), abs=1e-9)
 
 
-def test_what_is_gone_is_cleared(recording: Path) -> None:
+def test_an_empty_glance_clears_the_boxes(recording: Path) -> None:
     for entity in ("/camera/boxes", "/map/obstacles", "/map/sigma"):
         cleared = rows(recording, entity, "Clear:is_recursive")
         assert [seconds for seconds, _ in cleared] == pytest.approx([0.2])
 
 
-def test_times_and_words_are_those_of_the_session(recording: Path) -> None:
+def test_texts_are_recorded_at_their_times(recording: Path) -> None:
     said = rows(recording, "/heard/alert", "TextLog:text")
     assert [seconds for seconds, _ in said] == pytest.approx([0.15, 0.3])
     assert said[0][1] == ["+30° Person right"]
@@ -148,7 +148,7 @@ def test_times_and_words_are_those_of_the_session(recording: Path) -> None:
     assert total == [210.0]
 
 
-def test_a_moment_has_the_newest_picture_before_it(recording: Path) -> None:
+def test_a_moment_gives_the_newest_image_before_it(recording: Path) -> None:
     found = images_at(recording, [0.1, -1.0, 0.05, 99.0])
     assert found[1] is None
     for data, seq in ((found[0], 1), (found[2], 0), (found[3], 2)):
@@ -159,7 +159,7 @@ def test_a_moment_has_the_newest_picture_before_it(recording: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "junk"])
-def test_a_recording_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_not_a_recording_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "session.rrd"
     if kind == "junk":
         path.write_bytes(b"not a recording")
@@ -168,7 +168,7 @@ def test_a_recording_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(no.value)
 
 
-def test_without_the_sdk_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sdk_is_refused_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(MissingPart, match=r"view=rerun: .* run: pip install 'rerun-sdk") as refused:
         require_rerun()
@@ -189,7 +189,7 @@ def test_a_live_session_is_recorded(tmp_path: Path) -> None:
     assert centre == [[32.0, 25.0]]
 
 
-def test_a_disk_that_is_full_is_a_record_and_not_the_end(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_session_continues(tmp_path: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("needs a device that is always full")

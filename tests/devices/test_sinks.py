@@ -1,4 +1,4 @@
-"""Sinks: the WAV file, nothing, and the loudspeaker with only PortAudio's library swapped."""
+"""Audio sinks: the WAV file, the silent sink, and the loudspeaker with a fake PortAudio."""
 
 import sys
 import wave
@@ -16,8 +16,8 @@ RATE_HZ = 22050
 
 
 def tone(count: int = 441) -> np.ndarray:
-    wave_: np.ndarray = np.sin(np.arange(count) / 10).astype(np.float32)
-    return np.stack([wave_, -0.5 * wave_], axis=1)
+    mono: np.ndarray = np.sin(np.arange(count) / 10).astype(np.float32)
+    return np.stack([mono, -0.5 * mono], axis=1)
 
 
 def read(path: Path) -> np.ndarray:
@@ -31,7 +31,7 @@ def test_the_file_holds_what_was_written(tmp_path: Path) -> None:
     sink = WavSink(path, RATE_HZ)
     sink.write(tone())
     sink.write(3 * tone())  # louder than full scale
-    assert len(read(path)) == 882  # before close: a killed session leaves a file that plays
+    assert len(read(path)) == 882  # before close, as after a killed session
     sink.close()
     sink.close()
     samples = read(path)
@@ -39,13 +39,13 @@ def test_the_file_holds_what_was_written(tmp_path: Path) -> None:
     assert np.all(np.sign(samples[441:]) == np.sign(samples[:441]))  # clipped, not wrapped
 
 
-def test_a_silent_session_is_still_a_wav(tmp_path: Path) -> None:
+def test_a_file_without_sound_is_a_valid_wav(tmp_path: Path) -> None:
     sink = WavSink(tmp_path / "audio.wav", RATE_HZ)
     sink.close()
     assert len(read(tmp_path / "audio.wav")) == 0
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match="speech=wav: expected a file that can be written"
     ) as raised:
@@ -53,7 +53,7 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_a_full_disk_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = WavSink(tmp_path / "audio.wav", RATE_HZ)
     sink.write(tone())
 
@@ -68,7 +68,9 @@ def test_a_full_disk_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(read(tmp_path / "audio.wav")) == 441
 
 
-def test_the_largest_wav_is_not_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_limit_of_wav_is_not_exceeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engine.devices.sound.wav.MAX_BYTES", 441 * 4)
     sink = WavSink(tmp_path / "audio.wav", RATE_HZ)
     sink.write(tone())
@@ -77,7 +79,7 @@ def test_the_largest_wav_is_not_passed(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(read(tmp_path / "audio.wav")) == 441
 
 
-def test_silence_takes_everything() -> None:
+def test_the_silent_sink_accepts_everything() -> None:
     sink = SilentSink()
     sink.write(tone())
     sink.close()
@@ -85,11 +87,11 @@ def test_silence_takes_everything() -> None:
 
 
 class PortAudioError(Exception):
-    """As sounddevice raises it."""
+    """The error type of sounddevice."""
 
 
 class Stream:
-    """An output that fails from its second block on."""
+    """An output stream that fails from the second block on."""
 
     def __init__(self, **settings: object) -> None:
         self.settings = settings
@@ -117,7 +119,7 @@ def install(monkeypatch: pytest.MonkeyPatch, stream: object) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", library)
 
 
-def test_a_device_plays_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_device_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Stream)
     sink, why = find_device_sink(RATE_HZ)
     assert sink is not None
@@ -127,7 +129,7 @@ def test_a_device_plays_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(SpeechFailed, match="unplugged") as raised:
         sink.write(tone())
     assert "\n" not in str(raised.value)
-    assert not sink.paced  # the clock takes over
+    assert not sink.paced  # the clock paces the sound instead
     sink.write(tone())
     sink.close()
 
@@ -136,7 +138,7 @@ def no_output(**_settings: object) -> Stream:
     raise PortAudioError("Error querying device -1")
 
 
-def test_no_output_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_output_device_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, no_output)
     with pytest.raises(MissingPart, match=r"speech=device: .*querying device -1.* speech=wav"):
         DeviceSink(RATE_HZ)
@@ -152,7 +154,7 @@ def test_no_output_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         ("raise ImportError('no')", "expected the sounddevice library"),
     ],
 )
-def test_no_portaudio_is_one_line(
+def test_a_missing_portaudio_is_refused(
     source: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "sounddevice.py").write_text(source)

@@ -1,8 +1,7 @@
-"""Photos, folders, the sample and datasets: which frames come, when, and with which labels."""
+"""Photos, folders, the sample and datasets: their frames, timestamps and labels."""
 
 import subprocess
 import sys
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,9 @@ from engine.devices.video import sample
 from engine.devices.video.dataset import DatasetSource
 from engine.devices.video.images import FolderSource, ImageSource
 from engine.devices.video.sample import DISTANCE_M, ZOOM, SampleSource
-from tests.fakes.media import noise, quadrants, save, shorten, write_dataset
+from tests.fakes.media import noise, quadrants, refusal, save, shorten, write_dataset
 
-
-def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "expected" in message
-    return message
-
-
-# ── photos and folders ──
+# Photos and folders.
 
 
 def test_one_photo_is_one_frame(tmp_path: Path) -> None:
@@ -53,7 +42,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
     for name in ("f10.png", "f2.PNG", "F1.jpg", "f2b.bmp"):
         save(tmp_path / name, quadrants())
     (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / "._f0.jpg").write_text("what a Mac leaves beside a picture")
+    (tmp_path / "._f0.jpg").write_text("a metadata file of macOS")
     (tmp_path / "inner").mkdir()
     source = FolderSource(tmp_path, fps=4.0)
     assert len(source) == 4
@@ -63,7 +52,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path) -> None:
     assert [frame.seq for frame in frames] == [0, 1, 2, 3]
 
 
-def test_a_broken_picture_in_a_folder_is_skipped_aloud(tmp_path: Path) -> None:
+def test_a_broken_image_in_a_folder_raises_frame_skipped(tmp_path: Path) -> None:
     for name in ("1.png", "2.png", "3.png"):
         save(tmp_path / name, noise())
     shorten(tmp_path / "2.png", 0.5)
@@ -78,7 +67,7 @@ def test_a_broken_picture_in_a_folder_is_skipped_aloud(tmp_path: Path) -> None:
     assert source.read() is None
 
 
-def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+def test_unusable_folders_are_refused(tmp_path: Path) -> None:
     assert "found none" in refusal(lambda: FolderSource(tmp_path))
     assert "found nothing" in refusal(lambda: FolderSource(tmp_path / "nowhere"))
     path = save(tmp_path / "a.png", noise())
@@ -95,10 +84,10 @@ def test_a_closed_folder_gives_nothing(tmp_path: Path) -> None:
     assert source.read() is None
 
 
-# ── sample ──
+# The sample.
 
 
-def test_the_sample_is_a_deterministic_approach_of_constant_size() -> None:
+def test_the_sample_is_deterministic_with_frames_of_one_size() -> None:
     source = SampleSource(fps=5, duration_s=6)
     frames = list(iter(source.read, None))
     assert len(frames) == len(source) == 30
@@ -116,13 +105,13 @@ def test_the_sample_is_a_deterministic_approach_of_constant_size() -> None:
     )
 
 
-def test_the_sample_grows_as_its_time_to_collision_says() -> None:
+def test_the_sample_grows_with_its_time_to_collision() -> None:
     source = SampleSource(duration_s=6)
     scales = [source.scale(time_s) for time_s in np.linspace(0, 6, 61)]
     assert scales[0] == 1
     assert scales[-1] == pytest.approx(ZOOM)
     assert all(before < after for before, after in pairwise(scales))
-    # seen size h grows so that h / (dh/dt) is the time left, at any moment
+    # time to collision = size / growth rate, at any time
     step_s = 1e-4
     for time_s in (0.0, 2.5, 5.9):
         growth = (source.scale(time_s + step_s) - source.scale(time_s)) / step_s
@@ -130,7 +119,7 @@ def test_the_sample_grows_as_its_time_to_collision_says() -> None:
         assert source.scale(time_s) / growth == pytest.approx(left_s, rel=1e-3)
 
 
-def test_the_samples_window_stays_in_the_photo_and_is_never_enlarged() -> None:
+def test_the_samples_crop_stays_in_the_photo_and_is_never_upscaled() -> None:
     source = SampleSource(duration_s=6)
     for time_s in np.linspace(0, 6, 31):
         left, top, right, bottom = source.window(float(time_s))
@@ -152,7 +141,7 @@ def test_the_sample_does_not_import_ultralytics() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
-def test_a_missing_sample_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sample_photo_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingPart, match="pip install"):
         SampleSource()
@@ -165,14 +154,14 @@ def test_a_closed_sample_gives_nothing() -> None:
     assert source.read() is None
 
 
-# ── dataset ──
+# Datasets.
 
 
 def row(file: str = "images/a.png", **fields: Any) -> dict[str, Any]:
     return {"file": file, "width": 64, "height": 48, **fields}
 
 
-def test_a_dataset_gives_pictures_with_their_labels(tmp_path: Path) -> None:
+def test_a_dataset_gives_images_with_their_labels(tmp_path: Path) -> None:
     folder = write_dataset(
         tmp_path,
         [
@@ -188,13 +177,13 @@ def test_a_dataset_gives_pictures_with_their_labels(tmp_path: Path) -> None:
     assert [frame.name for frame in frames] == ["images/a.png", "images/b.png", "images/c.png"]
     assert [frame.time_s for frame in frames] == [0.0, 0.5, 1.0]
     assert source.truth(0) == Truth((("bus", Box(10, 20, 40, 25.5)),), "street", ("A bus.",))
-    assert source.truth(1) == Truth(boxes=())  # labelled, and nothing there
-    assert source.truth(2) == Truth(boxes=None)  # not labelled
+    assert source.truth(1) == Truth(boxes=())  # labelled as empty
+    assert source.truth(2) == Truth(boxes=None)  # without labels
     assert source.truth(3) is None
     assert source.truth(-1) is None
 
 
-def test_a_split_keeps_pictures_and_labels_together(tmp_path: Path) -> None:
+def test_a_split_keeps_images_and_labels_aligned(tmp_path: Path) -> None:
     rows = [row(f"{i}.png", scene=f"s{i}", split="train" if i % 2 else "val") for i in range(6)]
     source = DatasetSource(write_dataset(tmp_path, rows), split="train")
     frames = list(iter(source.read, None))
@@ -234,7 +223,7 @@ def test_a_split_keeps_pictures_and_labels_together(tmp_path: Path) -> None:
         (row(split=1), "'split'"),
     ],
 )
-def test_a_malformed_line_is_named_by_its_number(
+def test_a_malformed_line_is_refused_with_its_number(
     tmp_path: Path, line: dict[str, Any] | str, says: str
 ) -> None:
     folder = write_dataset(tmp_path, [row(), line])
@@ -247,13 +236,13 @@ def test_a_malformed_line_is_named_by_its_number(
     assert len(message) < 400
 
 
-def test_a_box_that_the_border_cuts_is_taken_as_it_is_labelled(tmp_path: Path) -> None:
+def test_a_box_that_extends_beyond_the_image_is_kept(tmp_path: Path) -> None:
     truth = DatasetSource(write_dataset(tmp_path, [row(boxes=[["bus", -5, 2, 90, 40.1]])])).truth(0)
     assert truth is not None
     assert truth.boxes == (("bus", Box(-5.0, 2.0, 85.0, 42.1)),)
 
 
-def test_a_manifest_saved_on_windows_reads_the_same(tmp_path: Path) -> None:
+def test_a_manifest_with_a_bom_and_crlf_is_read(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path, [row(), row("b.png")])
     manifest = folder / "manifest.jsonl"
     text = manifest.read_text(encoding="utf-8").replace("\n", "\r\n")
@@ -261,7 +250,7 @@ def test_a_manifest_saved_on_windows_reads_the_same(tmp_path: Path) -> None:
     assert len(DatasetSource(folder)) == 2
 
 
-def test_datasets_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+def test_unusable_datasets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found nothing"):
         DatasetSource(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"manifest\.jsonl: expected a dataset's manifest"):
@@ -280,7 +269,9 @@ def test_datasets_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         DatasetSource(tmp_path)
 
 
-def test_a_later_broken_or_wrongly_sized_picture_is_skipped_aloud(tmp_path: Path) -> None:
+def test_a_later_image_that_is_broken_or_of_another_size_raises_frame_skipped(
+    tmp_path: Path,
+) -> None:
     names = ["1.png", "2.png", "3.png", "4.png"]
     shorten(save(tmp_path / "2.png", noise()), 0.5)
     save(tmp_path / "3.png", quadrants(48, 64))

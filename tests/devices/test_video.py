@@ -1,4 +1,4 @@
-"""Videos are read frame by frame, upright, at their own times, and a break is told from an end."""
+"""Videos: frames come upright with their timestamps, and truncation is distinguished from the end."""
 
 import wave
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def drain(source: VideoSource) -> list[Frame]:
 
 
 def drain_until_lost(source: VideoSource) -> tuple[list[Frame], str]:
-    """The frames that came, and what was said when they stopped; nothing at a mere end."""
+    """The frames, and the message of SourceLost, or "" at a normal end."""
     frames: list[Frame] = []
     try:
         frames.extend(iter(source.read, None))
@@ -59,12 +59,12 @@ def test_frames_come_in_order_with_their_times_and_colours(
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_the_file_says_how_many_frames_will_come(tmp_path: Path, name: str) -> None:
+def test_the_length_is_the_number_of_frames(tmp_path: Path, name: str) -> None:
     assert len(VideoSource(write_video(tmp_path / name, even(40)))) == pytest.approx(40, abs=1)
 
 
 @pytest.mark.parametrize("start_s", [0.0, 5.0])
-def test_a_variable_rate_keeps_its_times_counted_from_the_first(
+def test_timestamps_of_a_variable_rate_count_from_the_first_frame(
     tmp_path: Path, start_s: float
 ) -> None:
     times = [0.0, 0.04, 0.2, 0.25, 0.9, 1.0]
@@ -74,10 +74,10 @@ def test_a_variable_rate_keeps_its_times_counted_from_the_first(
 
 
 @pytest.mark.parametrize(
-    ("quarter_turns", "corner"),  # where the red top left corner goes when turned clockwise
+    ("quarter_turns", "corner"),  # where a clockwise rotation moves the red top left corner
     [(0, (16, 24)), (1, (24, 48)), (2, (48, 72)), (3, (72, 16))],
 )
-def test_turned_videos_are_shown_upright(
+def test_videos_are_turned_upright(
     tmp_path: Path, quarter_turns: int, corner: tuple[int, int]
 ) -> None:
     path = turn_video(write_video(tmp_path / "a.mp4", even(3)), quarter_turns)
@@ -91,34 +91,32 @@ def test_turned_videos_are_shown_upright(
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.mp4", "mpeg4"), ("a.mp4", "libx264"), ("a.mkv", "mpeg4")]
 )
-@pytest.mark.parametrize("part", [0.4, 0.7])
-def test_a_file_cut_short_is_lost_and_not_ended(
-    tmp_path: Path, name: str, codec: str, part: float
-) -> None:
+@pytest.mark.parametrize("fraction", [0.4, 0.7])
+def test_a_truncated_file_is_lost(tmp_path: Path, name: str, codec: str, fraction: float) -> None:
     path = write_video(tmp_path / name, even(120), codec, faststart=name.endswith("mp4"))
-    source = VideoSource(shorten(path, part))
-    frames, said = drain_until_lost(source)
+    source = VideoSource(shorten(path, fraction))
+    frames, message = drain_until_lost(source)
     assert 10 < len(frames) < 100
-    assert f"frame {len(frames)} of {len(source)}" in said
-    assert "\n" not in said
+    assert f"frame {len(frames)} of {len(source)}" in message
+    assert "\n" not in message
     assert source.read() is None
 
 
-def test_a_file_that_cannot_be_decoded_any_further_is_lost(tmp_path: Path) -> None:
+def test_a_file_with_damaged_packets_is_lost(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", even(30), "libvpx")
     source = VideoSource(break_packet(path, tmp_path / "b.mkv", 12))
-    frames, said = drain_until_lost(source)
+    frames, message = drain_until_lost(source)
     assert frames
-    assert f"after frame {len(frames)} of {len(source)} (" in said
+    assert f"after frame {len(frames)} of {len(source)} (" in message
 
 
-def test_a_video_with_one_frame_ends_and_is_not_lost(tmp_path: Path) -> None:
+def test_a_video_with_one_frame_ends_normally(tmp_path: Path) -> None:
     assert len(drain(VideoSource(write_video(tmp_path / "a.mp4", [0.0])))) == 1
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=64)), min_size=1))
-def test_damaged_bytes_give_frames_or_one_line(
+def test_damaged_bytes_give_frames_or_a_one_line_error(
     tmp_path_factory: pytest.TempPathFactory, hits: list[tuple[float, bytes]]
 ) -> None:
     path = write_video(tmp_path_factory.getbasetemp() / "damaged.mp4", even(12))
@@ -128,12 +126,12 @@ def test_damaged_bytes_give_frames_or_one_line(
         data[start : start + len(junk)] = junk
     path.write_bytes(bytes(data))
     try:
-        frames, said = drain_until_lost(VideoSource(path))
+        frames, message = drain_until_lost(VideoSource(path))
     except InputError as error:
-        frames, said = [], str(error)
+        frames, message = [], str(error)
     times = [frame.time_s for frame in frames]
     assert times == sorted(set(times))
-    assert "\n" not in said
+    assert "\n" not in message
 
 
 def _audio(path: Path) -> None:
@@ -145,7 +143,7 @@ def _audio(path: Path) -> None:
 
 
 def _without_index(path: Path) -> None:
-    shorten(write_video(path, even(60)), 0.5)  # an MP4's index comes last
+    shorten(write_video(path, even(60)), 0.5)  # the index of an MP4 is at its end
 
 
 @pytest.mark.parametrize(
@@ -167,7 +165,7 @@ def _without_index(path: Path) -> None:
         ("a.mp4", lambda path: write_video(path, even(3), width=16, height=16), "16 x 16"),
     ],
 )
-def test_what_is_no_video_is_refused(
+def test_a_file_that_is_not_a_video_is_refused(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     name: str,
@@ -183,7 +181,7 @@ def test_what_is_no_video_is_refused(
     assert "\n" not in message
     assert says in message
     assert "expected" in message
-    assert capfd.readouterr() == ("", "")  # FFmpeg keeps its own mouth shut
+    assert capfd.readouterr() == ("", "")  # nothing from FFmpeg
 
 
 def test_a_closed_video_gives_nothing(tmp_path: Path) -> None:
@@ -193,7 +191,7 @@ def test_a_closed_video_gives_nothing(tmp_path: Path) -> None:
     assert source.read() is None
 
 
-def test_a_video_that_is_broken_from_the_start_is_not_told_to_be_resized(tmp_path: Path) -> None:
+def test_a_video_broken_from_the_start_is_refused_as_undecodable(tmp_path: Path) -> None:
     broken = break_packet(write_video(tmp_path / "a.mp4", even(10)), tmp_path / "b.mp4", 0)
     with pytest.raises(
         InputError, match=r"b\.mp4: expected a video, got one that cannot be decoded"

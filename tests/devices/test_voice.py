@@ -1,4 +1,4 @@
-"""The real voice: espeak-ng through pyttsx3, as a session uses it."""
+"""The real voice: espeak-ng through pyttsx3."""
 
 import threading
 from pathlib import Path
@@ -38,7 +38,7 @@ def sentences(language: Language, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_thirty_sentences_in_a_thread_are_whole_and_at_sane_levels(language: Language) -> None:
+def test_sentences_said_in_a_thread_are_complete_and_evenly_loud(language: Language) -> None:
     said: list[tuple[str, np.ndarray]] = []
 
     def work() -> None:
@@ -59,12 +59,12 @@ def test_thirty_sentences_in_a_thread_are_whole_and_at_sane_levels(language: Lan
         assert samples.ndim == 1
         assert np.abs(samples).max() <= VOICE_PEAK + 1e-4
         loudness = loudness_lufs(samples, SAMPLE_RATE_HZ)
-        assert loudness == pytest.approx(VOICE_LUFS, abs=0.5)  # what R128 tolerates
+        assert loudness == pytest.approx(VOICE_LUFS, abs=0.5)  # the tolerance of EBU R128
         assert np.flatnonzero(np.abs(samples) > 0.005)[0] < 0.01 * SAMPLE_RATE_HZ
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_the_rate_is_honoured_also_when_voices_take_turns(language: Language) -> None:
+def test_the_rate_holds_while_voices_alternate(language: Language) -> None:
     other = Pyttsx3Voice("es" if language == "en" else "en", 240)
     slow, fast = Pyttsx3Voice(language, 150), Pyttsx3Voice(language, 300)
     for text in sentences(language, 6)[3:]:
@@ -74,7 +74,7 @@ def test_the_rate_is_honoured_also_when_voices_take_turns(language: Language) ->
         assert 1.6 < long_s / short_s < 2.6
 
 
-def test_languages_are_different_voices() -> None:
+def test_each_language_has_its_own_voice() -> None:
     text = "a la derecha, un niño"
     spoken = [Pyttsx3Voice(language, 190).synthesise(text) for language in ("en", "es")]
     assert len(spoken[0]) != len(spoken[1])
@@ -99,12 +99,12 @@ def test_two_voices_in_two_threads_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "   ", "...", "¡!", "\x00\x07\n"])
-def test_nothing_to_say_is_no_sound(text: str) -> None:
+def test_text_without_words_gives_no_sound(text: str) -> None:
     assert len(Pyttsx3Voice("en", 190).synthesise(text)) == 0
 
 
 @pytest.mark.parametrize("text", ["stop\x00 now", "\ud800 hi", "<b>[[x]] & 5%", "你好", "a 🚌 bus"])
-def test_odd_text_is_safe(text: str) -> None:
+def test_unusual_characters_are_handled(text: str) -> None:
     voice = Pyttsx3Voice("en", 190)
     assert len(voice.synthesise(text)) > 0
     assert len(voice.synthesise("stop now")) > 0.3 * SAMPLE_RATE_HZ
@@ -142,7 +142,9 @@ def test_the_process_has_one_espeak_and_it_is_the_wheels() -> None:
     assert loaded == {espeakng_loader.get_library_path()}
 
 
-def test_nothing_is_printed_and_what_repeats_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+def test_repeated_sentences_are_cached_and_nothing_is_printed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     voice = Pyttsx3Voice("en", 190)
     first = voice.synthesise("obstacle ahead")
     assert voice.synthesise(" obstacle\tahead ") is first

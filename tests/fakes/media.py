@@ -3,7 +3,7 @@
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,27 @@ from typing import Any
 import av
 import matplotlib
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from engine.core.camera import Frame, Image
+from engine.core.errors import InputError
 
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 SIGN, INK = (20, 80, 40), (255, 255, 255)
 RED, GREEN, BLUE, GRAY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """The one-line message of the InputError that `call` raises."""
+    with pytest.raises(InputError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "expected" in message
+    return message
 
 
 def quadrants(width: int = 64, height: int = 48) -> Image:
@@ -56,14 +68,13 @@ def noise(width: int = 96, height: int = 64) -> Image:
 
 
 def save(path: Path, pixels: NDArray[Any], **options: Any) -> Path:
-    """Write `pixels` in the format of the path's suffix."""
+    """Write `pixels` in the format of the suffix of `path`."""
     Pillow.fromarray(pixels).save(path, **options)
     return path
 
 
 def exif_turned(upright: Image, orientation: int) -> Image:
-    """How a camera stores `upright` under an EXIF orientation tag (EXIF 2.3, tag 274): which side
-    of the scene its first row and first column are."""
+    """The pixels that a camera stores for `upright` with an EXIF orientation (EXIF 2.3, tag 274)."""
     return {
         1: upright,
         2: np.fliplr(upright),
@@ -91,7 +102,7 @@ def png_header(path: Path, width: int, height: int) -> Path:
 
 
 def shade(index: int) -> int:
-    """The gray of frame `index` in a test video."""
+    """The gray level of frame `index` in a test video."""
     return 20 + index * 7 % 210
 
 
@@ -103,8 +114,8 @@ def write_video(
     width: int = 96,
     height: int = 64,
 ) -> Path:
-    """A video with one frame at each time: its top left quarter red, its bottom left noise (so that
-    no codec makes the file next to nothing), the right half of gray `shade(i)`."""
+    """A video with one frame at each time: the top left quarter red, the bottom left noise (against a
+    file too small to damage), the right half in gray `shade(index)`."""
     random = np.random.default_rng(0)
     options = {"movflags": "faststart"} if faststart else {}
     with av.open(str(path), "w", options=options) as container:
@@ -131,7 +142,7 @@ def even(count: int, fps: float = 30.0) -> list[float]:
 
 
 def turn_video(path: Path, quarter_turns: int) -> Path:
-    """Tell players of an MP4 to turn it clockwise by quarters, in its track header's matrix
+    """Set the rotation of an MP4, clockwise in quarter turns, in its track header's matrix
     (ISO/IEC 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y, y down)."""
     a, b = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter_turns % 4]
     data = bytearray(path.read_bytes())
@@ -145,7 +156,7 @@ def turn_video(path: Path, quarter_turns: int) -> Path:
 
 
 def break_packet(path: Path, broken: Path, index: int) -> Path:
-    """Copy a video with the data of packet `index` and of all after it replaced by junk."""
+    """Copy a video with the data of packet `index` and all later ones replaced by junk."""
     with av.open(str(path)) as source, av.open(str(broken), "w") as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
@@ -161,15 +172,15 @@ def break_packet(path: Path, broken: Path, index: int) -> Path:
 
 
 def shorten(path: Path, fraction: float) -> Path:
-    """Cut a file off, as a copy that was interrupted."""
+    """Truncate a file, as an interrupted copy would."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * fraction)])
     return path
 
 
 def write_dataset(folder: Path, rows: Sequence[dict[str, Any] | str]) -> Path:
-    """A dataset's folder; a row that is a text goes into the manifest as it is. Pictures that rows
-    name are made, 64 x 48, unless they are there or lie elsewhere."""
+    """Write a dataset. A string row goes into the manifest unchanged. Images that the rows name and
+    that do not exist are made, 64 x 48, unless the path leaves the folder."""
     folder.mkdir(exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
