@@ -78,7 +78,7 @@ def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
         gray = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
         return Pillow.fromarray((gray // 257).astype(np.uint8)).convert("RGB")
     if picture.mode == "F":
-        raise ValueError("floating-point pixels, whose range nobody knows")
+        raise ValueError("floating-point pixels, whose range is unknown")
     if picture.has_transparency_data:
         # most transparent images are drawn for a white page
         rgba = picture.convert("RGBA")
