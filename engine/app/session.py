@@ -5,7 +5,7 @@ then do models load, so that bad input never waits for weights. Chooses no class
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +22,20 @@ from engine.app.builders.answering import (
     build_words,
 )
 from engine.app.builders.audio import (
+    StartupSpeech,
     build_audio,
     build_sink,
     build_voice,
     said_meanwhile,
 )
 from engine.app.builders.inputs import (
+    build_asking,
     build_ear,
     build_grammar,
-    build_listening,
-    build_media_keys,
-    build_trigger,
     describe_asking,
 )
 from engine.app.builders.loops import build_batch, build_live
-from engine.app.builders.models import build_models, check_models, peak_gpu_memory_mb
+from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
 from engine.app.builders.perception import build_alerts, build_perception
 from engine.app.builders.recording import build_observers
 from engine.app.builders.sources import (
@@ -48,14 +47,17 @@ from engine.app.builders.sources import (
 )
 from engine.app.console import Screen
 from engine.app.notifier import Notifier
+from engine.app.observers import Observers
 from engine.app.offline import offline
 from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech, Work
 from engine.audio.earcons import prepare
 from engine.config import Config, check
 from engine.core.clock import MonotonicClock, VirtualClock
+from engine.core.ports import Sink, Voice
 from engine.core.priority import Priority
 from engine.core.report import ModelCard
 from engine.core.utterance import Utterance
+from engine.language.wording import Words
 from engine.listening.echo_guard import EchoGuard, GuardedSink
 
 
@@ -99,7 +101,6 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
     Raises SetupError, before any model loads, for what cannot be used.
     """
     with ExitStack() as stack:
-        # Refuse bad input.
         wall = MonotonicClock()
         clocks = Clocks(wall if config.source.realtime else VirtualClock(), wall)
         words = build_words(config)
@@ -111,30 +112,11 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         voice = stack.enter_context(closing(build_voice(config)))
         sink, sink_name = build_sink(config, folder, voice.sample_rate_hz)
         stack.callback(sink.close)
-        listening = build_listening(config, source, wall)
-        if listening is not None:
-            stack.callback(listening.close)
-        trigger, keyboard = build_trigger(config, kind, source.live, listening is not None)
-        media_keys = build_media_keys(config, observers.report)
+        asking = build_asking(config, kind, source, wall, observers.report, stack)
 
-        # Load the models.
         next_id = itertools.count(1).__next__
-        screen.loading()
-        starting = Utterance(
-            next_id(), "status", words.status("starting"), Priority.STATUS, clocks.timeline.now()
-        )
-        observers.log.start()
-        with said_meanwhile(
-            starting if config.source.realtime else None,
-            voice,
-            sink,
-            clocks.timeline,
-            observers.report,
-        ) as startup:
-            prepare(voice.sample_rate_hz)
-            models = build_models(config)
+        models, startup = _load_models(config, words, voice, sink, observers, next_id)
 
-        # Build the subsystems.
         alerts = build_alerts(config, words, next_id)
         audio = build_audio(voice, next_id, observers, alerts)
         notifier = Notifier(words, audio.say, observers.report, next_id, clocks.timeline)
@@ -145,30 +127,52 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         perception = build_perception(config, models, source, wall, stack)
         grammar = build_grammar(config, words, labels)
         ear = None
-        if listening is not None:
+        if asking.listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)
             sink = GuardedSink(sink, guard, wall)
-            ear = build_ear(config, listening, guard, grammar, wall, observers.report)
+            ear = build_ear(config, asking.listening, guard, grammar, wall, observers.report)
         running = Session(
             clocks,
-            FrameFeed(source, trigger, config.source.max_frames, related(config)),
+            FrameFeed(source, asking.trigger, config.source.max_frames, related(config)),
             perception,
             alerts,
             answerer,
             Speech(audio, sink, next_id, startup.fed_until_s),
-            KeyInputs(grammar, keyboard, media_keys),
+            KeyInputs(grammar, asking.keyboard, asking.media_keys),
             ear,
             observers,
             notifier,
         )
 
-        asking = describe_asking(config, listening, trigger.name)
-        _introduce(config, running, models.cards(), FirstScreen(kind, sink_name, asking, view_name))
+        how = describe_asking(config, asking.listening, asking.trigger.name)
+        _introduce(config, running, models.cards(), FirstScreen(kind, sink_name, how, view_name))
         for heard in startup.heard:
             observers.utterance_ended(heard)
         if source.live or kind == "sample":  # at a file nobody waits, and it would delay the answer
             notifier.announce("ready")
         yield running
+
+
+def _load_models(
+    config: Config,
+    words: Words,
+    voice: Voice,
+    sink: Sink,
+    observers: Observers,
+    next_id: Callable[[], int],
+) -> tuple[Models, StartupSpeech]:
+    """Start the session's time and load the models. In real time "Starting." is said meanwhile."""
+    observers.screen.loading()
+    timeline = observers.timeline
+    starting = Utterance(
+        next_id(), "status", words.status("starting"), Priority.STATUS, timeline.now()
+    )
+    observers.log.start()
+    said = starting if config.source.realtime else None
+    with said_meanwhile(said, voice, sink, timeline, observers.report) as startup:
+        prepare(voice.sample_rate_hz)
+        models = build_models(config)
+    return models, startup
 
 
 def _introduce(

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,33 @@ class Listening:
     def close(self) -> None:
         self.source.close()
         self.wake.close()
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What lets the wearer ask, opened before a model loads. `keyboard`: whether keys ask too."""
+
+    listening: Listening | None
+    trigger: Trigger
+    keyboard: bool
+    media_keys: MediaKeys | None
+
+
+def build_asking(
+    config: Config,
+    kind: str,
+    source: Source,
+    wall: Clock,
+    report: Callable[[Health], None],
+    resources: ExitStack,
+) -> Asking:
+    """What the settings ask for, with a source of this kind. Raises InputError, MissingPart and
+    ConfigError."""
+    listening = build_listening(config, source, wall)
+    if listening is not None:
+        resources.callback(listening.close)
+    trigger, keyboard = build_trigger(config, kind, source.live, listening is not None)
+    return Asking(listening, trigger, keyboard, build_media_keys(config, report))
 
 
 def build_listening(config: Config, source: Source, clock: Clock) -> Listening | None:
