@@ -87,10 +87,10 @@ class Espeak:
 
         class CollectingDriver(library.EspeakDriver):  # type: ignore[misc]
             def _onSynth(self, wav: Any, numsamples: int, events: Any) -> int:  # noqa: N802
-                """Called from espeak-ng's own thread."""
+                """Called in the thread of espeak-ng."""
                 if numsamples > 0:
                     chunks.append(ctypes.string_at(wav, numsamples * 2))
-                for event in events:  # a C array without a length, which the first type ends
+                for event in events:  # a C array, ended by EVENT_LIST_TERMINATED
                     if event.type == binding.EVENT_LIST_TERMINATED:
                         break
                     if event.type == binding.EVENT_MSG_TERMINATED:
