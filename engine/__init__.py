@@ -1,3 +1,3 @@
 """Scene Aria's runtime: from a camera frame to what the wearer hears."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
