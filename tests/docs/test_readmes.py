@@ -21,6 +21,8 @@ from hydra.core.global_hydra import GlobalHydra
 import engine.__main__  # noqa: F401  # registers the settings with Hydra
 from engine.app.command_line import CONF, read_config, to_hydra
 
+pytestmark = pytest.mark.weights  # some of the commands import torch before they parse
+
 ROOT = Path(__file__).parents[2]
 WIDTH = 100
 README_LINES = 205
