@@ -40,7 +40,10 @@ def examine() -> list[Finding]:
 
 
 def libraries() -> Finding:
-    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino", "rapidocr")
+    names = (
+        "torch", "torchvision", "transformers", "timm", "ultralytics-opencv-headless", "openvino",
+        "rapidocr",
+    )  # fmt: skip
     versions = {name: installed_version(name) for name in names}
     missing = [name for name, number in versions.items() if number is None]
     if missing:
