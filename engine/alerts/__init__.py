@@ -1,1 +1,1 @@
-"""Which obstacle is worth a sound now."""
+"""Decides which obstacles are announced now."""

@@ -1,4 +1,4 @@
-"""The walking corridor: what is in it, what will be, and when a blocked path is clear again.
+"""The walking corridor: which obstacles are or will be in it, and when a blocked path is clear.
 
 Pure except for `CorridorMonitor`. Knows neither words nor urgency.
 """
@@ -13,7 +13,8 @@ from engine.perception.geometry import CORRIDOR_DEG, HALF_CORRIDOR_M, fit_line
 
 MAX_HALF_WIDTH_M = 1.0  # the front of a vehicle: it rarely stands across the path
 MIN_DRIFT_SAMPLES = 4
-SWAY = 0.03  # lateral noise over distance: a walker's head turns by 1.5 degrees with each step
+# lateral noise as a share of the distance: a walker's head turns by 1.5 degrees with each step
+SWAY = 0.03
 SIGNIFICANT = 3.0
 BLOCKED_S = 4.0  # passing an obstacle at walking pace takes less, so the wearer was held up
 CLEAR_S = 2.0  # the corridor must be empty for this long
@@ -47,8 +48,9 @@ def in_corridor(
 
 
 def _edges_m(obstacle: Obstacle) -> tuple[float, float]:
-    """The lateral positions of the left and the right edge. Seen edges come first, because only the
-    near end of a car at the image border is in view; otherwise the kind's width is assumed."""
+    """The lateral positions of the left and the right edge. Measured edges take precedence, because
+    only the near end of a car at the image border is in view; otherwise the kind's width is
+    assumed."""
     if obstacle.edges_deg is not None:
         left_m, right_m = (
             obstacle.distance_m * math.sin(math.radians(edge)) for edge in obstacle.edges_deg

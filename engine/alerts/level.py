@@ -1,6 +1,6 @@
 """How urgent an obstacle is.
 
-An obstacle in the walking corridor, or about to be in it, is worth
+An obstacle that is in the walking corridor, or will be soon, gets
     a notice          within NOTICE_M,
     a warning         within NEAR_M, or if the time to collision leaves just enough time to
                       speak and react,

@@ -1,8 +1,8 @@
-"""What was announced of each obstacle, and whether an obstacle is worth announcing again.
+"""Remembers what was announced about each obstacle; decides whether to announce it again.
 
 Trackers lose objects and give them new numbers. So announcements are remembered by track and also
-by label and side: a new track with a known label and side is taken for the same object. Knows
-neither words nor sounds.
+by label and side: a new track with a known label and side counts as the same object. Knows neither
+words nor sounds.
 """
 
 import math
@@ -42,8 +42,8 @@ ORIGIN = Position(0.0, 0.0)
 
 @dataclass(slots=True)
 class TrackMemory:
-    """What is remembered of one track. `level` is that of its last announcement, lowered once the
-    obstacle is less urgent; the `announced` fields describe that announcement."""
+    """The memory of one track. `level` is that of its last announcement, lowered once the obstacle
+    is less urgent; the `announced` fields describe that announcement."""
 
     seen_s: float
     level: Level = Level.CLEAR
@@ -58,7 +58,7 @@ class TrackMemory:
 
 @dataclass(slots=True)
 class GroupMemory:
-    """What is remembered of all announced obstacles with one label on one side."""
+    """The memory of all announced obstacles with one label on one side."""
 
     seen_s: float
     level: Level = Level.CLEAR
@@ -68,7 +68,7 @@ class GroupMemory:
 
 class AlertMemory:
     """All tracks and groups. Call `begin_frame`, then `observe` and `rearm` for each obstacle, then
-    `update_groups`; after that ask `is_news`."""
+    `update_groups`, then `is_news`."""
 
     def __init__(self) -> None:
         self.tracks: dict[int, TrackMemory] = {}
@@ -123,8 +123,8 @@ class AlertMemory:
         return self.tracks[obstacle.track].level is not Level.CLEAR
 
     def is_news(self, obstacle: Obstacle, level: Level) -> bool:
-        """Whether the obstacle is worth announcing at `level`. If its group was announced instead,
-        the track takes over that announcement."""
+        """Whether to announce the obstacle at `level`. If its group was announced instead, the
+        track takes over that announcement."""
         track = self.tracks[obstacle.track]
         since_s = self._now_s - track.announced_s
         if level == track.level and level < Level.CRITICAL and since_s >= RISE_S:
@@ -137,19 +137,19 @@ class AlertMemory:
         if obstacle.distance_m <= NEARER_SHARE * group.nearest_m:
             return True
         if level is Level.CRITICAL and self._now_s - group.announced_s > CRITICAL_S:
-            return True  # too dangerous to rely on an announcement that long ago
+            return True  # too dangerous to rely on such an old announcement
         # at its own level, not the group's: the first person must not silence a second one
         self._note(obstacle, level, group.announced_s, group.nearest_m)
         return False
 
     def note_announced(self, obstacle: Obstacle, level: Level) -> None:
-        """The obstacle is being announced at `level`."""
+        """Record that the obstacle is announced at `level`."""
         self._note(obstacle, level, self._now_s, obstacle.distance_m)
         group = GroupMemory(self._now_s, level, self._now_s, obstacle.distance_m)
         self.groups[obstacle.label, obstacle.side] = group
 
     def withdraw(self, obstacle: Obstacle) -> None:
-        """The announcement of the obstacle was never heard."""
+        """Undo `note_announced`: the announcement was never heard."""
         self.groups.pop((obstacle.label, obstacle.side), None)
         if (track := self.tracks.get(obstacle.track)) is not None:
             track.level, track.announced_s, track.announced_m = Level.CLEAR, -math.inf, math.inf

@@ -26,11 +26,11 @@ HYSTERESIS = 1.3  # an obstacle leaves a level at limits wider by this factor
 GAP_S = 0.75  # of silence after an alert; critical alerts do not wait
 FAR_M = 20.0  # beyond this distance a phrase does not get longer
 MAX_ALERTS = 2  # per frame
-MAX_PENDING = 16  # alerts whose outcome is still unknown; far more than there ever are
+MAX_PENDING = 16  # limit on alerts whose outcome is unknown; in practice there are far fewer
 # A walker's head swings by 10 to 20 degrees a second at each step, by 50 or more to look around.
 HEAD_TURN_DEG_S = 35.0
 SETTLE_S = 0.4  # until the image is steady after a turn
-# How long an alert may wait: at least and at most; in between, the time to react decides.
+# Minimum and maximum time that an alert may wait; in between, the time left to react decides.
 ALERT_WAIT_S = (1.0, 3.0)
 CRITICAL_WAIT_S = (0.3, 0.8)
 ALL_CLEAR_WAIT_S = 2.0
@@ -46,8 +46,8 @@ class AlertWords(Protocol):
 
 
 class AlertPolicy:
-    """Turns obstacles into alerts; to be used from one thread. Deterministic. With a `heartbeat_s`
-    it ticks after that long without an alert."""
+    """Turns obstacles into alerts; to be used from one thread. Deterministic. With a `heartbeat_s`,
+    it plays a tick after that long without an alert."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class AlertPolicy:
         all-clear or a tick, which need a good camera.
 
         Call it for every frame, with all obstacles. `now_s` never decreases except after a reset.
-        What only a turn of the head moves (by its `pose`) is not announced.
+        An obstacle that moves only because the head turns (see `pose`) is not announced.
         """
         self._heading_deg = 0.0 if pose is None else pose.heading_deg
         if pose is not None and abs(pose.turning_deg_s) > HEAD_TURN_DEG_S:
@@ -110,8 +110,8 @@ class AlertPolicy:
         return tuple(alerts)
 
     def note_outcome(self, heard: Heard) -> None:
-        """What became of an utterance. An alert that went stale was not heard, so it may be raised
-        again. The only method that other threads may call."""
+        """Take the outcome of an utterance. An alert that was dropped as stale was not heard, so it
+        may be raised again. Other threads may call only this method."""
         if heard.dropped == "stale":
             self._stale_ids.put(heard.utterance.id)
 
@@ -169,7 +169,7 @@ class AlertPolicy:
         return self._corridor.has_cleared(blocking, others, announced, now_s) and faces_it
 
     def _is_tick_due(self, alerted: bool, now_s: float) -> bool:
-        """Whether it has been silent for long enough. Must be asked in every frame."""
+        """Whether it has been silent for long enough. Must be called for every frame."""
         if self._silent_since_s is None or alerted:
             self._silent_since_s = now_s
         if self._heartbeat_s is None or now_s - self._silent_since_s < self._heartbeat_s:

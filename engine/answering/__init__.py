@@ -1,1 +1,1 @@
-"""A request in, a spoken answer out."""
+"""Turns a request into a spoken answer."""

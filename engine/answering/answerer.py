@@ -2,8 +2,8 @@
 
 The same code answers live and in a batch. Descriptions follow the answer plan
 (`engine.answering.plan`); `LiveStages` supplies its models. The describer and the OCR reader run in
-their own threads; the answerer waits for neither beyond the answer's deadline, and checks while it
-waits whether a newer request has come.
+their own threads. The answerer waits for them at most until the answer's deadline, and meanwhile
+checks for a newer request.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ SIGN_PATIENCE_S = 4.0  # the quick answer is spoken meanwhile; the reader may st
 class Answerer:
     """Answers requests, one at a time, from one thread.
 
-    `report` takes health records. `describer` is None where no describer speaks the session's
-    language; `reader` is None where no text is read.
+    `report` takes health records. `describer` is None if no describer speaks the session's
+    language; `reader` is None if no text is read.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Answerer:
         return self.plan.router
 
     def reset(self) -> None:
-        """Forget the last picture: the next one does not follow from it."""
+        """Forget the last frame: the next one is unrelated to it."""
         self.plan.reset()
 
     def prefetch(self, glance: Glance) -> None:
-        """Start what an answer from `glance` begins with, before the request: classify the scene,
-        and where the describer speaks first, let it begin."""
+        """Start the first steps of an answer from `glance` before the request: classify the scene,
+        and start the describer if it speaks first."""
         scene = NO_SCENE
-        with suppress(Exception):  # the answer meets the same failure, and reports it
+        with suppress(Exception):  # the answer will fail in the same way and report it
             scene = self.scenes.classify(glance.frame)
         if self.plan.settings.mode == "full" and self.describer is not None:
             prompt = self.plan.prompt(replace(glance, scene=scene))
@@ -81,8 +81,8 @@ class Answerer:
     ) -> Description:
         """Word and queue the answer to `request` from `glance`; return it when all of it is queued.
 
-        `request.asked_s` is on the host's clock. Never raises for a model's failure: the answer
-        does without the model, and a health record says why.
+        `request.asked_s` is on the host's clock. A model's failure never raises: the answer is made
+        without the model, and a health record says why.
         """
         interruptions = Interruptions(overtaken, alarmed)
         draft = self.plan.draft(request, glance, self.wall.now(), interruptions)
@@ -152,7 +152,7 @@ class Answerer:
 
 
 class LiveStages:
-    """The stages of one answer that models give now, and that are spoken as they come."""
+    """The stages of one live answer: models run now, and their words are spoken as they arrive."""
 
     def __init__(self, answerer: Answerer, request: Request) -> None:
         self._answerer = answerer
@@ -171,7 +171,7 @@ class LiveStages:
     def classify(self, draft: Draft) -> SceneClass:
         try:
             return self._answerer.scenes.classify(draft.glance.frame)
-        except Exception as error:  # the obstacles are known, and matter more
+        except Exception as error:  # the obstacles are known and more important
             detail = in_one_line(error)
             self._answerer.report(Health("scenes", detail, "answered without the place"))
             self._speaker.explain_once("scene_failed")

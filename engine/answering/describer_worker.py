@@ -20,7 +20,7 @@ class DescriberWorker:
     def start(self, frame: Frame, prompt: str | None = None) -> Task[str]:
         """Start describing `frame` and cancel the previous task, without waiting.
 
-        `prompt` None means the model's own. Raises DescriberFailed if an earlier task hangs.
+        `prompt` None means the model's default. Raises DescriberFailed if an earlier task hangs.
         """
 
         def work(task: Task[str]) -> Generator[str, None, None]:
@@ -49,5 +49,5 @@ class DescriberWorker:
         self._worker.cancel(task)
 
     def close(self) -> None:
-        """Stop the thread; a hung one is left behind."""
+        """Stop the thread; a hung one is abandoned."""
         self._worker.close()

@@ -35,9 +35,9 @@ class Interruptions:
 class Draft:
     """The state of one answer.
 
-    `texts` are the lines of text read in the image. `by` says who chose the tier. `tier` is the
-    tier that answered, which is "quick" until the describer has said something. `template_first`:
-    the template speaks before the describer. `interrupted`: the description was cut short.
+    `texts` are the lines of text read in the image. `by` says what chose the tier. `tier` is the
+    tier that answered: "quick" until the describer has said something. `template_first`: the
+    template speaks before the describer. `interrupted`: the description was cut short.
     """
 
     request: Request
@@ -56,7 +56,7 @@ class Draft:
 
     @property
     def text(self) -> str:
-        """All that has been said so far."""
+        """The text of the answer so far."""
         return " ".join(beat.text for beat in self.beats)
 
     def add_beat(self, tier: Tier, text: str) -> None:

@@ -9,9 +9,9 @@ A noun is a claim if the language lists it as a thing or a place. A claim is sup
 - the scene: its most likely classes, or a class that is listed as similar,
 - text that was read.
 
-A number larger than the detector's count is not supported. A smaller number stands: it may mean
-some of the objects, and the quick answer has counted all of them. A side with no obstacle of that
-kind is replaced by the side of the nearest one. A negated or hedged noun is not a claim.
+A number larger than the detector's count is not supported. A smaller number is kept: it may refer
+to some of the objects, and the quick answer has counted all of them. A side with no obstacle of
+that kind is replaced by the side of the nearest one. A negated or hedged noun is not a claim.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from engine.language.nouns import Mention
 from engine.language.pack import capital
 from engine.language.phrases import ParsedClause, phrase_grammar, words
 
-# The most probable scene supports its name; so does any other scene that is at least this probable.
+# The most probable scene supports its name; so do other scenes of at least this probability.
 ALSO_LIKELY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was detected and read in the image that is described."""
+    """What was detected and read in the described image."""
 
     obstacles: tuple[Obstacle, ...] = ()
     scene: SceneClass | None = None
@@ -38,7 +38,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
-    """A clause as it may be spoken, empty if it may not; and its nouns without support."""
+    """A clause as it may be spoken (empty if it was dropped), and its nouns without support."""
 
     text: str
     unsupported: tuple[str, ...]
@@ -65,8 +65,8 @@ class _NounClaim:
 
 
 class Grounder:
-    """Checks clauses in one language, for a detector that knows `labels`. `how` says what becomes
-    of claims without support."""
+    """Checks clauses in one language, for a detector that knows `labels`. `how` says what happens
+    to claims without support."""
 
     def __init__(
         self, labels: Sequence[str], language: Language, how: Unsupported = "hedge"
@@ -100,12 +100,12 @@ class Grounder:
         text = _edited(clause, edits + self._hedges(reading, claims, weak))
         return Grounded(text, unsupported)
 
-    def adds(self, clause: str, told: str) -> bool:
-        """Whether `clause` says anything that `told` has not said."""
-        known = {word.text for word in words(told)} | self._lists.small
+    def adds(self, clause: str, said_before: str) -> bool:
+        """Whether `clause` adds anything to `said_before`."""
+        known = {word.text for word in words(said_before)} | self._lists.small
         reading = ParsedClause(clause, self._grammar)
-        said = {m.thing for m in self._vocabulary.mentions(told)}
-        said |= {label for label, _, _ in ParsedClause(told, self._grammar).places}
+        said = {m.thing for m in self._vocabulary.mentions(said_before)}
+        said |= {label for label, _, _ in ParsedClause(said_before, self._grammar).places}
         skipped: set[int] = set()
         for mention in reading.mentions:
             if mention.thing in said:

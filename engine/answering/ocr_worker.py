@@ -1,7 +1,7 @@
 """Reads text in images: runs the OCR reader in its own thread, selects and orders its lines.
 
-It does not know which library reads. The reader is loaded in its thread, when it is first needed or
-after the session has run for a while. Loading it at the start would slow the first answer.
+Must not know which OCR library is used. The reader is loaded in its thread, when it is first needed
+or after the session has run for a while. Loading it at the start would slow the first answer.
 """
 
 import time
@@ -93,7 +93,8 @@ class OcrWorker:
         return select_lines(event)
 
     def close(self) -> None:
-        """Stop the thread. Wait for a loading reader: a process that ends meanwhile aborts."""
+        """Stop the thread. Wait for a reader that is loading: a process that exits during the load
+        aborts."""
         self._worker.close(5.0 if self.ready else CLOSING_S)
 
     def _load(self) -> Generator[Lines, None, None]:
@@ -104,7 +105,7 @@ class OcrWorker:
 
 
 def select_lines(lines: Sequence[TextLine]) -> ReadText:
-    """The lines that are worth saying, in reading order."""
+    """The lines to be spoken, in reading order."""
     ordered = [
         line for line in reading_order(lines) if line.score >= UNSURE and _is_text(line.text)
     ]

@@ -3,8 +3,8 @@
     classify → route → word the template → describe → ground → merge the beats
 
 Live answering, recording and replay all use these steps, so they give the same answer to the same
-picture. `Stages` supplies what differs: models that answer now, or stored outputs. The plan knows
-no thread, no clock and no sound.
+image. `Stages` supplies what differs: models that answer now, or stored outputs. The plan knows no
+thread, no clock and no sound.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class AnswerSettings:
     beats       2: an escalated `auto` answer begins with the template, and the describer adds to
                 it; 1: either the template or the describer
     detail      how much the template says
-    deadline_s  how long to wait for the describer's next clause; None waits for ever (a batch)
+    deadline_s  how long to wait for the describer's next clause; None is no limit (a batch)
     signs       whether large text in the image is read out as part of the quick answer
     """
 
@@ -52,7 +52,7 @@ class AnswerSettings:
 
 
 def speaks(describer: Describer | None, language: Language) -> bool:
-    """Whether there is a describer whose card lists `language`. No other describer may answer, so
+    """Whether there is a describer and its card lists `language`. No other describer may answer, so
     that no answer mixes two languages."""
     return describer is not None and language in describer.card.languages
 
@@ -62,7 +62,7 @@ class Stages(Protocol):
 
     @property
     def can_describe(self) -> bool:
-        """Whether a describer that speaks the session's language is there."""
+        """Whether there is a describer that speaks the session's language."""
         ...
 
     def classify(self, draft: Draft) -> SceneClass: ...
@@ -72,13 +72,13 @@ class Stages(Protocol):
         ...
 
     def start_describer(self, draft: Draft) -> None:
-        """Let the describer begin, so that it works while the template is spoken. Raises
+        """Start the describer, so that it works while the template is spoken. Raises
         DescriberFailed."""
         ...
 
     def clauses(self, draft: Draft) -> Iterator[Grounded]:
-        """The describer's grounded clauses. Sets `draft.interrupted` where it stops early. Raises
-        EngineError where the describer fails or is late."""
+        """The describer's grounded clauses. Sets `draft.interrupted` if they stop early. Raises
+        EngineError if the describer fails or is late."""
         ...
 
     def read_signs(self, draft: Draft, described: bool) -> None:
@@ -86,7 +86,7 @@ class Stages(Protocol):
         ...
 
     def speak(self, draft: Draft, text: str, second_beat: bool) -> None:
-        """Queue words that now belong to the answer."""
+        """Queue words that were added to the answer."""
         ...
 
     def fall_back(self, key: StatusKey | None, health: Health | None) -> None:
@@ -101,7 +101,7 @@ class Stages(Protocol):
 class AnswerPlan:
     """Runs the steps of an answer over a draft.
 
-    `prompt` words what the describer is asked about a glance; None if it knows one prompt only.
+    `prompt` gives the describer's prompt for a glance; None if the describer has a single prompt.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class AnswerPlan:
         self._gauge = ImageGauge()
 
     def reset(self) -> None:
-        """Forget the last picture: the next one does not follow from it."""
+        """Forget the last frame: the next one is unrelated to it."""
         self._gauge.reset()
 
     def draft(
@@ -130,13 +130,13 @@ class AnswerPlan:
         captured_s: float,
         interruptions: Interruptions | None = None,
     ) -> Draft:
-        """An empty answer to `request` from `glance`, which was at hand at `captured_s`."""
+        """An empty answer to `request` from `glance`, which became available at `captured_s`."""
         marks = [*request.marks, Mark("capture", captured_s)]
         return Draft(request, glance, self.settings.detail, marks, interruptions or Interruptions())
 
     def answer(self, draft: Draft, stages: Stages, last: Draft | None = None) -> None:
-        """Take every step. `last` is the answer before, which "more" continues. A describer that
-        fails never raises: the template answers instead."""
+        """Run all steps. `last` is the previous answer, which "more" continues. A describer's
+        failure never raises: the template answers instead."""
         draft.glance = replace(draft.glance, scene=stages.classify(draft))
         stages.stamp(draft, "classify")
         self._route(draft, stages, last)
@@ -153,10 +153,10 @@ class AnswerPlan:
         if draft.template_first:
             stages.read_signs(draft, described=True)
 
-    # The steps that recording measures one by one
+    # Steps that a recording measures one by one.
 
     def measure(self, glance: Glance) -> Glance:
-        """The glance with its image statistics, which are measured where they are missing."""
+        """The glance with its image statistics, which are measured if they are missing."""
         if glance.picture is not None:
             return glance
         return replace(glance, picture=self._gauge.measure(glance.frame.image))
@@ -166,14 +166,14 @@ class AnswerPlan:
         return self.words.describe(glance, detail or self.settings.detail)
 
     def prompt(self, glance: Glance) -> str | None:
-        """What the describer is asked; None for its only prompt."""
+        """The describer's prompt; None if it has a single one."""
         return None if self._prompt is None else self._prompt(glance)
 
     def ground(self, clause: str, glance: Glance, texts: tuple[str, ...] = ()) -> Grounded:
         """Check a clause of the describer against the glance and the text that was read."""
         return self.grounder.check(clause, Evidence(glance.obstacles, glance.scene, texts))
 
-    # The steps of an answer
+    # The steps of an answer.
 
     def _route(self, draft: Draft, stages: Stages, last: Draft | None) -> None:
         """Choose the tier. A request for more gets the next level of detail, and the describer."""
@@ -192,7 +192,7 @@ class AnswerPlan:
             stages.fall_back("describer_language", None)
 
     def _start(self, draft: Draft, stages: Stages) -> bool:
-        """Let the describer begin where it is to answer; whether it has begun."""
+        """Start the describer if it is to answer; return whether it has started."""
         if draft.decision.tier == "quick" or not stages.can_describe:
             return False
         try:
@@ -214,7 +214,7 @@ class AnswerPlan:
         second_beat = bool(draft.beats)
         said_before = draft.text
         if draft.request.wish == "more" and last is not None:
-            said_before = f"{last.text} {said_before}"  # "more" is what the last answer left out
+            said_before = f"{last.text} {said_before}"  # "more" skips what the last answer said
         spoken: list[str] = []
         heard = usable = False
         failure: EngineError | None = None
@@ -236,7 +236,7 @@ class AnswerPlan:
             stages.stamp(draft, "describer")
         if spoken:
             draft.add_beat("full", " ".join(spoken))
-        # A describer that had nothing to add has answered too.
+        # A describer that had nothing to add also counts as having answered.
         if spoken or (failure is None and not draft.interrupted):
             draft.tier = "full"
         if failure is not None:
@@ -250,5 +250,5 @@ class AnswerPlan:
         if isinstance(error, DescriberLate):
             key = "describer_late"
         elif str(error) == NOTHING_SAID:
-            key = None  # the template says all there is to say
+            key = None  # no status is needed: the template has answered
         stages.fall_back(key, Health("describer", str(error), "answered from the template"))

@@ -9,8 +9,8 @@ from engine.language.wording import StatusKey, Words
 
 
 class Speaker:
-    """Queues utterances through `say`. Only `utter` may be called from another thread than the
-    answering one."""
+    """Queues utterances through `say`. Other threads than the answering one may call only
+    `utter`."""
 
     def __init__(
         self,
@@ -60,5 +60,5 @@ class Speaker:
         )
 
     def recovered(self, *keys: StatusKey) -> None:
-        """Reset these statuses: what had failed works again."""
+        """Reset these statuses: the part that had failed works again."""
         self._explained -= set(keys)

@@ -1,1 +1,1 @@
-"""One scheduler of all sound: queue, mixer, earcons, spatialisation, loudness."""
+"""Schedules and makes all sound: queue, mixer, earcons, spatialisation, loudness."""

@@ -1,7 +1,7 @@
 """Synthesises earcons: short sounds that carry a meaning without words.
 
-The direction is heard (`engine.audio.hrtf`). Level and pulse rate stand for distance, timbre for
-urgency. Pure numpy; knows nothing of queues, sinks or words.
+The sound comes from the obstacle's direction (`engine.audio.hrtf`). Level and pulse rate stand for
+distance, timbre for urgency. Pure numpy; knows nothing of queues, sinks or words.
 """
 
 from functools import lru_cache
@@ -51,7 +51,7 @@ def earcon(
 
 
 def prepare(sample_rate_hz: int) -> None:
-    """Load the HRTFs and synthesise all earcons ahead, so that the first one is not late."""
+    """Load the HRTFs and synthesise all earcons in advance, so that the first one is not late."""
     for name in PULSES:
         earcon(name, 0.0, None, sample_rate_hz)
 
@@ -95,7 +95,7 @@ def _buzz(sample_rate_hz: int) -> np.ndarray:
 
 
 def _tick(sample_rate_hz: int) -> np.ndarray:
-    """A short soft drop, which shows that the engine is running and has nothing to say."""
+    """A short soft drop, which tells that the engine is running and has nothing to say."""
     t = np.arange(round(0.05 * sample_rate_hz)) / sample_rate_hz
     tick: np.ndarray = np.sin(2 * np.pi * 440 * t) * np.exp(-t / 0.012)
     return tick

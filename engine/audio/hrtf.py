@@ -1,8 +1,8 @@
 """Gives a sound a direction by the head-related transfer functions of the KEMAR dummy head.
 
 Measured by Gardner and Martin (MIT Media Lab Perceptual Computing Technical Report 280, 1994) every
-5 degrees, shipped with slab, and converted to `kemar.npz` by `experiments/quality/hrtf.py`.
-Pure numpy; must not know what sounds, or why.
+5 degrees, shipped with slab, and converted to `kemar.npz` by `experiments/quality/hrtf.py`. Pure
+numpy; must not know which sounds are played, or why.
 """
 
 from functools import lru_cache

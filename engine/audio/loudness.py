@@ -2,8 +2,8 @@
 
 Every sentence and earcon is normalised once, when it is synthesised, so that the wearer sets the
 volume once. The tests compare this meter with pyloudnorm, which is not used here because it imports
-scipy.signal: that would delay a session's first word by two seconds. Must not know: where a sound
-comes from, or when.
+scipy.signal: that would delay a session's first word by two seconds. Must not know where a sound
+comes from, or when it plays.
 """
 
 import math
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from engine.core.sound import Samples
 
-CEILING = 0.89  # -1 dBFS, the highest peak that R128 allows, and that any sink gets
-VOICE_LUFS, VOICE_PEAK = -23.0, CEILING  # R128's programme level; espeak-ng's peaks prevent more
+CEILING = 0.89  # -1 dBFS, the highest peak that R128 allows; no sink gets a higher one
+# R128's programme level; espeak-ng's peaks do not allow more
+VOICE_LUFS, VOICE_PEAK = -23.0, CEILING
 EARCON_LUFS, EARCON_PEAK = -26.0, 0.5  # at 1 m; 3 LU below the voice, so that traffic is audible
-TICK_LUFS = EARCON_LUFS - 6.0  # in the background: its absence should be noticed
+TICK_LUFS = EARCON_LUFS - 6.0  # in the background; only its absence should be noticed
 WINDOW_S = 0.4  # R128's window; a shorter sound is measured with the silence after it
 HOP_S = 0.1  # windows overlap by three quarters
 SILENT_LUFS, QUIET_LU = -70.0, -10.0  # gates: absolute, and relative to the mean above it

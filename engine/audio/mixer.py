@@ -1,6 +1,6 @@
-"""Mixes everything that plays now into blocks: sums, ducks, fades out what is cut, and limits.
+"""Mixes everything that plays now into blocks: sums, ducks, fades out cut sounds, and limits.
 
-Must not know: what comes next, deadlines, voices or sinks.
+Must not know the queue, deadlines, voices or sinks.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from engine.core.ports import Clock, Sink
 from engine.core.report import Health
 from engine.core.sound import Samples
 
-IDLE_BLOCKS = 500  # most silence written at once, so that memory stays bounded
+IDLE_BLOCKS = 500  # maximum silence written at once, so that memory stays bounded
 
 
 def advance(audio: Audio, sink: Sink, clock: Clock, time_s: float) -> None:

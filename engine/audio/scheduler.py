@@ -1,8 +1,8 @@
 """The one scheduler of all sound: priorities, deadlines, gaps and interruptions.
 
 It is a pull model. The owner of the sink (`engine.audio.playback`) asks `render` for one block
-after another, including silence, so that the sink gets exactly what a wearer hears. Must not know:
-what an obstacle or an answer is, which voice or sink it has, what time it is, how samples are
+after another, including silence, so that the sink gets exactly what a wearer hears. Must not know
+what an obstacle or an answer is, which voice or sink it uses, what time it is, or how samples are
 mixed.
 """
 
@@ -27,7 +27,7 @@ from engine.core.utterance import Drop, Heard, Kind, Utterance
 
 BLOCK_S = 0.02
 GAP_S = 0.75  # silence after an alert, as in Microsoft Soundscape between callouts
-NEARLY_SAID_S = 0.15  # an utterance with so little left is not repeated after an interruption
+NEARLY_SAID_S = 0.15  # an utterance with less than this left is not repeated after an interruption
 VOLUME_STEP_DB = 3.0  # clearly audible
 SOFTEST_DB, LOUDEST_DB = -15.0, 9.0  # so that alerts stay audible and the limiter does not pump
 
@@ -98,14 +98,14 @@ class Audio:
                 self._drop(self._queue.take(lambda u: u.yields), "superseded")
 
     def expect_answer(self, until_s: float) -> None:
-        """The wearer has asked. Alerts that are not critical wait for the answer, which names
-        obstacles first, until `until_s` at most."""
+        """The wearer has asked: alerts that are not critical wait until `until_s` at most for the
+        answer, which names obstacles first."""
         with self._lock:
             self._expecting_until_s = until_s
 
     def stop(self, *kinds: Kind) -> None:
-        """Silence these kinds within one block, or all kinds if none is given. Waiting utterances
-        are dropped."""
+        """Silence these kinds within one block, or all kinds if none is given. Also drop the
+        waiting utterances."""
         self._silence(lambda u: not kinds or u.kind in kinds, "cancelled")
 
     def supersede_answers(self) -> None:
@@ -147,13 +147,13 @@ class Audio:
         return np.zeros((blocks * self.block_samples, 2), dtype=np.float32)
 
     def handed(self, time_s: float) -> None:
-        """The block just rendered is handed to the sink now: make its callbacks."""
+        """The last rendered block is handed to the sink now: make its callbacks."""
         with self._lock:
             reports, self._reports = self._reports, []
         for report in reports:
             report(time_s)
 
-    # choosing what plays (with the lock held)
+    # Choosing what plays (with the lock held).
 
     def _is_idle(self) -> bool:
         return not (self._queue.waiting or self._mixer.playing or self._reports)
@@ -204,7 +204,7 @@ class Audio:
                 if applies(playing.utterance):
                     playing.cut = reason
 
-    # rendering
+    # Rendering.
 
     def _add_words(self, playing: Playing) -> None:
         """Synthesise the words of `playing`, without the lock, so that no caller waits for it."""
@@ -235,7 +235,7 @@ class Audio:
             self._reports.append(partial(self._report, event))
         return block
 
-    # reporting, with the time at which the block was handed over
+    # Reporting, with the time at which the block was handed over.
 
     def _report_dropped(self, utterance: Utterance, reason: Drop, _time_s: float) -> None:
         self._on_heard(Heard(utterance, None, None, reason))

@@ -1,7 +1,7 @@
 """Orders the waiting utterances and decides which is heard next.
 
-Pure, without a clock or a lock; `engine.audio.scheduler` asks it once per block. Must not know:
-sound.
+Pure, without a clock or a lock; `engine.audio.scheduler` asks it once per block. Must not know how
+sound is made.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ class UtteranceQueue:
         self.waiting.insert(0, utterance)
 
     def take(self, applies: Callable[[Utterance], bool]) -> list[Utterance]:
-        """Remove and return those for which `applies`."""
+        """Remove and return the utterances for which `applies` is true."""
         taken = [u for u in self.waiting if applies(u)]
         if taken:
             self.waiting = [u for u in self.waiting if not applies(u)]
@@ -99,7 +99,7 @@ def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:
 
 
 def _supersedes(new: Utterance, old: Utterance) -> bool:
-    """Alerts of the same moment are about different things and never supersede each other."""
+    """Alerts of the same moment are about different obstacles and never supersede each other."""
     apart_deg = abs((new.azimuth_deg - old.azimuth_deg + 180.0) % 360.0 - 180.0)
     return (
         new.kind == old.kind == "alert"

@@ -1,1 +1,1 @@
-"""What every room shares: data, ports, errors, clocks, threads. Imports nothing of ours."""
+"""Shared by all rooms: data types, ports, errors, clocks, threads. Imports no other room."""

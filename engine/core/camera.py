@@ -1,4 +1,4 @@
-"""What a source delivers: frames, with the camera model and the head pose that belong to them.
+"""The data of a source: frames, each with its camera model and head pose.
 
 Frozen data. Times are seconds of the host's monotonic clock, or of a batch's virtual clock.
 """
@@ -63,7 +63,7 @@ class Pose:
     """Orientation and movement of the wearer's head, from an inertial sensor.
 
     `pitch_deg` is positive upwards, `pitch_sigma_deg` is its standard deviation. `heading_deg` is
-    the rotation to the right since an arbitrary moment, `turning_deg_s` its rate.
+    the rotation to the right from an arbitrary zero, `turning_deg_s` its rate.
     """
 
     pitch_deg: float
@@ -77,10 +77,10 @@ class Pose:
 class Frame:
     """One image with its capture time.
 
-    `seq` counts the frames that the source produced, including dropped ones. `name` is the file of
-    the image, or the name of the side camera, where there is one. `pose` is the head pose at the
-    capture time, where the source measures it. `side` is the newest image of a side camera that no
-    earlier frame carried.
+    `seq` counts the frames that the source produced, including dropped ones. `name` is the image's
+    file name or the side camera's name, if there is one. `pose` is the head pose at the capture
+    time, if the source measures it. `side` is the newest image of a side camera that no earlier
+    frame carried.
     """
 
     image: Image

@@ -15,7 +15,7 @@
         │   ├── DescriberLate   it gave no text within the deadline
         │   └── PromptTooLong   the prompt leaves it no room for an answer
         ├── ReaderFailed        the text in an image could not be read
-        │   └── ReaderLate      not in time, or the wearer has already asked for something else
+        │   └── ReaderLate      it missed the deadline, or a newer request replaced this one
         ├── OutOfMemory         a model ran out of memory
         └── SpeechFailed        a sentence could not be synthesised or played
 
@@ -111,14 +111,14 @@ class SpeechFailed(RunError):
 
 
 def message_of(error: object, limit: int | None = None) -> str:
-    """An error's message on one line, to be quoted in a message of the engine; the name of its type
-    where the message is empty. `limit` cuts it to so many characters."""
+    """An error's message on one line, to be quoted in one of the engine's messages; the name of its
+    type if the message is empty. It is cut to `limit` characters."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 def in_one_line(error: BaseException) -> str:
-    """An error as one line that stands alone: the message of an EngineError, else `Type: message`,
-    with at most 300 characters of the message."""
+    """An error as one complete line: the message of an EngineError, else `Type: message`, with at
+    most 300 characters of the message."""
     if isinstance(error, EngineError):
         return message_of(error)
     kind, message = type(error).__name__, message_of(error, 300)

@@ -57,8 +57,8 @@ class Obstacle:
 
     `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision
     and `ttc_sigma_s` its standard deviation; both are None where the object does not approach. A
-    higher `priority` is said sooner. `edges_deg` are the bearings of the left and the right edge,
-    where known. `camera` is the side camera whose image `box` belongs to, empty for the main
+    higher `priority` is announced sooner. `edges_deg` are the bearings of the left and the right
+    edge, where known. `camera` is the side camera whose image `box` belongs to, empty for the main
     camera.
     """
 
@@ -88,8 +88,8 @@ class DepthMap:
 
 @dataclass(frozen=True, slots=True)
 class SceneClass:
-    """The kind of place. `entropy` is that of the whole distribution, divided by log(classes).
-    `indoor` is None for a class that can be both."""
+    """The kind of place. `entropy` is the entropy of the whole distribution, divided by
+    log(classes). `indoor` is None for a class that can be both."""
 
     label: str
     probability: float
@@ -101,7 +101,7 @@ class SceneClass:
 @dataclass(frozen=True, slots=True)
 class ImageStatistics:
     """Low-level properties of an image, each in [0, 1]; `engine.perception.image_statistics`
-    computes and defines them. `change` is the difference to the image of the last answer, 1 where
+    computes and defines them. `change` is the difference from the image of the last answer, or 1 if
     there was none."""
 
     blur: float
@@ -139,9 +139,9 @@ def stages_ms(marks: tuple[Mark, ...]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A frame with everything that the quick tier found in it. `scene` and `picture` are None until
-    a request needs them. `side_obstacles` are seen by the side cameras only, not in the frame's
-    image."""
+    """A frame with everything that the quick tier found in it. `scene` and `picture` (image
+    statistics) are None until a request needs them. `side_obstacles` are seen only by the side
+    cameras, not in the frame's image."""
 
     frame: Frame
     obstacles: tuple[Obstacle, ...]
@@ -153,10 +153,10 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A dataset's labels for one image, where its manifest has them.
+    """A dataset's labels for one image, if its manifest has them.
 
-    `boxes` are (label, box) in pixels of the stored image. None means that the set was not labelled
-    for that, which is not the same as an empty list.
+    `boxes` are (label, box) in pixels of the stored image. None means that the dataset has no
+    labels of that kind; an empty list means that the image has none.
     """
 
     boxes: tuple[tuple[str, Box], ...] | None = None

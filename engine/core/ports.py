@@ -1,7 +1,7 @@
 """The ports of the engine: small Protocols for everything that can be replaced.
 
 Each adapter is one file in `devices/` or `models/`, chosen in `app/builders/`. It is used from one
-thread, and synchronises its device before it returns, so that latencies are true.
+thread, and synchronises its device before it returns, so that measured latencies are correct.
 """
 
 from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ class Blocks(Protocol):
         ...
 
     def read(self) -> NDArray[np.int16] | None:
-        """The next block (512,) of 16 kHz mono, or None if there is none (yet)."""
+        """The next block (512,) of 16 kHz mono, or None if none is available."""
         ...
 
 
@@ -238,7 +238,7 @@ class WakeEngine(Protocol):
         ...
 
     def hear(self, frame: Pcm) -> bool:
-        """Whether the phrase has ended: True once, or for some frames after its end. `frame` is
+        """Whether the phrase has ended: true once, or for a few frames after its end. `frame` is
         (frame_samples,)."""
         ...
 
@@ -255,7 +255,7 @@ class Recogniser(Protocol):
         ...
 
     def hear(self, frame: Pcm) -> str | None:
-        """None while somebody may still be speaking, then the phrase, "" if it is no command."""
+        """None while speech may continue; then the phrase, or "" if it is not a command."""
         ...
 
 

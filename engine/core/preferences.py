@@ -1,4 +1,4 @@
-"""What the wearer can choose about wording, as the values that a setting may take."""
+"""The wording options that the wearer can choose, as the allowed values of settings."""
 
 from typing import Literal
 

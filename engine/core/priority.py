@@ -1,4 +1,4 @@
-"""The one priority scale of all sound. A higher value is heard sooner.
+"""The one priority scale of all sound. Higher values are heard sooner.
 
 The values are floats, since an alert's priority varies with its urgency, and since `session.jsonl`
 records them as such.
@@ -8,7 +8,8 @@ from enum import Enum
 
 
 class Priority(float, Enum):
-    """Fixed points of the scale. From CRITICAL on, an utterance interrupts what is being said."""
+    """Fixed points of the scale. From CRITICAL upwards, an utterance interrupts the current
+    speech."""
 
     TICK = 1.0
     STATUS = 10.0

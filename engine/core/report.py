@@ -51,7 +51,7 @@ class Hearing:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A description whose first sound is out, or never will be, with the latency of each stage that
+    """A description whose first sound was played or dropped, with the latency of each stage that
     ran."""
 
     description: Description

@@ -19,7 +19,7 @@ class Setting:
     low: float | None = None
     high: float | None = None
     unit: str = ""
-    placeholder: str = ""  # stands for a free text in the help: FILE, DIR, IP
+    placeholder: str = ""  # shown in the help in place of free text: FILE, DIR, IP
     group: bool = False  # a Hydra group: typed without the field's name, `source=image`
     # of a deprecated key: old value → new KEY=VALUE
     replaced_by: Mapping[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Setting:
             return f"expected one of {', '.join(self.choices)}, got {value!r}"
         if self.low is None:
             return None
-        # Not `value < low or …`: every comparison with nan is false, and nan is to be refused.
+        # Not `value < low or …`: every comparison with nan is false, and nan must be refused.
         if self.low <= value and (self.high is None or value <= self.high):
             return None
         null = "null or " if self.default is None else ""

@@ -63,11 +63,11 @@ class Slot(Generic[T]):
             return self._version, self._value
 
     def reader(self) -> "SlotReader[T]":
-        """A consumer with its own position. The current value is new to it."""
+        """A consumer with its own position. It has not yet read the current value."""
         return SlotReader(self)
 
     def close(self) -> None:
-        """Accept no more values and wake all readers. May be called again."""
+        """Accept no more values and wake all readers. Further calls do nothing."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -55,7 +55,7 @@ class Every:
 
 
 class OnDemand:
-    """No description by time: the keyboard or the ear requests them."""
+    """Never due: the keyboard or the ear requests descriptions."""
 
     def __init__(self, name: str) -> None:
         self.name = name

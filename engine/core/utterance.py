@@ -1,4 +1,4 @@
-"""What is to be heard, and what became of it."""
+"""Utterances to be played, and their outcomes."""
 
 from dataclasses import dataclass
 from typing import Literal

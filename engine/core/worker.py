@@ -1,7 +1,7 @@
 """Runs a model in its own thread, so that a slow or hung model never blocks the caller.
 
-Knows nothing of the work. Results arrive one by one. The caller waits for the next one only as long
-as it wants to, and can abandon the thread.
+Knows nothing about the work. Results arrive one by one. The caller can limit its wait for the next
+one, and can abandon the thread.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from engine.core.ports import Clock
 T = TypeVar("T")
 
 POLL_S = 0.02  # how often a waiting caller checks whether to give up
-HUNG_S = 1.0  # work that has not ended so long after its cancellation is hung
+HUNG_S = 1.0  # work that has not ended this long after its cancellation is hung
 NICE = 10  # niceness of low-priority threads
 
 
@@ -38,7 +38,7 @@ class Task(Generic[T]):
         self.work = work
         self.events: queue.SimpleQueue[T | End] = queue.SimpleQueue()
         self.cancelled_s: float | None = None
-        self.begun_s: float | None = None  # set by the work at its first sign of life
+        self.begun_s: float | None = None  # set by the work at its first output
         self.ended_s: float | None = None
 
     def next(
@@ -67,9 +67,9 @@ def lower_thread_priority() -> None:
 
 
 class Worker(Generic[T]):
-    """Runs one piece of work after another. Starting one cancels the one before.
+    """Runs one piece of work after another. Starting one cancels the previous one.
 
-    An exception of the work that is no EngineError becomes `failure`, or OutOfMemory. With
+    If the work raises anything but an EngineError, it becomes `failure` or OutOfMemory. With
     `low_priority`, the thread calls `lower_thread_priority`.
     """
 

@@ -1,7 +1,7 @@
 """Turns key presses and phrases in the wearer's language into commands.
 
-The grammar is small and closed: a phrase is a command or it is nothing. Must not know: who heard
-the phrase, or how a command is executed.
+The grammar is small and closed: a phrase that is not a command is ignored. Must not know where a
+phrase comes from, or how a command is executed.
 """
 
 import json
@@ -26,7 +26,7 @@ KEYS: dict[str, Wish | Control] = {
     "-": "quieter",
     "q": "quit",
 }
-FIND = "f"  # then the thing's name and Enter
+FIND = "f"  # followed by the thing's name and Enter
 SHOWN = (
     "Enter describe · m more · w why · t read text · f NAME Enter find · r repeat · s stop · "
     "+ louder · - quieter · q quit"

@@ -1,8 +1,8 @@
-"""Finds the things that a text names, and the side said of each.
+"""Finds the things that a text names, and the side stated for each.
 
-Pure text. It knows nothing of images, boxes or models. The names of a thing are those that the
-templates say, so that the quick tier's own words are always recognised, and the synonyms in the
-language's `understand.json`.
+Pure text. It knows nothing of images, boxes or models. A thing's names are those in the templates,
+so that the quick tier's own words are always recognised, plus the synonyms in the language's
+`understand.json`.
 """
 
 import re
@@ -18,8 +18,8 @@ TOKEN = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A thing that a text names, and the side said of it. `at` and `side_at` are their character
-    spans (start, end); `side_at` is None if no side is said."""
+    """A thing that a text names, and the side stated for it. `at` and `side_at` are their character
+    spans (start, end); `side_at` is None if no side is stated."""
 
     thing: str
     side: Side | None
@@ -40,8 +40,8 @@ class Vocabulary:
     """The names, in `language`, of the things that `labels` stand for.
 
     Labels with the same name are one thing ("person", "pedestrian"). The longest name matches
-    ("teddy bear" is no bear), even if only the shorter one is among `labels`. A negation ("no car")
-    is not understood and counts as a mention.
+    ("teddy bear" is not a bear), even if only the shorter one is among `labels`. A negation ("no
+    car") is not understood and counts as a mention.
     """
 
     def __init__(self, labels: Iterable[str], language: Language) -> None:
@@ -74,7 +74,7 @@ class Vocabulary:
         return self._labels[thing]
 
     def mentions(self, text: str) -> list[Mention]:
-        """All mentions of things, in order, each with the side said of it in the same clause.
+        """All mentions of things, in order, each with the side stated for it in the same clause.
 
         A side that opens a clause applies to all things up to the next side ("on the left, a car").
         Any other side applies to the thing just before it ("a car on the left").

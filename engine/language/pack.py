@@ -1,5 +1,4 @@
-"""Reads the folder of a language in `templates/`: what it can say, what it understands, its
-sentences.
+"""Reads a language's folder in `templates/`: what it can say, what it understands, its templates.
 
 The list of languages is the list of folders: a new folder is a new language, and no line of Python
 names any language. `templates/README.md` explains the files and their keys.
@@ -67,12 +66,12 @@ class Sayable:
 class ClauseWords:
     """The words by which a describer's text is cut into clauses (`models.clauses`).
 
-    opens           conjunctions that open a clause after a comma; none: only sentences are split
-    verbs           finite verbs, which make a clause of a phrase
+    opens           conjunctions that open a clause after a comma; if none, only sentences are split
+    verbs           finite verbs, which turn a phrase into a clause
     verb_ending     the ending of other verb forms ("ing"), empty where there is none
-    not_verbs       words with that ending that are no verbs
+    not_verbs       words with that ending that are not verbs
     cannot_end      words that cannot end a phrase
-    abbreviations   words after which a full stop ends no sentence
+    abbreviations   words after which a full stop does not end a sentence
     """
 
     opens: frozenset[str]
@@ -89,8 +88,8 @@ class Understood:
 
     synonyms        label → more words for it
     plural_ending   makes the plural of a label that `things.json` does not list
-    not_things      phrases that contain a thing's name and name no such thing ("bus stop")
-    ambiguous       also a colour or a verb: a thing only where the phrase ends with it
+    not_things      phrases that contain a thing's name but mean something else ("bus stop")
+    ambiguous       also a colour or a verb: a thing only at the end of a phrase
     after_a_thing   what may follow the end of such a phrase
     wider           a word for several kinds ("vehicle") → their labels
     sides           side → its phrases, the first of which replaces a wrong side
@@ -101,7 +100,7 @@ class Understood:
     before          prepositions and the like, which may stand before a noun phrase
     joins           "and"
     breaks          other words that no noun phrase contains
-    verbs           which make a clause of a phrase
+    verbs           words that turn a phrase into a clause
     no              negations: "no", "without"
     hedge, hedges   the word that marks a claim as uncertain, and all such words
     alike           places that support one another's names
@@ -238,7 +237,7 @@ def _understood(code: str, folder: Path) -> Understood:
 
 
 def incomplete(code: str, error: Exception) -> MissingPart:
-    """The one-line error for a language's folder that lacks something."""
+    """The one-line error for an incomplete language folder."""
     return MissingPart(f"language: templates/{code} is incomplete ({error}); restore the folder")
 
 

@@ -1,7 +1,7 @@
 """Finds where the noun phrases of a clause begin and end, so that one can be hedged or cut out.
 
-Pure text, by the word lists of a language's `understand.json`. A phrase is a noun with the words
-before it: modifiers, a determiner or number, perhaps "group of", perhaps a preposition.
+Works on text alone, with the word lists of a language's `understand.json`. A phrase is a noun with
+the words before it: modifiers, a determiner or number, perhaps "group of", perhaps a preposition.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,7 +20,7 @@ from engine.language.pack import Noun, SpokenDirection, incomplete, sayable
 
 SURE = 0.5  # a scene of at least this probability is stated; a less probable one is hedged
 UNSURE = 0.2  # a scene below this probability is not named
-# Kinds of obstacle, and directions of one kind: a longer answer would be stale before it ends.
+# Maximum kinds of obstacle, and directions per kind: a longer answer would be stale before it ends.
 MAX_GROUPS: dict[Detail, int] = {"brief": 2, "normal": 3, "full": 6}
 MAX_PLACES: dict[Detail, int] = {"brief": 1, "normal": 3, "full": 5}
 NEAR_M = 0.25  # a smaller distance rounds to zero and is "within reach"
@@ -73,9 +73,9 @@ class Words:
     """Puts glances, alerts and statuses into the words of one language.
 
     A detector label that the language does not list is said as "obstacle". It is neither dropped
-    nor said as it is, since a stray label can mislead ("none ahead"). An unlisted scene label is
-    said as it is if labels are words of the language and it consists of plain words. Otherwise only
-    "indoors" or "outdoors" is said.
+    nor spoken unchanged, since a stray label can mislead ("none ahead"). An unlisted scene label is
+    spoken unchanged if labels are words of the language and it consists of plain words. Otherwise
+    only "indoors" or "outdoors" is said.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class Words:
         return self._render("quick", groups=named, rest=rest, place=place, detail=detail)
 
     def where(self, label: str, found: Sequence[Obstacle], can_be_seen: bool = True) -> str:
-        """Where the nearest of `found` is, all of which are called `label`, and how many more there
-        are. If there are none: whether none is there, or the detector cannot detect it."""
+        """Where the nearest of `found` is, and how many more there are; all have the label `label`.
+        If `found` is empty: that none is there, or that the detector cannot detect it."""
         ordered = sorted(found, key=lambda o: o.distance_m)
         nearest = ordered[0] if ordered else None
         return self._render(
@@ -151,8 +151,8 @@ class Words:
         )
 
     def read(self, sure: Sequence[str], unsure: Sequence[str], language: Language | None) -> str:
-        """Text found in an image, exactly as written, or that there is none. `language` is that of
-        the text, if known."""
+        """The text found in an image, exactly as written, or that there is none. `language` is that
+        of the text, if known."""
         name = None if language in (None, self.language) else self._can.languages.get(str(language))
         return self._render(
             "read", sure=[_line(t) for t in sure], unsure=[_line(t) for t in unsure], language=name

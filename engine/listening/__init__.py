@@ -1,1 +1,1 @@
-"""Wake word and commands out of sound."""
+"""Detects the wake word and spoken commands in sound."""

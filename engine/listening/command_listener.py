@@ -13,8 +13,8 @@ from engine.listening.framer import Framer
 
 
 class CommandListener:
-    """Accepts the commands of `grammar` for `command_s` after a wake; never, if that is 0.
-    `not_understood` counts the phrases that were no command."""
+    """Accepts the commands of `grammar` for `command_s` after a wake; 0 accepts none.
+    `not_understood` counts the phrases that were not commands."""
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
     audio source ─▶ frames ─▶ wake engine ─▶ (own voice? too soon?) ─▶ on_wake
                         └───▶ recogniser, for a while after a wake ─▶ on_command
 
-It may fall behind, but it skips no sample. Must not know: which engine, device or recogniser it
-has, or what an answer is.
+It may fall behind, but it never skips samples. Must not know which engine, device or recogniser it
+uses, or what an answer is.
 """
 
 import threading
@@ -24,9 +24,9 @@ from engine.listening.command_listener import CommandListener
 from engine.listening.echo_guard import WINDOW_S, EchoGuard
 from engine.listening.framer import Framer
 
-LATE_S = 0.25  # a block processed so long after it was recorded counts as late
+LATE_S = 0.25  # a block processed this long after it was recorded counts as late
 POLL_S = 0.2
-RECENT_S = 1.0  # of sound are kept: more than the delay of any wake engine
+RECENT_S = 1.0  # of sound kept: longer than the delay of any wake engine
 
 
 class Listener(Protocol):
@@ -46,7 +46,8 @@ class Listener(Protocol):
 
 
 class Ear:
-    """Listens until it is stopped or the sound ends. `commands` is None if none can be spoken.
+    """Listens until it is stopped or the sound ends. `commands` is None if there are no spoken
+    commands.
 
     A wake within `refractory_s` of the last one is ignored: it is the same phrase or its echo.
     """

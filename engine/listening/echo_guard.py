@@ -12,7 +12,7 @@ from engine.listening.framer import Framer
 
 STEP_S = 0.02  # time step of the envelopes that are compared
 WINDOW_S = 0.8  # length of the compared envelopes: a short wake phrase
-MAX_LAG_S = 0.6  # of a loudspeaker's buffers, the air and a microphone's buffers
+MAX_LAG_S = 0.6  # total delay of the loudspeaker's buffers, the air and the microphone's buffers
 OWN_VOICE = 0.68  # a correlation of at least this means the engine's own voice
 SILENT_DB = -60.0  # of full scale; below it a band is silent
 BANDS_HZ = (150.0, 700.0, 2000.0, 5000.0)  # voice, vowels, consonants
@@ -22,9 +22,9 @@ class EchoGuard:
     """Distinguishes the engine's own voice from the wearer's by comparing loudness envelopes.
 
     A microphone that hears only a loudspeaker hears the same envelopes, later and quieter. Their
-    Pearson correlation is then near 1: over the levels of three bands in decibels, each minus its
-    mean, at the best lag that a device can have. The words of a person correlate less. `played` may
-    be called from any thread.
+    Pearson correlation is then near 1; it is computed over the levels of three bands in decibels,
+    each minus its mean, at the best lag that a device can have. A person's words correlate less.
+    `played` may be called from any thread.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
@@ -92,7 +92,7 @@ def _levels_db(samples: Samples, sample_rate_hz: int) -> Samples:
 
 
 class GuardedSink:
-    """A sink whose sound the guard also gets."""
+    """A sink that also passes its sound to the guard."""
 
     def __init__(self, sink: Sink, guard: EchoGuard, clock: Clock) -> None:
         self.name = sink.name

@@ -1,1 +1,1 @@
-"""From a frame to a glance: localisation of detections, camera model, head pose, camera health."""
+"""Turns a frame into a glance: localisation, camera model, head pose, camera health."""

@@ -13,12 +13,13 @@ from engine.perception.track import Track
 
 MIN_OBSERVATIONS = 3
 SIGNIFICANT = 3.0  # the growth must differ from zero by this many standard errors
-# Errors of successive edges are correlated: at r = 0.5 they count sqrt((1 + r) / (1 - r)) times.
+# Errors of successive edges are correlated: at r = 0.5 standard errors are larger by the factor
+# sqrt((1 + r) / (1 - r)).
 CORRELATED = 1.7
 MIN_NOISE_SHARE = 0.25  # least share of the edge noise that a short window shows
 RANGE_NOISE = 0.05  # least relative noise of a distance whose box is cut
 MIN_TTC_S = 0.05
-MAX_TTC_S = 30.0  # a slower approach is not one that a walker would notice
+MAX_TTC_S = 30.0  # a walker would not notice a slower approach
 # Closing speed (m/s) and its standard deviation for a wearer who walks (and slows, stops and turns)
 # and for one who stands (and leans and shifts).
 WALKING = (1.0, 0.7)

@@ -1,4 +1,4 @@
-"""Camera model: converts a pixel to a direction in the wearer's world, and back.
+"""Camera model: converts pixels to directions in the wearer's world, and back.
 
 The only module that knows a lens's projection. A caller gets a bearing and a drop, whether the lens
 is a pinhole or a fisheye, pitched or level, facing ahead or to a side. Knows nothing of boxes,
@@ -18,7 +18,7 @@ EPSILON = 1e-9
 class Mount:
     """How the camera is worn: height of the lens above the ground, pitch in degrees up (+) or down
     (-), and the standard deviation of each. The default covers a head that moves freely: pitches
-    spread evenly over ±15 degrees have a deviation of 8.7."""
+    spread evenly over ±15 degrees have a standard deviation of 8.7."""
 
     height_m: float = 1.5
     pitch_deg: float = 0.0

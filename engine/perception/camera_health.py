@@ -114,7 +114,7 @@ class CameraHealth:
         self.reset()
 
     def reset(self) -> None:
-        """The next frame is unrelated to the last."""
+        """Forget everything: the next frame is unrelated to the last."""
         self.fault: CameraFault | None = None
         self._suspected: CameraFault | None = None
         self._suspected_s = math.inf  # since when

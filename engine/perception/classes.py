@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ObjectKind:
-    """Spreads are one standard deviation as a share of the size: models, ages, postures and views.
-    `hazard` in (0, 1] ranks objects at equal time: a person precedes furniture. `stands_on_ground`:
-    the lower edge of the box touches the ground, not a hand, a shelf or a wall."""
+    """Spreads are one standard deviation, as a share of the size, over models, ages, postures and
+    views. `hazard` in (0, 1] ranks objects at equal time: a person precedes furniture.
+    `stands_on_ground`: the lower edge of the box touches the ground, not a hand, a shelf or a
+    wall."""
 
     height_m: float
     width_m: float
@@ -34,7 +35,7 @@ class ObjectKind:
         return self.hazard >= HURTS
 
 
-# An unknown label is placed with a large sigma and announced, never dropped.
+# An unknown label is localised with a large sigma and announced, never dropped.
 UNKNOWN = ObjectKind(1.0, 0.7, 0.6, 0.5, 0.8, max_speed_m_s=6.0)
 
 HURTS = 0.8  # the hazard from which `ObjectKind.may_hurt` is true

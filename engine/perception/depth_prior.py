@@ -1,7 +1,7 @@
 """Learns the height of an object from metric depth maps.
 
 A depth map arrives late, for a frame that was processed long ago. But an object keeps its height,
-so every later observation of it is placed better. Knows boxes and cameras, but neither tracks nor
+so all its later observations are localised better. Knows boxes and cameras, but neither tracks nor
 the depth model. Pure except for `BoxHistory`; no threads.
 """
 
@@ -19,9 +19,9 @@ from engine.perception.classes import ObjectKind
 from engine.perception.geometry import BoxGeometry
 
 # Relative sigma of zero-shot depth. The image does not show the focal length, so such a network
-# guesses it from its training set; users report 10 to 20 % to its publisher from that alone, and
-# the training scenes were rendered. The error is the same in every frame, so more frames do not
-# reduce it.
+# guesses it from its training set. Users have reported errors of 10 to 20 % from this alone to its
+# publisher; also, the training scenes were rendered. The error is the same in every frame, so more
+# frames do not reduce it.
 DEPTH_SPREAD = 0.25
 MAX_CORRECTION = 2.0  # standard deviations; a larger difference comes from another object's depth
 KEEP_S = 10.0  # on one slow core a depth map takes seconds
@@ -43,14 +43,14 @@ class VisibleBox:
 
 @dataclass(frozen=True, slots=True)
 class HeightEstimate:
-    """An object's height by depth, averaged over `count` measurements."""
+    """An object's height from depth, averaged over `count` measurements."""
 
     height_m: float
     count: int = 1
 
     def updated(self, height_m: float) -> "HeightEstimate":
-        """With one more measurement: the mean of all at first, later a running mean over about
-        five. The mean is of logarithms, because depth errors are factors."""
+        """The estimate after one more measurement: first the mean of all, later a running mean over
+        about five. The mean is of logarithms, because depth errors are factors."""
         weight = max(MIN_WEIGHT, 1.0 / (self.count + 1))
         return HeightEstimate(self.height_m * (height_m / self.height_m) ** weight, self.count + 1)
 
@@ -127,7 +127,8 @@ def along_ground_m(depth_m: float, box: Box, camera: Camera, pitch_deg: float) -
 
 
 def _is_unoccluded(box: Box, boxes: Sequence[Box]) -> bool:
-    """Whether no box that extends lower, so stands nearer, covers any of the middle of `box`."""
+    """Whether no box that extends lower, and so stands nearer, covers any of the middle of
+    `box`."""
     middle = _middle(box)
     return not any(
         other.y2 > box.y2

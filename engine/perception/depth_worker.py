@@ -1,6 +1,6 @@
 """Runs the depth model: in a background thread when live, inline in a batch.
 
-Knows nothing of what depth is used for. Any exception of a depth model becomes a DepthFailed.
+Must not know what depth is used for. Any exception of a depth model becomes a DepthFailed.
 """
 
 import math

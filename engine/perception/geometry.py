@@ -14,7 +14,7 @@ from engine.core.glance import Box, Side
 from engine.perception.camera import Mount, direction
 from engine.perception.classes import ObjectKind
 
-# Half a body and the same again for sway; measured to the edge of an obstacle, not to its centre.
+# Half a body width, plus the same for sway; measured to the edge of an obstacle, not to its centre.
 HALF_CORRIDOR_M = 0.6
 CORRIDOR_DEG = 12.0  # bearings up to this count as ahead: 0.85 m to either side at 4 m
 COVER_DEG = 3.0  # a box that extends this far to both sides of 0 degrees is ahead as well
@@ -41,7 +41,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class BoxGeometry:
-    """What follows from one box in one camera; `measure_box` computes it once a detection.
+    """The measurements of one box in one camera; `measure_box` computes them once per detection.
 
     `left_deg`, `centre_deg` and `right_deg` are bearings, positive to the right, at half the box's
     height. `is_cut_x` and `is_cut_y` tell whether the image border cuts the width or the height,
@@ -49,7 +49,7 @@ class BoxGeometry:
     foot. `height` and `width` are metres of object size for each metre of ground distance, so both
     grow as 1 / distance through any lens. `edge_noise` is the standard deviation of an edge in the
     units of `height`, `tilt_noise` the relative error of `height` that the uncertain pitch causes.
-    `ground` is the distance by the foot on level ground, or None.
+    `ground` is the distance computed from the foot on level ground, or None.
     """
 
     box: Box
@@ -74,10 +74,10 @@ class BoxGeometry:
     def size_range(self, kind: ObjectKind) -> Range:
         """The distance along the ground by the known size of `kind`: size over angular size.
 
-        A complete height decides. A cut height is only an upper bound on the distance. Then the
-        width decides unless it gives a larger distance; if the width is cut too, the smaller bound
-        is taken, because an early warning is the safer error. So a growing box never moves away,
-        and neither does a box that sinks below the image.
+        A complete height alone gives the distance. A cut height gives only an upper bound; then the
+        smaller distance of height and width is taken, even if the width is cut too, because an
+        early warning is the safer error. So a growing box never moves away, and neither does a box
+        that sinks below the image.
         """
         by_height, by_width = kind.height_m / self.height, kind.width_m / self.width
         distance_m, spread = by_height, kind.spread
@@ -93,9 +93,9 @@ class BoxGeometry:
         return Range(distance_m, distance_m * min(1.0, relative))
 
     def fused_range(self, kind: ObjectKind) -> Range:
-        """The distance by size and by the ground together. The ground is only an upper bound where
-        the foot is out of view or the object may not touch the ground: nothing seen below the
-        horizon is farther away than the ground in that direction."""
+        """The distance from size and ground combined. The ground is only an upper bound where the
+        foot is out of view or the object may not touch the ground: nothing seen below the horizon
+        is farther away than the ground in that direction."""
         foot_on_ground = kind.stands_on_ground and not self.is_foot_cut and not self.is_foot_hidden
         return fused(self.size_range(kind), self.ground, is_bound=not foot_on_ground)
 
@@ -218,8 +218,8 @@ def _ground_range(foot_drop: float, edge_noise: float, mount: Mount) -> Range | 
     """The distance to a foot on level ground: camera height / drop. None at or above the horizon,
     or where the pitch is too uncertain.
 
-    With a the angle below the horizon, d(log d) = da / (sin a · cos a): far away, a pitch error
-    counts about d / height times. `MAX_GROUND_SPREAD` is subtracted from the precision, so the
+    If a is the angle below the horizon, d(log d) = da / (sin a · cos a): far away, a pitch error is
+    amplified about d / height times. `MAX_GROUND_SPREAD` is subtracted from the precision, so the
     estimate fades in and out as the foot moves and never jumps.
     """
     if foot_drop <= 0.0:
@@ -237,7 +237,7 @@ def _ground_range(foot_drop: float, edge_noise: float, mount: Mount) -> Range | 
 
 
 def _is_foot_hidden(box: Box, others: Sequence[Box]) -> bool:
-    """Whether a box that extends lower, so stands nearer, covers the middle of the foot."""
+    """Whether a box that extends lower, and so stands nearer, covers the middle of the foot."""
     below = box.y2 + HIDDEN_SHARE * box.height
     middle = box.centre_x
     return any(

@@ -1,7 +1,7 @@
 """Image statistics for the routers: blur, exposure, contrast, edges, strokes, change.
 
-Arithmetic over a few thousand pixels, well under a millisecond. The green channel is used as the
-brightness, of which it is the largest part. Knows neither objects nor routers.
+Arithmetic over a few thousand pixels, well under a millisecond. The green channel stands for the
+brightness, to which it contributes most. Knows neither objects nor routers.
 """
 
 import math
@@ -15,7 +15,7 @@ from engine.perception.camera_health import BLURRED, scanlines_of, sharpness_of
 
 SHARP = 0.5  # `sharpness_of` an image full of fine detail
 FULL_CONTRAST = 128.0  # standard deviation of grey levels: half black, half white
-EDGE = 24.0  # least difference of neighbours at an edge, in grey levels: well above camera noise
+EDGE = 24.0  # minimum difference of neighbours at an edge, in grey levels: well above camera noise
 ROWS, COLUMNS = 48, 640  # of the strips in which strokes are counted
 STROKE = 32.0  # grey levels; the contrast of print is larger
 BLOCK = 32  # columns of a strip that are counted together
@@ -32,7 +32,7 @@ class ImageGauge:
         self._last: Thumbnail | None = None
 
     def reset(self) -> None:
-        """The next image is unrelated to the last."""
+        """Forget the last image: the next one is unrelated to it."""
         self._last = None
 
     def measure(self, image: Image) -> ImageStatistics:

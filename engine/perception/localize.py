@@ -16,14 +16,14 @@ from engine.perception.geometry import BoxGeometry, clipped, measure_box
 from engine.perception.track import Observation, Track
 
 FORGET_S = 2.0
-GUESSED_FOCAL_SPREAD = 0.15  # fields of view of 60° to 82° lie within one such deviation of 70°
-WALKING_M_S = 1.4  # the pace by which the urgency of a standing object is rated
+GUESSED_FOCAL_SPREAD = 0.15  # one standard deviation from 70° covers fields of view of 60° to 82°
+WALKING_M_S = 1.4  # walking pace, used to rate the urgency of a standing object
 OUTSIDE_SHARE = 0.5  # share of the priority that remains outside the corridor
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """How a frame was taken: camera, mounting and wearer."""
+    """The viewing conditions of a frame: camera, mounting and wearer."""
 
     time_s: float
     camera: Camera
@@ -33,7 +33,7 @@ class _View:
 
 
 class Localizer:
-    """Places detections; to be used from one thread. `hfov_deg` is the field of view along the
+    """Localises detections; to be used from one thread. `hfov_deg` is the field of view along the
     longer side, used for frames without intrinsics; `mount` is how the camera is worn;
     `box_history` is needed for `update_heights`."""
 
@@ -50,7 +50,7 @@ class Localizer:
 
     @property
     def tracks(self) -> int:
-        """How many tracks are kept."""
+        """The number of tracks kept."""
         return len(self._tracks)
 
     def reset(self) -> None:
@@ -69,7 +69,8 @@ class Localizer:
                 track.learn_height(height_m)
 
     def localize(self, frame: Frame, detections: tuple[Detection, ...]) -> tuple[Obstacle, ...]:
-        """The obstacles of `frame`, in the detections' order. Every box is placed; none raises."""
+        """The obstacles of `frame`, in the detections' order. Every box gives an obstacle; none
+        raises."""
         view = self._view(frame)
         self._tracks = {
             number: track

@@ -1,7 +1,7 @@
 """A scene classifier that caches its last result, so that a scene can be prefetched.
 
 While the wake phrase is still being spoken, the current frame is classified; the answer then finds
-the result ready. Must not know who prefetches, or why.
+the result ready. Must not know what triggers the prefetch.
 """
 
 from engine.core.camera import Frame

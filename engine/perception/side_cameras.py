@@ -20,7 +20,8 @@ TRACK_OFFSET = 1_000_000  # added per camera, so that track numbers are unique
 MAX_BEARING_DEG = 5.0
 BASELINE_M = 0.15  # largest distance between two cameras of one pair of glasses
 MAX_SIGMAS = 2.5
-# Least relative sigma of a distance: boxes of one object at a border differ by more than each says.
+# Minimum relative sigma of a distance: two boxes of one object at an image border differ by more
+# than their own sigmas.
 MIN_SPREAD = 0.2
 
 
@@ -77,8 +78,8 @@ class SideCameras:
 def without_duplicates(
     main: tuple[Obstacle, ...], side: Iterable[Obstacle]
 ) -> tuple[Obstacle, ...]:
-    """The obstacles of `side` that duplicate neither `main` nor one another; of two duplicates the
-    one with the higher score stays."""
+    """The obstacles of `side` that duplicate neither `main` nor one another. Of two duplicates, the
+    one with the higher score is kept."""
     kept: list[Obstacle] = []
     for item in sorted(side, key=lambda o: (-o.score, o.track)):
         if not any(is_same_object(item, other) for other in (*main, *kept)):
@@ -87,7 +88,7 @@ def without_duplicates(
 
 
 def is_same_object(one: Obstacle, other: Obstacle) -> bool:
-    """Whether two cameras see the same object. Never true of two obstacles of one camera."""
+    """Whether two cameras see the same object. Always false for two obstacles of one camera."""
     if one.label != other.label or one.camera == other.camera:
         return False
     nearest_m = min(one.distance_m, other.distance_m)
@@ -102,7 +103,8 @@ def is_same_object(one: Obstacle, other: Obstacle) -> bool:
 
 
 def _gap_deg(one: Obstacle, other: Obstacle) -> float:
-    """The difference of bearings, less what an image border may have cut from the wider one."""
+    """The difference of bearings, less the shift that an image border may cause by cutting one
+    box."""
     apart_deg = abs(_wrapped(one.bearing_deg - other.bearing_deg))
     return max(0.0, apart_deg - abs(_half_width_deg(one) - _half_width_deg(other)))
 

@@ -14,7 +14,7 @@ from engine.perception.geometry import MAX_DISTANCE_M, MIN_DISTANCE_M, fit_line
 WINDOW_S = 1.0  # observations are kept this long, and growth is fitted over them
 SMOOTH_S = 0.5  # the distance is fitted over this; shorter, because people stop
 MAX_SMOOTHING = 1.5  # the smoothed distance stays within this factor of the newest one
-# A width varies by this share while an object is watched: limbs swing, things turn.
+# A width varies by this share while an object is watched: limbs swing, objects turn.
 SHAPE_SPREAD = 0.15
 WIDTH_WEIGHT = 0.2  # weight of a new observation in the learnt width
 
@@ -61,7 +61,7 @@ class Track:
 
     def learn_height(self, height_m: float) -> None:
         """Update the height by a depth measurement. The learnt width and the distances of the
-        window are scaled with it, or the correction would look like a jump of the object."""
+        window are scaled with it; otherwise the correction would look like a jump of the object."""
         self.height = (
             HeightEstimate(height_m) if self.height is None else self.height.updated(height_m)
         )

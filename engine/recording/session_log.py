@@ -1,6 +1,6 @@
 """Writes the records of a session to `session.jsonl` as they happen, and totals to `summary.json`.
 
-It knows what is recorded, not how it came about. There are two clocks: `t` is on the session's
+It knows the records, not how they are produced. There are two clocks: `t` is on the session's
 timeline, which is virtual in a batch, while latencies are always measured on the host's clock.
 """
 
@@ -71,7 +71,7 @@ class SessionLog:
             ) from error
 
     def start(self) -> None:
-        """Make now the zero of all times: the sound begins."""
+        """Set the zero of all times to now: the sound begins."""
         self._start_s = self._timeline.now()
 
     def elapsed_s(self) -> float:
@@ -154,7 +154,7 @@ class SessionLog:
             self._hearing = hearing
 
     def health(self, health: Health) -> None:
-        """Write that something went wrong, whether the session continues or ends."""
+        """Write that something went wrong, whether or not the session continues."""
         with self._lock:
             self._errors += 1
             self._write("health", asdict(health))

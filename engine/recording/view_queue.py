@@ -1,7 +1,6 @@
-"""Runs a view in its own thread, so that what a sighted helper sees never delays what the wearer
-hears.
+"""Runs a view in its own thread, so that the sighted helper's view never delays the wearer's sound.
 
-Events wait in a bounded queue. Nothing here knows which viewer it is.
+Events wait in a bounded queue. Must not know which viewer it is.
 """
 
 import threading
@@ -13,8 +12,8 @@ from engine.core.glance import Glance
 from engine.core.ports import View
 from engine.core.report import Health, Shown
 
-MAX_GLANCES = 8  # queue length from which glances are left out; each holds a whole image
-MAX_EVENTS = 256  # queue length from which all events are left out
+MAX_GLANCES = 8  # queue length from which glances are dropped; each holds a whole image
+MAX_EVENTS = 256  # queue length from which all events are dropped
 CLOSE_S = 10.0  # wait for the viewer at the end of a session
 
 
@@ -32,9 +31,8 @@ class ViewQueue:
     """Hands events to a viewer in its own thread, which also opens and closes the viewer. The
     thread starts with the first event, so that its reports come after the session's own record.
 
-    `show` may be called from any thread. It waits for room for at most `patience_s`, 0 when live,
-    and counts the events that found none. A viewer that raises is reported once and not called
-    again.
+    `show` may be called from any thread. It waits at most `patience_s` for a free place, 0 when
+    live, and counts the dropped events. A viewer that raises is reported once and not called again.
     """
 
     def __init__(
@@ -50,14 +48,14 @@ class ViewQueue:
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Shown, float]] = deque()
         self._closing = False  # no more events will come
-        self._failed = False  # nothing more is taken, and waiting events are lost
+        self._failed = False  # no more events are taken, and waiting ones are lost
         self._left_out = 0
         self._thread = threading.Thread(
             target=self._run, args=(open_view,), name="view", daemon=True
         )
 
     def show(self, event: Shown, time_s: float) -> None:
-        # glances are left out first, since the other events are few and matter more
+        # glances are dropped first, since the other events are few and more important
         room = MAX_GLANCES if isinstance(event, Glance) else MAX_EVENTS
         with self._changed:
             if not self._changed.wait_for(lambda: self._has_room(room), self._patience_s):
@@ -69,7 +67,8 @@ class ViewQueue:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the viewer catch up for at most `close_s`, and report what it never got."""
+        """Let the viewer catch up for at most `close_s`, and report the events that it did not
+        get."""
         with self._changed:
             if self._closing:
                 return
@@ -114,7 +113,7 @@ class ViewQueue:
             self._report(Health("view", detail, "went on without it"))
 
     def _next(self) -> tuple[Shown, float] | None:
-        """The oldest event, or None when the view closes and none is left."""
+        """The oldest event, or None when the view is closing and the queue is empty."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting) or self._closing)
             if not self._waiting:
