@@ -35,7 +35,7 @@ OmegaConf.register_new_resolver("settings_help", help_text, replace=True)
 
 
 def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
-    """Run one session in `folder`; return its summary. A `job_name` shortens what the screen shows.
+    """Run one session in `folder`; return its summary. With a `job_name`, the screen shows less.
 
     Raises EngineError. KeyboardInterrupt, like any error while running, is raised only after the
     summary has been written.
@@ -74,11 +74,11 @@ def keep_traceback(error: Exception, folder: Path) -> Path:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")  # type: ignore[untyped-decorator]
 def job(node: DictConfig) -> Any:
-    """Run one Hydra job; return what sweepers optimise.
+    """Run one Hydra job; return the value that a sweeper optimises.
 
     That is the p95 of the latency to the first sound in ms, to be minimised, or, if the sweeper has
     two directions, (answer quality in [0, 1], that p95). A failed job returns the worst values.
-    Errors are noted beside the session instead of raised: Hydra would print lines of its own, and
+    Errors are noted beside the session instead of raised: Hydra would print additional lines, and
     in a multirun one failing job must not end the others.
     """
     hydra_config = HydraConfig.get()
@@ -113,7 +113,7 @@ def objectives(summary: dict[str, Any], folder: Path, needs_quality: bool) -> tu
     quality = summary.get("quality", {}).get("answer_quality")
     if quality is None and needs_quality:
         raise InputError(
-            "hydra/sweeper: expected a source whose labels tell how good an answer is, got none; "
+            "hydra/sweeper: expected a source with labels to measure quality by, got none; "
             "use source=dataset or recorded, with boxes or captions"
         )
     return quality or 0.0, all_answers(folder).get("p95_ms", math.inf)

@@ -58,7 +58,8 @@ class DescriberConfig:
 
 @dataclass
 class ModelsConfig:
-    """The models and what runs them. Anything asked for by name and missing is an error."""
+    """The models and the library that runs them. A model or library that is named but missing is an
+    error."""
 
     pack: str = choice(
         "auto", "pocket", "hub", group=True, help="model pack; auto takes the best for each tier"
@@ -144,26 +145,26 @@ class WakeConfig:
 
 @dataclass
 class TriggerConfig:
-    """What asks for a description."""
+    """What triggers a description."""
 
     name: str = choice(
         "auto", "once", "interval", "every", "keyboard", "wake", group=True, help="kind of trigger"
     )
     interval_s: float = number(5.0, 0.2, 3600.0, "s", help="period of trigger=interval")
     at_s: float = number(0.0, 0.0, 3600.0, "s", help="delay of trigger=once after the first frame")
-    media_keys: bool = switch(False, help="the buttons of a headset ask too")
+    media_keys: bool = switch(False, help="the buttons of a headset trigger descriptions too")
     wake: WakeConfig = field(default_factory=WakeConfig)
 
 
 @dataclass
 class RouterConfig:
-    """Which answers go to the describer; the others come from templates."""
+    """Which requests go to the describer; templates answer the others."""
 
     name: str = choice(
         "learned", "rules", "conformal", "budget", "count", "random", group=True,
         help="scores how much a scene needs the describer",
     )  # fmt: skip
-    threshold: float = number(0.5, 0.0, 1.0, help="scores from here up go to the describer")
+    threshold: float = number(0.5, 0.0, 1.0, help="this score and higher ones go to the describer")
     seed: int = number(0, 0, 2**31 - 1, help="seed of router=random")
     risk: float = number(
         0.1, 0.001, 0.5, help="conformal: accepted share of scenes wrongly left to the template"
@@ -242,7 +243,7 @@ class AnswerConfig:
     signs: bool = switch(
         True, help="read text that is large and near the middle in the quick answer"
     )
-    prompts: dict[str, str] = mapping(  # noqa: RUF009  # a field, as the others are
+    prompts: dict[str, str] = mapping(  # noqa: RUF009  # a dataclass field, like the others
         "SCENE: NAME",
         help="the describer's prompt by scene, a file of templates/LANGUAGE/prompts; see prompts=",
     )

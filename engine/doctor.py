@@ -1,4 +1,4 @@
-"""`python -m engine.doctor`: what this machine has, what each missing piece costs, what mends it.
+"""`python -m engine.doctor`: what this machine has, what is missing, and how to fix it.
 
 Checks libraries, GPU and model packs here, and devices with `engine.devices.checks`. Loads no
 model. Exits with 0 where the engine can run, else with 1.
@@ -67,7 +67,7 @@ def gpu() -> Finding:
         "no",
         f"{os.cpu_count()} CPU cores",
         "models run on the CPU; the pocket pack is made for that",
-        "an NVIDIA driver, then nothing else: models.device=auto takes it",
+        "an NVIDIA driver; models.device=auto then takes the GPU",
     )
 
 
@@ -79,7 +79,7 @@ def packs() -> list[Finding]:
         findings.append(
             _pack("pocket", tier, "this tier cannot answer", "git checkout -- models/pocket")
         )
-        findings.append(_hub_pack(tier, "the small pocket model serves"))
+        findings.append(_hub_pack(tier, "the small pocket model is used"))
     return findings + [_hub_pack(tier, "no metric depth") for tier in OPTIONAL]
 
 
@@ -89,7 +89,7 @@ def _hub_pack(tier: str, costs: str) -> Finding:
     return _pack("hub", tier, costs, pull_command(tier))
 
 
-def _pack(pack: str, tier: str, costs: str, mend: str) -> Finding:
+def _pack(pack: str, tier: str, costs: str, fix: str) -> Finding:
     """A pack's files for one tier. The pocket pack is needed: every tier falls back on it."""
     from models.packs import find_pack
 
@@ -101,7 +101,7 @@ def _pack(pack: str, tier: str, costs: str, mend: str) -> Finding:
         damage = str(error)
     if damage:
         state: State = "needed" if pack == "pocket" else "no"
-        return Finding(name, state, damage.split(";")[0], costs, mend)
+        return Finding(name, state, damage.split(";")[0], costs, fix)
     detail = f"{files.settings().get('name', tier)}, {files.bytes() / 2**20:.1f} MiB"
     return Finding(name, "yes", detail)
 
@@ -109,7 +109,7 @@ def _pack(pack: str, tier: str, costs: str, mend: str) -> Finding:
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m engine.doctor",
-        description="Say what this machine has, what each missing piece costs, and what mends it.",
+        description="Report what this machine has, what each missing piece costs, how to fix it",
     )
     parser.add_argument("what", nargs="?", choices=["aria"], help="aria: each step to the glasses")
     parser.add_argument("--glasses", choices=["auto", "gen1", "gen2"], default="auto")
@@ -123,12 +123,12 @@ def main() -> int:
     console = Console(highlight=False)
     findings = examine()
     table = Table(title=f"Scene Aria {__version__} on {platform.platform(terse=True)}")
-    for column in ("piece", "here", "found", "without it", "mended by"):
+    for column in ("piece", "here", "found", "without it", "fix"):
         table.add_column(column, overflow="fold")
     for item in findings:
-        mend = "" if item.state == "yes" else item.mend
+        fix = "" if item.state == "yes" else item.fix
         costs = "" if item.state == "yes" else item.costs
-        table.add_row(item.piece, SHOWN[item.state], item.detail, costs, mend)
+        table.add_row(item.piece, SHOWN[item.state], item.detail, costs, fix)
     console.print(table)
     needed = [item.piece for item in findings if item.state == "needed"]
     if needed:

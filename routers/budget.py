@@ -1,4 +1,5 @@
-"""Keeps the share of escalations at a target: adapts a threshold on another router's score."""
+"""Keeps the share of escalations at a target by adapting the threshold for another router's
+score."""
 
 from dataclasses import replace
 

@@ -1,10 +1,10 @@
 """The complexity of a glance: six named features in [0, 1] and their weighted sum.
 
-The idea: templates rarely fail in a known place with few, separate objects; a describer is worth
-its time when the place is unclear or there is a lot to see. The weights and scales are set by hand:
-a calm image (at most one obstacle, a confident scene) stays below 0.25, and a busy street (four
-people and a bus, an uncertain scene) exceeds 0.5. They are the baseline for the learned router.
-Adding an obstacle never lowers the score.
+The idea: templates rarely fail in a known place with few, separate objects; a describer helps when
+the place is unclear or there is a lot to see. The weights and scales are set by hand: a calm image
+(at most one obstacle, a confident scene) stays below 0.25, and a busy street (four people and a
+bus, an uncertain scene) exceeds 0.5. They are the baseline for the learned router. Adding an
+obstacle never lowers the score.
 """
 
 import math

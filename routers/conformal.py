@@ -1,4 +1,4 @@
-"""A router whose threshold guarantees a bound on missed escalations, and never trades off hazards.
+"""A router whose threshold bounds the share of missed escalations; hazards are never traded off.
 
 It uses the score of `router=learned`. The threshold is calibrated once, on images that were not
 used for training. A missed escalation is a scene that the template answers although the full answer
@@ -74,8 +74,8 @@ def _at(scores: Sequence[float], losses: int) -> float:
 
 
 def allowed_losses(pictures: int, risk: float, confidence: float) -> int:
-    """The largest number of losses among `pictures` whose upper confidence bound is within `risk`;
-    -1 if there are too few pictures even for zero losses."""
+    """The largest number of losses among `pictures` images whose upper confidence bound is within
+    `risk`; -1 if there are too few images even for zero losses."""
     losses = -1
     while losses + 1 < pictures and _at_most(losses + 1, pictures, risk) <= 1.0 - confidence:
         losses += 1

@@ -11,8 +11,8 @@ MIN_REASON = 0.005  # of quality; a feature with a smaller contribution is not g
 
 
 class Learned:
-    """The score is the calibrated probability that the full answer is better by more than a margin,
-    which pays for the longer wait."""
+    """The score is the calibrated probability that the full answer is better by more than a margin.
+    The margin makes up for the longer wait."""
 
     name = "learned"
 
@@ -27,8 +27,8 @@ class Learned:
 
 
 def score(glance: Glance, model: Model) -> tuple[float, tuple[str, ...]]:
-    """The probability that the full answer is worth its time, and the reasons: the expected gain
-    and the features with the largest contributions."""
+    """The probability that the full answer is better by more than the margin, and the reasons: the
+    expected gain and the features with the largest contributions."""
     vector = features(glance)
     contributions = model.contributions(vector)
     gain = model.gain(vector)

@@ -34,8 +34,8 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Ascending scores of held-out pictures, of which there are `pictures`: `better` of those whose
-    full answer is better by more than `margin`, `hazards` of those where only it names a near
+    """Ascending scores of `pictures` held-out images: `better` of those with a full answer that is
+    better by more than `margin`, `hazards` of those where only the full answer names a near
     hazard."""
 
     pictures: int

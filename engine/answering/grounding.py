@@ -138,7 +138,7 @@ class Grounder:
         """Whether the detector has a label of that kind."""
         return any(self.is_a(label, thing) for label in self._labels)
 
-    # finding claims
+    # Finding claims.
 
     def _claims(self, reading: ParsedClause, evidence: Evidence) -> list[_NounClaim]:
         claims = []
@@ -189,7 +189,7 @@ class Grounder:
         named = {m.thing for text in evidence.texts for m in self._vocabulary.mentions(text)}
         return thing in named or thing == self._vocabulary.thing("sign")
 
-    # editing the clause
+    # Editing the clause.
 
     def _side_edits(
         self, reading: ParsedClause, claims: list[_NounClaim], evidence: Evidence

@@ -22,7 +22,7 @@ class Finding:
     state: State
     detail: str
     costs: str = ""  # what the user has to do without
-    mend: str = ""  # the command or setting that mends it
+    fix: str = ""  # the command or setting that fixes it
 
 
 def camera() -> Finding:
@@ -52,21 +52,21 @@ def microphone() -> Finding:
     return _sound_device(
         "microphone",
         "max_input_channels",
-        "no wake word; keys and timers ask",
+        "no wake word; ask by key or timer",
         "a sound device, as for the speaker",
     )
 
 
-def _sound_device(kind: str, channels_key: str, costs: str, mend: str) -> Finding:
+def _sound_device(kind: str, channels_key: str, costs: str, fix: str) -> Finding:
     try:
         import sounddevice
 
         devices = [d["name"] for d in sounddevice.query_devices() if d[channels_key] > 0]
     except Exception as error:  # without the library, PortAudio or a sound server, it varies
-        return Finding(kind, "no", in_one_line(error), costs, mend)
+        return Finding(kind, "no", in_one_line(error), costs, fix)
     if devices:
         return Finding(kind, "yes", str(devices[0]))
-    return Finding(kind, "no", f"no {kind} among the sound devices", costs, mend)
+    return Finding(kind, "no", f"no {kind} among the sound devices", costs, fix)
 
 
 def voice() -> Finding:
@@ -100,7 +100,7 @@ def micro_wake_word() -> Finding:
 def porcupine() -> Finding:
     from engine.devices.sound.porcupine import KEY
 
-    costs = "only microWakeWord's phrases wake it"
+    costs = "only microWakeWord's wake words"
     installed = installed_version("pvporcupine")
     if installed is None:
         return Finding(
@@ -139,8 +139,8 @@ def media_keys() -> Finding:
     try:
         devices = find_media_keys()
     except EngineError as error:
-        detail, _, mend = str(error).removeprefix("trigger.media_keys: ").partition("; ")
-        return Finding("headset buttons", "no", detail, "keys and words ask", mend)
+        detail, _, fix = str(error).removeprefix("trigger.media_keys: ").partition("; ")
+        return Finding("headset buttons", "no", detail, "ask by key or voice", fix)
     names = ", ".join(str(device.name) for device in devices)
     for device in devices:
         device.close()
@@ -167,7 +167,7 @@ def glasses() -> Finding:
         "Aria glasses",
         "no",
         f"{sdk}; none is plugged in",
-        "source=vrs plays recordings; source=aria source.address=IP takes them over Wi-Fi",
+        "source=vrs plays recordings; source=aria source.address=IP connects over Wi-Fi",
         "python -m engine.doctor aria",
     )
 

@@ -1,7 +1,7 @@
 """Answer quality: counts an answer's text against an image's labels, then weighs the parts.
 
 Knows texts and labels, and nothing of how an answer was made. The parts are reported separately, so
-that nobody has to trust the weights.
+that a reader can judge without the weights.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NEAR_SHARE = 0.01  # a box that covers less of the image's area is far away
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one text says about one image, in kinds of things. Several of one kind count once.
+    """What one text names of one image, counted in kinds of things. Several of one kind count once.
 
     labelled       kinds labelled in the image, among the scored labels; `recalled` of them are
                    named
@@ -29,7 +29,7 @@ class Counts:
                    named by a human caption either
     sided          kinds labelled and named with a side; for `sided_right` of them the side is that
                    of the largest box
-    hazards        kinds labelled, near and able to hurt; `hazards_named` of them are named
+    hazards        kinds labelled that are near and dangerous; `hazards_named` of them are named
     words          length of the text
     """
 
@@ -48,7 +48,7 @@ class Counts:
 @dataclass(frozen=True, slots=True)
 class QualityParts:
     """An answer's counts and its caption similarity: CIDEr-D in [0, 10], None without captions.
-    `judged` is false without boxes and captions: nothing then tells what is invented."""
+    `judged` is false without boxes and captions: then it is unknown which objects are invented."""
 
     counts: Counts
     caption: float | None = None
@@ -108,8 +108,8 @@ class Judge:
 
 def captions_of(texts: Sequence[str], truths: Sequence[Truth]) -> list[float | None]:
     """CIDEr-D of each text whose image has captions, over the set of all such images; None for the
-    others. With fewer than two such images all are None: in one image no word is rarer than
-    another."""
+    others. With fewer than two such images all are None: with one image, all words are equally
+    rare."""
     with_captions = [index for index, truth in enumerate(truths) if truth.captions]
     found: list[float | None] = [None] * len(texts)
     if len(with_captions) > 1:
@@ -127,8 +127,8 @@ def judge_all(
     language: Language,
     hfov_deg: float,
 ) -> list[QualityParts]:
-    """The parts of each answer, given as labels, width and height in pixels, and text. Scored are
-    the labels that a box of some image has and that the detector knows (`known`)."""
+    """The parts of each answer, given as labels, width and height in pixels, and text. The scored
+    labels are those that at least one box has and that the detector knows (`known`)."""
     boxed = {label for truth, *_ in answers for label, _ in truth.boxes or ()}
     vocabulary = Vocabulary(dict.fromkeys([*known, *sorted(boxed)]), language)
     judge = Judge(vocabulary, [label for label in known if label in boxed], hfov_deg)

@@ -1,7 +1,7 @@
-"""Measures both tiers on one picture after another: what a recording consists of.
+"""Measures both tiers on one image after another, for a recording.
 
-The answers come from the steps of the answer plan. The recorder knows ports and clocks; it chooses
-no tier and stores nothing.
+The answers come from the steps of the answer plan. The recorder knows ports and clocks; it neither
+chooses a tier nor stores anything.
 """
 
 from dataclasses import replace
@@ -18,11 +18,11 @@ from engine.perception.perceive import perceive
 
 
 class Recorder:
-    """Runs both tiers on a picture and times each stage.
+    """Runs both tiers on an image and times each stage.
 
     `describer` is None where it does not speak the language. The time to synthesise a sentence is
-    measured with the picture's number appended, because a voice caches what it has said and a
-    repeated sentence would cost nothing.
+    measured with the frame's number appended, because a voice caches its sentences and a repeated
+    one would cost nothing.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Recorder:
         self._wall = wall
 
     def reset(self) -> None:
-        """Forget the last picture: the next one does not follow from it."""
+        """Forget the last frame: the next one is unrelated to it."""
         self._detector.reset()
         self._localizer.reset()
         self._plan.reset()
@@ -87,8 +87,8 @@ class Recorder:
         return StoredAnswer(text, worded_ms, worded_ms, worded_ms, speech_ms)
 
     def _full(self, glance: Glance) -> StoredAnswer:
-        """The describer's grounded clauses. What it said before it failed is kept, as it would have
-        been spoken."""
+        """The describer's grounded clauses. If it fails, the clauses before the failure are kept,
+        because they would have been spoken."""
         if self._describer is None:
             return StoredAnswer("", 0.0, 0.0, 0.0, 0.0, error=LANGUAGE_NOT_SPOKEN)
         prompt = self._plan.prompt(glance)

@@ -1,7 +1,7 @@
 """Answers from stored outputs without models: routed, merged, logged and scored as in a session.
 
-A recording's own session and a replay by the same settings both go through here, so they give the
-same answers.
+A recording's session and a replay with the same settings both use this code, so they give the same
+answers.
 """
 
 import itertools
@@ -23,9 +23,9 @@ from engine.recording.session_log import SessionLog
 
 
 class Replay:
-    """Answers from records by the answer plan, with the latencies that were measured.
+    """Answers from records with the answer plan and the latencies that were measured.
 
-    `wall` is virtual: it moves on by what each record took.
+    `wall` is virtual: it advances by the measured time of each record.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class StoredStages:
         return self._record.quick.text
 
     def start_describer(self, draft: Draft) -> None:
-        """It has described already."""
+        """Nothing to start: the description is stored."""
 
     def clauses(self, draft: Draft) -> Iterator[Grounded]:
         yield from self._record.full.grounded(self._words)

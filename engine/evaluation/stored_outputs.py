@@ -1,8 +1,8 @@
-"""Stored outputs of both tiers, one JSON object a line: what `record=FILE` writes and replays read.
+"""Stored outputs of both tiers, one JSON object per line: `record=FILE` writes them, a replay reads
+them.
 
-The first line says how the outputs were recorded. The last line gives the number of pictures, so
-that a truncated file is detected. This module knows the format; it knows neither how answers are
-made nor who routes.
+The first line says how the outputs were recorded. The last line gives the number of images, so that
+a truncated file is detected. This module knows only the format, not how answers are made or routed.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What one tier said of a picture.
+    """One tier's answer about an image.
 
     Measured milliseconds: from the route to the first token, to the first words that can be spoken
     and to all of them, and from the first words to their sound. `error` says why there is no whole
@@ -69,8 +69,8 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One picture: what was detected in it, what both tiers said, and its labels. The milliseconds
-    are those of the stages before the answer; `route_ms` includes the image statistics."""
+    """One image: its detections, both tiers' answers, and its labels. The milliseconds are those of
+    the stages before the answer; `route_ms` includes the image statistics."""
 
     seq: int
     name: str
@@ -104,7 +104,7 @@ _RECORD = TypeAdapter(Record)
 
 
 class Writer:
-    """Writes a recording to `path`, complete or not at all: to `path.part` until `finish`.
+    """Writes a recording to `path`, either complete or not at all: to `path.part` until `finish`.
 
     Raises InputError if the file cannot be opened, RunError if writing fails.
     """

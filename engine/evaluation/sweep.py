@@ -1,4 +1,4 @@
-"""Collects the jobs of a multirun into `sweep.csv`, one row a job, and notes which jobs failed.
+"""Collects the jobs of a multirun into `sweep.csv`, one row per job, and keeps the failures.
 
 A Hydra callback. It reads the files of the jobs, since they may have run in other processes or on
 other machines, and knows nothing of the engine.
@@ -22,14 +22,15 @@ FAILURE = "failure.json"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed job: its overrides, one line, and the exit status it would have had on its own."""
+    """A failed job: its overrides, one line, and the exit status that it would have had as a single
+    run."""
 
     overrides: str
     line: str
     status: int
 
 
-failures: list[Failure] = []  # of this process's run, or of all jobs of its multirun
+failures: list[Failure] = []  # of this process's single run, or of all jobs of its multirun
 
 
 def keep_failure(failure: Failure, folder: Path) -> None:

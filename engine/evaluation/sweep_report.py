@@ -46,7 +46,8 @@ def pareto(rows: list[Row], measure: str) -> list[Row]:
 
 
 def best_under(rows: list[Row], measure: str, budget_ms: float) -> Row | None:
-    """The row of the best quality whose p95 is within the budget; among equals the cheapest."""
+    """The row with the best quality among those with a p95 within the budget; of equals, the
+    cheapest."""
     within = [row for row in pareto(rows, measure) if row[COST] <= budget_ms]
     return within[-1] if within else None
 
@@ -64,10 +65,10 @@ def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | Non
         lines.append(f"- {_verdict(good, measure, key, tier, budget_ms)}")
     lines += [
         "",
-        "Latency is from asking to the first sound over all answers. With `answer.beats=2` an escalated",
-        "answer begins with the template, so in a replay escalating costs nothing; over a dataset, where",
-        "an answer is worded whole before any of it sounds, it costs all that the describer takes.",
-        "`answer.beats=1` shows what the describer's own words cost.",
+        "Latency is from the request to the first sound, over all answers. With `answer.beats=2` an",
+        "escalated answer begins with the template, so in a replay escalation costs nothing. Over a",
+        "dataset, the whole answer is composed before it is spoken, so escalation costs the describer's",
+        "whole time. `answer.beats=1` shows the latency of the describer's words alone.",
     ]
     if measure is not None:
         lines += ["", f"Pareto front of `{measure}` and p95 (`pareto.png`):", ""]
@@ -144,7 +145,7 @@ def plot_shares(rows: list[Row], path: Path) -> None:
         latency.axhline(
             budget_ms, ls="--", color=TIER_COLOURS[tier], label=f"{tier} budget {budget_ms:.0f} ms"
         )
-    latency.set(ylabel="asking to first sound, ms", xlabel=key or "job")
+    latency.set(ylabel="request to first sound, ms", xlabel=key or "job")
     latency.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=120)
 
@@ -163,13 +164,13 @@ def plot_pareto(rows: list[Row], measure: str, key: str | None, path: Path) -> N
         axes.axvline(
             budget_ms, ls="--", color=TIER_COLOURS[tier], label=f"{tier} budget {budget_ms:.0f} ms"
         )
-    axes.set(xlabel="p95 from asking to the first sound, ms", ylabel=measure)
+    axes.set(xlabel="p95 from request to first sound, ms", ylabel=measure)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=120)
 
 
 def _line(axes: Any, xs: list[Any], ys: list[Any], label: str) -> None:
-    """A line through the points whose two numbers are known."""
+    """A line through the points of which both numbers are known."""
     points = [(x, y) for x, y in zip(xs, ys, strict=True) if x is not None and y is not None]
     if points:
         axes.plot(*zip(*points, strict=True), "o-", ms=4, label=label or None)

@@ -82,7 +82,7 @@ class SessionLog:
         """Seconds from the start of the session to `time_s` on its timeline."""
         return time_s - self._start_s
 
-    # records
+    # Records.
 
     def session(
         self, version: str, mode: str, language: str, source: str, models: dict[str, ModelCard]

@@ -28,7 +28,7 @@ def test_a_missing_library_is_a_finding(
     assert (finding.piece, finding.state) == (piece, "no")
     assert library.replace("_", "-") in finding.detail.replace("_", "-")
     assert finding.costs
-    assert finding.mend
+    assert finding.fix
 
 
 @pytest.mark.parametrize(("key", "state"), [("", "no"), ("a-key", "yes")])
@@ -37,7 +37,7 @@ def test_porcupine_needs_a_key(monkeypatch: pytest.MonkeyPatch, key: str, state:
     finding = checks.porcupine()
     assert finding.state == state
     assert key == "" or key not in finding.detail
-    assert key or "console.picovoice.ai" in finding.mend
+    assert key or "console.picovoice.ai" in finding.fix
 
 
 def test_voice_and_wake_word_without_a_key_are_installed() -> None:

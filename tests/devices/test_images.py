@@ -220,7 +220,7 @@ def _text(path: Path) -> None:
             lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n"),
             "else",
         ),
-        (os.mkfifo, "no regular file"),
+        (os.mkfifo, "not a regular file"),
     ],
 )
 def test_a_file_that_is_not_an_image_is_refused(

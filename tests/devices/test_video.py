@@ -160,7 +160,7 @@ def _without_index(path: Path) -> None:
             lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://x.invalid/a.ts\n"),
             "",
         ),
-        ("a.mp4", _audio, "no moving pictures"),
+        ("a.mp4", _audio, "without a video stream"),
         ("a.mp4", _without_index, "truncated"),
         ("a.mp4", lambda path: write_video(path, even(3), width=16, height=16), "16 x 16"),
     ],

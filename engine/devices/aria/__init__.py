@@ -1,1 +1,1 @@
-"""Aria glasses: VRS recordings, live links of both generations, their doctor."""
+"""Aria glasses: VRS recordings, live links to both generations, and a setup check."""

@@ -95,7 +95,7 @@ def _sdk() -> SetupStep:
 
 def _usb(machine: HostPaths, address: str | None) -> list[SetupStep]:
     if address is not None:
-        return [SetupStep("Wi-Fi", True, f"glasses looked for at {address}")]
+        return [SetupStep("Wi-Fi", True, f"the glasses are expected at {address}")]
     found = []
     if machine.linux:
         try:
@@ -110,7 +110,7 @@ def _usb(machine: HostPaths, address: str | None) -> list[SetupStep]:
                 "USB",
                 plugged,
                 "glasses are plugged in" if plugged else "no glasses are plugged in",
-                "" if plugged else "plug them in, or say python -m engine.doctor aria --address IP",
+                "" if plugged else "plug them in, or run python -m engine.doctor aria --address IP",
             )
         )
     return found
@@ -118,7 +118,7 @@ def _usb(machine: HostPaths, address: str | None) -> list[SetupStep]:
 
 def _certificates(generation: str, machine: HostPaths, tool: str) -> SetupStep:
     if generation == "gen1":
-        return SetupStep("certificates", True, "made anew for each stream")
+        return SetupStep("certificates", True, "created for each stream")
     there = machine.certificate.expanduser().is_file()
     seen = f"{machine.certificate} is there" if there else f"no {machine.certificate}"
     return SetupStep(
@@ -166,7 +166,9 @@ def _glasses(link: Callable[[], ReachableGlasses], pair: bool) -> list[SetupStep
 
 def _condition(found: DeviceStatus | None) -> list[SetupStep]:
     if found is None:
-        return [SetupStep(name, None, "the glasses do not say") for name in ("battery", "heat")]
+        return [
+            SetupStep(name, None, "the glasses do not report it") for name in ("battery", "heat")
+        ]
     charged = found.charging or found.battery_percent > LOW_PERCENT
     cool = not found.throttled and found.skin_c < HOT_C
     return [
@@ -186,14 +188,14 @@ def _condition(found: DeviceStatus | None) -> list[SetupStep]:
 
 
 def report_lines(found: list[SetupStep]) -> list[str]:
-    """One line a step, and what to do next."""
+    """One line per step, and what to do next."""
     words = {True: "done", False: "to do", None: "unknown"}
     lines = [f"{step.name}: {words[step.done]}; {step.seen}" for step in found]
     todo = [step for step in found if step.done is False]
     if todo:
         lines.append(f"next ({todo[0].name}): {todo[0].next}")
     elif any(step.done is None for step in found):
-        lines.append("next: python -m engine source=aria; what is unknown will show")
+        lines.append("next: python -m engine source=aria; it will show what is unknown")
     else:
         lines.append("next: python -m engine source=aria")
     return lines
@@ -204,7 +206,7 @@ def main(generation: str, address: str | None, pair: bool = False) -> int:
     which: Literal["gen1", "gen2"] = "gen2" if generation == "gen2" else "gen1"
     if generation == "auto":
         which = usb.plugged_in() or "gen1"
-    print(f"Aria {NAMES[which]}" + ("" if generation != "auto" else " (--glasses says otherwise)"))
+    print(f"Aria {NAMES[which]}" + ("" if generation != "auto" else " (override with --glasses)"))
 
     def link() -> ReachableGlasses:
         if which == "gen2":

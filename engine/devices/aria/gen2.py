@@ -137,7 +137,7 @@ class Gen2Link:
         if not _answers(self._port):
             raise LinkLost(
                 f"{self.name}: expected to listen on TCP port {self._port}, but nothing answers there; "
-                "close what else uses it"
+                "close the program that uses it"
             )
         self._server = server
         return server
@@ -209,7 +209,7 @@ def _answers(port: int) -> bool:
         with socket.socket() as probe:
             try:
                 probe.bind(("0.0.0.0", port))
-            except OSError:  # in use: it is up. Connecting would pose as glasses
+            except OSError:  # in use: it is up. A connection would look like glasses
                 time.sleep(STEADY_S)
                 return True
         time.sleep(0.02)

@@ -131,7 +131,7 @@ class Receiver:
             return tuple(counter.count() for counter in self._counters.values())
 
     def reset(self) -> None:
-        """Start anew for a new link: clock mapping and head pose are cleared, counts go on."""
+        """Prepare for a new link: clear the clock mapping and the head pose, keep the counts."""
         with self._changed:
             self._map, self._head, self.failure = TimeMap(), HeadTracker(), None
             self._newest.clear()

@@ -14,7 +14,7 @@ from engine.core.report import StreamCount
 from engine.core.sound import HEARING_HZ
 from engine.devices.sound.resampling import Resampler
 
-SETTLE_S = 1.0  # the least delay within this time counts as zero
+SETTLE_S = 1.0  # the smallest delay within this time counts as zero
 KEPT = 256  # latencies kept; enough for a 95th percentile
 BLOCK = 512  # samples of 16 kHz: 32 ms
 
@@ -22,9 +22,9 @@ BLOCK = 512  # samples of 16 kHz: 32 ms
 class TimeMap:
     """Maps the device's clock to the host's monotonic clock.
 
-    The record with the least delay within the first SETTLE_S counts as having arrived without
-    delay. So times are late by the link's least delay and never early. Drift (some 20 µs a second
-    for crystals) is not corrected.
+    The record with the smallest delay within the first SETTLE_S counts as having arrived without
+    delay. So times are late by the link's smallest delay, and never early. Drift (some 20 µs a
+    second for crystals) is not corrected.
     """
 
     def __init__(self) -> None:

@@ -73,7 +73,7 @@ class VrsSource:
     def _require(self, value: Any, what: str) -> Any:
         if value is None:
             raise InputError(
-                f"{self._path}: expected {what}, got a recording without; record it with Aria glasses"
+                f"{self._path}: expected {what}, got a recording without it; use Aria glasses"
             )
         return value
 
@@ -96,8 +96,8 @@ class VrsSource:
         ]
         if not labels:
             raise InputError(
-                f"{self._path}: source.side_cameras=true: expected cameras that look aside, got a "
-                "recording without; set source.side_cameras=false"
+                f"{self._path}: source.side_cameras=true: expected side cameras, got a recording "
+                "without any; set source.side_cameras=false"
             )
         return labels
 
@@ -266,7 +266,7 @@ def opened(path: Path) -> Any:
         ) from error
     if provider is None:
         raise InputError(
-            f"{path}: expected a VRS recording, got one whose head cannot be read; {AGAIN}"
+            f"{path}: expected a VRS recording, got one with an unreadable header; {AGAIN}"
         )
     return provider
 

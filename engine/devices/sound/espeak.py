@@ -1,7 +1,7 @@
-"""espeak-ng, from the library that a wheel ships, so that no system package is needed.
+"""Speech synthesis with espeak-ng, from the library in a wheel: no system package is needed.
 
 Uses pyttsx3's binding and driver, but only to get samples: pyttsx3 plays sound with a shell command
-that cannot be interrupted. Knows nothing of languages or of who speaks when.
+that cannot be interrupted. Knows nothing about languages or scheduling.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from engine.core.errors import MissingPart, SpeechFailed, in_one_line, message_o
 from engine.core.sound import Pcm, Samples
 
 SAMPLE_RATE_HZ = 22050  # of the voices that espeak-ng ships
-ATTEMPTS = 3  # an attempt without sound is rare, and the next one has always had some
+ATTEMPTS = 3  # an attempt without sound is rare, and the next one has always succeeded
 MIN_SPEECH_S = 0.03  # a single letter takes longer
-SILENCE_LEVEL = 0.01  # of the peak; anything quieter counts as silence
+SILENCE_LEVEL = 0.01  # of the peak; quieter samples count as silence
 # Silence kept before and after a sentence; the end leaves a pause between two clauses.
 LEAD_S, TAIL_S = 0.004, 0.1
 
@@ -97,7 +97,7 @@ class Espeak:
                         done.set()
                 return 0
 
-        return CollectingDriver(proxy=None)  # only the parts that we replace use the proxy
+        return CollectingDriver(proxy=None)  # only the replaced methods use the proxy
 
 
 @lru_cache(maxsize=1)
@@ -120,7 +120,7 @@ def trim(samples: Samples) -> Samples:
 
 def _load_binding(loader: Any) -> Any:
     """pyttsx3's ctypes binding, on the wheel's library instead of the system's."""
-    os.environ["ESPEAK_DATA_PATH"] = loader.get_data_path()  # the setting that espeak-ng itself has
+    os.environ["ESPEAK_DATA_PATH"] = loader.get_data_path()  # espeak-ng's own setting
     library = ctypes.CDLL(loader.get_library_path(), mode=ctypes.RTLD_GLOBAL)
     # The binding asks for libespeak-ng.so.1. On Linux that is the soname of the loaded library.
     on_linux = sys.platform.startswith("linux")
@@ -130,8 +130,9 @@ def _load_binding(loader: Any) -> Any:
 
 @contextlib.contextmanager
 def _espeak_resolved_to(library: ctypes.CDLL) -> Iterator[None]:
-    """Off Linux, the binding tries fixed system paths only, has no setting for another one, and
-    finds no library by its soname: for the import alone, ctypes gives it `library` instead."""
+    """Let ctypes load `library` for espeak, during the import only. Outside Linux, the binding
+    tries only fixed system paths, has no setting for another path, and cannot find a library by its
+    soname."""
     libraries: Any = ctypes.cdll
     original = libraries.LoadLibrary
 

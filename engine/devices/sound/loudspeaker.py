@@ -1,7 +1,7 @@
 """The loudspeaker or headphones, through PortAudio (sounddevice).
 
-PortAudio is loaded when a sink is made, not at import: Linux wheels do not ship it. Knows nothing
-of what is played.
+PortAudio is loaded when a sink is made, not at import: Linux wheels do not ship it. Must not know
+what is played.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import numpy as np
 from engine.core.errors import MissingPart, SpeechFailed, message_of
 from engine.core.sound import Samples
 
-LATENCY_S = 0.06  # long enough to synthesise a sentence, short enough that a stop sounds immediate
+LATENCY_S = 0.06  # long enough to synthesise a sentence, short enough that a stop seems immediate
 
 
 def _sounddevice() -> Any:

@@ -1,6 +1,6 @@
 """The microWakeWord wake engine (pymicro-wakeword): phrases whose models it ships; needs no key.
 
-Knows nothing of what happens after the wake word.
+Must not know what happens after the wake word.
 """
 
 from typing import Any
@@ -12,7 +12,8 @@ from engine.core.sound import Pcm
 # `python -m experiments.quality.wake_words`; about 200 ms lie between the 5th and 95th percentiles.
 DELAY_S = {"okay nabu": 0.185, "alexa": 0.22, "hey mycroft": 0.09, "hey jarvis": 0.18}
 # The mean probability that counts as a wake hint. It comes 120 to 240 ms before the detection, and
-# rarely in other speech; a fifth of it would come every few seconds (same experiment).
+# rarely in other speech; with a fifth of this value, hints would come every few seconds (same
+# experiment).
 HINT_PROBABILITY = 0.05
 FRAME_SAMPLES = 160  # 10 ms; the models take three frames per step
 
@@ -44,9 +45,8 @@ class MicroWakeWord:
         for features in self._features.process_streaming(frame.tobytes()):
             self._steps += 1
             probability = self._model.process_streaming_prob(features) or 0.0
-            if (
-                self._steps % self._model.stride == 0
-            ):  # the model gives a probability only once per step
+            # The model gives a new probability only once per stride.
+            if self._steps % self._model.stride == 0:
                 self.hint = probability > HINT_PROBABILITY
                 self._detected = probability > self.cutoff
         return self._detected

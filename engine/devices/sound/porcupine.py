@@ -1,6 +1,6 @@
 """The Porcupine wake engine (Picovoice): built-in keywords or a custom .ppn file; needs a key.
 
-Each of its errors becomes one line, and the key is never shown. Knows nothing of what happens after
+Each of its errors becomes one line, and the key is never shown. Must not know what happens after
 the wake word.
 """
 
@@ -14,7 +14,7 @@ from engine.core.errors import InputError, MissingPart, RunError, message_of
 from engine.core.sound import HEARING_HZ, Pcm
 
 KEY = "PICOVOICE_ACCESS_KEY"
-# Not measured, for want of a key: an estimate of two frames.
+# An estimate: two frames. It was not measured, because that needs a key.
 DELAY_S = 0.064
 
 

@@ -1,8 +1,8 @@
 """Spoken commands, with PocketSphinx and the US English acoustic model that its wheel ships.
 
-Decodes a closed grammar (JSGF). An utterance is a command only where the whole of it matches one,
-with about the score of a phone loop that is decoded in parallel: a grammar alone finds a command in
-any speech. Knows nothing of what a command does.
+Decodes a closed grammar (JSGF). An utterance is a command only if all of it matches one, with about
+the same score as a phone loop decoded in parallel: a grammar alone would find a command in any
+speech. Must not know what a command does.
 """
 
 import tempfile

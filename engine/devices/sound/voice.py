@@ -1,6 +1,6 @@
 """The engine's voice: sentences in a language, as samples of an even loudness.
 
-It plays nothing and knows nothing of who speaks when: the mixer does that.
+It only synthesises; `engine.audio` decides what plays when.
 """
 
 from functools import lru_cache
@@ -29,7 +29,7 @@ class Pyttsx3Voice:
 
     def synthesise(self, text: str) -> Samples:
         """Mono samples (n,), read-only, at VOICE_LUFS, peak VOICE_PEAK at most
-        (engine.audio.loudness); empty where nothing in `text` can be said. Raises SpeechFailed."""
+        (engine.audio.loudness); empty if nothing in `text` can be spoken. Raises SpeechFailed."""
         return self._cached(speakable(text))
 
     def close(self) -> None:
@@ -46,6 +46,6 @@ class Pyttsx3Voice:
 
 
 def speakable(text: str) -> str:
-    """`text` without what espeak-ng cannot take: control characters, lone surrogates."""
+    """`text` without the characters that espeak-ng rejects: control characters, lone surrogates."""
     clean = text.encode("utf-8", "ignore").decode("utf-8")
     return " ".join("".join(c if c.isprintable() else " " for c in clean).split())

@@ -1,7 +1,7 @@
 """Audio sinks without a device: a stereo WAV file, and a sink that discards everything.
 
-The WAV header is updated after every block, so that a killed session leaves a playable file. Knows
-nothing of what is played.
+The WAV header is updated after every block, so that a killed session leaves a playable file. Must
+not know what is played.
 """
 
 import contextlib

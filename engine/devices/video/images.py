@@ -23,8 +23,8 @@ MIN_SIDE_PX = 32  # less than one cell of a detector's coarsest grid
 MAX_SIDE_PX = 8192
 MAX_PIXELS = 50_000_000  # 150 MB once decoded; phones of 48 megapixels still pass
 
-# Pillow warns of huge sizes and broken tags on stderr, and has no setting against it. Errors that
-# matter are raised here. The filter is permanent, because `warnings.catch_warnings` is not
+# Pillow warns about huge sizes and broken tags on stderr, and has no setting to prevent it. Errors
+# that matter are raised here. The filter is permanent, because `warnings.catch_warnings` is not
 # thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -37,7 +37,7 @@ def check_file(path: Path, what: str) -> None:
         if not path.exists():
             raise InputError(f"{path}: expected {what}, found nothing there; check the path")
         if not path.is_file():  # opening a pipe would block
-            raise InputError(f"{path}: expected {what}, got something that is no regular file")
+            raise InputError(f"{path}: expected {what}, got something that is not a regular file")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: expected {what}, got an empty file (0 bytes); copy it again")
         with path.open("rb"):
@@ -45,7 +45,7 @@ def check_file(path: Path, what: str) -> None:
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         detail = getattr(error, "strerror", None) or message_of(error, 120)
         raise InputError(
-            f"{path}: expected {what} that may be read, got '{detail}'; check its permissions"
+            f"{path}: expected {what} that can be read, got '{detail}'; check its permissions"
         ) from error
 
 
@@ -213,7 +213,7 @@ class FolderSource(ImageSequence):
             )
         except OSError as error:
             raise InputError(
-                f"{path}: expected a folder that may be read, got '{error.strerror}'; "
+                f"{path}: expected a folder that can be read, got '{error.strerror}'; "
                 "check its permissions"
             ) from error
         if not paths:

@@ -68,7 +68,7 @@ class SampleSource:
         self._seq = 0
 
     def scale(self, time_s: float) -> float:
-        """How many times larger things appear than at the start."""
+        """How many times larger objects appear than at the start."""
         return DISTANCE_M / (DISTANCE_M - self.speed_m_s * time_s)
 
     def window(self, time_s: float) -> tuple[float, float, float, float]:

@@ -90,14 +90,14 @@ class VideoSource:
                 width, height = stream.codec_context.width, stream.codec_context.height
                 if not width or not height:  # only the container's header was readable
                     raise InputError(
-                        f"{self._path}: expected a video, got one that cannot be decoded (no size "
-                        "of its pictures); play it in a viewer, or copy it again"
+                        f"{self._path}: expected a video, got one that cannot be decoded (no frame "
+                        "size); play it in a viewer, or copy it again"
                     )
                 check_size(self._path, width, height)
                 stream.thread_type = "AUTO"
                 return stream
         raise InputError(
-            f"{self._path}: expected a video, got a file with no moving pictures; give another"
+            f"{self._path}: expected a video, got a file without a video stream; give another"
         )
 
     def _stated_duration_s(self) -> float | None:

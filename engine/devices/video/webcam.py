@@ -74,7 +74,7 @@ class WebcamSource:
         if capture is None:
             raise InputError(
                 f"source.index={self._index}: expected a camera, got none that gives a picture "
-                f"within {OPEN_TIMEOUT_S:g} s; plug it in again, close what else uses it, or "
+                f"within {OPEN_TIMEOUT_S:g} s; plug it in again, close programs that use it, or "
                 "choose another index"
             )
         return capture

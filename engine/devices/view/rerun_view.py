@@ -229,7 +229,7 @@ def recording_reader() -> Any:
     try:
         try:
             from rerun.chunk import RrdReader
-        except ImportError:  # its place in 0.33
+        except ImportError:  # its module in 0.33
             from rerun.experimental import RrdReader
     except ImportError as error:
         raise MissingPart(
