@@ -1,4 +1,4 @@
-"""Neural networks behind the engine's ports: packs of weights, and one adapter for each library.
+"""Neural networks behind the engine's ports: packs of weights, and one adapter per library.
 
 Importing this package imports no framework; an adapter does so in its constructor, after
 `quiet_offline()`. Must not know what is done with detections, scenes or text.
@@ -17,11 +17,11 @@ def cache_home() -> Path:
 
 
 def quiet_offline() -> None:
-    """Turn off downloads, installs at run time, usage reports and messages, by the libraries' own
+    """Turn off the libraries' downloads, run-time installs, telemetry and messages, through their
     environment variables.
 
-    Call it before importing ultralytics, timm, transformers or huggingface_hub: each reads them
-    once, at import.
+    Call it before importing ultralytics, timm, transformers or huggingface_hub: each reads the
+    variables once, at import.
     """
     os.environ.update(
         HF_HUB_OFFLINE="1",
@@ -39,8 +39,8 @@ def quiet_offline() -> None:
 
 
 def import_libraries() -> None:
-    """Import what the adapters need, one after the other: threads that import them at the same time
-    can see partially initialised modules."""
+    """Import the adapters' libraries one after the other. Threads that import them concurrently can
+    see partially initialised modules."""
     quiet_offline()
     import timm  # noqa: F401
     import torch  # noqa: F401
@@ -50,7 +50,7 @@ def import_libraries() -> None:
 
 
 def _writable_folder(wanted: Path) -> Path:
-    """`wanted`, or a new temporary folder if the home is read-only."""
+    """`wanted`, or a new temporary folder if `wanted` cannot be written to."""
     try:
         wanted.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -1,5 +1,5 @@
 """`python -m models`: lists the packs; `pull` downloads the hub pack, `export` exports the
-describer for other runtimes, `seal` writes the pocket pack's manifest. Opens no weights itself.
+describer for other runtimes, `seal` writes the pocket pack's manifest. Loads no weights itself.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from models.hub import HUB, OPTIONAL, TIERS, hub_home
 from models.packs import POCKET, find_pack, write_manifest
 
 EXAMPLES = """examples:
-  python -m models list                   the packs that are here
+  python -m models list                   the packs on this machine
   python -m models pull                   download the hub pack (about 1.5 GB)
   python -m models pull detector          download one model of it
   python -m models pull depth             download both metric depth models (198 MB), for obstacles.depth
@@ -31,8 +31,8 @@ def show_packs(console: Console) -> None:
         table.add_row(tier, pack, *_state(tier, pack))
     console.print(table)
     for line in (
-        f"hub pack: {hub_home()}; fetch or mend it: python -m models pull",
-        f"pocket pack: {POCKET}; mend it: git checkout models/pocket",
+        f"hub pack: {hub_home()}; download or repair it: python -m models pull",
+        f"pocket pack: {POCKET}; repair it: git checkout models/pocket",
     ):
         console.print(line, soft_wrap=True, highlight=False)
 
@@ -52,15 +52,15 @@ def _state(tier: str, pack: str) -> tuple[str, str, str]:
 
 
 def _tiers_of(name: str | None) -> Sequence[str]:
-    """The tiers that a name on the command line stands for. No name stands for the whole hub pack
-    except depth, which is optional."""
+    """The tiers selected by a name on the command line. Without a name, the whole hub pack except
+    depth, which is optional."""
     if name is None:
         return TIERS
     return OPTIONAL if name == "depth" else (name,)
 
 
 def pull(tiers: Sequence[str], console: Console) -> None:
-    """Download the tiers and print their licences. Raises MissingPart at the first that fails."""
+    """Download the tiers and print their licences. Raises MissingPart for the first one that fails."""
     from models.pull import pull_tier
 
     for tier in tiers:
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("list", help="list the packs, which is also what no command does")
+    commands.add_parser("list", help="list the packs (the default)")
     puller = commands.add_parser(
         "pull",
         help="download YOLO11n, FastViT-T8 and FastVLM-0.5B once, and verify their checksums",
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
 

@@ -1,8 +1,8 @@
-"""Splits a stream of text into clauses that can be spoken, each as soon as it is known to be
+"""Splits a stream of text into clauses that can be spoken, yielding each as soon as it is
 complete.
 
 Knows nothing of tokens, models or voices. The word lists are the `clauses` of the language's
-`understand.json`. A language without conjunctions there is split into sentences only.
+`understand.json`. If that list has no conjunctions, the text is split into sentences only.
 
 Rules. A sentence end always ends a clause. A comma ends one only if both sides can stand alone: the
 left has a verb ("A man is walking") and the right begins with a conjunction ("and a car ..."). So
@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from engine.core.preferences import Language
 from engine.language.pack import ClauseWords, understood
 
-# A mark followed by a blank, so that "3.5", "10:30" and "1,000" contain no boundary
+# A mark followed by a space, so that "3.5", "10:30" and "1,000" contain no boundary
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*\s+|\s*\n+\s*")
 _BREAK = re.compile(r"[,;:]\s+")
 _MARKUP = re.compile(r"[*#_`]+")
@@ -26,7 +26,7 @@ _TRIM = " \t\r\n.,;:!?-\u2013\u2014\"'([{"
 
 
 def clauses(pieces: Iterator[str], language: Language = "en") -> Iterator[str]:
-    """Yield the speakable clauses of the text that `pieces` gives piece by piece.
+    """Yield the speakable clauses of the text that `pieces` yields piece by piece.
 
     If `pieces` is a generator that returns True, the text is complete; otherwise it was cut off,
     perhaps within a word. Closing this iterator closes `pieces`.
@@ -54,14 +54,14 @@ def clauses(pieces: Iterator[str], language: Language = "en") -> Iterator[str]:
 
 
 def tidy(text: str) -> str:
-    """A clause as it is spoken: single blanks, a capital, a period. Empty if it has no letter or
-    digit, as a voice would be silent."""
+    """A clause as it is spoken: single spaces, a capital, a period. Empty if it has no letter or
+    digit, because a voice would be silent."""
     words = " ".join(text.split()).strip(_TRIM)
     return f"{words[0].upper()}{words[1:]}." if any(map(str.isalnum, words)) else ""
 
 
 def _first_boundary(text: str, lists: ClauseWords) -> tuple[int, int] | None:
-    """(end of the clause, start of the next) of the first certain boundary."""
+    """(end of the clause, start of the next one) at the first certain boundary."""
     breaks = _BREAK.finditer(text) if lists.opens else ()
     for match in sorted([*_SENTENCE_END.finditer(text), *breaks], key=lambda m: m.start()):
         left = text[: match.start()]

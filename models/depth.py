@@ -1,4 +1,4 @@
-"""Measures metric depth with Depth Anything V2 Small, by transformers' classes (no remote code).
+"""Measures metric depth with Depth Anything V2 Small, through transformers (no remote code).
 
 The only file that uses them. Knows nothing of boxes or of what depth is used for.
 """
@@ -17,8 +17,8 @@ from models import quiet_offline
 from models.devices import choose_device, choose_dtype, limit_threads, precision_name, synchronise
 from models.packs import PackFiles, choose_form, find_pack
 
-# The network was trained up to `max_depth` and gives almost that for anything farther, so depths
-# from this share of it on count as infinite.
+# The network was trained on depths up to `max_depth` and returns almost `max_depth` for anything
+# farther away, so depths above this share of it count as infinite.
 FAR_SHARE = 0.9
 
 
@@ -51,12 +51,12 @@ class DepthAnything:
         except Exception as error:  # safetensors, transformers and torch have their own
             raise MissingPart(
                 f"{files.pack} {files.tier}: {folder}: expected a checkpoint of metric Depth Anything, "
-                f"got {in_one_line(error)}; to mend it: {files.remedy}"
+                f"got {in_one_line(error)}; to repair it: {files.remedy}"
             ) from None
         self._far_m = FAR_SHARE * float(model.config.max_depth)
         self._model = model.to(self._device)
         self._stopped = threading.Event()
-        for layer in model.modules():  # a picture takes a CPU core seconds: stop between layers
+        for layer in model.modules():  # one image takes seconds on a CPU core
             layer.register_forward_pre_hook(self._raise_if_stopped)
         name = str(files.settings()["name"])
         self.card = ModelCard(name, files.pack, self._device, backend, precision_name(self._dtype))
@@ -78,7 +78,7 @@ class DepthAnything:
         return metres
 
     def stop(self) -> None:
-        """Stop the current picture at its next layer, which raises DepthFailed. May be called from
+        """Stop the current image at its next layer, which raises DepthFailed. May be called from
         any thread."""
         self._stopped.set()
 
@@ -103,7 +103,9 @@ def _load(folder: Path, dtype: Any) -> tuple[Any, Any]:
         output_loading_info=True,
     )
     if model.config.depth_estimation_type != "metric":
-        raise ValueError(f"a model of {model.config.depth_estimation_type} depth, not of metres")
+        raise ValueError(
+            f"a model of {model.config.depth_estimation_type} depth, not of depth in metres"
+        )
     for problem in ("missing_keys", "mismatched_keys"):
         if names := sorted(map(str, info.get(problem) or ())):
             raise ValueError(f"{len(names)} {problem.replace('_', ' ')} such as {names[0]}")

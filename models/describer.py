@@ -52,8 +52,9 @@ def open_describer(
 ) -> Describer:
     """The describer of a pack, or of the checkpoint at `path`, warmed up; see FastVlmDescriber.
 
-    If memory does not suffice, returns one that raises OutOfMemory at every request: the engine
-    still starts, and its quick tier answers. Raises MissingPart if something requested is not here.
+    If memory is insufficient, returns a describer that raises OutOfMemory at every request: the
+    engine still starts, and its quick tier answers. Raises MissingPart if a requested part is
+    missing.
     """
     files = find_checkpoint(pack, path)
     try:
@@ -93,7 +94,7 @@ class NoMemoryDescriber:
 
 @dataclass(slots=True)
 class PrefetchedAnswer:
-    """What was computed about a frame before a description was requested."""
+    """Results prefetched for a frame before a description was requested."""
 
     frame: Frame
     features: Any
@@ -164,7 +165,7 @@ class FastVlmDescriber:
                 raise OutOfMemory(self._memory_message()) from error
             raise MissingPart(
                 f"{files.pack} describer: {folder}: expected a FastVLM checkpoint in Apple's "
-                f"layout or transformers' own, got {in_one_line(error)}; to mend it: {files.remedy}"
+                f"layout or transformers' own, got {in_one_line(error)}; to repair it: {files.remedy}"
             ) from None
         self.card = _card(files, self._device, parts.label("runtime"), parts.label("precision"))
 
@@ -188,16 +189,16 @@ class FastVlmDescriber:
                     yield clause
         except PromptTooLong:
             raise
-        except Exception as error:  # whatever the runtime raised: the template answers instead
+        except Exception as error:  # any error of the runtime: the template answers instead
             self._free_gpu_memory()
             if is_out_of_memory(error):
                 raise OutOfMemory(self._memory_message()) from error
             raise DescriberFailed(f"the describer failed: {in_one_line(error)}") from error
         if not has_text:
-            raise DescriberFailed("the describer failed: it gave no usable text")
+            raise DescriberFailed("the describer failed: it produced no usable text")
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
-        """Prefetch: encode `frame`, then generate one token a step; see
+        """Prefetch: encode `frame`, then generate one token per step; see
         engine.core.ports.Describer."""
         self._prefetched = None
         ids = self._ids(prompt)

@@ -24,8 +24,8 @@ DEFAULT_CONFIDENCE = 0.25  # Ultralytics' default, for labels without a threshol
 # or occlusion (Zhang et al. 2022, section 3.2).
 TRACK_LOW = 0.1
 MAX_DETECTIONS = 100
-# Camera motion is estimated on a picture with about this many pixels on its longer side: enough to
-# follow a turning head (see experiments/results), at some 0.6 ms a frame.
+# Camera motion is estimated on an image with about this many pixels on its longer side: enough to
+# follow a turning head (see experiments/results), at some 0.6 ms per frame.
 MOTION_PX = 110
 # Few corners far apart: as exact as Ultralytics' 400 close ones, in a quarter of the time.
 MOTION_CORNERS = {"maxCorners": 60, "minDistance": 5}
@@ -43,15 +43,15 @@ VEHICLES = (frozenset({"bus", "truck"}), frozenset({"car"}))
 def open_detector(
     pack: str = "auto", device: str = "auto", backend: str = "auto", threads: int | None = None
 ) -> "YoloDetector":
-    """The detector of a pack, warmed up. Raises MissingPart if something requested is not here."""
+    """The detector of a pack, warmed up. Raises MissingPart if a requested part is missing."""
     return YoloDetector(find_pack("detector", pack), device, backend, threads)
 
 
 class YoloDetector:
     """Detects and tracks objects with at most `threads` CPU threads; to be used from one thread.
 
-    `labels`: all labels that it can give. `confidence`: label -> the score at which a track is
-    shown.
+    `labels`: all labels that it can return. `confidence`: label -> the score from which a track is
+    reported.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class YoloDetector:
         backend, form = choose_form(files, backend, self._device)
         settings = files.settings()
         if self._device == "cpu" and not has_bf16():
-            settings |= settings.get("without_bf16", {})  # smaller pictures, to keep the frame rate
+            settings |= settings.get("without_bf16", {})  # smaller images, to keep the frame rate
         path = files.open(form)  # checks the sha256, as a .pt is a pickle
         from ultralytics import YOLO
 
@@ -80,7 +80,7 @@ class YoloDetector:
         self._shown_tracks: set[int] = set()
         self._thread = ThreadPoolExecutor(1, "detector")  # starts its thread when it is first used
         self._prefetched: deque[tuple[Image, Future[Any]]] = deque()
-        self._motion_side = 0  # side in pixels of the pictures that the motion estimate is made for
+        self._motion_side = 0  # side in pixels of the images that the motion estimate is made for
         if backend == "torch":
             limit_threads(threads)
         try:
@@ -96,15 +96,15 @@ class YoloDetector:
             raise MissingPart(
                 f"{files.pack} detector: {path}: expected the labels of {files.tier}.json "
                 f"({', '.join(expected[:3])}, ...), got {', '.join(self.labels[:3])}, ...; "
-                f"to mend it: {files.remedy}"
+                f"to repair it: {files.remedy}"
             )
         self.card = ModelCard(
             settings["name"], files.pack, self._device, backend, _precision(self.model, backend)
         )
 
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
-        """The tracked objects in `frame`, boxes in its pixels. A track is shown from the first
-        frame in which it reaches its label's threshold, for as long as the tracker keeps it."""
+        """The tracked objects in `frame`, boxes in its pixels. A track is reported from the
+        first frame in which it reaches its label's threshold, for as long as the tracker keeps it."""
         found = to_detections(self._track(without_parts(self._boxes_of(frame.image))))
         self._shown_tracks &= {detection.track for detection in found}
         self._shown_tracks |= {
@@ -167,7 +167,7 @@ class YoloDetector:
             self._tracker.gmc = _new_motion(side)
             self._motion_side = side
         rows = self._tracker.update(boxes, result.orig_img).reshape(-1, 8)
-        # not the rows' boxes, which are filtered and lag: distances are filtered later
+        # not the tracker's boxes, which are filtered and lag: distances are filtered later
         kept = boxes.data[rows[:, -1].astype(int)]
         data = np.column_stack([kept[:, :4], rows[:, 4], kept[:, 4:6]])
         tracked = result[:0]
@@ -213,7 +213,7 @@ def to_detections(results: Any) -> tuple[Detection, ...]:
 
 
 def _predictor_class(backend: str, threads: int | None) -> Any:
-    """The class of Ultralytics' predictor; None is its default."""
+    """The class of Ultralytics' predictor; None for its default."""
     if backend != "openvino":
         return None
     from models.ultralytics_openvino import cpu_predictor
@@ -237,7 +237,7 @@ def _new_tracker(threshold: float) -> Any:
 
 
 def _new_motion(side: int) -> Any:
-    """Estimates camera motion between frames by sparse optical flow, for pictures of this longer
+    """Estimates camera motion between frames by sparse optical flow, for images of this longer
     side."""
     from ultralytics.trackers.utils.gmc import GMC
 
@@ -258,7 +258,7 @@ def _precision(model: Any, backend: str) -> str:
 def _not_a_detector(files: PackFiles, path: Path, error: Exception) -> MissingPart:
     return MissingPart(
         f"{files.pack} detector: {path}: expected a YOLO that Ultralytics opens, got "
-        f"{in_one_line(error)}; to mend it: {files.remedy}"
+        f"{in_one_line(error)}; to repair it: {files.remedy}"
     )
 
 

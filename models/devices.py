@@ -1,7 +1,7 @@
 """Chooses devices and precisions, limits threads, and measures memory, for every adapter that uses
 torch.
 
-torch is imported inside the functions only. Knows no model.
+torch is imported only inside the functions. Knows no model.
 """
 
 import os

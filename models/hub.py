@@ -1,6 +1,6 @@
-"""The hub pack: published models that `python -m models pull` downloads, and where they are kept.
+"""The hub pack: published models that `python -m models pull` downloads, and where they are stored.
 
-A table only: opens no model and never uses the network.
+A table only: loads no model and never uses the network.
 """
 
 from collections.abc import Mapping

@@ -124,7 +124,7 @@ class PackFiles:
     def _refuse(self, name: str, expected: str, got: str) -> MissingPart:
         return MissingPart(
             f"{self.pack} {self.tier}: {self.root / name}: expected {expected}, got {got}; "
-            f"to mend it: {self.remedy}"
+            f"to repair it: {self.remedy}"
         )
 
 
@@ -167,14 +167,14 @@ def read_pack(tier: str, pack: str, root: Path) -> PackFiles:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MissingPart(
             f"{pack} pack: {root / MANIFEST}: expected a manifest of files, got "
-            f"{type(error).__name__}; to mend it: {remedy}"
+            f"{type(error).__name__}; to repair it: {remedy}"
         ) from None
-    if pack == "pocket":  # one folder holds all tiers; the names tell which
+    if pack == "pocket":  # one folder holds all tiers; file names identify them
         files = {name: row for name, row in files.items() if _tier_of(name) == tier}
     found = PackFiles(tier, pack, root, files, remedy)
     if not found.forms():
         raise MissingPart(
-            f"{pack} pack: {root / MANIFEST}: lists no weights of the {tier}; to mend it: {remedy}"
+            f"{pack} pack: {root / MANIFEST}: lists no weights of the {tier}; to repair it: {remedy}"
         )
     return found
 
@@ -210,13 +210,13 @@ def choose_form(files: PackFiles, requested: str, device: str) -> tuple[str, str
 
 
 def check_packs(pack: str, backend: str = "auto", tiers: Iterable[str] = TIERS) -> None:
-    """Raises MissingPart now for what the adapters would refuse later; opens no weights."""
+    """Raise MissingPart early for anything that the adapters would refuse later; loads no weights."""
     for tier in tiers:
         files = find_pack(tier, pack)
         choose_form(files, backend, "cpu")
         if damage := files.damage():
             raise MissingPart(
-                f"{files.pack} {tier}: {files.root}: {damage}; to mend it: {files.remedy}"
+                f"{files.pack} {tier}: {files.root}: {damage}; to repair it: {files.remedy}"
             )
 
 

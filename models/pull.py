@@ -24,7 +24,7 @@ TIMEOUT_S = 15.0
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source states about the files it gave: their commit, and checksums if it has them."""
+    """The commit, and the checksums if known, that a source states for the files it served."""
 
     revision: str
     sha256: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ Fetch = Callable[[HubModel, Path, str | None], Fetched]
 
 
 def pull_tier(tier: str, home: Path, fetch: Fetch | None = None) -> str:
-    """Make sure that `home/tier` holds the complete model. Returns a line that says what was done.
+    """Make sure that `home/tier` holds the complete model. Returns a one-line status.
 
     Raises MissingPart if it cannot be downloaded or written, or fails a check.
     """

@@ -1,7 +1,6 @@
 """Reads the text in a frame with RapidOCR; its wheel ships the models, and OpenVINO runs them.
 
-The only file that uses RapidOCR. Knows nothing of what is worth saying, of reading order or
-languages.
+The only file that uses RapidOCR. Knows nothing of reading order, languages, or which text to speak.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -16,12 +15,12 @@ from engine.core.glance import Box, TextLine
 from engine.core.report import ModelCard
 from models import quiet_offline
 
-# Longer sides of pictures, in pixels
+# Longer sides of images, in pixels
 SIDE = 960  # for reading lines
 FIND_SIDE = 736  # for finding lines; at 960 it needs 80 MB more and 1.5 times as long
 GLIMPSE_SIDE = 352  # for finding large text only, in a sixth of the time
-PART_SIDE = 480  # of the crop around large text, which is still sharp enough at this size
-LARGE = 0.04  # line height over picture height: letters as tall as a hand, at three metres
+PART_SIDE = 480  # of the crop around large text; still sharp enough
+LARGE = 0.04  # line height over image height: letters as tall as a hand, at three metres
 MIDDLE = 0.6  # share of the width and of the height around the centre that the wearer looks at
 MARGIN = 0.6  # around large text, in line heights
 
@@ -81,7 +80,7 @@ class RapidReader:
             raise ReaderFailed(f"the reader failed: {in_one_line(error)}") from error
 
     def read_large(self, frame: Frame) -> tuple[TextLine, ...]:
-        """Lines that are large and near the middle. They are found in a small copy of the picture,
+        """Lines that are large and near the middle. They are found in a small copy of the image,
         and only the crop around them is read. Raises what `read` raises."""
         try:
             part = self._large_part(frame)
@@ -133,7 +132,7 @@ class RapidReader:
 
 
 def is_large(quad: Quad, width: int, height: int) -> bool:
-    """Whether a line in a picture of this size is large and near the middle."""
+    """Whether a line in an image of this size is large and near the middle."""
     line_height = min(np.linalg.norm(quad[3] - quad[0]), np.linalg.norm(quad[2] - quad[1]))
     x, y = quad.mean(axis=0)
     return bool(

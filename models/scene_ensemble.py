@@ -1,9 +1,9 @@
 """The second network of the scene ensemble: a classification head on the detector's backbone.
 
-FastViT-T8 is trained from scratch on few pictures. The detector's backbone, EfficientNet-Lite0,
+FastViT-T8 is trained from scratch on few images. The detector's backbone, EfficientNet-Lite0,
 began with ImageNet weights. So this file cuts the backbone (the "trunk" of scenes.json) out of the
-detector's OpenVINO form and adds a small head: 2 MB more in the pack, a few milliseconds more a
-picture. Knows nothing of what is done with its logits.
+detector's OpenVINO form and adds a small head: 2 MB more in the pack, a few milliseconds more per
+image. Knows nothing of scenes.
 """
 
 from collections.abc import Callable
@@ -54,12 +54,12 @@ class SceneEnsemble:
         except Exception as error:  # OpenVINO, safetensors and torch have errors of their own
             raise MissingPart(
                 f"{scenes.pack} scenes: {weights.name} on {trunk.name}: expected a trunk and its head, "
-                f"got {in_one_line(error)}; to mend it: {scenes.remedy}"
+                f"got {in_one_line(error)}; to repair it: {scenes.remedy}"
             ) from None
 
     def look(self, square: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
-        """Start on a whole picture squashed to (size, size, 3), on one core. The returned function
-        waits for the logits (classes,): the mean over the picture and its mirror image."""
+        """Start on a whole image squashed to (size, size, 3), on one core. The returned function
+        waits for the logits (classes,): the mean over the image and its mirror image."""
         pixels = np.empty((2, 3, self.size, self.size), np.float32)
         np.multiply(square.transpose(2, 0, 1), np.float32(1 / 255), out=pixels[0])
         pixels[1] = pixels[0][:, :, ::-1]
@@ -74,7 +74,7 @@ class SceneEnsemble:
 
 
 def _joined(folder: Path, node: str, head: Any, size: int) -> Any:
-    """The network in `folder` up to `node`, followed by `head`, for two pictures of `size` pixels
+    """The network in `folder` up to `node`, followed by `head`, for two images of `size` pixels
     a side."""
     import openvino as ov
 

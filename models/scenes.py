@@ -65,7 +65,7 @@ class FastVitScenes:
     ) -> None:
         quiet_offline()
         self._device = choose_device(device)
-        torch_only = backend == "torch"  # requested by name, so nothing may run in OpenVINO
+        torch_only = backend == "torch"  # torch was requested by name, so OpenVINO must not be used
         backend, form = choose_form(files, backend, self._device)
         limit_threads(threads)
         weights = files.open(form)
@@ -79,7 +79,7 @@ class FastVitScenes:
             raise MissingPart(
                 f"{files.pack} scenes: {weights}: expected the weights of "
                 f"{settings.get('architecture')}, got {in_one_line(error)}; "
-                f"to mend it: {files.remedy}"
+                f"to repair it: {files.remedy}"
             ) from None
         self._head = hub_head() if files.pack == "hub" else pocket_head(settings)
         self._size: int = settings["image_size"]
@@ -117,7 +117,7 @@ class FastVitScenes:
         return scene_of(logits, self._head)
 
     def _resize(self, image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-        """(size, size, 3) as in training: the whole picture squashed, or only the middle square."""
+        """(size, size, 3) as in training: the whole image squashed, or only the middle square."""
         from PIL import Image
 
         height, width = image.shape[:2]
@@ -127,7 +127,7 @@ class FastVitScenes:
             box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
         picture = Image.fromarray(image)
         bicubic = Image.Resampling.BICUBIC
-        # reducing_gap: averages boxes of pixels first if the picture is far larger, which is faster
+        # reducing_gap: averages boxes of pixels first if the image is far larger, which is faster
         small = picture.resize((size, size), bicubic, box=box, reducing_gap=2.0)
         return np.asarray(small)
 
@@ -150,7 +150,7 @@ def _in_torch(net: Any, device: str, dtype: Any) -> Run:
 
 def _in_openvino(net: Any, size: int) -> Run:
     """The network run by OpenVINO, in fp32: a third of torch's time on a CPU. Converted at every
-    start, which takes a second, because this form would make the pack larger."""
+    start (one second) rather than shipped, to keep the pack small."""
     model = convert(net, (1, 3, size, size))
     request = compile_beside(model, INFERENCE_PRECISION_HINT="f32")
 

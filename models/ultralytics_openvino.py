@@ -53,7 +53,9 @@ class _CpuBackend(OpenVINOBackend):  # type: ignore[misc]
         if self._threads is not None:
             config["INFERENCE_NUM_THREADS"] = self._threads
         if platform.system() == "Windows" or platform.machine() == "aarch64":
-            config["INFERENCE_PRECISION_HINT"] = "f32"  # where Ultralytics saw lower ones fail
+            config["INFERENCE_PRECISION_HINT"] = (
+                "f32"  # Ultralytics found that lower precisions fail
+            )
         self.apply_metadata(self.read_metadata(graph))
         self.ov_compiled_model = ov.Core().compile_model(graph, "CPU", config)
         self.read_model = None  # of the base class's `forward`: the compiled model takes any shape

@@ -1,7 +1,7 @@
 """Measures which share of each runtime's tokens equals those of torch in fp32, on the same weights.
 
 `python -m experiments.fastvlm.agreement` has transformers' `generate` in fp32 describe each
-picture, greedily until the end token, and compares every recipe with it: the share of tokens that
+image, greedily until the end token, and compares every recipe with it: the share of tokens that
 agree position by position, the share of identical answers, and the mean position of the first
 mismatch in the others. By default it takes the pocket pack's describer, the two photos that
 Ultralytics installs and views cut out of them; --checkpoint takes any FastVLM, --pictures a folder.
@@ -74,7 +74,7 @@ class Agreement:
 
 
 def pictures(folder: Path | None) -> list[NDArray[np.uint8]]:
-    """The pictures, each (height, width, 3). Raises InputError for a folder without any."""
+    """The images, each (height, width, 3). Raises InputError for a folder without any."""
     from PIL import Image
 
     if folder is not None:

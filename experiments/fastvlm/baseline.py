@@ -7,7 +7,7 @@ settings had no effect there:
 
 - Apple's code passes embeddings to `generate`, for which transformers sets `use_cache` to True
   again. Here transformers' own FastVLM gets token ids and pixels, so `use_cache=False` holds: the
-  whole prompt is processed again for every token. Whether the picture is encoded again as well
+  whole prompt is processed again for every token. Whether the image is encoded again as well
   depends on the release (5.17 does, 5.23 does not); the note says how often it was.
 - `generate` of a compiled module is that of the bare module, so nothing is compiled; the note says
   how many graphs were.
@@ -79,7 +79,7 @@ class Generate:
 
 
 class EncodedOnce(Generate):
-    """No cache, but the picture is encoded once: prompt and answer are processed again for every
+    """No cache, but the image is encoded once: prompt and answer are processed again for every
     token.
     """
 

@@ -1,4 +1,4 @@
-"""The test bench of all recipes: one picture, one prompt and one clock.
+"""The test bench of all recipes: one image, one prompt and one clock.
 
 `Bench` holds the checkpoint and makes the question; it loads transformers' model for recipes that
 use it.
@@ -41,11 +41,11 @@ class TimedAnswer:
     """Token ids on the host, and when each arrived, in milliseconds from the question."""
 
     tokens: tuple[int, ...]
-    encoded_ms: float  # when the picture's features were ready
+    encoded_ms: float  # when the image's features were ready
     known_ms: tuple[float, ...]
 
     def prefill_ms(self) -> float:
-        """From the picture's features to the first token."""
+        """From the image's features to the first token."""
         return self.known_ms[0] - self.encoded_ms
 
     def token_ms(self, count: int) -> float:
@@ -111,7 +111,7 @@ class Bench:
         return asked if self.ends else replace(asked, ends=frozenset())
 
     def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
-        """The prompt and a picture (height, width, 3) prepared for FastVLM; random blocks where
+        """The prompt and an image (height, width, 3) prepared for FastVLM; random blocks where
         `picture` is None.
         """
         patch = int(self.processor.patch_size)
@@ -146,7 +146,7 @@ def eager_precision(device: str) -> str:
 
 
 def blocks(seed: int = 0) -> NDArray[np.uint8]:
-    """A random picture (480, 640, 3) of coloured blocks."""
+    """A random image (480, 640, 3) of coloured blocks."""
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), np.uint8)
     return np.ascontiguousarray(coarse.repeat(40, axis=0).repeat(40, axis=1))
 

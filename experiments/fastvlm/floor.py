@@ -48,7 +48,7 @@ class AnswerWork:
     """What one answer needs. Only parameters that are read count: of the embedding, only rows are."""
 
     encoder_parameters: int  # with the projector
-    encoder_operations: dict[int, int]  # by the picture's side in pixels
+    encoder_operations: dict[int, int]  # by the image's side in pixels
     decoder_parameters: int
     cache_numbers: int  # per token
 

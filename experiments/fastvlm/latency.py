@@ -1,6 +1,6 @@
 """How long FastVLM-0.5B takes by the baseline recipe and by ours, side by side in one process.
 
-`python -m experiments.fastvlm.latency` measures every recipe at every picture size and answer
+`python -m experiments.fastvlm.latency` measures every recipe at every image size and answer
 length: the baseline recipe (transformers' eager `generate` in fp16 without a cache, see
 experiments/fastvlm/baseline.py), the same with a cache, and ours for each runtime and precision. It
 separates encoder, prefill, each token and the total, adds memory, and gives the floor (bytes over
@@ -10,7 +10,7 @@ the true architecture: good for speed and for nothing else. It writes fastvlm_la
 `first_token_ms`, `floor_ms`, `device` and more, at one size and length (1024 px on a graphics card,
 512 on a processor, 16 tokens, where those are measured).
 
-Times run from pixels on the host to token ids on the host; preparing the picture is the same for
+Times run from pixels on the host to token ids on the host; preparing the image is the same for
 all recipes and is not counted. Every recipe writes exactly as many tokens as asked for.
 """
 
@@ -132,7 +132,7 @@ def headline(rows: Sequence[LatencyRow], device: str) -> tuple[int, int]:
 
 
 def summary(rows: Sequence[LatencyRow], device: str) -> dict[str, Any]:
-    """The figures of the last line: None where there is nothing to compare."""
+    """The figures of the last line: None if there is nothing to compare."""
     side, count = headline(rows, device)
     at = rows_at(rows, side, count)
     ours = [row for row in at if row.times is not None and row.backend not in ("baseline", "quick")]

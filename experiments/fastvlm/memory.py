@@ -45,7 +45,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def peak_mb() -> int:
-    """The peak resident memory in MiB; 0 where the system does not tell. Not getrusage's, which
+    """The peak resident memory in MiB; 0 if the system does not tell. Not getrusage's, which
     starts with what the parent process held.
     """
     with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ ROOM = 1.6
 
 
 def plot(rows: Sequence[LatencyRow], count: int, title: str, path: Path) -> None:
-    """One panel for each picture size, at `count` tokens."""
+    """One panel for each image size, at `count` tokens."""
     shown = [row for row in rows if row.times is not None and row.tokens == count]
     sides = sorted({row.side_px for row in shown})
     tallest = max((sum(row.side_px == side for row in shown) for side in sides), default=1)

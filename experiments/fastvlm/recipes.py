@@ -31,7 +31,7 @@ COMPILED, STATIC = "torch.compile, no cache", "generate, static cache, compiled"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way from a picture to tokens. `precisions` are those of the encoder's and the decoder's
+    """One way from an image to tokens. `precisions` are those of the encoder's and the decoder's
     weights.
     """
 
@@ -87,7 +87,7 @@ class TemplateTier:
         self._words = Words("en", "meters", "sides")
 
     def prepare(self, question: Question) -> None:
-        """It has a fixed picture size."""
+        """It has a fixed image size."""
 
     def answer(self, question: Question, count: int) -> TimedAnswer:
         from engine.core.camera import Frame

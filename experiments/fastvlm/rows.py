@@ -69,7 +69,7 @@ class LatencyRow:
     memory_mb: dict[str, float] = field(default_factory=dict)
 
     def p50(self) -> float:
-        """The median of the total; infinite where nothing was measured, so that such rows come
+        """The median of the total; infinite if nothing was measured, so that such rows come
         last.
         """
         return float("inf") if self.times is None else self.times.total[0]

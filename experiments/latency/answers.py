@@ -1,11 +1,11 @@
 """How long it takes from the end of a spoken wake phrase to the answer's first sample, end to end.
 
 `python -m experiments.latency.answers` has espeak-ng say "okay nabu" into a WAV file and plays it
-to the engine's ear in real time, behind a synthetic camera (15 frames a second, of the sample) and
-in front of a sink that records when it receives sound, in each mode: quick, full, auto. Obstacle
-alerts are off, so that every sound belongs to an answer; the detector still runs on every frame.
-The last line is JSON: `quick` and `full`, each with `p50_ms` and `p95_ms` from the time the wake
-engine fired to the first sample of the answer, `wake_delay_ms` (from the phrase's end to that
+to the engine's ear in real time, behind a synthetic camera (15 frames per second, of the sample)
+and in front of a sink that records when it receives sound, in each mode: quick, full, auto.
+Obstacle alerts are off, so that every sound belongs to an answer; the detector still runs on every
+frame. The last line is JSON: `quick` and `full`, each with `p50_ms` and `p95_ms` from the time the
+wake engine fired to the first sample of the answer, `wake_delay_ms` (from the phrase's end to that
 time), `auto` (first sound, and the second beat: from the wake to FastVLM's first words), and the
 stages.
 

@@ -1,7 +1,7 @@
 """What Aria's lens and sensors cost on this machine, on one core.
 
 `python -m experiments.latency.aria` warms up and takes medians over repeats, for Gen 1's RGB camera
-at 1408 x 1408 pixels, placed by the official drawings: turning a picture upright, undistorting it
+at 1408 x 1408 pixels, placed by the official drawings: turning an image upright, undistorting it
 to a pinhole's (`source.undistort=true`) and both, a bearing through the fisheye polynomial, one
 second of IMU samples, and fitting the lens once. Needs the extra `aria`.
 """
@@ -29,7 +29,7 @@ from experiments.common import (
 )
 
 WARM_UPS = 3
-SIDE_PX = 1408  # of Gen 1's RGB pictures in its usual profiles
+SIDE_PX = 1408  # of Gen 1's RGB images in its usual profiles
 IMU_HZ = 1000  # Gen 1's right IMU
 GRAVITY_M_S2 = 9.80665
 PITCH_RAD = math.radians(-5.0)
@@ -53,7 +53,7 @@ def gen1_calibration() -> Any:
     }
     placed = calibration.DeviceCalibration(**device).get_transform_device_sensor(lenses.RGB, True)
     lens = ase.get_ase_rgb_calibration().get_projection_params().copy()
-    lens[:3] *= SIDE_PX / 704  # Meta publishes it for pictures of 704 px
+    lens[:3] *= SIDE_PX / 704  # Meta publishes it for images of 704 px
     model = calibration.CameraModelType.FISHEYE624
     camera = calibration.CameraCalibration(
         lenses.RGB, model, lens, placed, SIDE_PX, SIDE_PX, None, 1.0, lenses.RGB

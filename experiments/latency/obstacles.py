@@ -3,8 +3,8 @@
 `python -m experiments.latency.obstacles` runs the engine's live loops behind a synthetic camera and
 in front of a sink that records when it receives sound, alone and while a describer writes without
 pause. Before that it compares the engine's throughput with Ultralytics' own predict, on the same
-video and with the same compiled network. The last line is JSON: `fps` (the engine's frames a second
-on the video), `p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample),
+video and with the same compiled network. The last line is JSON: `fps` (the engine's frames per
+second on the video), `p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample),
 `engine_cost_ms` (a frame's time in the engine less its time in predict), and the steps.
 """
 

@@ -1,4 +1,4 @@
-"""How long each stage of the engine takes on this machine, one picture at a time.
+"""How long each stage of the engine takes on this machine, one image at a time.
 
 `python -m experiments.latency.stages` (`make bench`) warms up and takes medians over frames of the
 sample. Each figure includes pre- and post-processing; adapters synchronise their device before they

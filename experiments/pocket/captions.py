@@ -101,7 +101,7 @@ NUMBERS = {2: "two", 3: "three", 4: "four"}
 def clean(caption: str) -> str | None:
     """A caption as it should be spoken: lower case inside, one full stop.
 
-    None where it is too long or contains anything but words.
+    None if it is too long or contains anything but words.
     """
     text = re.sub(r"\s+", " ", caption.replace(" 's", "'s")).strip(" .\"'").lower()
     text = re.sub(r"\s+([,'])", r"\1", text)
@@ -124,7 +124,7 @@ def objects(record: LabelledImage) -> Counter[str]:
 
 
 def box_sentence(record: LabelledImage) -> str | None:
-    """A sentence made from boxes ("Two people and a car on a street."); None where there are none."""
+    """A sentence made from boxes ("Two people and a car on a street."); None if there are none."""
     if record.set_name not in BOX_SENTENCE_SETS:
         return None
     count = objects(record)

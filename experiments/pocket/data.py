@@ -1,6 +1,6 @@
 """Reads the labelled image sets (`--data`; their README states sources) for every pocket trainer.
 
-Knows manifests and pictures, not models. No picture is copied into the repository.
+Knows manifests and images, not models. No image is copied into the repository.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class LabelledBox:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One line of a manifest. `true_aspect` is width over height of the original picture."""
+    """One line of a manifest. `true_aspect` is width over height of the original image."""
 
     set_name: str
     path: Path
@@ -129,7 +129,7 @@ def load_squares(records: Iterable[LabelledImage], size: int) -> Iterator[NDArra
 
 
 def chosen_device(asked: str) -> str:
-    """`auto` becomes cuda where torch finds it, else cpu."""
+    """`auto` becomes cuda if torch finds it, else cpu."""
     import torch
 
     return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -2,8 +2,8 @@
 
 `python -m experiments.pocket.describer train|evaluate|export`. On two CPU cores the trunk stays
 frozen and its features are computed once; on a GPU everything learns, and in the last part of the
-time the model is tuned by a reward on its own sentences. All sentences of a picture are learnt in
-one pass: they share the picture and the prompt, and do not see one another.
+time the model is tuned by a reward on its own sentences. All sentences of an image are learnt in
+one pass: they share the image and the prompt, and do not see one another.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def loss_of(
     answer_weights: Sequence[Sequence[float]] | None = None,
 ) -> Tensor:
     """Mean cross-entropy of the answers' tokens; `features` [B, 49, 1280], `said` token ids by
-    picture.
+    image.
 
     With `answer_weights` each answer's tokens are weighted and labels are not smoothed.
 
@@ -137,7 +137,7 @@ def loss_of(
 def tuning_loss(
     model: Any, prefix: list[int], features: Tensor, rows: np.ndarray, reward: Reward, words: Any
 ) -> tuple[Tensor, float]:
-    """The self-critical loss of the pictures `rows` with these `features`, and the mean reward.
+    """The self-critical loss of the images `rows` with these `features`, and the mean reward.
     `words` is the tokenizer.
     """
     end = words.eos_token_id

@@ -26,7 +26,7 @@ EXAMPLES = 20
 
 
 def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
-    """Greedy sentences of the model in `folder`, one for each picture, as in transformers'
+    """Greedy sentences of the model in `folder`, one for each image, as in transformers'
     documentation.
     """
     processor: Any = library.AutoProcessor.from_pretrained(str(folder), local_files_only=True)
@@ -50,7 +50,7 @@ def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -
 
 
 def measure(records: Sequence[LabelledImage], said: Sequence[str], seed: int) -> dict[str, Any]:
-    """All figures, over pictures that have captions."""
+    """All figures, over images that have captions."""
     ones = np.ones(len(said))
     references = [record.captions for record in records]
     mentioned = [named(text) for text in said]
@@ -77,7 +77,7 @@ def measure(records: Sequence[LabelledImage], said: Sequence[str], seed: int) ->
 
 
 def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence[str]) -> None:
-    """Draw one sheet of pictures with their sentences, to look at; not to be published."""
+    """Draw one sheet of images with their sentences, to look at; not to be published."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -96,7 +96,7 @@ def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence
 def evaluate(root: Path, out: Path, work: Path, seed: int) -> None:
     """Evaluate `out/describer`; write figures and examples into `out/describer.json`.
 
-    The examples with their pictures go to `work/examples.png`, since the pictures' licence forbids
+    The examples with their images go to `work/examples.png`, since the images' licence forbids
     publishing them.
     """
     card = json.loads((out / "describer.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The pocket describer's parts: transformers' FastVLM at pocket size, its processor, its pictures.
+"""The pocket describer's parts: transformers' FastVLM at pocket size, its processor, its images.
 
 The encoder is EfficientNet-Lite0 with ImageNet weights (a timm trunk, as FastVLM expects), followed
 by a two-layer projector and a small Qwen2 decoder. Trains nothing.
@@ -39,9 +39,9 @@ CHAT = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-VIEWS = 5  # of each picture in the cache: the whole picture and random views
+VIEWS = 5  # of each image in the cache: the whole image and random views
 FEATURE_DROPOUT = 0.2  # of cached features, since there are so few views
-LEAST_AREA = 0.8  # of a picture in every view, since its sentences describe the whole
+LEAST_AREA = 0.8  # of an image in every view, since its sentences describe the whole
 
 
 def make_processor(texts: Sequence[str]) -> Any:
@@ -133,9 +133,9 @@ def embedded(model: Any, ids: Tensor, features: Tensor) -> Tensor:
 
 
 def load_padded(record: LabelledImage) -> NDArray[np.uint8]:
-    """The picture at its true aspect ratio, padded to a square as the processor does it.
+    """The image at its true aspect ratio, padded to a square as the processor does it.
 
-    uint8 [224, 224, 3]. A squashed picture of unknown aspect ratio gets 4:3.
+    uint8 [224, 224, 3]. A squashed image of unknown aspect ratio gets 4:3.
     """
     with Image.open(record.path) as image:
         rgb = image.convert("RGB")
@@ -151,21 +151,21 @@ def load_padded(record: LabelledImage) -> NDArray[np.uint8]:
 
 
 class CachedTrunk:
-    """The frozen trunk of `model`, run once on a few views of each picture: for a CPU."""
+    """The frozen trunk of `model`, run once on a few views of each image: for a CPU."""
 
     def __init__(self, model: Any, records: Sequence[LabelledImage], work: Path) -> None:
         self._features = cached_features(model.model.vision_tower.timm_model, records, work)
         self._rng = np.random.default_rng(0)
 
     def __call__(self, rows: NDArray[np.int64]) -> Tensor:
-        """Features float32 [B, 49, 1280] of pictures by index, with dropout."""
+        """Features float32 [B, 49, 1280] of images by index, with dropout."""
         several = [self._features[self._rng.integers(VIEWS), row] for row in rows]
         features = torch.from_numpy(np.stack(several).astype(np.float32))
         return torch.nn.functional.dropout(features, FEATURE_DROPOUT)
 
 
 class TrainableTrunk:
-    """The trunk of `model` itself, on new random views at each call; all pictures stay on the
+    """The trunk of `model` itself, on new random views at each call; all images stay on the
     device.
     """
 
@@ -177,7 +177,7 @@ class TrainableTrunk:
         self._pictures = torch.from_numpy(np.stack(squares)).to(device)
 
     def __call__(self, rows: NDArray[np.int64]) -> Tensor:
-        """Features [B, 49, 1280] of pictures by index."""
+        """Features [B, 49, 1280] of images by index."""
         chosen = self._pictures[torch.from_numpy(rows).to(self._pictures.device)]
         pixels = random_views(chosen, SIDE_PX, LEAST_AREA)
         return self._trunk.forward_features(pixels).flatten(2).transpose(1, 2)

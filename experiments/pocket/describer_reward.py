@@ -1,7 +1,7 @@
 """The reward of the pocket describer's own sentences, with which it is tuned.
 
 Self-critical training (Rennie et al., CVPR 2017): sentences that the model samples are reinforced
-by how much better they score than the other samples of the same picture (the baseline of Luo, 2020,
+by how much better they score than the other samples of the same image (the baseline of Luo, 2020,
 arXiv 2003.09971).
 """
 
@@ -19,7 +19,7 @@ from experiments.pocket.data import LabelledImage
 from experiments.pocket.describer_model import embedded
 from experiments.pocket.mentions import KINDS, VOCABULARY, named
 
-DRAWS = 5  # sentences sampled for each picture
+DRAWS = 5  # sentences sampled for each image
 END = " endofsentence"  # counts as a word; otherwise endings such as "with a" would be rewarded
 INVENTED = 0.5  # penalty for each object that is not there, in CIDEr-D
 UNFINISHED = -0.5  # reward of a sentence that does not end in time
@@ -69,7 +69,7 @@ class Reward:
         self._pool.shutdown()
 
     def __call__(self, pairs: Sequence[tuple[int, str | None]]) -> list[float]:
-        """The reward of each (picture, text)."""
+        """The reward of each (image, text)."""
         parts = [pairs[at :: self._helpers] for at in range(self._helpers)]
         rewards = [0.0] * len(pairs)
         for at, found in enumerate(self._pool.map(_score, parts)):
@@ -78,8 +78,8 @@ class Reward:
 
 
 def sample(model: Any, prefix: list[int], features: Tensor, longest: int, end: int) -> Tensor:
-    """Sample `DRAWS` answers for each picture of `features` [B, 49, 1280]: ids [B * DRAWS,
-    longest], padded with `end`. The draws of a picture are adjacent.
+    """Sample `DRAWS` answers for each image of `features` [B, 49, 1280]: ids [B * DRAWS,
+    longest], padded with `end`. The draws of an image are adjacent.
     """
     ids = torch.tensor(prefix, device=features.device).expand(len(features), -1)
     with torch.no_grad():

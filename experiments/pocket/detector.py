@@ -17,8 +17,8 @@
     python -m experiments.pocket.detector evaluate
 
 Each training needs its own `--work`. Ultralytics' trainer does the training, with three changes:
-pictures come from memory; a label counts only where its set covers it; and a CPU freezes the trunk,
-runs it in OpenVINO and, without `--start`, begins with smaller pictures. The saved weights contain no
+images come from memory; a label counts only where its set covers it; and a CPU freezes the trunk,
+runs it in OpenVINO and, without `--start`, begins with smaller images. The saved weights contain no
 class of this project, so that Ultralytics alone can load them.
 """
 
@@ -46,12 +46,13 @@ from experiments.pocket.detector_trainer import EPOCH, PocketTrainer
 
 DEFAULT_WORK = Path("work/detector")
 DEFAULT_OUT = Path("models/pocket")
-# Epochs of a CPU that are one on a GPU, where the end of an epoch costs as much as hundreds of pictures.
+# Epochs of a CPU that are one on a GPU, where the end of an epoch costs as much as hundreds of
+# images.
 GPU_EPOCHS = 4
 
 
 def epoch_length(device: str) -> int:
-    """The number of pictures that count as an epoch on a device."""
+    """The number of images that count as an epoch on a device."""
     return EPOCH if device == "cpu" else GPU_EPOCHS * EPOCH
 
 
@@ -140,7 +141,7 @@ def average(model: nn.Module, other: nn.Module) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Write detector.json: thresholds and figures of detector.pt on the `val` pictures."""
+    """Write detector.json: thresholds and figures of detector.pt on the `val` images."""
     root = require_data(arguments.data)
     torch.set_num_threads(arguments.threads)
     model = YOLO(str(arguments.out / "detector.pt"))

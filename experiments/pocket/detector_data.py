@@ -1,4 +1,4 @@
-"""The pocket detector's training pictures: random, augmented views from memory.
+"""The pocket detector's training images: random, augmented views from memory.
 
 Knows nothing of models.
 """
@@ -24,7 +24,7 @@ from experiments.pocket.detector_labels import (
 )
 
 IMAGE_SIZE = 416
-# On a processor without bf16, where IMAGE_SIZE takes too long for 15 detections a second.
+# On a processor without bf16, where IMAGE_SIZE takes too long for 15 detections per second.
 SLOW_SIZE = 320
 PAD = 114  # Ultralytics' letterbox grey
 
@@ -41,7 +41,7 @@ def load_image(sample: Sample, longest: int) -> NDArray[np.uint8]:
 
 
 class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
-    """Random, augmented views of the training pictures, which stay decoded in memory.
+    """Random, augmented views of the training images, which stay decoded in memory.
 
     An item is drawn by `draw_weights` whatever its index, so an epoch may have any `length`.
     """
@@ -64,7 +64,7 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
         """One training item.
 
         `img` uint8 [3, size, size] RGB, `cls` [n, 1], `bboxes` [n, 4] as centre and size in shares,
-        `batch_idx` [n], `covered` [labels] with 1 for labels that the picture's set covers,
+        `batch_idx` [n], `covered` [labels] with 1 for labels that the image's set covers,
         `unsure` [m, 5] as label and corners in shares of doubtful boxes, and `unsure_idx` [m].
         """
         # torch's generator has another seed in every worker.
@@ -72,7 +72,7 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
         chosen = int(np.searchsorted(self.limits, rng.random() * self.limits[-1]))
         name = self.samples[chosen].set_name
         if name == "scenes_miniplaces" and rng.random() < 0.7:
-            # These have 128 pixels a side: four to a canvas, near their own resolution.
+            # These have 128 pixels per side: four to a canvas, near their own resolution.
             four = [chosen, *rng.choice(self.small, 3)]
             image, classes, boxes = self._grid([int(i) for i in four], rng)
         else:
@@ -155,7 +155,7 @@ def vary_colour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     """A batch as Ultralytics' loss expects it; `batch_idx` and `unsure_idx` give each box's
-    picture.
+    image.
     """
     for number, item in enumerate(items):
         item["batch_idx"] += number

@@ -1,7 +1,7 @@
-"""Evaluates the pocket detector on the `val` pictures and chooses its thresholds there.
+"""Evaluates the pocket detector on the `val` images and chooses its thresholds there.
 
 Average precision is COCO's (101 recalls, IoU 0.50 to 0.95); intervals are 95 % bootstraps over
-pictures.
+images.
 """
 
 from pathlib import Path
@@ -31,10 +31,10 @@ RESAMPLES = 400
 def detect_all(
     model: Any, samples: list[Sample], size: int
 ) -> list[tuple[NDArray[np.int64], Floats, Floats]]:
-    """Run an Ultralytics model on pictures of `size` pixels along the longer side, with the
+    """Run an Ultralytics model on images of `size` pixels along the longer side, with the
     engine's non-maximum suppression, label by label.
 
-    Per picture: classes [n], scores [n] and boxes [n, 4] in shares.
+    Per image: classes [n], scores [n] and boxes [n, 4] in shares.
     """
     detections = []
     for sample in tqdm(samples, "evaluate", mininterval=5):
@@ -55,8 +55,8 @@ def detect_all(
 
 
 def average_precision(label: LabelMatches, times: Floats, levels: slice = slice(None)) -> float:
-    """Mean over IoU `levels` of COCO's 101-point average precision; `times` [pictures] weights each
-    picture.
+    """Mean over IoU `levels` of COCO's 101-point average precision; `times` [images] weights each
+    image.
     """
     boxes = float(times @ label.truth)
     if boxes == 0:
@@ -133,7 +133,7 @@ def _found(
     threshold: float,
     times: Floats,
 ) -> float:
-    """The share of `boxes` [pictures] that `hits` [n] finds at the threshold; NaN where there are
+    """The share of `boxes` [images] that `hits` [n] finds at the threshold; NaN if there are
     none.
     """
     there = float(times @ boxes)
@@ -141,12 +141,12 @@ def _found(
 
 
 def _hits(label: LabelMatches, hits: NDArray[np.bool_], threshold: float, times: Floats) -> float:
-    """The number of `hits` [n] at the threshold, weighted by picture."""
+    """The number of `hits` [n] at the threshold, weighted by image."""
     return float(times[label.picture][hits & (label.score >= threshold)].sum())
 
 
 def with_interval(measure: Any, pictures: int, seed: int) -> dict[str, Any]:
-    """`measure(times)` on the pictures, with its 95 % bootstrap interval."""
+    """`measure(times)` on the images, with its 95 % bootstrap interval."""
     rng = np.random.default_rng(seed)
     draws = [
         measure(

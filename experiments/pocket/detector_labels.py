@@ -1,4 +1,4 @@
-"""The pocket detector's labels, which set covers which of them, and every picture with its boxes.
+"""The pocket detector's labels, which set covers which of them, and every image with its boxes.
 
 Human boxes come first; the sets' machine labels (`pseudo_boxes`) add what humans left out. A label
 that a set does not cover is unknown there, and a doubtful machine box may or may not be right: the
@@ -46,7 +46,7 @@ _INDOOR = (
 )  # fmt: skip
 
 # Labels that a set's boxes, human and machine together, cover; for others absence means nothing.
-# Potholes, and indoors traffic signs, count as covered where pictures almost never show one:
+# Potholes, and indoors traffic signs, count as covered where images almost never show one:
 # without such negatives a label of a single set would be detected everywhere else.
 COVERED: dict[str, tuple[str, ...]] = {
     "boxes_coco": (*COCO_LABELS, "pothole"),
@@ -62,7 +62,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "scenes_miniplaces": (*_PLACES, "pothole"),
     "walks_sf": COCO_LABELS,
 }
-# Labels that humans boxed so completely on a set's `val` pictures that further detections are wrong.
+# Labels that humans boxed so completely on a set's `val` images that further detections are wrong.
 # Boxes in other sets count for recall only.
 JUDGED: dict[str, tuple[str, ...]] = {
     "boxes_coco": COCO_LABELS,
@@ -74,19 +74,19 @@ JUDGED: dict[str, tuple[str, ...]] = {
     "scenes_miniplaces": ("stairs",),
 }
 SQUASHED = {"captions_flickr8k", "scenes_miniplaces"}  # stored as squares
-COMMON_ASPECT = 4 / 3  # of squashed pictures of unknown aspect ratio
-RARE = 0.1  # labels on a smaller share of the pictures than this are drawn more often
-DRAW_RANGE = (0.5, 6.0)  # limits of a picture's weight relative to even drawing
+COMMON_ASPECT = 4 / 3  # of squashed images of unknown aspect ratio
+RARE = 0.1  # labels on a smaller share of the images than this are drawn more often
+DRAW_RANGE = (0.5, 6.0)  # limits of an image's weight relative to even drawing
 SET_WEIGHT = {"walks_sf": 4.0, "boxes_coco": 3.0, "scenes_miniplaces": 0.7, "scenes_houses": 0.6}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture and its boxes: `classes` int64 [n], `boxes` float32 [n, 4] as x1, y1, x2, y2 in
+    """An image and its boxes: `classes` int64 [n], `boxes` float32 [n, 4] as x1, y1, x2, y2 in
     shares.
 
     A class from len(LABELS) on is that label less len(LABELS), doubtful: it may or may not be
-    there. `aspect` is the width over height at which the picture should be shown.
+    there. `aspect` is the width over height at which the image should be shown.
     """
 
     set_name: str
@@ -123,7 +123,7 @@ def merge_boxes(record: LabelledImage) -> list[tuple[str, LabelledBox, bool]]:
 def to_sample(
     record: LabelledImage, boxes: Iterable[tuple[str, LabelledBox, bool]], aspect: float
 ) -> Sample:
-    """A record with these boxes, clipped to the picture."""
+    """A record with these boxes, clipped to the image."""
     rows = list(boxes)
     corners = [(box.x, box.y, box.x + box.width, box.y + box.height) for _, box, _ in rows]
     size = np.array([record.width, record.height] * 2, np.float32)
@@ -135,7 +135,7 @@ def to_sample(
 
 
 def read_samples(root: Path, split: str, seed: int = 0) -> list[Sample]:
-    """Every picture of a split that has boxes of a known label; for `val`, human boxes only."""
+    """Every image of a split that has boxes of a known label; for `val`, human boxes only."""
     records = [r for r in read_sets(root, COVERED) if r.split == split]
     aspects = [r.true_aspect for r in records if r.true_aspect]
     rng = np.random.default_rng(seed)
@@ -162,7 +162,7 @@ def read_samples(root: Path, split: str, seed: int = 0) -> list[Sample]:
 
 
 def draw_weights(samples: list[Sample]) -> NDArray[np.float64]:
-    """How often each picture is drawn, float64 [n] adding up to 1: by its rarest label, as the
+    """How often each image is drawn, float64 [n] adding up to 1: by its rarest label, as the
     repeat factors of LVIS (Gupta et al. 2019, section 4.2), times its set's weight."""
     labels = [set(s.classes[s.classes < len(LABELS)].tolist()) for s in samples]
     pictures = Counter(label for each in labels for label in each)

@@ -1,6 +1,6 @@
 """Matches the pocket detector's boxes to human boxes, label by label. Knows no model.
 
-A detection counts as wrong only on pictures whose set humans boxed completely for the label
+A detection counts as wrong only on images whose set humans boxed completely for the label
 (`JUDGED`), and outside COCO's crowds, whose members nobody boxed. Misses are counted over every box
 that a human drew.
 """
@@ -23,12 +23,12 @@ LOW = 1 / 3  # of the frame's height: a box that ends above is not in the way
 
 @dataclass(frozen=True)
 class LabelMatches:
-    """One label's detections over all pictures, best first: their `picture` [n] and `score` [n].
+    """One label's detections over all images, best first: their `picture` [n] and `score` [n].
 
-    On judged pictures: whether a detection hits a box, `hit` [n, 10] at each IoU, or is `wrong` [n,
-    10], and the number of boxes, `truth` [pictures]. On all pictures: `tall` [n] says which
+    On judged images: whether a detection hits a box, `hit` [n, 10] at each IoU, or is `wrong` [n,
+    10], and the number of boxes, `truth` [images]. On all images: `tall` [n] says which
     detections hit, at IoU 0.5, a box taller than `TALL`, and `low` which hit one that reaches below
-    `LOW`; `tall_truth` and `low_truth` [pictures] count such boxes.
+    `LOW`; `tall_truth` and `low_truth` [images] count such boxes.
     """
 
     picture: NDArray[np.int64]
@@ -70,7 +70,7 @@ def match(found: Floats, truth: Floats) -> tuple[NDArray[np.bool_], NDArray[np.i
 
 
 def read_crowds(root: Path) -> dict[Path, list[tuple[str, Floats]]]:
-    """COCO's crowd boxes by picture: label, and corners [4] in shares."""
+    """COCO's crowd boxes by image: label, and corners [4] in shares."""
     folder = root / "boxes_coco"
     crowds = {}
     for line in (folder / "manifest.jsonl").open(encoding="utf-8"):
@@ -102,7 +102,7 @@ def score_labels(
     detections: list[tuple[NDArray[np.int64], Floats, Floats]],
     crowds: dict[Path, list[tuple[str, Floats]]],
 ) -> dict[str, LabelMatches]:
-    """Match detections to boxes for every label with at least one box on a judged picture."""
+    """Match detections to boxes for every label with at least one box on a judged image."""
     scored = {}
     for number, label in enumerate(LABELS):
         parts: list[tuple[Any, ...]] = []

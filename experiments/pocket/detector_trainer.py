@@ -1,6 +1,6 @@
 """The pocket detector's network, and Ultralytics' trainer adapted to it.
 
-Pictures come from memory, labels count only where they are known, and on a CPU the frozen trunk
+Images come from memory, labels count only where they are known, and on a CPU the frozen trunk
 runs in OpenVINO.
 """
 
@@ -24,10 +24,10 @@ from models.devices import has_bf16
 
 TRUNK = "efficientnet_lite0_imagenet"  # the builder's name in the model's YAML
 TRUNK_RATE = 0.2  # of the learning rate of the new neck and head
-# Most sources have at most 224 px a side: on a CPU the first steps use them near their own size, at
-# two thirds of the cost, and the last steps at the shipped size.
+# Most sources have at most 224 px per side: on a CPU the first steps use them near their own size,
+# at two thirds of the cost, and the last steps at the shipped size.
 FIRST_PX, FIRST_SHARE = 256, 0.6
-EPOCH = 4096  # pictures drawn
+EPOCH = 4096  # images drawn
 
 # Ultralytics' layer list: [from, repeats, module, arguments]. The trunk returns every stage; its
 # strides 8, 16 and 32 have 40, 112 and 320 channels. Rows 4 on are YOLO11's neck and head.
@@ -108,7 +108,7 @@ class _Stages(nn.Module):  # type: ignore[misc]  # torch is untyped here
 class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is untyped
     """Ultralytics' loss in float32 that ignores unknown labels.
 
-    These are labels that a picture's set does not cover, and a label inside a doubtful machine box,
+    These are labels that an image's set does not cover, and a label inside a doubtful machine box,
     where a negative would be wrong as often as right.
     """
 
@@ -118,7 +118,7 @@ class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is unty
         self.covered = torch.ones(())
 
     def _covered_bce(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Scores, targets and result are [batch, anchors, labels]; the result is zero where nothing
+        """Scores, targets and result are [batch, anchors, labels]; the result is zero if nothing
         is known.
         """
         each = functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
@@ -139,7 +139,7 @@ class CoveredLoss(v8DetectionLoss):  # type: ignore[misc]  # Ultralytics is unty
 
 
 class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
-    """Ultralytics' trainer over a `PocketDataset`; an epoch is `length` pictures."""
+    """Ultralytics' trainer over a `PocketDataset`; an epoch is `length` images."""
 
     length = EPOCH
 
@@ -168,7 +168,7 @@ class PocketTrainer(DetectionTrainer):  # type: ignore[misc]
             num_workers=self.args.workers,
             collate_fn=collate,
             drop_last=True,
-            persistent_workers=self.args.workers > 0,  # each holds all pictures
+            persistent_workers=self.args.workers > 0,  # each holds all images
             pin_memory=self.args.workers > 0,
         )
         loader.reset = lambda: None

@@ -1,4 +1,4 @@
-"""Which objects a text names, and rates over pictures with bootstrap intervals.
+"""Which objects a text names, and rates over images with bootstrap intervals.
 
 Shared by the evaluation of the describer and by `experiments.quality`; imports no framework.
 """
@@ -12,7 +12,7 @@ from engine.language.nouns import Vocabulary
 
 BOOTSTRAPS = 1000
 
-# The classes that the boxes of the evaluated pictures cover: COCO's, named as in the machine labels.
+# The classes that the boxes of the evaluated images cover: COCO's, named as in the machine labels.
 KINDS = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "bench",
     "bird", "cat", "dog", "horse", "sheep", "cow", "backpack", "umbrella", "handbag", "frisbee",
@@ -28,7 +28,7 @@ def named(text: str) -> set[str]:
 
 
 def rate(parts: NDArray[np.float64], wholes: NDArray[np.float64], seed: int) -> dict[str, Any]:
-    """Sum of `parts` over sum of `wholes`, with a bootstrap 95 % interval over pictures."""
+    """Sum of `parts` over sum of `wholes`, with a bootstrap 95 % interval over images."""
     rng = np.random.default_rng(seed)
     draws = rng.integers(len(parts), size=(BOOTSTRAPS, len(parts)))
     ratios = parts[draws].sum(1) / np.maximum(wholes[draws].sum(1), 1e-9)

@@ -1,4 +1,4 @@
-"""Labels and pictures of the scene classifier: which picture counts as which scene.
+"""Labels and images of the scene classifier: which image counts as which scene.
 
 Every image is decoded once, to 224 x 224 (most sources have 128), and memory-mapped from the work
 folder afterwards.
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from experiments.pocket.data import LabelledImage, load_squares, read_sets
 
-# The input of the ensemble's second network, which is right for 2 % fewer pictures at 160 px.
+# The input of the ensemble's second network, which is right for 2 % fewer images at 160 px.
 STORED_PX = 224
 
 # The scenes of `scenes_miniplaces`, then those that other sets add; whether they are indoors.
@@ -58,20 +58,20 @@ LABELS = tuple(INDOOR)
 # gyms, aquariums.
 CLASSES = (*INDOOR.items(), ("other", True))
 
-# MiniPlaces labels forests, mountains and coasts "other"; with two names for one view the classifier
-# would learn to tell the sets apart.
+# MiniPlaces labels forests, mountains and coasts "other"; with two names for one view the
+# classifier would learn to tell the sets apart.
 MERGED = {
     "buildings": "city buildings",
     "forest": "other",
     "mountain": "other",
     "sea": "other",
 }
-# Sets without scene labels whose every picture is taken on a street.
+# Sets without scene labels whose every image is taken on a street.
 STREET_SETS = ("boxes_pedestrians", "masks_camvid", "walks_sf")
 
 
 def kind_of(record: LabelledImage) -> int:
-    """Index into `CLASSES`, or -1 where the picture has no scene label. The picture's own indoor
+    """Index into `CLASSES`, or -1 where the image has no scene label. The image's own indoor
     flag overrides its scene's.
     """
     scene = "street" if record.set_name in STREET_SETS else record.scene
@@ -86,7 +86,7 @@ class SceneData:
     """All images, in the order of `read_sets`.
 
     `images` uint8 [N, 224, 224, 3]; `kind` int64 [N], index into CLASSES, -1 unknown; `train`,
-    `val` bool [N]. `val` contains only pictures whose scene a person labelled.
+    `val` bool [N]. `val` contains only images whose scene a person labelled.
     """
 
     images: NDArray[np.uint8]
@@ -96,7 +96,7 @@ class SceneData:
 
 
 def load(root: Path, work: Path) -> SceneData:
-    """Read manifests and pictures; the first call decodes the pictures (a minute)."""
+    """Read manifests and images; the first call decodes the images (a minute)."""
     records = read_sets(root)
     path = work / f"images_{STORED_PX}.npy"
     if not path.is_file():

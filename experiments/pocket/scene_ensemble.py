@@ -1,8 +1,8 @@
 """Trains the second network of the scene ensemble: a head on the detector's trunk.
 
 `python -m experiments.pocket.scene_ensemble`. The trunk stays as the detector's training left it,
-so its features are computed once, of whole pictures and of crops, and only the head learns. Several
-heads start alike and see the pictures in different orders; their mean is better than any of them.
+so its features are computed once, of whole images and of crops, and only the head learns. Several
+heads start alike and see the images in different orders; their mean is better than any of them.
 Finished heads are kept in `--work`. A head on the same network with ImageNet's weights is FastViT's
 teacher (`experiments.pocket.scenes`).
 """
@@ -27,7 +27,7 @@ from models.devices import has_bf16
 from models.packs import sha256_of
 from models.scene_ensemble import TRUNK_CHANNELS, build_head
 
-CROPS = 3  # of each training picture, in addition to the whole
+CROPS = 3  # of each training image, in addition to the whole
 SMALLEST = 0.45  # share of the area that a crop keeps at least: a walker comes nearer
 EPOCHS, BATCH = 16, 256
 PEAK_RATE = 1e-3
@@ -58,7 +58,7 @@ def trunk_maps(
     crops: int = 0,
     mirrored: bool = False,
 ) -> Tensor:
-    """Features float16 [1 + crops, T, 320, 7, 7] of the pictures `rows` [T]: whole (`mirrored` or
+    """Features float16 [1 + crops, T, 320, 7, 7] of the images `rows` [T]: whole (`mirrored` or
     not), then cropped.
     """
     cells = STORED_PX // 32
@@ -94,8 +94,8 @@ def imagenet_head() -> Any:
 
 
 def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -> Any:
-    """Train a head on views `maps` [V, T, 320, 7, 7] of pictures of classes `kinds` [T]. Heads of
-    one seed start alike, whatever the `order` in which they see the pictures.
+    """Train a head on views `maps` [V, T, 320, 7, 7] of images of classes `kinds` [T]. Heads of
+    one seed start alike, whatever the `order` in which they see the images.
     """
     torch.manual_seed(args.seed)
     head = imagenet_head()
@@ -124,8 +124,8 @@ def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -
 
 
 def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Tensor:
-    """Logits [V, C] of `head` on the detector's trunk for the val pictures, computed as in the
-    engine: the mean over each picture and its mirror image.
+    """Logits [V, C] of `head` on the detector's trunk for the val images, computed as in the
+    engine: the mean over each image and its mirror image.
     """
     trunk, rows = detector_trunk(args.out), np.flatnonzero(data.val)
     views = [trunk_maps(trunk, data, rows, args, mirrored=m)[0] for m in (False, True)]

@@ -29,7 +29,7 @@ def outputs_of(
     normalise: Callable[[Tensor], Tensor],
     device: str,
 ) -> Tensor:
-    """Run `net`, which is on `device`, on the whole images `rows` [N] at `size` pixels a side;
+    """Run `net`, which is on `device`, on the whole images `rows` [N] at `size` pixels per side;
     returns its outputs [N, ...].
     """
     batches = []

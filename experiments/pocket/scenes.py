@@ -1,7 +1,7 @@
 """Trains, evaluates and exports the pocket scene classifier, a FastViT-T8.
 
 `python -m experiments.pocket.scenes train|export|refit|evaluate`, in this order. The student learns
-from scene labels and from EfficientNet-Lite0, which has processed each whole picture once: its
+from scene labels and from EfficientNet-Lite0, which has processed each whole image once: its
 features, and the scene probabilities of a small head on them. Such a head on the detector's trunk
 is shipped as the ensemble's second network (`experiments.pocket.scene_ensemble`).
 """
@@ -34,8 +34,8 @@ from models.scene_ensemble import build_head
 ARCHITECTURE = "fastvit_t8"
 WEIGHTS = "scenes.safetensors"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# (share of the time until which, pixels a side): small pictures first, which are faster; the shipped
-# size last.
+# (share of the time until which, pixels per side): small images first, which are faster; the
+# shipped size last.
 SIZES = ((0.4, 96), (1.0, 128))
 LAST_PX = SIZES[-1][1]
 PEAK_RATE = 1.5e-3
@@ -65,7 +65,7 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 def sampler(data: SceneData, batch: int, seed: int) -> Callable[[], np.ndarray]:
-    """A function that draws training rows: rare scenes more often, some pictures without a label."""
+    """A function that draws training rows: rare scenes more often, some images without a label."""
     rng = np.random.default_rng(seed)
     labelled = np.flatnonzero(data.train & (data.kind >= 0))
     unlabelled = np.flatnonzero(data.train & (data.kind < 0))
@@ -100,7 +100,7 @@ def rate_at(progress: float) -> float:
 
 
 def teacher_outputs(data: SceneData, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """EfficientNet-Lite0's features [N, 1280] of every picture, and the class logits [N, C] of a
+    """EfficientNet-Lite0's features [N, 1280] of every image, and the class logits [N, C] of a
     head on them that was fitted to the training labels; both on the device.
     """
     maps = scene_ensemble.trunk_maps(

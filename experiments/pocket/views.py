@@ -1,4 +1,4 @@
-"""Random augmented views of whole pictures, computed on the pictures' device."""
+"""Random augmented views of whole images, computed on the images' device."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch.nn import functional
 def random_views(images: Tensor, size: int, least_area: float = 0.6) -> Tensor:
     """Crop, stretch, mirror and relight uint8 [B, H, W, 3] to 0-1 pixels [B, 3, size, size].
 
-    A crop keeps at least about `least_area` of the picture.
+    A crop keeps at least about `least_area` of the image.
     """
     device, batch = images.device, len(images)
     pixels = images.permute(0, 3, 1, 2).float() / 255
@@ -34,7 +34,7 @@ def random_views(images: Tensor, size: int, least_area: float = 0.6) -> Tensor:
 
 
 def whole_views(images: Tensor, size: int) -> Tensor:
-    """The whole pictures, uint8 [B, H, W, 3], as 0-1 pixels [B, 3, size, size]."""
+    """The whole images, uint8 [B, H, W, 3], as 0-1 pixels [B, 3, size, size]."""
     pixels = images.permute(0, 3, 1, 2).float() / 255
     if size != pixels.shape[-1]:
         pixels = functional.interpolate(pixels, size, mode="bicubic", antialias=True)

@@ -1,16 +1,16 @@
 """How much grounding helps: invented objects, recall and sides of the describer's words.
 
-`python -m experiments.quality.grounding` describes Flickr8k's `val` pictures, on which nothing was
+`python -m experiments.quality.grounding` describes Flickr8k's `val` images, on which nothing was
 trained and no threshold was chosen, words the quick answer too, and checks every clause against the
 detections and the scene. Needs the labelled sets (`--data`).
 
 True is what machine boxes (at the usual confidence) or any of five human captions name. Rates are
-over (picture, class) for the classes that the boxes cover, with 95 % bootstrap intervals over
-pictures:
-    hallucination  of the classes stated as a fact, the share that is not true
-    recall         of the classes boxed, the share that is named; `stated` leaves out hedged ones
-    hedges_right   of the classes hedged, the share that is indeed not true
-    sides          "A dog on the left.", with a random side: the share of sides that match the largest
+over (image, class) for the classes that the boxes cover, with 95 % bootstrap intervals over
+images:
+    hallucination  of the classes stated as a fact, the share that is not true recall         of the
+    classes boxed, the share that is named; `stated` leaves out hedged ones hedges_right   of the
+    classes hedged, the share that is indeed not true sides          "A dog on the left.", with a
+    random side: the share of sides that match the largest
                    box, before and after grounding
 """
 
@@ -63,7 +63,7 @@ SIDE_PHRASES = {"left": "on the left", "ahead": "ahead", "right": "on the right"
 
 @dataclass(frozen=True, slots=True)
 class JudgedPicture:
-    """One picture: its labels, what the engine saw in it and what was said about it."""
+    """One image: its labels, what the engine saw in it and what was said about it."""
 
     boxed: frozenset[str]
     true: frozenset[str]
@@ -74,7 +74,7 @@ class JudgedPicture:
 
 
 def picture(record: LabelledImage) -> Frame:
-    """The picture at its true aspect ratio."""
+    """The image at its true aspect ratio."""
     aspect = record.true_aspect or SQUASHED_ASPECT
     with Image.open(record.path) as image:
         size = (round(HEIGHT_PX * aspect), HEIGHT_PX)
@@ -98,7 +98,7 @@ def sides(record: LabelledImage, frame: Frame) -> dict[str, Side]:
 def run_models(
     records: Sequence[LabelledImage], pack: str
 ) -> tuple[list[JudgedPicture], tuple[str, ...]]:
-    """Run the engine's models on `records`; returns the pictures and the detector's labels."""
+    """Run the engine's models on `records`; returns the images and the detector's labels."""
     detector, scenes, describer = open_detector(pack), open_scenes(pack), open_describer(pack)
     localizer, words = Localizer(HFOV_DEG), Words("en")
     found = []
@@ -124,7 +124,7 @@ def run_models(
 
 
 def shares(parts: Iterable[float], wholes: Iterable[float], seed: int) -> dict[str, Any]:
-    """Like `rate`, with the number of cases; the value is None where there are none."""
+    """Like `rate`, with the number of cases; the value is None if there are none."""
     whole = np.array(list(wholes), float)
     if not whole.sum():
         return {"value": None, "interval95": None, "of": 0}

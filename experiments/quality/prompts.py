@@ -1,7 +1,7 @@
 """Which prompt serves a describer best: every prompt of `templates/en/prompts` on the same
-pictures.
+images.
 
-`python -m experiments.quality.prompts` asks the pack's describer about Flickr8k's `val` pictures
+`python -m experiments.quality.prompts` asks the pack's describer about Flickr8k's `val` images
 (`--data`) with each prompt, with the one that the scene chooses (`conf/prompts/walker.yaml`) and
 with the model's own. The pocket describer has learnt a single prompt; the hub pack's (`--pack hub`)
 follows others. What counts as true is defined in `experiments.quality.grounding`.
@@ -72,7 +72,7 @@ def all_prompts(words: Words) -> dict[str, PromptOf]:
 
 
 def glances(records: Sequence[LabelledImage], pack: str) -> list[Glance]:
-    """What the quick tier sees in each picture; prompts may use it."""
+    """What the quick tier sees in each image; prompts may use it."""
     detector, scenes, localizer = open_detector(pack), open_scenes(pack), Localizer(HFOV_DEG)
     found = []
     for record in records:
@@ -108,7 +108,7 @@ def measure(
 
 
 def describe(describer: Describer, glance: Glance, prompt: str | None) -> str:
-    """The description; an empty string where the describer gives no usable text."""
+    """The description; an empty string if the describer gives no usable text."""
     try:
         return " ".join(describer.describe(glance.frame, None, prompt))
     except DescriberFailed:

@@ -185,7 +185,7 @@ def through_a_room(played: Phrase, delay_s: float, gain: float, seed: int) -> Sa
 def correlation(played: Samples, heard: Samples, phrase: str) -> float | None:
     """How similar the sound that the wake engine took for `phrase` is to what was played.
 
-    None where the wake engine did not fire.
+    None if the wake engine did not fire.
     """
     guard, engine = EchoGuard(HEARING_HZ), MicroWakeWord(phrase)
     step, pcm = round(STEP_S * HEARING_HZ), to_pcm(heard)

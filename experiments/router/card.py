@@ -1,8 +1,8 @@
 """Evaluates every router and writes experiments/results/router_card.md with its plots.
 
 `python -m experiments.router.card` makes the recordings that are missing
-(`experiments.router.records`), scores every picture once by every router, and computes the figures.
-It trains nothing: routers/learned.json was trained by `experiments.router.train` on other pictures.
+(`experiments.router.records`), scores every image once by every router, and computes the figures.
+It trains nothing: routers/learned.json was trained by `experiments.router.train` on other images.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Curves of quality against escalations, computed from recordings for any number of thresholds.
 
-Pure arithmetic on arrays with one number per picture; knows neither models nor plots. An escalated
+Pure arithmetic on arrays with one number per image; knows neither models nor plots. An escalated
 answer replaces the template (`answer.beats=1`): the wearer hears the describer's words only.
 """
 
@@ -23,7 +23,7 @@ MARGIN = 0.15
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each of n pictures would cost and yield in either tier; all arrays are (n,).
+    """What each of n images would cost and yield in either tier; all arrays are (n,).
 
     Quality in [0, 1] (engine.evaluation.quality.overall); milliseconds from the request to the
     first sound of the tier's own words; `hazards` near objects that can hurt, and how many of them
@@ -47,7 +47,7 @@ class Outcomes:
         return self.full - self.quick
 
     def of(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Outcomes":
-        """The outcomes of some of the pictures."""
+        """The outcomes of some of the images."""
         return Outcomes(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
@@ -89,7 +89,7 @@ def outcomes(records: Sequence[Record], settings: QualityConfig) -> Outcomes:
 def part_means(
     records: Sequence[Record], settings: QualityConfig
 ) -> dict[str, tuple[float, float]]:
-    """Component of quality → its mean for the (quick, full) answers, over the pictures that have
+    """Component of quality → its mean for the (quick, full) answers, over the images that have
     it.
     """
     found: dict[str, tuple[list[float], list[float]]] = {}
@@ -105,13 +105,13 @@ def part_means(
 
 
 def scores(router: Router, records: Sequence[Record]) -> Numbers:
-    """The router's score of each picture, in order, one decision a picture."""
+    """The router's score of each image, in order, one decision per image."""
     return np.array([router.decide(record.glance()).score for record in records])
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Figures over all pictures at each of m thresholds; all arrays are (m,)."""
+    """Figures over all images at each of m thresholds; all arrays are (m,)."""
 
     thresholds: Numbers
     share: Numbers
@@ -125,7 +125,7 @@ class Sweep:
 def sweep(score: Numbers, found: Outcomes, thresholds: Numbers) -> Sweep:
     """Evaluate every threshold on the scores (n,), without asking a router again.
 
-    One pass over the n pictures for each of m thresholds: n · m steps.
+    One pass over the n images for each of m thresholds: n · m steps.
     """
     rows = np.empty((6, len(thresholds)))
     for index, threshold in enumerate(thresholds):
@@ -145,7 +145,7 @@ def sweep(score: Numbers, found: Outcomes, thresholds: Numbers) -> Sweep:
 class Curve:
     """Mean quality against the share escalated, from share 0 to 1; both arrays are (k,).
 
-    Pictures are escalated in order of falling score. Equal scores are one step, since their order
+    Images are escalated in order of falling score. Equal scores are one step, since their order
     is arbitrary.
     """
 
@@ -166,13 +166,13 @@ class Curve:
     @property
     def apgr(self) -> float:
         """Average performance gap recovered over all shares (RouteLLM, Ong et al. 2024): 0.5 is a
-        random order. NaN where the full tier is no better, because there is no gap.
+        random order. NaN if the full tier is no better, because there is no gap.
         """
         weak, strong = self.quality[0], self.quality[-1]
         return float((self.area - weak) / (strong - weak)) if strong > weak else float("nan")
 
     def call_share(self, recovered: float) -> float:
-        """The smallest share of escalations that recovers so much of the gap; NaN where there is no
+        """The smallest share of escalations that recovers so much of the gap; NaN if there is no
         gap.
         """
         weak, strong = self.quality[0], self.quality[-1]
@@ -199,7 +199,7 @@ def curve(score: Numbers, found: Outcomes) -> Curve:
 
 def auroc(score: Numbers, positive: NDArray[np.bool_]) -> float:
     """The probability that a positive scores higher than a negative, ties counting half (Mann and
-    Whitney). NaN where either is missing.
+    Whitney). NaN if either is missing.
     """
     yes, no = np.sort(score[positive]), np.sort(score[~positive])
     if len(yes) == 0 or len(no) == 0:

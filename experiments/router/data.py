@@ -1,18 +1,18 @@
-"""Makes the picture sets that routers are trained and evaluated on, as datasets for the engine.
+"""Makes the image sets that routers are trained and evaluated on, as datasets for the engine.
 
 `python -m experiments.router.data` writes one folder for each set to --work and keeps those that
-exist. The pictures come from the labelled sets in `--data` (its README states sources and
+exist. The images come from the labelled sets in `--data` (its README states sources and
 licences):
 
-    train        captioned pictures of the split that the pocket models were trained on
+    train        captioned images of the split that the pocket models were trained on
     train_street, train_rooms   streets and roads, and rooms, of that split; no captions
-    calibration  captioned pictures of `val`: one half, chosen by a hash of the file's name
+    calibration  captioned images of `val`: one half, chosen by a hash of the file's name
     test         the other half: nothing was trained, chosen or calibrated on it
-    test_blur, test_dark, test_crop   the first pictures of `test`, degraded
+    test_blur, test_dark, test_crop   the first images of `test`, degraded
     street, rooms   like the training sets, of `val`
     doors        corridors and cupboards of `val`: scenes on which no router was trained
 
-Flickr8k's pictures are stored squashed; they are shown at their true aspect ratio where it is
+Flickr8k's images are stored squashed; they are shown at their true aspect ratio where it is
 known, else at 4:3. Machine labels count as boxes where their confidence is high enough, as in the
 describer's training.
 """
@@ -40,8 +40,8 @@ TRAINED = ("train", "train_street", "train_rooms")
 JUDGED = ("test", "test_blur", "test_dark", "test_crop", "street", "rooms", "doors")
 SETS = (*TRAINED, "calibration", *JUDGED)
 COMMON_ASPECT = 4 / 3
-SHIFTED = 250  # pictures of each kind of worse ones
-SIDE_PX = 320  # the longer side of the pictures that are written
+SHIFTED = 250  # images of each kind of worse ones
+SIDE_PX = 320  # the longer side of the images that are written
 
 Change = Callable[[Image.Image, list[list[Any]]], tuple[Image.Image, list[list[Any]]]]
 
@@ -114,7 +114,7 @@ CHANGES: dict[str, Change] = {"test_blur": blurred, "test_dark": darkened, "test
 
 
 def picture_of(record: LabelledImage) -> Image.Image:
-    """The picture at its likely aspect ratio, the longer side SIDE_PX."""
+    """The image at its likely aspect ratio, the longer side SIDE_PX."""
     with Image.open(record.path) as opened:
         picture: Image.Image = opened.convert("RGB")
     aspect = record.true_aspect or picture.width / picture.height
@@ -141,7 +141,7 @@ def boxes_of(record: LabelledImage, picture: Image.Image) -> list[list[Any]]:
 
 
 def write_set(folder: Path, records: Iterable[LabelledImage], change: Change | None) -> int:
-    """Write the pictures and then the manifest, which marks the set as complete; returns their
+    """Write the images and then the manifest, which marks the set as complete; returns their
     number.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)

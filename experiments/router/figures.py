@@ -68,7 +68,7 @@ class RouterFigures:
 
 @dataclass(frozen=True)
 class SelfSetThreshold:
-    """The result of a router that sets its own threshold: shares of pictures, numbers of hazards."""
+    """The result of a router that sets its own threshold: shares of images, numbers of hazards."""
 
     name: str
     threshold: float
@@ -93,7 +93,7 @@ class SetFigures:
 
 
 def read_set(work: Path, name: str) -> list[Record]:
-    """The judged records of a set. Raises InputError where its recording is not complete."""
+    """The judged records of a set. Raises InputError if its recording is not complete."""
     return judged(records.read(recording(work, name))[1])
 
 
@@ -112,7 +112,7 @@ def measure(
         "random": scores(Random(0.5), kept),
         "oracle": found.gain,
     }
-    # The same resampling of pictures for all routers, so that their differences are paired.
+    # The same resampling of images for all routers, so that their differences are paired.
     resampled = {key: _resampled(score, found, draws) for key, score in scored.items()}
     routers = {}
     for key, score in scored.items():
@@ -145,7 +145,7 @@ def measure(
 def _resampled(
     score: Numbers, found: Outcomes, draws: NDArray[np.int64]
 ) -> tuple[Numbers, Numbers]:
-    """(APGR, lift) of each resampling of the pictures."""
+    """(APGR, lift) of each resampling of the images."""
     lines = [curve(score[draw], found.of(draw)) for draw in draws]
     return np.array([line.apgr for line in lines]), np.array([line.lift for line in lines])
 
@@ -158,7 +158,7 @@ def _interval(value: float, resampled: Numbers) -> ConfidenceInterval:
 
 
 def _self_set(kept: Sequence[Record], found: Outcomes, model: Model) -> list[SelfSetThreshold]:
-    """Let routers with their own threshold decide as in a session, one picture after another."""
+    """Let routers with their own threshold decide as in a session, one image after another."""
     share = share_of(550.0, QUICK_MS, FULL_MS)
     asked: dict[str, Router] = {
         f"conformal, risk {RISK:g} at {CONFIDENCE:.0%}": Conformal(model, RISK, CONFIDENCE),
@@ -215,8 +215,8 @@ def _stages(kept: Sequence[Record]) -> dict[str, tuple[float, float]]:
 def at_share(
     scored: RouterFigures, found: Outcomes, share: float
 ) -> tuple[float, float, float, float, int]:
-    """(quality, mean, p50 and p95 in ms, hazards missed) where about `share` of the pictures is
-    escalated. Equal scores are escalated in the order of the pictures.
+    """(quality, mean, p50 and p95 in ms, hazards missed) where about `share` of the images is
+    escalated. Equal scores are escalated in the order of the images.
     """
     order = np.argsort(-scored.score, kind="stable")
     full = np.zeros(len(found), bool)

@@ -1,6 +1,6 @@
 """Measures how long a thousand thresholds over ten thousand stored answers take.
 
-`python -m experiments.router.sweep FILE` reads a recording, repeats its pictures up to --records,
+`python -m experiments.router.sweep FILE` reads a recording, repeats its images up to --records,
 scores each once and sweeps the thresholds, at a quarter, a half and all of them, to show that the
 time grows linearly. It also prints the best threshold under each latency budget.
 """

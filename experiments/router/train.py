@@ -32,7 +32,7 @@ from routers.model import LEARNED, VERSION, Calibration, Model, Tree
 
 FOLDS = 5
 SEED = 0
-Matrix = NDArray[np.float64]  # (pictures, features)
+Matrix = NDArray[np.float64]  # (images, features)
 
 
 def candidates() -> dict[str, Any]:
@@ -65,7 +65,7 @@ def matrix_of(kept: Sequence[Record]) -> Matrix:
 
 
 def filled(kept: Sequence[Record], means: tuple[float, float]) -> list[Record]:
-    """Give pictures without captions each tier's mean CIDEr-D over those with captions.
+    """Give images without captions each tier's mean CIDEr-D over those with captions.
 
     Without it, most of a full answer's gain would be missing there, and the model would learn to
     tell the sets apart.
@@ -83,7 +83,7 @@ def _filled(answer: StoredAnswer, mean: float) -> StoredAnswer:
 
 
 def caption_means(kept: Sequence[Record]) -> tuple[float, float]:
-    """Mean CIDEr-D of the (quick, full) answers over the pictures that have captions."""
+    """Mean CIDEr-D of the (quick, full) answers over the images that have captions."""
     found = [
         [
             answer.parts.caption

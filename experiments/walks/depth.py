@@ -46,7 +46,7 @@ class SimulatedDepth:
         }
 
     def after(self, seq: int) -> DepthMap | None:
-        """The map that arrives with frame `seq`; None where there is none."""
+        """The map that arrives with frame `seq`; None if there is none."""
         interval = round(self._noise.interval_s * self._fps)
         measured = seq - round(self._noise.delay_s * self._fps)
         if measured < 0 or measured % interval:

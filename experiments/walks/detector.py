@@ -20,7 +20,7 @@ class Noise:
     Edges jitter by `edge_px` and by `edge_share` of the box (one standard deviation each);
     `correlation` is that of the error from frame to frame. An object is missed in a share `miss` of
     the frames, and missed again with probability `run`. `ghosts` (false positives of at most
-    `ghost_frames` frames) and `swaps` (track switches) are counts a minute.
+    `ghost_frames` frames) and `swaps` (track switches) are counts per minute.
     """
 
     edge_px: float = 1.5
@@ -101,7 +101,7 @@ class SimulatedDetector:
         return Box(x1, y1, x2, y2)
 
     def _edge(self, at_px: float, error: float, jitter_px: float, size_px: float) -> float:
-        """The detected edge; one that the picture's border cuts stays within `edge_px` of the
+        """The detected edge; one that the image's border cuts stays within `edge_px` of the
         border.
         """
         if at_px <= 0.0:

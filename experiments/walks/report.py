@@ -1,7 +1,7 @@
 """Writes one self-contained HTML page about a walk, for a sighted or low-vision helper.
 
 `python -m experiments.walks.report SESSION` reads a session's folder and writes `report.html` into
-it: what was heard and when (with pictures only if the session kept them), distances, latencies
+it: what was heard and when (with images only if the session kept them), distances, latencies
 against their budgets, and what was dropped and why. The page fetches nothing. Each chart is
 repeated in words and in a table, so that a screen reader misses nothing.
 """
@@ -40,7 +40,7 @@ Row = Sequence[object]
 
 
 def thumbnail(jpeg: bytes, utterance: LoggedUtterance) -> Markup:
-    """A small picture as an <img> element that contains its data."""
+    """A small image as an <img> element that contains its data."""
     file = io.BytesIO()
     with Pillow.open(io.BytesIO(jpeg)) as picture:
         picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))

@@ -44,7 +44,7 @@ def lane(utterance: LoggedUtterance) -> str:
 
 
 def budget_ms(stage: StageLatency) -> float | None:
-    """The latency budget of a stage; None where it has none."""
+    """The latency budget of a stage; None if it has none."""
     return ANSWER_MS.get(stage.tier) if stage.name == "end_to_end" else None
 
 
@@ -61,7 +61,7 @@ def drawn_tracks(session: LoggedSession) -> list[TrackHistory]:
 
 
 def charts(session: LoggedSession) -> dict[str, str]:
-    """Every chart by name; an empty string where there is nothing to draw."""
+    """Every chart by name; an empty string if there is nothing to draw."""
     with matplotlib.rc_context(STYLE):
         return {
             "timeline": timeline(session) if session.utterances else "",

@@ -16,7 +16,7 @@ from engine.core.errors import InputError, message_of
 class LoggedUtterance:
     """An utterance record; times are seconds since the session's start.
 
-    `started_s` is None where it was not heard; `dropped` then says why.
+    `started_s` is None if it was not heard; `dropped` then says why.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class LoggedUtterance:
 
     @property
     def waited_ms(self) -> float | None:
-        """From the queue to its first sound; None where it was not heard."""
+        """From the queue to its first sound; None if it was not heard."""
         return None if self.started_s is None else 1000 * (self.started_s - self.queued_s)
 
     @property
@@ -160,7 +160,7 @@ class _Collector:
     def add(self, record: dict[str, Any]) -> None:
         """Add one record; a type that this version does not know is ignored.
 
-        Raises KeyError, TypeError or ValueError where a field is missing or of another type.
+        Raises KeyError, TypeError or ValueError if a field is missing or of another type.
         """
         kind, time_s = record["type"], float(record["t"])
         self.length_s = max(self.length_s, time_s)
@@ -190,7 +190,7 @@ class _Collector:
 
 
 def read_session(folder: Path) -> LoggedSession:
-    """The session in `folder`. Raises InputError where its log is missing, cut short or malformed."""
+    """The session in `folder`. Raises InputError if its log is missing, cut short or malformed."""
     path = folder / "session.jsonl"
     lines = _lines(folder, path)
     found = _Collector()

@@ -12,7 +12,7 @@ from engine.core.camera import Camera
 from engine.core.glance import Box
 from engine.perception.camera import pixel
 
-STRIDE_HZ = 1.9  # steps a second at walking pace
+STRIDE_HZ = 1.9  # steps per second at walking pace
 # The head's rise and fall, its nod and its sway while walking: Hirasaki et al. 1999, rounded.
 BOB_M = 0.02
 NOD_DEG = 1.5
@@ -23,7 +23,7 @@ TOO_NEAR_M = 0.25  # nearer objects have no box
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An upright object, at (x_m, z_m) when the walk begins, moving at (vx, vz) metres a second
+    """An upright object, at (x_m, z_m) when the walk begins, moving at (vx, vz) metres per second
     from `starts_s` to `stops_s`. `bottom_m` is the height of its lower edge above the ground."""
 
     label: str
@@ -46,8 +46,8 @@ class Thing:
 class Walk:
     """A wearer who walks at `speed_m_s` until `stops_s`, whatever is in the way, among `things`.
 
-    `camera`, `height_m` and `pitch_deg` are the true ones. `known_camera` is the camera that the engine
-    is told of (None: nothing).
+    `camera`, `height_m` and `pitch_deg` are the true ones. `known_camera` is the camera that the
+    engine is told of (None: nothing).
     """
 
     name: str
@@ -84,7 +84,7 @@ class Walk:
         return now_m / closing_m_s if closing_m_s > 0.05 else None
 
     def contact_s(self, thing: Thing) -> float | None:
-        """When wearer and object collide; None where they never do. What hangs above the head never
+        """When wearer and object collide; None if they never do. What hangs above the head never
         collides."""
         if thing.bottom_m > 2.0:
             return None
@@ -102,7 +102,7 @@ class Walk:
         return None
 
     def box(self, thing: Thing, time_s: float) -> Box | None:
-        """The object's bounding box, clipped to the picture; None where the camera does not see it."""
+        """The object's bounding box, clipped to the image; None if the camera does not see it."""
         right_m, ahead_m = self.place(thing, time_s)
         away_m = math.hypot(right_m, ahead_m)
         if away_m < TOO_NEAR_M:

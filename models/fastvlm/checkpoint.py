@@ -1,5 +1,5 @@
-"""Loads a FastVLM checkpoint into transformers' FastVLM: (processor, model), complete or not at
-all.
+"""Loads a FastVLM checkpoint into transformers' FastVLM as (processor, model). An incomplete
+checkpoint is refused.
 
 Two layouts are supported: the one that transformers saves, and Apple's (LLaVA's tensor names and
 configuration, no processor). Apple's tensor names are mapped here, so that no code from a
@@ -29,7 +29,7 @@ RENAMED = (
     (r"\.(layer_scale(?:_\d)?)$", r".\1.gamma"),
 )
 PIXELS_PER_TOKEN = 64
-PICTURE_PX = 1024  # `mobileclip_l_1024`
+IMAGE_PX = 1024  # `mobileclip_l_1024`
 IMAGE_ID = 151646  # `<image>`, the first id after Qwen2's tokens
 SYSTEM = "You are a helpful assistant."  # of the chat template that Apple trained with ("qwen_2")
 CHAT = (
@@ -76,7 +76,7 @@ def load_processor(folder: Path) -> Any:
     images = processor.image_processor
     is_identity = not any(images.image_mean) and all(value == 1 for value in images.image_std)
     if images.do_normalize and not is_identity:
-        raise ValueError(f"pictures normalised by {images.image_mean}, {images.image_std}")
+        raise ValueError(f"images normalised by {images.image_mean}, {images.image_std}")
     return processor
 
 
@@ -236,7 +236,7 @@ def apple_config(settings: dict[str, Any], state: dict[str, Any]) -> Any:
         vision_config=vision,
         text_config=text | {"model_type": "qwen2"},
         image_token_index=IMAGE_ID,
-        image_seq_length=(PICTURE_PX // PIXELS_PER_TOKEN) ** 2,
+        image_seq_length=(IMAGE_PX // PIXELS_PER_TOKEN) ** 2,
         tie_word_embeddings=settings.get("tie_word_embeddings", False),
     )
 
@@ -256,14 +256,15 @@ def _tower_arguments(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apple_processor(folder: Path) -> Any:
-    """The equivalent of Apple's code: pad to a square, resize, scale to [0, 1]; Qwen2's chat."""
+    """A processor equivalent to Apple's code: pad to a square, resize, scale to [0, 1]; Qwen2's
+    chat template."""
     from transformers import AutoTokenizer, LlavaImageProcessor, LlavaProcessor
 
     tokenizer = AutoTokenizer.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False
     )
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
-    side = {"height": PICTURE_PX, "width": PICTURE_PX}
+    side = {"height": IMAGE_PX, "width": IMAGE_PX}
     images = LlavaImageProcessor(
         size=side, crop_size=side, do_pad=True, do_normalize=False, image_mean=[0.0, 0.0, 0.0]
     )

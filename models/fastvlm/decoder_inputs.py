@@ -12,8 +12,8 @@ from engine.core.errors import DescriberFailed, PromptTooLong
 def check_decoder_inputs(
     ids: Sequence[int], features: Any, limit: int, *, context: int, image_id: int
 ) -> None:
-    """Check that the prompt `ids` and `limit` new tokens fit into `context` tokens, and that there
-    is one row of features for each image token. Raises PromptTooLong and DescriberFailed."""
+    """Check that the prompt `ids` and `limit` new tokens fit into `context` tokens, and that each
+    image token has one row of features. Raises PromptTooLong and DescriberFailed."""
     if len(ids) + limit > context:
         raise PromptTooLong(
             f"the prompt has {len(ids)} tokens, which leaves no room for {limit} more: this "
@@ -21,7 +21,7 @@ def check_decoder_inputs(
         )
     if (image_tokens := ids.count(image_id)) != len(features):
         raise DescriberFailed(
-            f"the prompt has {image_tokens} image tokens, and the picture {len(features)}"
+            f"the prompt has {image_tokens} image tokens, but the image has {len(features)}"
         )
 
 

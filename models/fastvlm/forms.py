@@ -61,7 +61,7 @@ def exports_home(checkpoint: Path) -> Path:
 def find_form(checkpoint: Path, form: Form) -> Path:
     """The folder of a form whose files are present and of the right size.
 
-    Raises MissingPart with what is wrong and the command that creates or repairs it.
+    Raises MissingPart with the fault and the command that creates or repairs the form.
     """
     folder = exports_home(checkpoint) / form.folder
     if not folder.is_dir():
@@ -70,7 +70,7 @@ def find_form(checkpoint: Path, form: Form) -> Path:
             f"{checkpoint}; run: {form.command(checkpoint)}"
         )
     if damage := _damage(folder):
-        raise MissingPart(f"{damage}; to mend it: {form.command(checkpoint)}")
+        raise MissingPart(f"{damage}; to repair it: {form.command(checkpoint)}")
     return folder
 
 

@@ -1,6 +1,6 @@
-"""Prepares FastVLM's inputs: the pixels of a picture and the token ids of a prompt.
+"""Prepares FastVLM's inputs: the pixels of an image and the token ids of a prompt.
 
-A picture is padded with black to a square, resized (bicubic) and scaled to [0, 1]; no mean or
+An image is padded with black to a square, resized (bicubic) and scaled to [0, 1]; no mean or
 standard deviation is applied. Knows no network.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def square_pixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]:
-    """(1, 3, side_px, side_px) in [0, 1] of a picture (height, width, 3)."""
+    """(1, 3, side_px, side_px) in [0, 1] of an image (height, width, 3)."""
     from PIL import Image
 
     def padded(picture: Image.Image, width: int, height: int) -> Image.Image:
@@ -23,7 +23,7 @@ def square_pixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]
         square.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
         return square
 
-    # Pillow resizes rows first, then columns. Black rows need no resizing, so a wide picture is
+    # Pillow resizes rows first, then columns. Black rows need no resizing, so a wide image is
     # padded between the two steps: the same pixels in half the time.
     picture = Image.fromarray(image)
     longer = max(picture.size)
@@ -36,13 +36,13 @@ def square_pixels(image: NDArray[np.uint8], side_px: int) -> NDArray[np.float32]
 
 
 def default_side_px(processor: Any) -> int:
-    """The picture side that the checkpoint's processor is configured for."""
+    """The image side that the checkpoint's processor is configured for."""
     size = processor.image_processor.size
     return int(size.get("height") or size.get("shortest_edge"))
 
 
 class Prompts:
-    """Token ids of prompts about pictures of one size, by the checkpoint's chat template and
+    """Token ids of prompts about images of one size, by the checkpoint's chat template and
     tokenizer. Caches the most recent prompts."""
 
     def __init__(self, processor: Any, side_px: int) -> None:
@@ -51,7 +51,7 @@ class Prompts:
         self.ids: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=64)(self._ids)
 
     def _ids(self, prompt: str) -> tuple[int, ...]:
-        """A user turn with a picture and `prompt` (may be empty), and the start of the answer's
+        """A user turn with an image and `prompt` (may be empty), and the start of the answer's
         turn."""
         content: list[dict[str, str]] = [{"type": "image"}]
         if prompt:

@@ -1,7 +1,7 @@
 """The interfaces of FastVLM's encoder and decoder, which every runtime implements.
 
 The describer makes pixels and token ids. An encoder turns pixels into features; a decoder generates
-tokens from ids and features. Neither knows pictures, prompts or text.
+tokens from ids and features. Neither knows images, prompts or text.
 """
 
 from collections.abc import Iterator, Sequence

@@ -35,7 +35,7 @@ class DescriberOptions:
     """The runtime and precision that the settings ask for; every field is `auto` or a name.
 
     `encoder`, `decoder` and `provider` are the deprecated settings of one part and of ONNX Runtime:
-    they go in the next version.
+    they will be removed in the next version.
     """
 
     runtime: str = "auto"  # models.describer.runtime, else models.backend
@@ -49,7 +49,7 @@ class DescriberOptions:
         return "tensorrt" in (self.runtime, self.provider)
 
     def runtime_of(self, part: Part) -> str:
-        """`auto`, `torch`, `openvino` or `onnx`. Raises ConfigError for TensorRT beside another."""
+        """`auto`, `torch`, `openvino` or `onnx`. Raises ConfigError for TensorRT with another."""
         requested = self.encoder if part == "encoder" else self.decoder
         if requested == "auto":
             requested = self.runtime
@@ -66,7 +66,7 @@ class DescriberOptions:
         """The device that the describer runs on: models.device unless these options name another.
 
         ONNX Runtime has CUDA libraries of its own and names the missing one, so torch is not asked
-        for it. Raises MissingPart for a device that is not here.
+        for it. Raises MissingPart for a missing device.
         """
         if self.uses_tensorrt:
             return "cuda"
@@ -115,8 +115,8 @@ def choose(
     installed and has an exported form, else torch. Raises MissingPart, and ConfigError for an
     impossible combination."""
     # No encoder has int4: only the decoder gets it.
-    wants_int4 = part == "encoder" and options.precision == "int4"
-    if wants_int4:
+    int4_requested = part == "encoder" and options.precision == "int4"
+    if int4_requested:
         options = replace(options, precision="auto")
     side = side_px if part == "encoder" else None
     exported = [
@@ -137,7 +137,7 @@ def choose(
         provider = "tensorrt" if options.uses_tensorrt else "cuda"
     kind = runtime if provider == "cpu" else f"{runtime} on a GPU"
     order = PREFERRED[kind, part] if options.precision == "auto" else (options.precision,)
-    if wants_int4 and runtime == "openvino":  # the fastest encoder for the fastest decoder
+    if int4_requested and runtime == "openvino":  # the fastest encoder for the fastest decoder
         order = ("int8", *order)
     available = [form.precision for form in exported if form.runtime == runtime]
     precision = next((name for name in order if name in available), order[0])

@@ -1,4 +1,4 @@
-"""One picture answered three ways gives one answer: live, while recording, and from the recording.
+"""One image answered three ways gives one answer: live, while recording, and from the recording.
 
 Live runs a real describer thread; the recording goes through a real file.
 """
@@ -139,7 +139,7 @@ CASES = {
 
 
 class Bench:
-    """Answers one picture in each of the three ways, by the same settings."""
+    """Answers one image in each of the three ways, by the same settings."""
 
     def __init__(self, case: Case, folder: Path) -> None:
         self._case = case

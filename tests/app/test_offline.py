@@ -23,7 +23,7 @@ SPANISH = "Un hombre está esperando."
 
 
 class CountingRouter(Count):
-    """Keeps which pictures it was asked about."""
+    """Keeps which images it was asked about."""
 
     def __init__(self, asked: list[int]) -> None:
         super().__init__(0.5)

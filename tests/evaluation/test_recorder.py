@@ -1,4 +1,4 @@
-"""Both tiers on one picture: every stage is timed, and a failure is recorded with its reason."""
+"""Both tiers on one image: every stage is timed, and a failure is recorded with its reason."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -268,7 +268,7 @@ def test_cider_of_equal_and_of_other_captions(candidates: list[str], score: floa
 
 
 def test_cider_by_hand() -> None:
-    # Two pictures, so each word of one picture weighs ln 2. "a b" against "a c": 1-grams share one
+    # Two images, so each word of one image weighs ln 2. "a b" against "a c": 1-grams share one
     # of two words of equal weight, cosine 1/2; no 2-gram is shared; there are no longer ones.
     # Mean over n = 1/8, times 10. Lengths are equal. "x y z" against "x": 1-grams 1/sqrt(3), over
     # four, times ten, times exp(-2²/72).

@@ -67,7 +67,7 @@ def net() -> Any:
 
 
 def item(covered: tuple[int, ...], unsure: list[list[float]]) -> dict[str, Any]:
-    """A picture of a person in the left half, with doubtful boxes."""
+    """An image of a person in the left half, with doubtful boxes."""
     known = torch.zeros(len(LABELS))
     known[list(covered)] = 1
     return {
@@ -82,7 +82,7 @@ def item(covered: tuple[int, ...], unsure: list[list[float]]) -> dict[str, Any]:
 
 
 def pull(net: Any, batch: dict[str, Any]) -> Any:
-    """How the loss pulls at each score: (pictures, labels, anchors), and each anchor's centre in
+    """How the loss pulls at each score: (images, labels, anchors), and each anchor's centre in
     shares.
     """
     preds = net(batch["img"])
@@ -170,11 +170,11 @@ def test_the_threshold_has_the_best_f_measure_within_its_range(
 def judged(
     set_name: str, boxes: list[list[float]], crowd: list[float] | None = None
 ) -> LabelMatches:
-    """Three people found, one on each third of the picture; the right ones are `boxes`, in shares."""
+    """Three people found, one on each third of the image; the right ones are `boxes`, in shares."""
     path = Path(f"{set_name}.jpg")
     real = np.array(boxes, np.float32).reshape(-1, 4)
     sample = Sample(set_name, path, 1.0, np.full(len(real), PERSON), real)
-    # There must be one judged picture in any case.
+    # There must be one judged image in any case.
     other = Sample(
         "boxes_coco", Path("x.jpg"), 1.0, np.array([PERSON]), np.ones((1, 4), np.float32)
     )

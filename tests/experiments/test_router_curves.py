@@ -1,4 +1,4 @@
-"""Router curves and sweeps: exact on small sets, with one decision for each picture."""
+"""Router curves and sweeps: exact on small sets, with one decision for each image."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_a_thousand_thresholds_need_one_decision_for_each_picture() -> None:
         found = sweep(
             scores(Counted(0.5), kept), outcomes(kept, QualityConfig()), np.linspace(0, 1, 1000)
         )
-        assert asked == count  # linear in the pictures, whatever the number of thresholds
+        assert asked == count  # linear in the images, whatever the number of thresholds
         assert found.share.shape == (1000,)
 
 

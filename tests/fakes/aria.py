@@ -141,7 +141,7 @@ def picture(
 
 
 def photo_ahead(calibration: Any, photo: Pixels, hfov_deg: float) -> Pixels:
-    """The raw RGB picture that glasses would take of a flat photo held straight before them, as a
+    """The raw RGB image that glasses would take of a flat photo held straight before them, as a
     pinhole that sees `hfov_deg` along its longer side took it. Bent by the official library."""
     height, width = photo.shape[:2]
     focal = max(width, height) / 2 / np.tan(np.radians(hfov_deg) / 2)

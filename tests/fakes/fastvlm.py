@@ -38,7 +38,7 @@ CONFIG: dict[str, Any] = {
 }
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")  # ids 151643 to 151645
 UNUSED = "model.vision_tower.vision_tower.model.head.proj"
-APPLE_SIDE_PX = 128  # of the pictures that tests give the small encoder
+APPLE_SIDE_PX = 128  # of the images that tests give the small encoder
 NEW_TOKENS = 16
 Parts = tuple[Any, Any, Any]  # encoder, projector, decoder
 
@@ -129,7 +129,7 @@ class Prompt(NamedTuple):
 
 
 class Reference:
-    """A checkpoint in transformers' own FastVLM, in fp32, for pictures of `side_px`."""
+    """A checkpoint in transformers' own FastVLM, in fp32, for images of `side_px`."""
 
     def __init__(self, folder: Path, side_px: int) -> None:
         import torch
@@ -145,7 +145,7 @@ class Reference:
         self.image_id = int(self.model.config.image_token_id)
 
     def prompt(self, picture: Any, text: str = "What is ahead?") -> Prompt:
-        """The inputs for a picture and a question."""
+        """The inputs for an image and a question."""
         import torch
 
         turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]

@@ -28,5 +28,5 @@ def make_scene(
 
 
 def make_glance(*obstacles: Obstacle, scene: SceneClass | None = None, seq: int = 0) -> Glance:
-    """A glance of a picture 640 wide and 480 high."""
+    """A glance of an image 640 wide and 480 high."""
     return Glance(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, seq), obstacles, scene)

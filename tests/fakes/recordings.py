@@ -22,7 +22,7 @@ PERSON = Box(100.0, 100.0, 200.0, 400.0)
 def make_parts(
     recalled: int = 1, hazards_named: int = 1, caption: float | None = 0.2, invented: int = 0
 ) -> QualityParts:
-    """The quality of an answer about a picture with one near person."""
+    """The quality of an answer about an image with one near person."""
     counts = Counts(
         labelled=1, recalled=recalled, named=recalled + invented, unlabelled=invented,
         invented=invented, sided=0, sided_right=0, hazards=1, hazards_named=hazards_named, words=8,
@@ -31,7 +31,7 @@ def make_parts(
 
 
 def make_record(seq: int = 0, people: int = 1, **changes: object) -> Record:
-    """A picture of 640 x 480 pixels with this many people, whose describer takes 90 ms longer."""
+    """An image of 640 x 480 pixels with this many people, whose describer takes 90 ms longer."""
     record = Record(
         seq=seq,
         name=f"{seq}.jpg",

@@ -70,7 +70,7 @@ def save_processor(folder: Path) -> Any:
 
 
 def save_model(folder: Path, processor: Any) -> None:
-    """Write a random FastVLM for pictures of 2 x 2 image tokens."""
+    """Write a random FastVLM for images of 2 x 2 image tokens."""
     import torch
     import transformers
 
@@ -100,7 +100,7 @@ def save_model(folder: Path, processor: Any) -> None:
     model = library.FastVlmForConditionalGeneration(config)
     with torch.no_grad():
         for weight in model.model.vision_tower.parameters():
-            if weight.dim() == 4:  # otherwise the picture has no effect on the output
+            if weight.dim() == 4:  # otherwise the image has no effect on the output
                 torch.nn.init.kaiming_normal_(weight)
         for token in range(
             len(processor.tokenizer)

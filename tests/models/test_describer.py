@@ -136,7 +136,7 @@ def test_a_prefetched_picture_is_not_encoded_again(
     assert len(encoded) == 2
     next(describer.look(frame))
     other = replace(frame, image=np.ascontiguousarray(frame.image[::-1]))
-    assert list(describer.tokens(other)) != expected  # not of the prefetched picture
+    assert list(describer.tokens(other)) != expected  # not of the prefetched image
     assert len(encoded) == 4
     assert list(describer.tokens(frame)) == expected
 

@@ -63,7 +63,7 @@ def results(
 
 
 class Scripted:
-    """Replaces Ultralytics' model: returns the given results in order, and records the pictures."""
+    """Replaces Ultralytics' model: returns the given results in order, and records the images."""
 
     def __init__(self, *given: Any) -> None:
         self.results = list(given)
@@ -227,7 +227,7 @@ def test_a_track_survives_a_weak_frame_and_its_boxes_are_as_measured(
 def test_a_track_survives_a_turn_of_the_head(
     monkeypatch: pytest.MonkeyPatch, loaded: YoloDetector
 ) -> None:
-    """60 degrees a second at 15 frames a second: a person 5 m away moves by most of their width."""
+    """60 degrees a second at 15 frames per second: a person 5 m away moves by most of their width."""
     import cv2
 
     noise = np.random.default_rng(3).integers(0, 256, (60, 200, 3), np.uint8)

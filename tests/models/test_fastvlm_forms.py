@@ -85,7 +85,7 @@ def test_a_damaged_form_is_refused_and_can_be_written_again(
         find_form(checkpoint, DECODER)
     line = str(refused.value)
     assert line.startswith(f"{file}: {named}")
-    assert line.endswith(f"to mend it: {DECODER.command(checkpoint)}")
+    assert line.endswith(f"to repair it: {DECODER.command(checkpoint)}")
     assert exported_forms(checkpoint) == []
     assert write_form(checkpoint, DECODER, FACTS, fill) == find_form(checkpoint, DECODER)
 

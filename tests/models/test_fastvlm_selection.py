@@ -56,7 +56,7 @@ def test_auto_is_openvino_for_exported_forms(
     export(checkpoint, OV_DECODER, Form("onnx", "encoder", "fp32", SIDE))
     assert chosen(checkpoint, DescriberOptions()) == [torch, "openvino int8 cpu"]
     export(checkpoint, Form("openvino", "encoder", "fp16", 256))
-    assert chosen(checkpoint, DescriberOptions())[0] == torch  # of another picture size
+    assert chosen(checkpoint, DescriberOptions())[0] == torch  # of another image size
     export(checkpoint, OV_ENCODER, Form("openvino", "decoder", "int4"))
     assert chosen(checkpoint, DescriberOptions()) == ["openvino fp16 cpu", "openvino int8 cpu"]
     assert chosen(checkpoint, DescriberOptions(precision="int4"))[1] == "openvino int4 cpu"

@@ -142,7 +142,7 @@ def test_inputs_that_do_not_fit_are_refused(pocket: Reference, prompt: Prompt) -
     decoder = open_decoder(pocket.folder, "fp32", "cpu", pocket.greedy)
     with pytest.raises(PromptTooLong, match="512"):
         decoder.write(prompt.ids * 9, prompt.features, NEW_TOKENS)
-    with pytest.raises(DescriberFailed, match="49 image tokens, and the picture 48"):
+    with pytest.raises(DescriberFailed, match="49 image tokens, but the image has 48"):
         decoder.write(prompt.ids, prompt.features[1:], NEW_TOKENS)
 
 
@@ -178,7 +178,7 @@ def test_a_missing_provider_is_never_replaced(
     )
     with (
         pytest.warns(UserWarning, match="not in available"),
-        pytest.raises(MissingPart, match=f"did not start, for want of libcublas.*{library}"),
+        pytest.raises(MissingPart, match=f"did not start: it lacks libcublas.*{library}"),
     ):
         open_decoder(pocket.folder, "fp16", provider, pocket.greedy)
     assert not capsys.readouterr().out

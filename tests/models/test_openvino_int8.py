@@ -26,7 +26,7 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def network(weights: NDArray[np.float32], side: int, scale: float = 1, shift: float = 0) -> Any:
-    """A 1 x 1 convolution with `weights` (rows, 3) of `scale` * picture + `shift`."""
+    """A 1 x 1 convolution with `weights` (rows, 3) of `scale` * image + `shift`."""
     import openvino as ov
     from openvino import opset13 as op
 

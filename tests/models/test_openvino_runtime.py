@@ -61,7 +61,7 @@ def test_exact_weights_give_the_tokens_of_transformers(pocket: Reference, answer
         decoder = opened(pocket, precision)
         for (ids, _, features), expected in answers:
             assert list(decoder.write(ids, features, NEW_TOKENS)) == expected
-    assert len({tuple(expected) for _, expected in answers}) > 1  # they depend on the picture
+    assert len({tuple(expected) for _, expected in answers}) > 1  # they depend on the image
 
 
 @pytest.mark.parametrize("precision", EXACT)
@@ -151,7 +151,7 @@ def test_the_exported_arithmetic_is_used(tmp_path: Path, pocket: Reference) -> N
     for broken in ("[", '{"number": "f32"}', '{"number": "f7", "block": null}'):
         write_arithmetic(broken)
         with pytest.raises(
-            MissingPart, match=f"to mend it: {re.escape(form.command(pocket.folder))}"
+            MissingPart, match=f"to repair it: {re.escape(form.command(pocket.folder))}"
         ):
             opened(pocket, "int8")
     shutil.rmtree(folder)
@@ -186,7 +186,7 @@ def test_inputs_that_do_not_fit_are_refused(pocket: Reference, answers: Answers)
     with pytest.raises(PromptTooLong, match=f"{len(ids)} tokens, .* holds 512"):
         decoder.write(ids, features, 513 - len(ids))
     assert next(decoder.write(ids, features, 512 - len(ids)))
-    with pytest.raises(DescriberFailed, match="49 image tokens, and the picture 48"):
+    with pytest.raises(DescriberFailed, match="49 image tokens, but the image has 48"):
         decoder.write(ids, features[1:], NEW_TOKENS)
 
 
@@ -207,7 +207,7 @@ def test_the_encoder_gives_the_features_of_transformers(pocket: Reference, tiny:
         assert np.linalg.norm(first - expected) < off * np.linalg.norm(expected)
         kept = first.copy()
         encoder.encode(np.zeros_like(pixels))
-        assert (first == kept).all()  # not overwritten by the next picture
+        assert (first == kept).all()  # not overwritten by the next image
 
 
 def test_a_damaged_export_names_its_file_and_the_command(tiny: Reference, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_damaged_export_names_its_file_and_the_command(tiny: Reference, tmp_pa
             opened(tiny, "fp32")
         line = str(refused.value)
         assert line.startswith(f"{graph}: expected")
-        assert line.endswith(f"to mend it: {form.command(tiny.folder)}")
+        assert line.endswith(f"to repair it: {form.command(tiny.folder)}")
         assert "\n" not in line
     graph.write_bytes(whole)
     with pytest.raises(MissingPart, match=r"int8 for openvino has not been exported .* run: "):
@@ -252,7 +252,7 @@ def test_the_command_writes_what_is_missing(
     (folder / "model.bin").unlink()
     assert main([*command, "int8,int4"]) == 0
     output = capsys.readouterr().out
-    assert "openvino/decoder-int8: here already" in output
+    assert "openvino/decoder-int8: already exported" in output
     assert "openvino/decoder-int4: 2.6 MB, in" in output
     assert Form("openvino", "decoder", "int4") in exported_forms(pocket.folder)
     command.remove("--part")

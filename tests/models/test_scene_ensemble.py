@@ -31,7 +31,7 @@ def photo() -> Frame:
 
 
 def test_the_backbone_is_that_of_the_detectors_weights(files: PackFiles) -> None:
-    """torch computes the same logits with `detector.pt`, over the picture and its mirror image. So
+    """torch computes the same logits with `detector.pt`, over the image and its mirror image. So
     a detector that was trained further needs a new head, and its two forms must be one network."""
     import torch
 

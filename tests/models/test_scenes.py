@@ -62,7 +62,7 @@ def test_a_frame_becomes_a_scene_class(scenes: FastVitScenes) -> None:
 
 
 def test_the_pixels_are_those_of_training(pocket: Path, scenes: FastVitScenes) -> None:
-    """Against torch on a Pillow picture: RGB order, squashing, mean and standard deviation."""
+    """Against torch on a Pillow image: RGB order, squashing, mean and standard deviation."""
     import timm
     import torch
     from PIL import Image

@@ -219,7 +219,7 @@ def test_inputs_that_do_not_fit_are_refused(
     assert len(list(decoder.write(prompt(508), features, 4))) == 4
     with pytest.raises(PromptTooLong, match="prompt has 509 tokens"):
         decoder.write(prompt(509), features, 4)
-    with pytest.raises(DescriberFailed, match="49 image tokens, and the picture 48"):
+    with pytest.raises(DescriberFailed, match="49 image tokens, but the image has 48"):
         decoder.write(prompt(64), features[1:], 4)
 
 

@@ -25,7 +25,7 @@ from models.packs import find_pack
 
 @dataclass(frozen=True)
 class Exporter:
-    """How one runtime's forms are written."""
+    """Writes the forms of one runtime."""
 
     # with export_encoder(model, precision, side_px, folder) and export_decoder(model, precision,
     # folder)
@@ -59,7 +59,7 @@ EXPORTERS: dict[Runtime, Exporter] = {
 
 EXAMPLES = """examples:
   python -m models export                                    the best forms for a CPU
-  python -m models export --image-size 512                   an encoder for pictures of 512 x 512 pixels
+  python -m models export --image-size 512                   an encoder for images of 512 x 512 pixels
   python -m models export --part decoder --precision int8,int4
   python -m models export --runtime onnx --precision fp16    for ONNX Runtime on a graphics card
   python -m models export --checkpoint my/finetuned-fastvlm  a checkpoint that is not in a pack
@@ -71,7 +71,7 @@ def add_export(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
         help="export the describer for OpenVINO or ONNX Runtime",
-        description="Exports FastVLM's encoder and decoder for other runtimes than torch. Forms that "
+        description="Exports FastVLM's encoder and decoder for runtimes other than torch. Forms that "
         "exist already are kept.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -193,10 +193,10 @@ def _with_side(form: Form, processor: Any) -> Form:
 
 
 def _write(checkpoint: Path, form: Form, model: Any) -> str:
-    """Write one form unless it exists and is complete; returns a line that says what was done."""
+    """Write one form unless it exists and is complete; returns a line that says which."""
     try:
         place = find_form(checkpoint, form)
-        return f"{form.folder}: here already, {size_bytes(place) / 1e6:.1f} MB"
+        return f"{form.folder}: already exported, {size_bytes(place) / 1e6:.1f} MB"
     except MissingPart:
         began = time.monotonic()
     try:

@@ -24,7 +24,7 @@ CONVOLUTION_BITS = 8
 
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
     """Write the vision tower and projector of transformers' FastVLM, as returned by
-    load_checkpoint, for pictures of one size.
+    load_checkpoint, for images of one size.
 
     Input `pixels` (1, 3, side_px, side_px) in [0, 1], output `features` (tokens, width), both
     float32. int8 and q4f16 keep matrices in 8 and 4 bits and 1 x 1 convolutions in 8, if their

@@ -1,4 +1,4 @@
-"""Exports FastVLM to OpenVINO: the encoder is traced at a fixed picture size, the decoder is built
+"""Exports FastVLM to OpenVINO: the encoder is traced at a fixed image size, the decoder is built
 as a new graph from its weights."""
 
 import json
@@ -21,7 +21,7 @@ from models.fastvlm.openvino.runtime import ARITHMETIC_JSON, GRAPH
 from models.fastvlm.openvino.tuning import fastest
 from models.fastvlm.openvino.weights import weight_constant
 
-SMALL = 1024  # constants with fewer values are not compressed: it would save nothing
+SMALL = 1024  # smaller constants are not compressed, since it would save nothing
 
 
 def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> None:
@@ -69,11 +69,11 @@ def _traced(model: Any, side_px: int) -> Any:
 
     shape = [1, 3, side_px, side_px]
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about sizes that become constants, which is intended
+        warnings.simplefilter("ignore")  # sizes become constants, as intended
         traced = torch.jit.trace(Tower().eval(), torch.zeros(shape), check_trace=False)
         # Not openvino.convert_model, which also sends a usage report
         frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(traced)  # a variable, as the frontend keeps no reference
+        decoder = TorchScriptPythonDecoder(traced)  # the frontend keeps no reference to it
         graph = frontend.convert(frontend.load(decoder))
     graph.reshape(shape)
     return graph

@@ -14,7 +14,7 @@ LIBRARIES = ("torch", "transformers", "timm", "openvino", "onnx", "onnxruntime")
 
 
 def facts_of(model: Any) -> dict[str, Any]:
-    """The facts about transformers' FastVLM that a runtime needs besides its graph."""
+    """The parameters of transformers' FastVLM that a runtime needs besides its graph."""
     text = model.config.text_config
     heads = text.num_attention_heads
     return {
@@ -55,7 +55,7 @@ def write_form(
 
 
 def _describe(folder: Path, checkpoint: Path, form: Form, facts: Mapping[str, Any]) -> None:
-    """Write export.json: what the folder holds, and what made it."""
+    """Write export.json: the folder's files, their parameters, and the versions that wrote them."""
     files = {
         path.relative_to(folder).as_posix(): path.stat().st_size
         for path in sorted(folder.rglob("*"))

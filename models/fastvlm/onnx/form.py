@@ -1,5 +1,4 @@
-"""What an exported ONNX model consists of, for the code that writes it and the code that runs
-it."""
+"""The file names and precisions of an exported ONNX model, shared by its writer and its runtime."""
 
 MODEL = "model.onnx"
 # precision -> (whether the arithmetic is in fp16, else fp32; bits of quantized matrices). int4 is

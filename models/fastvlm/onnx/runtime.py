@@ -1,4 +1,5 @@
-"""FastVLM's encoder and decoder in ONNX Runtime, on the requested provider or not at all.
+"""FastVLM's encoder and decoder in ONNX Runtime. If the requested provider cannot run, this
+is an error: there is no fallback.
 
 Inputs and outputs are bound (IO binding): the key-value cache stays in one set of buffers on the
 device, which each step reads and extends in place. Only token ids cross between device and host.
@@ -34,7 +35,7 @@ NEEDS: dict[Provider, str] = {
     "'onnxruntime-gpu[cuda,cudnn]') and TensorRT's libnvinfer (pip install tensorrt)",
 }
 FATAL = 4  # log severity; errors come as exceptions
-CACHE_STEP = 256  # tokens; buffer lengths are multiples of it, so that few prompts need new buffers
+CACHE_STEP = 256  # tokens; buffer lengths are multiples of it, to reallocate rarely
 
 
 def open_encoder(
@@ -44,7 +45,7 @@ def open_encoder(
     provider: Provider = "cpu",
     threads: int | None = None,
 ) -> "OnnxEncoder":
-    """The exported encoder for pictures of one size. Raises MissingPart if it or a library is
+    """The exported encoder for images of one size. Raises MissingPart if it or a library is
     missing."""
     folder = find_form(checkpoint, Form("onnx", "encoder", precision, side_px))
     return OnnxEncoder(folder, precision, side_px, provider, threads)
@@ -149,8 +150,8 @@ class OnnxDecoder:
         return int(chosen[0, 0]) if self._greedy.plain else self._greedy.choose(chosen[0], seen)
 
     def _bind_cache(self, tokens: int) -> None:
-        """Bind cache buffers for at least so many tokens. Each buffer is both past and present: a
-        step writes its rows after those that the attention mask counts."""
+        """Bind cache buffers for at least `tokens` tokens. Each buffer is both past and present: a
+        step writes its rows after those that the attention mask covers."""
         if tokens <= self._cache_tokens:
             return
         import onnxruntime
@@ -200,13 +201,13 @@ def open_session(folder: Path, provider: Provider, threads: int | None) -> Any:
         )
     except Exception as error:  # ONNX Runtime has a dozen classes, with no common base
         raise MissingPart(
-            f"{folder}: expected an exported model, got {message_of(error, 300)}; export it anew"
+            f"{folder}: expected an exported model, got {message_of(error, 300)}; export it again"
             + ("" if provider == "cpu" else f", or install {NEEDS[provider]}")
         ) from None
     if NAMES[provider] not in session.get_providers():  # it fell back to the CPU and only logged it
         lacking = ", ".join(missing) or "its libraries or a graphics card"
         raise MissingPart(
-            f"ONNX on {provider}: {NAMES[provider]} did not start, for want of {lacking}; "
+            f"ONNX on {provider}: {NAMES[provider]} did not start: it lacks {lacking}; "
             f"install {NEEDS[provider]}"
         )
     session.disable_fallback()
@@ -226,8 +227,8 @@ def _load_cuda_libraries() -> list[str]:
 
 
 def _providers(provider: Provider, folder: Path) -> list[Any]:
-    """ONNX Runtime's `providers` argument. TensorRT leaves operators that it lacks to CUDA, and
-    caches next to the export the engine that takes it minutes to build."""
+    """ONNX Runtime's `providers` argument. Operators that TensorRT lacks run on CUDA. TensorRT
+    takes minutes to build its engine, and caches it next to the export."""
     if provider != "tensorrt":
         return [NAMES[provider]]
     options = {
@@ -239,7 +240,7 @@ def _providers(provider: Provider, folder: Path) -> list[Any]:
 
 
 def _run(session: Any, binding: Any, inputs: dict[str, NDArray[Any]]) -> None:
-    """Bind the inputs and run. Raises MemoryError if ONNX Runtime's message says that it lacked
+    """Bind the inputs and run. Raises MemoryError if ONNX Runtime's message says that it ran out of
     memory."""
     for name, array in inputs.items():  # binds pointers only: `inputs` keeps the arrays alive
         binding.bind_cpu_input(name, array)

@@ -1,8 +1,8 @@
 """Releases memory that OpenVINO holds but does not need: the pages of a mapped weights file.
 
-The CPU plugin maps the file and packs the weights of every product into memory of its own. After
-that it only reads the embeddings of the tokens it meets. But the pages that it read stay resident,
-and take as much memory again as the packed weights.
+The CPU plugin maps the file and copies the weights of every matrix product into packed buffers.
+After that it reads only the embeddings of the tokens it processes. But the mapped pages stay
+resident, and take as much memory again as the packed buffers.
 """
 
 import ctypes

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.fastvlm.openvino.weights import weight_constant
 
-END = 2**31 - 1  # as the end of a slice: up to the last element
+END = 2**31 - 1  # end of a slice: up to the last element
 
 
 def decoder_graph(model: Any, precision: str) -> Any:
@@ -42,8 +42,7 @@ def _check_supported(text: Any) -> None:
 
 
 class _Builder:
-    """A graph under construction: the inputs that all layers read, and the cache updates they
-    leave."""
+    """A graph under construction: the inputs that all layers read, and their cache updates."""
 
     def __init__(self, model: Any, precision: str) -> None:
         import openvino as ov

@@ -52,7 +52,7 @@ def calibration_pixels(side_px: int) -> Iterator[NDArray[np.float32]]:
 
 
 def activation_ranges(graph: Any, convolutions: Sequence[Any]) -> list[ValueRange]:
-    """The range of each convolution's input over all calibration pictures, widened by MARGIN."""
+    """The range of each convolution's input over all calibration images, widened by MARGIN."""
     import openvino as ov
     from openvino import opset13 as op
 
@@ -75,7 +75,7 @@ def activation_ranges(graph: Any, convolutions: Sequence[Any]) -> list[ValueRang
 
 
 def quantize_convolution(convolution: Any, value_range: ValueRange) -> None:
-    """Make a convolution multiply in 8 bits: weights with one scale a row, its input in 256 equal
+    """Make a convolution multiply in 8 bits: weights with one scale per row, its input in 256 equal
     steps over `value_range`, one of which is zero."""
     import openvino as ov
     from openvino import opset13 as op

@@ -1,8 +1,9 @@
-"""FastVLM's encoder and decoder in OpenVINO on a CPU, from what `python -m models export` wrote.
+"""FastVLM's encoder and decoder in OpenVINO on a CPU, from files that `python -m models export`
+wrote.
 
 Weights in fp32 and fp16 are computed in fp32, so that the answers are the same as torch's. With
 other weights, an encoder uses bf16 if the processor has it, and a decoder the arithmetic that was
-fastest when it was exported. Knows nothing of pictures, prompts or text.
+fastest when it was exported. Knows nothing of images, prompts or text.
 """
 
 import json
@@ -29,15 +30,15 @@ EXACT = ("fp32", "fp16")
 # groups are faster, but must not exceed those of the weights and must divide the length of every
 # row.
 ACTIVATION_GROUP = {"int8": 128, "int4": GROUP}
-# Rows of a prompt that are read at once. In AVX-512's bf16, one row more makes all 1.5 times
-# slower.
+# Prompt rows processed in one block. With bf16 on AVX-512, one more row makes the whole block 1.5
+# times slower.
 PROMPT_BLOCK = 64
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a decoder computes: OpenVINO's `number` type (`f32` or `bf16`), and how many rows of a
-    prompt it reads at once (None: all)."""
+    """The arithmetic of a decoder: OpenVINO's `number` type (`f32` or `bf16`), and how many prompt
+    rows it processes in one block (None: all)."""
 
     number: str
     block: int | None
@@ -112,9 +113,9 @@ class OpenVinoDecoder:
         self._image_id = int(facts["image_token_index"])
         self._no_features = np.zeros((1, int(facts["hidden_size"])), np.float32)
         size = int(facts["head_size"])
-        # Of the rotary position embedding, in radians a token
+        # The frequencies of the rotary position embedding, in radians per token
         self._frequencies = float(facts["rope_theta"]) ** -(np.arange(0, size, 2) / size)
-        self._prefix: tuple[int, ...] = ()  # the prompt before the picture that was read last
+        self._prefix: tuple[int, ...] = ()  # the part of the last prompt before the image
         self._prefix_cache: list[Any] = []  # its keys and values
         self._read([0, self._image_id], self._no_features)
         self._step([0], self._no_features, 2)
@@ -139,7 +140,7 @@ class OpenVinoDecoder:
 
     def _read(self, ids: list[int], rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits after a whole prompt; the cache of the last prompt is dropped. The part before the
-        picture is the same in most prompts: its cache is reused unless it has changed."""
+        image is the same in most prompts: its cache is reused unless it has changed."""
         start = ids.index(self._image_id) if self._image_id in ids else 0
         self._read_prefix(tuple(ids[:start]))
         blocks_end = len(ids) - (len(ids) - start) % self.prompt_block
@@ -205,8 +206,8 @@ def compiled(folder: Path, precision: str, number: str, threads: int | None = No
         "INFERENCE_PRECISION_HINT": number,
         "KV_CACHE_PRECISION": number,  # the default would round keys and values to 8 bits
         "NUM_STREAMS": "1",
-        "INFERENCE_NUM_THREADS": threads or 0,  # 0: one a core
-        "ENABLE_CPU_PINNING": False,  # pinned threads would wait for the detector's
+        "INFERENCE_NUM_THREADS": threads or 0,  # 0: one per core
+        "ENABLE_CPU_PINNING": False,  # pinned threads would compete with the detector's
     }
     if precision in ACTIVATION_GROUP:
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = ACTIVATION_GROUP[precision]
@@ -215,11 +216,11 @@ def compiled(folder: Path, precision: str, number: str, threads: int | None = No
 
 @contextmanager
 def _naming_the_remedy(form: Form, checkpoint: Path, folder: Path) -> Iterator[None]:
-    """Turns any error into a MissingPart with the file's name and the command that repairs it."""
+    """Turns any error into a MissingPart with the file name and the command that repairs it."""
     try:
         yield
     except Exception as error:  # OpenVINO has no error class of its own
         raise MissingPart(
             f"{folder / GRAPH}: expected a graph for OpenVINO, got {in_one_line(error)}; "
-            f"to mend it: {form.command(checkpoint)}"
+            f"to repair it: {form.command(checkpoint)}"
         ) from None

@@ -1,8 +1,8 @@
-"""Measures in which arithmetic a decoder is fastest on this processor, when it is exported.
+"""Measures which arithmetic makes a decoder fastest on this processor, when it is exported.
 
 With bf16, OpenVINO widens quantized weights while it multiplies. With fp32, it quantizes the
-activations to 8 bits instead, if the processor has instructions for that (VNNI). Which is faster,
-and the best size of the blocks in which a prompt is read, depends on the processor.
+activations to 8 bits instead, if the processor has instructions for that (VNNI). Which of the two is
+faster, and the best block size for reading a prompt, depend on the processor.
 """
 
 import time
@@ -22,14 +22,14 @@ from models.fastvlm.openvino.runtime import (
     has_bf16,
 )
 
-# An answer's first clause: a picture of 512 px and a question to read, and some tokens to write.
+# The workload of an answer's first clause: read an image of 512 px and a question, write some tokens.
 PROMPT_TOKENS, NEW_TOKENS = 88, 8
 REPEATS = 3
 
 
 def fastest(folder: Path, precision: str, facts: dict[str, Any]) -> Arithmetic:
-    """The arithmetic in which the decoder in `folder` writes a first clause soonest. Raises
-    OpenVINO's error if no arithmetic works."""
+    """The arithmetic with which the decoder in `folder` finishes a first clause soonest. Raises
+    OpenVINO's error if none works."""
     possible = candidates(precision)
     if len(possible) == 1:
         return possible[0]

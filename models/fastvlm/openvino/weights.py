@@ -1,7 +1,7 @@
 """Weights as OpenVINO constants in fp32, fp16, bf16, or quantized to 8 or 4 bits with scales.
 
-The CPU plugin reads compressed weights and widens them while it multiplies, so that a token costs
-the memory traffic of the compressed ones. Rounding to nearest needs no data and no other library.
+The CPU plugin reads compressed weights and dequantizes them while it multiplies, so a token costs
+the memory traffic of the compressed weights only. Rounding to nearest needs no data and no other library.
 """
 
 import math
@@ -17,7 +17,7 @@ BLOCK = 2048
 
 def weight_constant(values: NDArray[np.float32], precision: str) -> Any:
     """A node that gives `values` (rows, ...) in fp32, from a constant in `precision`: fp32, fp16,
-    bf16, int8 (one scale a row) or int4 (one scale for GROUP weights of a row)."""
+    bf16, int8 (one scale per row) or int4 (one scale for GROUP weights of a row)."""
     import openvino as ov
     from openvino import opset13 as op
 

@@ -1,5 +1,5 @@
-"""Runs functions of fixed shapes: captured into CUDA graphs on the describer's stream, or on other
-devices simply called. Knows no network.
+"""Runs functions of fixed shapes: captured into CUDA graphs on the describer's stream, or, on
+other devices, called directly. Knows no network.
 """
 
 import time
@@ -64,7 +64,7 @@ class CapturedPart:
         started_s = time.perf_counter()
         synchronise(self.provider)  # with the default stream, on which weights were loaded
         with torch.inference_mode(), self._on_stream(), self._kernel_choice():
-            work()  # libraries choose their kernels at the first run, which cannot be captured
+            work()  # the first run chooses kernels, which cannot be captured
             run = self.capture_graph(work)
         synchronise(self.provider)
         self.start_s += time.perf_counter() - started_s

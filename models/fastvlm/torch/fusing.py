@@ -13,7 +13,7 @@ def fused(tower: nn.Module, side_px: int) -> nn.Module:
     """`tower`, in eval mode, changed in place: reparameterized as timm does it, without batch
     norms.
 
-    Pairs are found by one run on a grey picture (1, 3, side_px, side_px): a norm is folded if its
+    Pairs are found by one run on a grey image (1, 3, side_px, side_px): a norm is folded if its
     input is the output of the convolution that ran just before.
     """
     for module in list(tower.modules()):

@@ -116,7 +116,7 @@ class Qwen2:
         shared = self.queries // self.keys
         keys, values = seen.split(self.keys)  # (keys, slots, size) each
         if mask is not None:
-            # One row: two small products took 10 microseconds a layer less than torch's attention
+            # One row: two small products took 10 microseconds per layer less than torch's attention
             # kernel with a mask (H100, torch's profiler).
             q = queries.reshape(self.keys, shared, self.size)
             scores = torch.baddbmm(

@@ -1,7 +1,7 @@
 """FastVLM's encoder and decoder in torch, with static shapes and buffers: a GPU replays captured
 CUDA graphs, and a CPU runs the same functions uncaptured.
 
-On a GPU both use one stream, separate from the detector's. Knows nothing of pictures, prompts or
+On a GPU both use one stream, separate from the detector's. Knows nothing of images, prompts or
 text.
 """
 
@@ -23,7 +23,7 @@ from models.fastvlm.torch.fusing import fused
 from models.fastvlm.torch.qwen2 import Qwen2
 from models.fastvlm.torch.steps import DecodeSteps, DecodingState, TorchSteps
 
-LONGEST_PROMPT = 1536  # tokens: a picture of 2048 pixels a side (1024 tokens) and a question
+LONGEST_PROMPT = 1536  # tokens: an image of 2048 pixels per side (1024 tokens) and a question
 PROMPT_STEP = 64  # prompts are padded to a multiple of this; there is one graph for each length
 SPAN_STEP = 128  # the part of the cache that a step uses is a multiple of this; one graph for each
 BURST = 4  # tokens (about a clause) that a GPU computes before the host waits for them
@@ -107,7 +107,7 @@ class TorchEncoder(CapturedPart):
 
 
 class TorchDecoder(CapturedPart):
-    """A Decoder. Reads a prompt at a padded length, then generates one token a step on the device.
+    """A Decoder: reads a prompt at a padded length, then generates tokens one by one on the device.
 
     `start_s`: seconds that first runs and captures have taken so far. The first prompt adds to it,
     and so does any prompt of a new padded length; see `warm_up`.
@@ -245,7 +245,7 @@ class TorchDecoder(CapturedPart):
             self._read_runs[padded] = self._prepare(lambda: self._read(padded))
         if span not in self._step_runs:
             self._step_runs[span] = self._prepare(lambda: self._steps.step(span))
-        if first and self._captures:  # for other questions about the picture, of similar length
+        if first and self._captures:  # for other questions about the image, of similar length
             self.warm_up([length + PROMPT_STEP, length + 2 * PROMPT_STEP], limit)
         return self._read_runs[padded], self._step_runs[span]
 

@@ -1,4 +1,4 @@
-"""Triton kernels for one decoding step of Qwen2 on an NVIDIA GPU, five a layer.
+"""Triton kernels for one decoding step of Qwen2 on an NVIDIA GPU, five per layer.
 
 For one token every weight is read once, so weights must stream without a pause. Each kernel
 therefore does everything around its product (norm, rotation, activation, sum). On GPUs on which a

@@ -1,4 +1,4 @@
-"""DecodeSteps on an NVIDIA GPU, with Triton kernels: one for the embedding, five a layer, two for
+"""DecodeSteps on an NVIDIA GPU, with Triton kernels: one for the embedding, five per layer, two for
 the choice of the token.
 
 Rows stay in fp32 from the embedding to the logits. The cache is that of `Qwen2`, so that torch
