@@ -58,8 +58,7 @@ class DescriberConfig:
 
 @dataclass
 class ModelsConfig:
-    """The models and the library that runs them. A model or library that is named but missing is an
-    error."""
+    """The models and the library that runs them. One that is named but missing is an error."""
 
     pack: str = choice(
         "auto", "pocket", "hub", group=True, help="model pack; auto takes the best for each tier"
