@@ -96,7 +96,7 @@ class FastVitScenes:
             self._run = _in_torch(net, self._device, self._dtype)
         self.labels = self._head.labels
         self.card = ModelCard(
-            settings["name"] + ("" if self._second is None else " + second eye"),
+            settings["name"] + ("" if self._second is None else " + detector trunk"),
             files.pack,
             self._device,
             backend,

@@ -105,7 +105,7 @@ def judge(first: Tensor, second: Tensor, data: SceneData, seed: int) -> dict[str
     figures, confusion = measured(together, data, seed)
     alone = {
         name: {key: measured(logits, data, seed)[0][key] for key in ("top1", "top3")}
-        for name, logits in (("fastvit_alone", first), ("second_eye_alone", second))
+        for name, logits in (("fastvit_alone", first), ("trunk_head_alone", second))
     }
     return {
         "weight": weight,

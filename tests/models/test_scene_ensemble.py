@@ -51,7 +51,7 @@ def test_the_backbone_is_that_of_the_detectors_weights(files: PackFiles) -> None
 def test_both_networks_are_mixed_unless_torch_is_requested(files: PackFiles) -> None:
     alone = FastVitScenes(files, "cpu", "torch")
     both = FastVitScenes(files, "cpu", "auto")
-    assert both.card.name == f"{alone.card.name} + second eye"
+    assert both.card.name == f"{alone.card.name} + detector trunk"
     street = both.classify(photo())
     assert street.label == "street"
     assert street.probability > 0.5
