@@ -1,1 +1,1 @@
-"""Puts the rooms together: build, session, live, batch, user input, console."""
+"""Builds the rooms from the settings and runs a session: live, in a batch, recorded or replayed."""

@@ -37,8 +37,8 @@ class AnswerStep:
     def answer(
         self, request: Request, glance: Glance, overtaken: Callable[[], bool] = never
     ) -> Description:
-        """Answer `request` from `glance`; return when all of the answer is queued. `overtaken` says
-        that the rest of it is not wanted. An alarm ends its second beat."""
+        """Answer `request` from `glance`; return when the whole answer is queued. `overtaken`
+        returns true when the rest of it is no longer needed. An alarm ends its second beat."""
         self._audio.supersede_answers()
         before = self._audio.alarms
         description = self._answerer.answer(
@@ -53,12 +53,12 @@ class AnswerStep:
         return description
 
     def prefetch(self, glance: Glance) -> None:
-        """Start on an answer from `glance` before it is asked for."""
+        """Prefetch an answer from `glance`, before the request."""
         self._answerer.prefetch(glance)
 
     def repeat(self, next_id: Callable[[], int]) -> bool:
-        """Say the last answer again; return whether there is one. It gets a new number, since the
-        latency of the first one has been measured."""
+        """Say the last answer again; return whether there is one. It gets a new id, since the
+        latency of the original was already measured."""
         if self._last is None:
             return False
         self._audio.supersede_answers()
@@ -68,5 +68,5 @@ class AnswerStep:
         return True
 
     def reset(self) -> None:
-        """Forget the last frame: the next one does not follow from it."""
+        """Forget the last frame: the next one is unrelated to it."""
         self._answerer.reset()

@@ -1,9 +1,8 @@
 """Runs a session in order, in virtual time: datasets, sweeps, tests.
 
-No frame is dropped, and what is heard has the times that it would have live. With `trigger=every`
-an answer is heard to its end before the next frame comes. If each frame follows from the one
-before, the detector starts on the next frame early: `detect` is then only the time that was waited
-for it.
+No frame is dropped, and sounds have the same times as in a live session. With `trigger=every`, an
+answer plays to its end before the next frame. If each frame continues the previous one, the
+detector starts on the next frame early; `detect` is then only the time spent waiting for it.
 """
 
 import math
@@ -25,8 +24,8 @@ from engine.core.triggers import Every
 
 
 class Batch:
-    """Runs a session deterministically. After an error has been announced, `run` raises SourceLost
-    for a source that breaks off, and RunError for what was not expected."""
+    """Runs a session deterministically. Errors are announced first; then `run` raises SourceLost
+    for a source that breaks off, and RunError for any other error."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class Batch:
         self._clocks = clocks
         self._observers = observers
         self._notifier = notifier
-        self._delay_s = 0.0  # by how much answers that were heard to their end delay the frames
+        self._delay_s = 0.0  # delay of the frames by answers that were played to their end
 
     def run(self) -> None:
         feed, screen = self._feed, self._observers.screen
@@ -73,8 +72,8 @@ class Batch:
     def _in_order(self) -> Iterator[tuple[Frame, bool]]:
         """Each frame, and whether a description of it is due.
 
-        The next frame is read and given to the detector before the current one is processed, except
-        while a request is answered, since its stages are timed.
+        The next frame is read and given to the detector before the current one is processed; not
+        while a request is answered, because its stages are timed.
         """
         feed = self._feed
         lost: SourceLost | None = None
@@ -129,5 +128,5 @@ class Batch:
             self._delay_s = max(self._delay_s, timeline.now() - shown_s)
 
     def _drain(self) -> None:
-        """Move the timeline on until everything has been heard."""
+        """Advance the timeline until everything has been played."""
         drain(self._speech.audio, self._speech.sink, self._clocks.timeline)

@@ -1,4 +1,4 @@
-"""The command line: prepares what was typed for Hydra, and makes Hydra's errors one line each.
+"""The command line: converts the arguments for Hydra, and turns Hydra's errors into one line each.
 
 Knows Hydra and OmegaConf; must not know what a setting does.
 """
@@ -42,7 +42,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def to_hydra(arguments: Sequence[str]) -> list[str]:
-    """The arguments in Hydra's grammar, with the values quoted that it cannot parse.
+    """The arguments in Hydra's grammar. Values that it cannot parse are quoted.
 
     So `source.path=niño (1).jpg` works as typed. Raises ConfigError for an unknown option, a
     malformed key, and the deletion of a key.
@@ -71,7 +71,7 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def _options_parser() -> argparse.ArgumentParser:
-    """A parser of Hydra's options, which refuses a wrong one in one line."""
+    """A parser of Hydra's options; its error for a wrong option is one line."""
     parser = _OneLineParser(add_help=False)
     parser.add_argument("overrides", nargs="*")
     for names in FLAGS:
@@ -96,7 +96,7 @@ def _require_plugins(arguments: Sequence[str]) -> None:
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # the namespace package of Hydra's plugins is missing too
+    except ModuleNotFoundError:  # even the namespace package of Hydra's plugins is missing
         return False
 
 
@@ -153,14 +153,14 @@ def _unknown_keys(node: DictConfig) -> Iterator[str]:
 
 
 def error_line(error: BaseException) -> str:
-    """A configuration error as one line that keeps what was typed and what is allowed."""
+    """A configuration error as one line with the value that was typed and the allowed values."""
     if isinstance(error, EngineError):
         return in_one_line(error)
     if missing := re.search(r"Could not override '([^']+)'", str(error)):
         return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
     if bare := re.search(r"Error parsing override '([^'=]*)'", str(error)):
         return f"{bare[1]}: expected KEY=VALUE; see --help"
-    # OmegaConf's error names the key. Hydra wraps it; under a debugger it has a cause of its own.
+    # OmegaConf's error names the key. Hydra wraps it; under a debugger it also has a cause.
     cause = None if isinstance(error, OmegaConfBaseException) else error.__cause__
     text = str(cause or error).strip()
     key = re.search(r"full_key: (\S+)", text)

@@ -24,8 +24,8 @@ MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}
 
 
 class Terminal(Console):
-    """A console that survives a closed pipe or a full disk: with rich's own, the thread that prints
-    would end."""
+    """A console that survives a closed pipe or a full disk: rich's own console would end the
+    printing thread."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         try:
@@ -40,8 +40,8 @@ class Terminal(Console):
 
 
 class Screen:
-    """Prints to a rich console. Safe to call from any thread. For a `job` of a sweep it prints only
-    faults, the progress, and one line at the end."""
+    """Prints to a rich console. Safe to call from any thread. For a `job` of a sweep, it prints
+    only faults, the progress, and one line at the end."""
 
     def __init__(self, console: Console | None = None, job: str = "") -> None:
         self.console = console or Terminal(highlight=False, emoji=False)
@@ -71,7 +71,7 @@ class Screen:
         keys: bool,
         view: str = "",
     ) -> None:
-        """Print what runs, with which models, and where the session is written."""
+        """Print the settings, the models, and the folder of the session."""
         if self._job:
             self.line(f"{self._job}: {escape(source)}, {escape(router)} ...")
             return

@@ -51,8 +51,8 @@ class FrameStep:
         self._live = live
 
     def process(self, frame: Frame, now_s: float | None = None) -> Glance:
-        """Process `frame` and return what is in it. Alerts are timed by `now_s`, or if that is
-        None, by the moment after perception."""
+        """Process `frame` and return its glance. Alerts are raised at `now_s`; None means the time
+        after perception."""
         glance = self._perception.perceive(frame)
         self.warn(glance, self._timeline.now() if now_s is None else now_s)
         self._observers.frame(glance)
@@ -60,17 +60,17 @@ class FrameStep:
         return glance
 
     def prefetch(self, frame: Frame) -> None:
-        """Let the detector start on the frame that will be processed next."""
+        """Let the detector start on the next frame."""
         self._perception.detector.expect(frame)
 
     def reset(self) -> None:
-        """Forget everything: the next frame does not follow from the last."""
+        """Forget everything: the next frame is unrelated to the last."""
         self._perception.reset()
         if self._alerts is not None:
             self._alerts.reset()
 
     def warn(self, glance: Glance, now_s: float) -> None:
-        """Announce a change of the camera's health, then what the alert policy chooses."""
+        """Announce a change of the camera's health, then the alerts that the policy chooses."""
         health = self._perception.camera_health
         if health.update(glance.frame, self._live):
             self._announce_camera_health(health.fault)
@@ -82,7 +82,7 @@ class FrameStep:
 
     def _announce_camera_health(self, fault: CameraFault | None) -> None:
         if fault is None:
-            health = Health("camera", "the picture is well again", "said so")
+            health = Health("camera", "the picture is good again", "said so")
             self._notifier.fault(health, "camera_clear", Priority.STATUS)
         else:
             health = Health("camera", f"the picture is {fault}", "said so")
@@ -90,7 +90,7 @@ class FrameStep:
 
     def learn_depth(self, frame: Frame) -> None:
         """Offer `frame`, which has been localized, to the depth worker, and let the localizer learn
-        object heights from the newest depth map. After a failure depth is not used again."""
+        object heights from the newest depth map. After a failure, depth is switched off."""
         if self._depth is None or not self._perception.camera_health.is_good:
             return
         try:

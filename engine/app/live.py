@@ -21,14 +21,14 @@ from engine.core.errors import RunError, SourceLost, in_one_line
 from engine.core.report import Health
 from engine.language.wording import StatusKey
 
-JOIN_S = 3.0  # a thread that does not end by then is left behind
+JOIN_S = 3.0  # a thread that does not end within this time is abandoned
 
 
 class Live:
     """Runs the loops of a session in real time.
 
     `run` returns when the source has ended and everything has been said, or when the wearer quits.
-    It raises what ended the session otherwise: RunError or KeyboardInterrupt.
+    Otherwise it raises the error that ended the session: RunError or KeyboardInterrupt.
     """
 
     def __init__(
@@ -51,8 +51,9 @@ class Live:
         self._notifier = notifier
         self._stop = threading.Event()
         self._stop_speaking = threading.Event()
-        self._broken = threading.Event()  # a loop has failed: only what waits is still said
-        self._silenced = threading.Event()  # the speak loop has failed: nothing more can be said
+        # a loop has failed: only waiting utterances are still said
+        self._broken = threading.Event()
+        self._silenced = threading.Event()  # the speak loop has failed: no more speech is possible
         self._failure: RunError | None = None
 
     def run(self) -> None:
@@ -83,7 +84,7 @@ class Live:
         ended = self._broken.is_set() or (self._watch.ended.is_set() and self._answer.idle)
         return ended and (self._speak.idle or self._silenced.is_set())
 
-    # threads
+    # Threads.
 
     def _thread(self, loop: Loop, stop: threading.Event) -> threading.Thread:
         return threading.Thread(
@@ -91,10 +92,10 @@ class Live:
         )
 
     def _supervise(self, loop: Loop, stop: threading.Event) -> None:
-        """The whole of a thread. An error is logged and announced, and ends the session."""
+        """The target of each thread. An error is logged and announced, and ends the session."""
         try:
             loop.run(stop)
-        except SourceLost as error:  # the frames before are still processed
+        except SourceLost as error:  # the earlier frames are still processed
             self._fail(error, loop, str(error))
         except Exception as error:
             detail = in_one_line(error)

@@ -1,4 +1,4 @@
-"""Tells the wearer, by a fixed sentence, and the log what happens to the engine itself."""
+"""Tells the wearer (in fixed sentences) and the log about the state of the engine itself."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What follows a session: the log on disk, the terminal, and the view for a sighted helper."""
+"""The observers of a session: the log on disk, the terminal, and the view for a sighted helper."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from engine.recording.session_log import SessionLog
 
 @dataclass(frozen=True)
 class Observers:
-    """Passes each event on to those that follow it. Safe to call from any thread."""
+    """Passes each event to the observers that need it. Safe to call from any thread."""
 
     log: SessionLog
     screen: Screen

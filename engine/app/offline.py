@@ -1,7 +1,7 @@
 """Records both tiers' outputs (`record=FILE`), and replays them (`source=recorded`) without models.
 
-Nothing is heard and no alert is raised: pictures are described, logged and scored. Bad input is
-refused before any model loads.
+There is no sound and no alert: images are described, logged and scored. Bad input is refused before
+any model loads.
 """
 
 from collections.abc import Iterator
@@ -135,8 +135,8 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
 
 
 def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Recorder:
-    # The recorder times a router of its own: a router may remember what it decided, and the
-    # session's must decide once for each picture, as in a replay.
+    # The recorder times a separate router: a router may keep state, and the session's router must
+    # decide once per image, as in a replay.
     timed_router = build_router(config)
     prompt = build_prompt(config, models, words)
     return Recorder(
@@ -151,7 +151,7 @@ def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Rec
 
 
 def _frames(source: Source, most: int | None, log: SessionLog) -> Iterator[Frame]:
-    """The source's frames, at most so many; a broken one is reported and skipped."""
+    """At most `most` frames of the source; a broken one is reported and skipped."""
     seen = 0
     while seen != most:
         try:
@@ -186,7 +186,7 @@ def _obstacle_stages_ms(record: Record) -> dict[str, float]:
 def _quality_parts(
     records: list[Record], header: Header
 ) -> list[tuple[QualityParts | None, QualityParts | None]]:
-    """The quality of both tiers' answers, None where a picture has no labels."""
+    """The quality of both tiers' answers, None for an image without labels."""
     found: list[tuple[QualityParts | None, QualityParts | None]] = [(None, None)] * len(records)
     labelled = [(index, item.truth) for index, item in enumerate(records) if item.truth is not None]
 
@@ -205,7 +205,7 @@ def _quality_parts(
 
 
 def _check_settings(config: Config, header: Header, path: Path) -> None:
-    """Raise InputError where the settings would give other words than were recorded."""
+    """Raise InputError if the settings would give other words than those recorded."""
     for key in ("language", "units", "directions"):
         recorded, asked = getattr(header, key), getattr(config, key)
         if recorded != asked:

@@ -1,7 +1,7 @@
-"""Opens a session from its settings, and closes it whole again.
+"""Opens a session from its settings, and closes it again.
 
-The order matters. Everything that can be refused is refused first (sources, sinks, packs), and only
-then do models load, so that bad input never waits for weights. Chooses no class: the builders do.
+The order matters: sources, sinks and packs are checked before any model loads, so that bad input is
+reported at once. The builders choose the classes.
 """
 
 import itertools
@@ -26,7 +26,7 @@ from engine.app.builders.audio import (
     build_audio,
     build_sink,
     build_voice,
-    said_meanwhile,
+    startup_speech,
 )
 from engine.app.builders.inputs import (
     build_asking,
@@ -63,7 +63,7 @@ from engine.listening.echo_guard import EchoGuard, GuardedSink
 
 @contextmanager
 def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
-    """Open what the settings ask for: a session that is heard, a recording, or a replay."""
+    """Open a session, a recording or a replay, as the settings say."""
     config = check(resolve_source(config))
     if config.record is not None or config.source.name == "recorded":
         with offline(config, folder, screen) as opened:
@@ -76,7 +76,7 @@ def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
 
         def finish() -> dict[str, Any]:
             observers = running.observers
-            observers.view.close()  # its last failure still belongs into the log
+            observers.view.close()  # its last failure must still be logged
             quality = scorer.quality() if scorer else None
             counts = stream_counts(running.feed.source)
             return observers.log.close(quality, peak_gpu_memory_mb(), counts)
@@ -86,7 +86,7 @@ def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
 
 @dataclass(frozen=True)
 class FirstScreen:
-    """How the first screen names what was built."""
+    """The names on the first screen."""
 
     source: str
     sink: str
@@ -96,9 +96,10 @@ class FirstScreen:
 
 @contextmanager
 def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
-    """Build all subsystems, and close them in reverse: a multirun has all jobs in one process.
+    """Build all subsystems, and close them in reverse order: a multirun runs all jobs in one
+    process.
 
-    Raises SetupError, before any model loads, for what cannot be used.
+    Raises SetupError before any model loads.
     """
     with ExitStack() as stack:
         wall = MonotonicClock()
@@ -148,7 +149,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         _introduce(config, running, models.cards(), FirstScreen(kind, sink_name, how, view_name))
         for heard in startup.heard:
             observers.utterance_ended(heard)
-        if source.live or kind == "sample":  # at a file nobody waits, and it would delay the answer
+        if source.live or kind == "sample":  # with a file, this would only delay the answer
             notifier.announce("ready")
         yield running
 
@@ -161,7 +162,7 @@ def _load_models(
     observers: Observers,
     next_id: Callable[[], int],
 ) -> tuple[Models, StartupSpeech]:
-    """Start the session's time and load the models. In real time "Starting." is said meanwhile."""
+    """Start the session's time and load the models. In real time, "Starting." is said meanwhile."""
     observers.screen.loading()
     timeline = observers.timeline
     starting = Utterance(
@@ -169,7 +170,7 @@ def _load_models(
     )
     observers.log.start()
     said = starting if config.source.realtime else None
-    with said_meanwhile(said, voice, sink, timeline, observers.report) as startup:
+    with startup_speech(said, voice, sink, timeline, observers.report) as startup:
         prepare(voice.sample_rate_hz)
         models = build_models(config)
     return models, startup

@@ -1,7 +1,7 @@
 """Writes `python -m engine --help` and conf/README.md from the declarations in engine.config.
 
-`python -m engine.app.settings_help > conf/README.md` renews the table. Explanations of a group's
-choices are the first comments of the files of `conf/`.
+`python -m engine.app.settings_help > conf/README.md` updates that file. The explanation of a
+group's choice is the first comment of its file in `conf/`.
 """
 
 import textwrap
@@ -46,7 +46,7 @@ nothing.
 
 
 def sections(config: Config) -> Iterator[tuple[str, str, list[tuple[str, Setting]]]]:
-    """Yield (title, what it is about, settings by typed key), the everyday settings first."""
+    """Yield (title, description, settings by typed key), the top-level settings first."""
     everyday = [(key, setting) for key, _, setting in settings(config) if "." not in key]
     yield "general", str(Config.__doc__), everyday
     for item in fields(config):
@@ -76,7 +76,7 @@ def _first_comment(path: Path) -> str:
 
 
 def help_text() -> str:
-    """What `--help` prints."""
+    """The text that `--help` prints."""
     lines = [INTRODUCTION]
     for title, about, found in sections(Config()):
         lines += ["", f"{title}: {_lower(about)}"]
@@ -90,7 +90,7 @@ def help_text() -> str:
 
 
 def _entry(left: str, meaning: str) -> list[str]:
-    """`left` and its meaning in two columns; `left` stands alone where it is too long."""
+    """`left` and its meaning in two columns; if `left` is too long, it gets its own line."""
     indent = " " * MEANING_COLUMN
     meanings = textwrap.wrap(meaning, WIDTH - MEANING_COLUMN)
     if len(left) + 4 > MEANING_COLUMN:
@@ -128,7 +128,7 @@ def _bounds(setting: Setting) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as YAML has it."""
+    """A value as YAML writes it."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else f"{value:.12g}"

@@ -1,4 +1,4 @@
-"""The subsystems of a session, as the builders return them and as the loops take them."""
+"""The subsystems of a session, which the builders return and the loops use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Clocks:
 
 @dataclass(frozen=True)
 class FrameFeed:
-    """The frames of a session, and the trigger that asks at some of them. `related` says whether
-    each frame follows from the one before, as in a video."""
+    """The frames of a session, and the trigger that requests descriptions. `related` says whether
+    each frame continues the previous one, as in a video."""
 
     source: Source
     trigger: Trigger
@@ -40,7 +40,7 @@ class FrameFeed:
 @dataclass(frozen=True)
 class Speech:
     """The queue of all sound, and the sink it goes to. `next_id` numbers utterances and requests;
-    `fed_until_s` is the moment up to which the sink has had sound while the models loaded."""
+    `fed_until_s` is the time up to which the sink was fed while the models loaded."""
 
     audio: Audio
     sink: Sink
@@ -50,8 +50,8 @@ class Speech:
 
 @dataclass(frozen=True)
 class KeyInputs:
-    """What the wearer presses: the terminal's keyboard if `keyboard` is set, and a headset's
-    buttons. `grammar` holds the names that can be typed."""
+    """The keys that the wearer can press: the terminal's keyboard if `keyboard` is set, and a
+    headset's buttons. `grammar` holds the names that can be typed."""
 
     grammar: CommandGrammar
     keyboard: bool = False
@@ -60,7 +60,8 @@ class KeyInputs:
 
 @dataclass(frozen=True)
 class Session:
-    """An open session. `alerts` is None if obstacles are not announced, `ear` if none listens."""
+    """An open session. `alerts` is None if obstacles are not announced, `ear` if there is no wake
+    word."""
 
     clocks: Clocks
     feed: FrameFeed

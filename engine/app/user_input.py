@@ -1,6 +1,6 @@
-"""Turns keys, buttons and what the ear hears into requests, or carries commands out at once.
+"""Turns keys, buttons and spoken input into requests; executes commands at once.
 
-Must not know: how a request is answered.
+Must not know how a request is answered.
 """
 
 import threading
@@ -15,11 +15,11 @@ from engine.devices.input.keyboard import Keyboard
 from engine.language.commands import Keys
 from engine.language.wording import StatusKey
 
-Spoken = tuple[float, float]  # when it was said (asked_s), and when that was recognised (heard_s)
+Spoken = tuple[float, float]  # when it was said (asked_s), and when it was recognised (heard_s)
 
 
 class Answering(Protocol):
-    """What the wearer can make the answer loop do; `AnswerLoop` implements it."""
+    """The part of the answer loop that user input needs; `AnswerLoop` implements it."""
 
     def ask(
         self,
@@ -37,8 +37,8 @@ class Answering(Protocol):
 
 
 class UserInput:
-    """Takes keys and buttons from `open` to `close`, and what the ear hears (it is a `Listener`).
-    `quit` is set when the wearer wants to end the session."""
+    """Takes keys and buttons from `open` to `close`, and the events of the ear (it is a
+    `Listener`). `quit` is set when the wearer wants to end the session."""
 
     def __init__(
         self, inputs: KeyInputs, answering: Answering, audio: Audio, notifier: Notifier
@@ -63,7 +63,7 @@ class UserInput:
         if self._inputs.media_keys is not None:
             self._inputs.media_keys.close()
 
-    # from the ear
+    # Events of the ear.
 
     def on_hint(self) -> None:
         self._answering.hint()
@@ -74,7 +74,7 @@ class UserInput:
     def on_command(self, command: Command, asked_s: float, heard_s: float) -> None:
         self.obey("wake", command, (asked_s, heard_s))
 
-    # from keys
+    # Keys and buttons.
 
     def key(self, key: str) -> None:
         """A key press, or a line from a pipe."""
@@ -86,7 +86,7 @@ class UserInput:
             self._notifier.announce("find_what")
 
     def obey(self, trigger: str, command: Command, spoken: Spoken | None = None) -> None:
-        """Carry a command out, or put a request."""
+        """Execute a command or submit a request."""
         match command.name:
             case "stop":
                 self._answering.stop_answer()
@@ -103,7 +103,7 @@ class UserInput:
                 self._answering.ask(trigger, wish, command.target, spoken)
 
     def _change_volume(self, direction: Literal["louder", "quieter"]) -> None:
-        """The current sound demonstrates the new volume; if there is none, a word does."""
+        """The current sound shows the new volume; if there is none, a word is said."""
         if not self._audio.change_volume(1 if direction == "louder" else -1):
             limit: StatusKey = "loudest" if direction == "louder" else "quietest"
             self._notifier.announce(limit)

@@ -144,7 +144,7 @@ def test_a_covered_camera_is_announced_and_that_it_is_clear_again(tmp_path: Path
         step.warn(Glance(Frame(image, seq / 15, seq), ()), seq / 15)
     assert [health.detail for health in bench.health] == [
         "the picture is covered",
-        "the picture is well again",
+        "the picture is good again",
     ]
     drain(bench.session.speech.audio, TapeSink(), VirtualClock())
     assert bench.said == [bench.words.status("camera_dark"), bench.words.status("camera_clear")]

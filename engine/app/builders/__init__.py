@@ -1,1 +1,1 @@
-"""Turns settings into objects, subsystem by subsystem. Only these modules choose a class."""
+"""Turns settings into objects, subsystem by subsystem. Only these modules choose classes."""

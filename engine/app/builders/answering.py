@@ -1,4 +1,4 @@
-"""Builds what answers requests: router, describer and text workers, grounding, prompts."""
+"""Builds the parts that answer requests: router, describer and text workers, grounding, prompts."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -25,8 +25,8 @@ READER_LOADS_AFTER_S = 6.0
 
 
 def build_router(config: Config) -> Router:
-    """`quick` and `full` always answer from one tier; `auto` asks the configured router. Raises
-    MissingPart for a router that has not been trained."""
+    """With `quick` and `full`, one tier gives every answer; with `auto`, the configured router
+    decides. Raises MissingPart for a router that has not been trained."""
     from routers import Always
 
     if config.mode == "quick":
@@ -124,7 +124,7 @@ def build_answerer(
     wall: Clock,
     resources: ExitStack,
 ) -> Answerer:
-    """What answers requests, with its threads for the describer and the text reader."""
+    """The answerer, with its threads for the describer and the text reader."""
     describer = build_describer_worker(config, models, wall)
     if describer is not None:
         resources.callback(describer.close)
@@ -133,7 +133,7 @@ def build_answerer(
 
 
 def build_words(config: Config) -> Words:
-    """What words answers, alerts and status sentences, as the wearer wants them."""
+    """Puts answers, alerts and statuses into words, by the settings of language and units."""
     return Words(
         config.language,
         cast(Units, config.units),

@@ -25,7 +25,7 @@ def build_voice(config: Config) -> Voice:
 
 
 def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink, str]:
-    """Where sound goes, and its name on the first screen."""
+    """The sink, and its name on the first screen."""
     from engine.devices.sound.loudspeaker import DeviceSink, find_device_sink
     from engine.devices.sound.wav import SilentSink, WavSink
 
@@ -64,23 +64,24 @@ def build_audio(
 
 @dataclass
 class StartupSpeech:
-    """What was heard while the models loaded, when the log had not begun, and the moment up to
-    which the sink has had sound."""
+    """The utterances played while the models loaded (the log starts later), and the time up to
+    which the sink has been fed."""
 
     heard: list[Heard] = field(default_factory=list)
     fed_until_s: float | None = None
 
 
 @contextmanager
-def said_meanwhile(
+def startup_speech(
     utterance: Utterance | None,
     voice: Voice,
     sink: Sink,
     clock: Clock,
     report: Callable[[Health], None],
 ) -> Iterator[StartupSpeech]:
-    """Say `utterance`, then feed the sink silence, in a thread of its own until the context ends.
-    Loading takes seconds, and silence must have a reason. None, in a batch, says nothing."""
+    """Say `utterance`, then feed the sink silence, in a separate thread until the context ends.
+    Loading takes seconds, and the wearer must know why it is silent. None, in a batch, says
+    nothing."""
     startup = StartupSpeech()
     if utterance is None:
         yield startup

@@ -1,4 +1,4 @@
-"""Builds what lets the wearer ask: trigger, media keys, wake word, spoken commands."""
+"""Builds the ways to ask: trigger, media keys, wake word, spoken commands."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ SAMPLE_ASKS_AT_S = 2.0
 def build_trigger(
     config: Config, kind: str, live: bool, hears: bool = False
 ) -> tuple[Trigger, bool]:
-    """The trigger for a source of this kind, and whether the keyboard asks too. `hears`: whether
+    """The trigger for a source of this kind, and whether the keyboard is used too. `hears`: whether
     there is a wake word."""
     settings = config.trigger
     name = settings.name
@@ -60,8 +60,8 @@ def build_media_keys(config: Config, report: Callable[[Health], None]) -> MediaK
 
 @dataclass(frozen=True)
 class Listening:
-    """What the ear needs and what can be refused before a model loads: the opened sound and the
-    loaded wake engine."""
+    """The parts of the ear that are opened before any model loads, since they may be refused: the
+    sound and the wake engine."""
 
     source: AudioSource
     wake: WakeEngine
@@ -73,7 +73,7 @@ class Listening:
 
 @dataclass(frozen=True)
 class Asking:
-    """What lets the wearer ask, opened before a model loads. `keyboard`: whether keys ask too."""
+    """The ways to ask, opened before any model loads. `keyboard`: whether keys are used too."""
 
     listening: Listening | None
     trigger: Trigger
@@ -89,8 +89,8 @@ def build_asking(
     report: Callable[[Health], None],
     resources: ExitStack,
 ) -> Asking:
-    """What the settings ask for, with a source of this kind. Raises InputError, MissingPart and
-    ConfigError."""
+    """The ways to ask by the settings, for a source of this kind. Raises InputError, MissingPart
+    and ConfigError."""
     listening = build_listening(config, source, wall)
     if listening is not None:
         resources.callback(listening.close)
@@ -99,10 +99,10 @@ def build_asking(
 
 
 def build_listening(config: Config, source: Source, clock: Clock) -> Listening | None:
-    """The sound and the wake engine, or None if nothing listens.
+    """The sound and the wake engine, or None if there is no ear.
 
     They are built for trigger=wake. They are also built for trigger=auto with a live camera or a
-    recording to hear, if there is a microphone. Glasses are heard by their own microphones. Raises
+    recording to hear, if there is a microphone. Glasses use their own microphones. Raises
     InputError, MissingPart and ConfigError.
     """
     settings = config.trigger.wake
@@ -221,7 +221,7 @@ def build_ear(
 
 
 def describe_asking(config: Config, listening: Listening | None, trigger: str) -> str:
-    """How the first screen tells the wearer to ask."""
+    """The line on the first screen that says how to ask."""
     if listening is None:
         return trigger
     commands = "spoken commands"

@@ -1,4 +1,5 @@
-"""Builds the loop that runs a session: live or batch. Gives each loop only what it uses."""
+"""Builds the loop that runs a session: live or batch. Each loop gets only the parts that it
+uses."""
 
 from engine.app.answer_step import AnswerStep
 from engine.app.batch import Batch

@@ -1,4 +1,4 @@
-"""Loads the models that a mode needs, and refuses what cannot be loaded before anything is."""
+"""Loads the models that a mode needs. Problems are reported before the first one loads."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from engine.core.report import ModelCard
 
 @dataclass
 class Models:
-    """The loaded models. `describer` is None if the mode never asks it, `depth` if it is off."""
+    """The loaded models. `describer` is None if the mode never uses it, `depth` if it is off."""
 
     detector: Detector
     scenes: SceneClassifier
@@ -31,8 +31,8 @@ class Models:
 def check_models(config: Config) -> None:
     """Check what can be checked before a model loads.
 
-    Raises MissingPart for a pack, file or backend that is not here, and ConfigError for an image
-    size that the describer cannot take or depth where it cannot help.
+    Raises MissingPart for a missing pack, file or backend. Raises ConfigError for an image size
+    that the describer does not support, or for depth where it cannot help.
     """
     from models.hub import TIERS
     from models.packs import check_packs
@@ -60,8 +60,8 @@ def _check_depth(config: Config) -> None:
     if unrelated or config.record is not None:
         where = f"source={config.source.name}" if unrelated else "record"
         raise ConfigError(
-            f"obstacles.depth: expected off with {where}, got {config.obstacles.depth}: what one "
-            "picture teaches helps none that does not follow from it"
+            f"obstacles.depth: expected off with {where}, got {config.obstacles.depth}: "
+            "depth improves later frames of the same scene, and here there are none"
         )
 
 
@@ -85,7 +85,7 @@ def build_models(config: Config) -> Models:
 
 def build_describer(config: Config) -> Describer:
     """The describer. If it does not fit into memory, the result is a describer that raises this
-    error when it is asked. Raises MissingPart and ConfigError."""
+    error when it is used. Raises MissingPart and ConfigError."""
     from models.describer import open_describer
     from models.fastvlm.selection import DescriberOptions
 

@@ -1,4 +1,4 @@
-"""Builds perception and alerts: how the camera is worn, side cameras, depth, the alert policy."""
+"""Builds perception and alerts: mount, side cameras, depth, the alert policy."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -30,8 +30,8 @@ def build_depth_worker(config: Config, models: Models) -> DepthWorker | None:
 
 
 def build_side_cameras(config: Config, source: Source, mount: Mount) -> SideCameras | None:
-    """The side cameras of `source`, each with its own detector, since a detector tracks; None if
-    the source has none or they are off."""
+    """The side cameras of `source`, each with its own detector, since a detector keeps tracks; None
+    if the source has none or they are off."""
     if not isinstance(source, HasSideCameras) or not source.side_camera_labels:
         return None
     from models.detector import open_detector
@@ -51,7 +51,7 @@ def build_side_cameras(config: Config, source: Source, mount: Mount) -> SideCame
 def build_perception(
     config: Config, models: Models, source: Source, wall: Clock, resources: ExitStack
 ) -> Perception:
-    """The detector and all that works on its results."""
+    """The detector and everything that processes its results."""
     mount = build_mount(config)
     depth = build_depth_worker(config, models)
     box_history = None

@@ -1,4 +1,4 @@
-"""Builds what follows a session: the log, and the view for a sighted helper."""
+"""Builds the observers of a session: the log, and the view for a sighted helper."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -43,7 +43,7 @@ def build_view(
     from engine.devices.view.rerun_view import FILE, RerunView, require_rerun
 
     require_rerun()
-    # A batch drops no frame and waits for the viewer; live, nothing waits.
+    # A batch drops no frame and waits for the viewer; a live session never waits.
     patience_s = 0.0 if config.source.realtime else VIEW_PATIENCE_S
     path = log.folder / FILE
     view = ViewQueue(lambda: RerunView(path, log.since), report, patience_s)

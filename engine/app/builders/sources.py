@@ -9,13 +9,13 @@ from engine.config import Config, SourceConfig
 from engine.core.ports import Counting, Source
 from engine.core.report import StreamCount
 
-# Sources whose frames do not follow from one another.
+# Sources with frames that are unrelated to one another.
 UNRELATED = ("image", "folder", "dataset")
 
 
 def resolve_source(config: Config) -> Config:
-    """Replace `source=auto` with a path by the source that reads the path: a recording (.jsonl), a
-    dataset (a folder with a manifest), a folder, an image, else a video."""
+    """If `source=auto` has a path, choose the source that reads it: a recording (.jsonl), a dataset
+    (a folder with a manifest), a folder, an image, else a video."""
     if config.source.name != "auto" or not config.source.path:
         return config
     from engine.devices.video.dataset import MANIFEST
@@ -42,7 +42,7 @@ def source_kind(config: Config) -> str:
 
 
 def related(config: Config) -> bool:
-    """Whether each frame follows from the one before, as in a video."""
+    """Whether each frame continues the previous one, as in a video."""
     return config.source.name not in UNRELATED
 
 
@@ -98,5 +98,5 @@ def _build_glasses(settings: SourceConfig) -> Source:
 
 
 def stream_counts(source: Source) -> tuple[StreamCount, ...]:
-    """What the streams of a multi-sensor source received and lost; empty for other sources."""
+    """The counters of a multi-sensor source's streams; empty for other sources."""
     return source.counts() if isinstance(source, Counting) else ()

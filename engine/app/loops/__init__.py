@@ -1,1 +1,1 @@
-"""The live loops: one class for each thread. `engine.app.live` starts them and watches them."""
+"""The live loops, one class per thread. `engine.app.live` starts and supervises them."""

@@ -1,4 +1,4 @@
-"""The answer thread: the newest request through the answer step, from the newest glance."""
+"""The answer thread: answers the newest request from the newest glance."""
 
 import threading
 from functools import partial
@@ -13,15 +13,15 @@ from engine.core.glance import Glance
 from engine.core.report import Health
 from engine.core.slot import Slot
 
-# For this long, alerts that are not critical wait for the answer that was asked for.
+# Alerts that are not critical wait at most this long for a requested answer.
 EXPECT_S = 1.5
 # A glance prefetched at the wake hint is reused if it is at most this old when the wake word fires.
-# A hint comes up to 0.45 s before.
+# A hint comes up to 0.45 s earlier.
 PREFETCH_FRESH_S = 0.6
 
 
 class AnswerLoop:
-    """Answers requests from `glances`. A newer request ends the answer to an older one.
+    """Answers requests from `glances`. A new request ends the current answer.
 
     `ask`, `repeat`, `stop_answer` and `hint` may be called from any thread. `live` says whether the
     source is a live camera, whose glances can be too old.
@@ -46,15 +46,15 @@ class AnswerLoop:
         self._notifier = notifier
         self._live = live
         self._requests: Slot[Request] = Slot()
-        self._answered = 0  # the version of the newest request that has been dealt with
+        self._answered = 0  # the version of the newest request that was handled
         self._called = threading.Event()  # there is something to do
         self._hinted = threading.Event()  # the wearer may be about to ask
-        self._stopped = threading.Event()  # the wearer wants no more of the current answer
+        self._stopped = threading.Event()  # the wearer has stopped the current answer
         self._prefetched: Glance | None = None
 
     @property
     def idle(self) -> bool:
-        """Whether every request has been dealt with."""
+        """Whether every request has been handled."""
         return self._answered >= self._requests.version
 
     def ask(
@@ -64,7 +64,7 @@ class AnswerLoop:
         target: str | None = None,
         spoken: Spoken | None = None,
     ) -> None:
-        """Put a request: now, or when it was `spoken` (asked_s, heard_s)."""
+        """Submit a request. `spoken` is (asked_s, heard_s) of a spoken one; None means now."""
         asked_s, heard_s = spoken or (self._clocks.wall.now(), None)
         self._requests.put(Request(self._next_id(), trigger, asked_s, wish, target, heard_s))
         self._called.set()
@@ -76,7 +76,7 @@ class AnswerLoop:
             self._notifier.announce("nothing_to_repeat")
 
     def stop_answer(self) -> None:
-        """Add nothing to the current answer."""
+        """End the current answer."""
         self._stopped.set()
 
     def hint(self) -> None:
@@ -100,21 +100,21 @@ class AnswerLoop:
                 overtaken = partial(self._is_overtaken, number)
                 self._step.answer(request, glance, overtaken)
             self._answered = number
-            self._hinted.clear()  # a hint from before this answer
+            self._hinted.clear()  # a hint that came before this answer
 
     def wake(self) -> None:
         self._requests.close()
         self._called.set()
 
     def close(self) -> None:
-        """Nothing to end: nobody waits for an answer."""
+        """Nothing to close: no other loop waits for an answer."""
 
     def _is_overtaken(self, number: int) -> bool:
         return self._stopped.is_set() or self._requests.version > number
 
     def prefetch(self) -> None:
-        """Start on an answer if there was a hint. Hints come and go while the wake phrase is
-        spoken: a prefetched glance is kept while it is fresh."""
+        """Prefetch an answer if there was a hint. There may be several hints during one wake
+        phrase: a prefetched glance is kept while it is fresh."""
         glance, known = self._glances.newest(), self._prefetched
         hinted = self._hinted.is_set()
         if hinted and glance is not None and not _is_fresh(known, glance.frame.time_s):

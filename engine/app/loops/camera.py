@@ -1,4 +1,4 @@
-"""The camera thread: frames from the source into a slot, at their own pace."""
+"""The camera thread: puts frames from the source into a slot, at the pace of the source."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from engine.core.slot import Slot
 
 
 class CameraLoop:
-    """Reads the source. `frames` holds the newest frame; `count` is told how many there were."""
+    """Reads the source. `frames` holds the newest frame; `count` gets the number of frames so
+    far."""
 
     name = "camera"
 
@@ -25,14 +26,14 @@ class CameraLoop:
     ) -> None:
         self.frames: Slot[Frame] = Slot()
         self.live = feed.source.live
-        self.loss_announced = False  # by the source itself
+        self.loss_announced = False  # whether the source itself has announced the loss
         self._source = feed.source
         self._max_frames = feed.max_frames
         self._timeline = timeline
         self._notifier = notifier
         self._count = count
         self._seen = 0
-        self._start_s = 0.0  # where the source's own time begins on the timeline
+        self._start_s = 0.0  # the source's time zero on the timeline
 
     def run(self, stop: threading.Event) -> None:
         """Raises SourceLost."""
@@ -54,7 +55,7 @@ class CameraLoop:
         self._source.close()
 
     def _read(self, stop: threading.Event) -> Frame | None:
-        """The next frame, not before its time. A broken frame is announced and skipped."""
+        """The next frame, no earlier than its time. A broken frame is announced and skipped."""
         while not stop.is_set():
             try:
                 frame = self._source.read()

@@ -1,4 +1,4 @@
-"""The ear thread: wake words and spoken commands to the user input."""
+"""The ear thread: passes wake words and spoken commands to the user input."""
 
 import threading
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from engine.listening.ear import Ear, Listener, lost
 
 
 class EarLoop:
-    """Listens. If the sound is lost, the session goes on: keys and timers still ask. `on_end` takes
-    the statistics of what was heard."""
+    """Runs the ear. If the microphone is lost, the session continues: keys and timers still trigger
+    answers. `on_end` takes the ear's counters."""
 
     name = "ear"
 
@@ -30,7 +30,7 @@ class EarLoop:
             self._notifier.fault(lost(error), "wake_failed")
 
     def wake(self) -> None:
-        """It waits for sound for a fraction of a second only."""
+        """Nothing to do: this loop waits for sound only a fraction of a second."""
 
     def close(self) -> None:
         self._on_end(self._ear.hearing)

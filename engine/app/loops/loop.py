@@ -1,4 +1,4 @@
-"""What every live loop has in common."""
+"""The interface of every live loop."""
 
 import threading
 from typing import Protocol
@@ -17,9 +17,9 @@ class Loop(Protocol):
         ...
 
     def wake(self) -> None:
-        """Return from any wait, as `stop` has been set. From any thread."""
+        """End any wait, because `stop` has been set. May be called from any thread."""
         ...
 
     def close(self) -> None:
-        """End the output. Called in the loop's own thread after `run`, even if that raised."""
+        """Close the output. Called in the loop's thread after `run`, even if that raised."""
         ...

@@ -1,4 +1,4 @@
-"""The speak thread: all that is heard, into the sink in real time."""
+"""The speak thread: feeds all sound to the sink in real time."""
 
 import threading
 
@@ -18,7 +18,7 @@ class SpeakLoop:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits to be heard."""
+        """Whether no sound is waiting or playing."""
         return self._speech.audio.idle
 
     def run(self, stop: threading.Event) -> None:
@@ -26,7 +26,7 @@ class SpeakLoop:
         speak(speech.audio, speech.sink, self._timeline, stop, speech.fed_until_s)
 
     def wake(self) -> None:
-        """It waits for no longer than a block of sound."""
+        """Nothing to do: this loop never waits longer than one block of sound."""
 
     def close(self) -> None:
-        """Nothing to end: the sink is closed with the session."""
+        """Nothing to close: the session closes the sink."""

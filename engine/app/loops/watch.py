@@ -1,4 +1,4 @@
-"""The watch thread: the newest frame through the frame step, the result into a slot."""
+"""The watch thread: runs the frame step on the newest frame and puts the result into a slot."""
 
 import threading
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from engine.core.triggers import Trigger
 
 
 class WatchLoop:
-    """Processes frames. `glances` holds the newest result; `ask` puts a request when the trigger is
-    due; `ended` is set when no more frames will be processed."""
+    """Processes frames. `glances` holds the newest result; `ask` submits a request when the trigger
+    is due; `ended` is set when no more frames will be processed."""
 
     name = "watch"
 
@@ -51,7 +51,7 @@ class WatchLoop:
                 self._announce_stall()
 
     def wake(self) -> None:
-        """The camera loop closes the slot that this loop waits for."""
+        """Nothing to do: the camera loop closes the slot on which this loop waits."""
 
     def close(self) -> None:
         self._glances.close()

@@ -21,7 +21,7 @@ def read_pcm(path: Path) -> Pcm:
     import av
 
     if not path.is_file():
-        raise InputError(f"trigger.wake.path: expected a sound file, got no file at {path}")
+        raise InputError(f"trigger.wake.path: expected a sound file, got {path}: no such file")
     resampler = Resampler()
     chunks: list[Pcm] = []
     length = 0
