@@ -1,5 +1,6 @@
 """The live loops with real threads over a fake camera and fake models."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def test_hints_that_come_and_go_prefetch_one_image_once(tmp_path: Path) -> None:
         loop.hint()
         loop.prefetch()
     assert prefetched == [1.0, 1.7]
-    glance = loop.glance_for(Request(1, "wake", 1.8, "describe", None, 1.9))
+    glance = loop.glance_for(Request(1, "wake", 1.8, "describe", None, 1.9), threading.Event())
     assert glance is not None
     assert glance.frame.time_s == 1.7
     loop.hint()
@@ -186,8 +187,24 @@ def test_a_request_without_a_fresh_image_is_announced_instead(tmp_path: Path) ->
     glances.put(Glance(Frame(BLACK, 0.0, 0), ()))
     loop = AnswerLoop(step, glances, session.speech, session.clocks, session.notifier, live=True)
     session.clocks.timeline.sleep(9.0)
-    assert loop.glance_for(Request(1, "keyboard", 9.0)) is None
+    assert loop.glance_for(Request(1, "keyboard", 9.0), threading.Event()) is None
     assert [health.what for health in bench.health] == ["answer"]
+    bench.close()
+
+
+def test_stopping_before_the_first_image_does_not_announce_a_lost_camera(tmp_path: Path) -> None:
+    bench = LiveBench(tmp_path, batch=True)
+    session = bench.session
+    step = AnswerStep(session.answerer, session.speech.audio, bench.log)
+    glances: Slot[Glance] = Slot()
+    glances.close()  # as the watch loop does when it ends
+    loop = AnswerLoop(step, glances, session.speech, session.clocks, session.notifier, live=False)
+    stop = threading.Event()
+    stop.set()
+    assert loop.glance_for(Request(1, "keyboard", 0.0), stop) is None
+    assert not bench.health
+    drain(session.speech.audio, TapeSink(), VirtualClock())
+    assert not bench.said
     bench.close()
 
 

@@ -95,7 +95,7 @@ class AnswerLoop:
                 continue
             number = self._requests.version
             self._stopped.clear()
-            glance = self.glance_for(request)
+            glance = self.glance_for(request, stop)
             if glance is not None:
                 overtaken = partial(self._is_overtaken, number)
                 self._step.answer(request, glance, overtaken)
@@ -122,15 +122,20 @@ class AnswerLoop:
             self._step.prefetch(glance)
         self._hinted.clear()
 
-    def glance_for(self, request: Request) -> Glance | None:
-        """The glance to answer from: the prefetched one if it is fresh, else the newest. If a live
-        camera gives none, that is announced instead of answering from an old image."""
+    def glance_for(self, request: Request, stop: threading.Event) -> Glance | None:
+        """The glance to answer from: the prefetched one if it is fresh, else the newest.
+
+        If there is none, or only an old one of a live camera, that is announced, unless the session
+        is being stopped.
+        """
         found = self._glances.newer_than(0, STALLED_S)
         glance = self._glances.newest() if found else None
         prefetched, self._prefetched = self._prefetched, None
         if request.heard_s is not None and _is_fresh(prefetched, request.heard_s):
             glance = prefetched
         if glance is None or (self._live and self._is_stale(glance)):
+            if stop.is_set():  # the camera is not lost, it has been closed
+                return None
             health = Health("answer", "no fresh picture to describe", "said so")
             self._notifier.fault(health, "camera_lost")
             return None
