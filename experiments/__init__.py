@@ -1,1 +1,1 @@
-"""Questions, commands and tables: training, benchmarks, sweeps. Nothing the engine imports."""
+"""Training, benchmarks and sweeps. The engine imports nothing from here."""

@@ -1,8 +1,8 @@
-"""What the commands of `experiments/` share: the hardware card, common options, timing, the last
-line.
+"""Shared by the commands of `experiments/`: the hardware card, common options, timing, the final
+JSON line.
 
 Every command that measures prints its machine first and one line of JSON last, so that figures from
-different machines can be compared. This module imports no framework: `--help` stays quick.
+different machines can be compared. This module imports no framework, so that `--help` stays fast.
 """
 
 import argparse
@@ -25,7 +25,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name, if the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8").splitlines():
@@ -44,7 +44,7 @@ def device_name(device: str) -> str:
 
 
 def hardware() -> dict[str, Any]:
-    """The hardware card for the last line: processor, cores, and the load average of one minute."""
+    """The hardware card for the last line: processor, cores, and the one-minute load average."""
     return {"device": processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
 
 
@@ -54,12 +54,12 @@ def machine() -> str:
 
 
 def hardware_line() -> str:
-    """The hardware card as a first line to print."""
+    """The hardware card as the first printed line."""
     return f"{machine()}, load {os.getloadavg()[0]:.1f}"
 
 
 def command_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser for `python -m NAME` that prints `description`, a docstring, as it is written."""
+    """A parser for `python -m NAME` that prints `description`, a docstring, unchanged."""
     return argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
@@ -90,7 +90,7 @@ def add_seed(parser: argparse.ArgumentParser, default: int = 0) -> None:
 
 
 def at_least_one(text: str) -> int:
-    """An option's whole number of 1 or more."""
+    """Parse an option's integer, which must be at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
@@ -115,7 +115,7 @@ def table_of(title: str, *columns: str) -> Table:
 def last_line(name: str, measure: Callable[[], dict[str, Any]]) -> int:
     """Run `measure` and print what it returns as one line of JSON.
 
-    Returns the exit status: 0, or 2 after one line on stderr where it raised an EngineError.
+    Returns the exit status: 0, or 2 and one line on stderr if it raised an EngineError.
     """
     try:
         found = measure()

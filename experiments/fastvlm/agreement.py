@@ -1,10 +1,10 @@
-"""Measures which share of each runtime's tokens equals those of torch in fp32, on the same weights.
+"""Measures how many tokens of each runtime equal those of torch in fp32, on the same weights.
 
-`python -m experiments.fastvlm.agreement` has transformers' `generate` in fp32 describe each
+`python -m experiments.fastvlm.agreement` lets transformers' `generate` in fp32 describe each
 image, greedily until the end token, and compares every recipe with it: the share of tokens that
 agree position by position, the share of identical answers, and the mean position of the first
-mismatch in the others. By default it takes the pocket pack's describer, the two photos that
-Ultralytics installs and views cut out of them; --checkpoint takes any FastVLM, --pictures a folder.
+mismatch in the others. By default it uses the pocket pack's describer, the two photos that
+Ultralytics installs and crops of them; --checkpoint takes any FastVLM, --pictures a folder.
 It prints the table as Markdown.
 """
 
@@ -36,13 +36,13 @@ from models.packs import POCKET
 
 BACKENDS = ("torch", "openvino", "onnx", "hybrid")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-VIEWS = 6  # cut out of each photo
-CUT = 0.6  # of a photo's sides
+VIEWS = 6  # crops of each photo
+CUT = 0.6  # side of a crop over that of the photo
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One recipe compared with torch in fp32; `why` says why it could not be."""
+    """One recipe compared with torch in fp32; `why` is the reason if it could not be compared."""
 
     recipe: str
     why: str = ""
@@ -89,14 +89,14 @@ def pictures(folder: Path | None) -> list[NDArray[np.uint8]]:
 
 
 def photos() -> list[Path]:
-    """The photos that Ultralytics installs; none where it is not installed."""
+    """The photos that Ultralytics installs; none if it is not installed."""
     with suppress(MissingPart):
         return sorted(sample_photo().parent.glob("*.jpg"))
     return []
 
 
 def views(photo: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Parts of a photo, every second one mirrored."""
+    """Crops of a photo, every second one mirrored."""
     generator = np.random.default_rng(seed)
     height, width = (round(CUT * side) for side in photo.shape[:2])
     for number in range(VIEWS):
@@ -107,7 +107,7 @@ def views(photo: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def reference(bench: Bench, questions: Sequence[Question]) -> list[tuple[int, ...]]:
-    """What transformers' `generate` writes in fp32, including the end token."""
+    """The tokens of transformers' `generate` in fp32, including the end token."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -131,7 +131,7 @@ def compare(
     questions: Sequence[Question],
     expected: Sequence[tuple[int, ...]],
 ) -> Agreement:
-    """Run one recipe. Catches every error, since the other recipes are worth having."""
+    """Run one recipe. Catches every error, so that the other recipes still run."""
     try:
         opened = recipe.open(bench)
         opened.prepare(questions[0])
@@ -171,7 +171,7 @@ def markdown(found: Sequence[Agreement]) -> str:
 
 
 def speaking(folder: Path | None, device: str, threads: int | None, tokens: int) -> Bench:
-    """A bench whose answers end by themselves; the pocket pack's describer where `folder` is None."""
+    """A bench whose answers end at an end token; the pocket pack's describer if `folder` is None."""
     prompt = {}
     if folder is None:
         folder = POCKET / "describer"

@@ -10,7 +10,7 @@ settings had no effect there:
   whole prompt is processed again for every token. Whether the image is encoded again as well
   depends on the release (5.17 does, 5.23 does not); the note says how often it was.
 - `generate` of a compiled module is that of the bare module, so nothing is compiled; the note says
-  how many graphs were.
+  how many graphs were compiled.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from models.fastvlm.image_features import image_features
 
 
 class Generate:
-    """`generate` on the checkpoint. `options` are its arguments beside the common ones."""
+    """`generate` on the checkpoint. `options` are its additional arguments."""
 
     streams = True
 
@@ -32,7 +32,9 @@ class Generate:
         torch.backends.cuda.matmul.allow_tf32 = True
         self._device, self._options = bench.device, options
         self._model = bench.model(eager_precision(bench.device), "generate").to(bench.device)
-        self._model.generation_config.eos_token_id = None  # exactly as many tokens as asked for
+        self._model.generation_config.eos_token_id = (
+            None  # to generate exactly the requested number of tokens
+        )
         self._compiled, self._encoded = compiled, ""
         self._called = self._model
         if compiled:
@@ -40,7 +42,7 @@ class Generate:
             self._called = torch.compile(self._model, mode="reduce-overhead")
 
     def prepare(self, question: Question) -> None:
-        """Nothing depends on the question's size here."""
+        """Does nothing: `generate` does not depend on the question's size."""
 
     def answer(self, question: Question, count: int) -> TimedAnswer:
         import torch
@@ -128,7 +130,7 @@ class _Arrivals:
         self._prompted = True
 
     def end(self) -> None:
-        """Every token has been received before."""
+        """Does nothing: every token has already been received."""
 
 
 def compiled_cache() -> dict[str, Any]:

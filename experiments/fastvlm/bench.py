@@ -1,7 +1,7 @@
 """The test bench of all recipes: one image, one prompt and one clock.
 
-`Bench` holds the checkpoint and makes the question; it loads transformers' model for recipes that
-use it.
+`Bench` holds the checkpoint and prepares the question. It loads transformers' model only for
+recipes that use it.
 """
 
 import ctypes
@@ -56,11 +56,12 @@ class TimedAnswer:
 class OpenRecipe(Protocol):
     """A recipe whose models are loaded."""
 
-    # Each token arrives when it is made, so that a long answer contains the times of shorter ones.
+    # Whether each token arrives as it is generated, so that a long answer contains the times of
+    # shorter ones.
     streams: bool
 
     def prepare(self, question: Question) -> None:
-        """Get ready for questions of this one's size."""
+        """Prepare for questions of this size."""
 
     def answer(self, question: Question, count: int) -> TimedAnswer:
         """Write exactly `count` tokens."""
@@ -73,7 +74,7 @@ class OpenRecipe(Protocol):
 class Bench:
     """The checkpoint in `folder`, for answers of at most `limit` tokens.
 
-    Without `ends` end tokens are ignored: every recipe writes as many tokens as it is asked for.
+    Without `ends`, end tokens are ignored: every recipe writes the requested number of tokens.
     """
 
     folder: Path
@@ -111,7 +112,7 @@ class Bench:
         return asked if self.ends else replace(asked, ends=frozenset())
 
     def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
-        """The prompt and an image (height, width, 3) prepared for FastVLM; random blocks where
+        """The prompt and an image (height, width, 3) prepared for FastVLM; random blocks if
         `picture` is None.
         """
         patch = int(self.processor.patch_size)
@@ -139,8 +140,8 @@ class Bench:
 
 
 def eager_precision(device: str) -> str:
-    """The precision of the baseline recipe: fp16 as in the original analysis; on a processor, which
-    would emulate fp16, bf16 where it has such instructions, else fp32.
+    """The precision of the baseline recipe: fp16 as in the original analysis. A CPU, which would
+    emulate fp16, uses bf16 if it has bf16 instructions, else fp32.
     """
     return precision_name(choose_dtype(device, large=True))
 
@@ -166,7 +167,7 @@ class Stamps:
 
 
 def release(device: str) -> None:
-    """Return freed memory to the device and the system, where they support it."""
+    """Return freed memory to the device and the system, if they support it."""
     import torch
 
     gc.collect()

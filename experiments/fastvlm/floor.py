@@ -1,8 +1,8 @@
-"""The floor: how fast FastVLM could be on this machine at best.
+"""The floor: the least time that FastVLM could take on this machine.
 
-The larger of bytes over measured bandwidth and operations over measured rate. The work is counted
-on the checkpoint's own networks (`AnswerWork`); the device's limits are measured with one large
-copy or read and one large matrix product (`DeviceLimits`). Knows no recipe.
+It is the larger of bytes over measured bandwidth and operations over measured rate. The work is
+counted on the checkpoint's own networks (`AnswerWork`); the device's limits are measured with one
+large copy or read and one large matrix product (`DeviceLimits`). Knows no recipe.
 """
 
 import time
@@ -33,9 +33,9 @@ class DeviceLimits:
     operations_s: dict[str, float]  # by precision; two for a multiplication and its addition
 
     def ms(self, read_bytes: float, operations: float, precision: str) -> float:
-        """The least milliseconds for so many bytes and operations. Weights below half precision may
-        use whichever measured precision is fastest; half precision counts as bf16 where it was not
-        measured.
+        """The least milliseconds for this number of bytes and operations. Weights below half
+        precision may use the fastest measured precision; half precision counts as bf16 if it was
+        not measured.
         """
         rates = self.operations_s
         small = WEIGHT_BYTES[precision] < 2
@@ -45,7 +45,7 @@ class DeviceLimits:
 
 @dataclass(frozen=True, slots=True)
 class AnswerWork:
-    """What one answer needs. Only parameters that are read count: of the embedding, only rows are."""
+    """The work of one answer. Counts only parameters that are read: of the embedding, a few rows."""
 
     encoder_parameters: int  # with the projector
     encoder_operations: dict[int, int]  # by the image's side in pixels
@@ -98,8 +98,8 @@ class Floor:
 
 
 def work_of(model: Any, sides: tuple[int, ...]) -> AnswerWork:
-    """Count the work on the networks of transformers' FastVLM `model`, whose tower loses its
-    values.
+    """Count the work on the networks of transformers' FastVLM `model`, whose tower is moved to
+    the meta device.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -143,7 +143,7 @@ def measure_limits(device: str) -> DeviceLimits:
         seconds = _fastest_s(lambda a=left, b=right: a @ b, device)  # type: ignore[misc]
         rates[name] = 2 * side**3 / seconds
     whole = torch.ones(side, side, dtype=torch.int8, device=device)
-    with suppress(RuntimeError):  # not every card has it
+    with suppress(RuntimeError):  # not every card supports it
         rates["int8"] = 2 * side**3 / _fastest_s(lambda: torch._int_mm(whole, whole.t()), device)
     block = torch.zeros(READ_BYTES[device] // 4, device=device)
     if device == "cuda":

@@ -1,12 +1,12 @@
 """Measures everything about FastVLM that needs a graphics card, in one run of a few minutes.
 
-`python -m experiments.fastvlm.gpu` makes random weights of the true 0.5B architecture (or takes
+`python -m experiments.fastvlm.gpu` makes random weights of the true 0.5B architecture (or uses
 --checkpoint) and measures: the latency table at 256, 512 and 1024 px with the baseline recipe and
 ours (see experiments/fastvlm/latency.py); the memory of ours at 1024 px; the share of tokens that
-agree between our precisions and fp32; and the describer beside a detector that runs at 30 frames a
-second. It needs torch for CUDA, transformers, timm and rich, and no network. The last line is the
-latency summary with `memory_mb`, `agreement` and `beside`. --device cpu tries it out without a
-card.
+agree between our precisions and fp32; and the describer concurrently with a detector at 30 frames
+per second. It needs torch for CUDA, transformers, timm and rich, and no network. The last line is
+the latency summary with `memory_mb`, `agreement` and `beside`. --device cpu is a trial run without
+a card.
 """
 
 import argparse
@@ -38,7 +38,7 @@ BACKENDS = ("baseline", "torch", "onnx", "hybrid", "tensorrt", "quick")
 TOKENS = 16
 FRAME_S = 1 / 30
 STAND_IN_PX = 640
-BESIDE_S = 4.0  # alone, and as long beside the describer
+BESIDE_S = 4.0  # alone, and the same time again with the describer
 
 
 def ours(device: str) -> list[Recipe]:
@@ -46,7 +46,7 @@ def ours(device: str) -> list[Recipe]:
 
 
 def memory(bench: Bench, side: int, console: Console) -> dict[str, Any]:
-    """MiB of each of our recipes, opened for one size only; or why there is no figure."""
+    """MiB of each of our recipes, opened for one size only, or the reason for a missing figure."""
     work = work_of(bench.model("bf16", "counting"), (side,))
     questions = {side: bench.question(side)}
     plan = Plan((side,), (bench.limit,), 3, measure_limits(bench.device), work, questions)
@@ -61,9 +61,10 @@ def memory(bench: Bench, side: int, console: Console) -> dict[str, Any]:
 
 
 def agreement(folder: Path | None, device: str, console: Console) -> dict[str, Any]:
-    """The share of tokens that agree with fp32 `generate`, by recipe; or why there is no figure.
+    """The share of tokens that agree with fp32 `generate`, by recipe, or the reason for a missing
+    figure.
 
-    Uses the pocket pack's describer where `folder` is None: random weights say little about
+    Uses the pocket pack's describer if `folder` is None: random weights say little about
     rounding.
     """
     bench = fastvlm_agreement.speaking(folder, device, None, TOKENS)
@@ -77,7 +78,7 @@ def agreement(folder: Path | None, device: str, console: Console) -> dict[str, A
 def looking(device: str) -> tuple[str, Callable[[], object]]:
     """(name, one detection) of the pocket pack's detector.
 
-    Where Ultralytics is not installed, a small network with random weights replaces it.
+    If Ultralytics is not installed, a small network with random weights replaces it.
     """
     with suppress(EngineError, ImportError):
         from models.detector import open_detector
@@ -99,7 +100,7 @@ def looking(device: str) -> tuple[str, Callable[[], object]]:
 
 
 def beside(bench: Bench, side: int, console: Console) -> dict[str, Any]:
-    """Milliseconds of a detector's looks and of answers, each alone and both at once."""
+    """Milliseconds per detection and per answer, each alone and both concurrently."""
     name, look = looking(bench.device)
     question = bench.question(side)
     half = [recipe for recipe in ours(bench.device) if recipe.precisions[1] in ("fp16", "bf16")]
@@ -126,7 +127,7 @@ def beside(bench: Bench, side: int, console: Console) -> dict[str, Any]:
 
 
 def paced(look: Callable[[], object], seconds: float) -> list[float]:
-    """Milliseconds of looks that begin FRAME_S apart, or as soon as the last is done."""
+    """Milliseconds of detections that begin FRAME_S apart, or as soon as the last one ends."""
     found: list[float] = []
     end_s = time.perf_counter() + seconds
     while (begin_s := time.perf_counter()) < end_s:
@@ -147,7 +148,7 @@ def answered(opened: OpenRecipe, question: Question, seconds: float) -> list[flo
 
 
 def guarded(work: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
-    """The result of one part, or its failure in one line: the other parts are worth having."""
+    """The result of one part, or its failure in one line, so that the other parts still run."""
     try:
         return work()
     except Exception as error:

@@ -1,17 +1,18 @@
-"""How long FastVLM-0.5B takes by the baseline recipe and by ours, side by side in one process.
+"""How long FastVLM-0.5B takes with the baseline recipe and with ours, in one process.
 
-`python -m experiments.fastvlm.latency` measures every recipe at every image size and answer
-length: the baseline recipe (transformers' eager `generate` in fp16 without a cache, see
+`python -m experiments.fastvlm.latency` measures every recipe at every image size and answer length:
+the baseline recipe (transformers' eager `generate` in fp16 without a cache, see
 experiments/fastvlm/baseline.py), the same with a cache, and ours for each runtime and precision. It
 separates encoder, prefill, each token and the total, adds memory, and gives the floor (bytes over
 measured bandwidth, operations over measured rate). Without --checkpoint it makes random weights of
-the true architecture: good for speed and for nothing else. It writes fastvlm_latency.md, .png and
-.json to --out. The last line has `seed_recipe_ms` (the baseline recipe), `ours_ms`, `speedup`,
-`first_token_ms`, `floor_ms`, `device` and more, at one size and length (1024 px on a graphics card,
-512 on a processor, 16 tokens, where those are measured).
+the true architecture: valid for measuring speed only. It writes fastvlm_latency.md, .png and .json
+to --out. The last line has `seed_recipe_ms` (the baseline recipe: that of the analysis, the "seed",
+which this project grew from), `ours_ms`, `speedup`, `first_token_ms`, `floor_ms`, `device` and
+more, at one size and length (1024 px on a graphics card, 512 on a processor, 16 tokens, where those
+are measured).
 
 Times run from pixels on the host to token ids on the host; preparing the image is the same for
-all recipes and is not counted. Every recipe writes exactly as many tokens as asked for.
+all recipes and is not counted. Every recipe writes exactly the requested number of tokens.
 """
 
 import argparse
@@ -55,7 +56,7 @@ HEADLINE_TOKENS = 16
 
 
 def find_checkpoint(args: argparse.Namespace, console: Console) -> Path:
-    """The folder that was asked for, or random weights, which are made once."""
+    """The requested folder, or a folder of random weights, which is created once."""
     if args.checkpoint is not None:
         if not (args.checkpoint / "config.json").is_file():
             raise InputError(f"--checkpoint {args.checkpoint}: expected a folder with config.json")
@@ -74,7 +75,7 @@ def find_checkpoint(args: argparse.Namespace, console: Console) -> Path:
 def export_missing(
     bench: Bench, chosen: Sequence[Recipe], sides: tuple[int, ...], console: Console
 ) -> None:
-    """Export the forms that the recipes read. Where that fails, their rows say what to run."""
+    """Export the forms that the recipes read. If that fails, their rows say what to run."""
     wanted: dict[tuple[str, str], list[Form]] = {}
     for recipe in chosen:
         for form in missing_forms(bench, recipe, sides):
@@ -109,7 +110,7 @@ def measure_all(
 def with_resident(
     bench: Bench, chosen: Sequence[Recipe], rows: list[LatencyRow], console: Console
 ) -> list[LatencyRow]:
-    """The rows with the memory of each recipe in a process of its own, at one size."""
+    """The rows with the memory of each recipe, measured in a separate process, at one size."""
     side, count = headline(rows, bench.device)
     here = {row.recipe for row in rows if row.times is not None}
     slow = {name for name in here if name != CACHED and _backend(chosen, name) == "baseline"}

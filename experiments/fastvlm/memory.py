@@ -1,7 +1,7 @@
-"""How much memory one recipe of the latency table holds on a processor, in a process of its own.
+"""How much memory one recipe of the latency table holds on a CPU, in a separate process.
 
-`python -m experiments.fastvlm.memory --checkpoint DIR --recipe NAME` opens the recipe and has it
-answer once. The last line has `resident_peak`, MiB at most including loading, and `resident`, MiB
+`python -m experiments.fastvlm.memory --checkpoint DIR --recipe NAME` opens the recipe and generates
+one answer. The last line has `resident_peak`, MiB at most including loading, and `resident`, MiB
 at the end.
 """
 
@@ -46,7 +46,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def peak_mb() -> int:
     """The peak resident memory in MiB; 0 if the system does not tell. Not getrusage's, which
-    starts with what the parent process held.
+    starts from the parent process's memory.
     """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():

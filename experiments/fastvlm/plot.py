@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from experiments.fastvlm.rows import LatencyRow
 
-TARGET_MS = 500.0  # the target that the original analysis gave up
+TARGET_MS = 500.0  # the target that the original analysis abandoned
 PARTS = (("encoder", "tab:blue"), ("prefill", "tab:orange"), ("decode", "tab:green"))
-# The axis ends at so many times the slowest of ours; longer bars are cut off, with their figure.
+# The axis ends at this multiple of our slowest recipe; longer bars are cut off and labelled.
 ROOM = 1.6
 
 

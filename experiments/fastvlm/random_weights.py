@@ -4,8 +4,8 @@
 tokenizer as `apple/FastVLM-0.5B` has them: every tensor's name and shape comes from building the
 same networks with timm and transformers and renaming their tensors. The output is noise, but it is
 finite in half precision at every size, and no end token is ever the most likely, so that every
-recipe writes as many tokens as asked for. The tokenizer knows the words of the benchmark's and the
-engine's English prompts, so that a prompt is as long as with Qwen2's own tokenizer.
+recipe writes the requested number of tokens. The tokenizer knows the words of the benchmark's and
+the engine's English prompts, so that a prompt is as long as with Qwen2's own tokenizer.
 """
 
 import json
@@ -35,7 +35,7 @@ from models.fastvlm.checkpoint import (
 
 PROMPT = "Describe this image briefly."  # as in the original analysis
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-FIRST_SPECIAL = 151643  # Qwen2's; no token from here on is ever the most likely
+FIRST_SPECIAL = 151643  # Qwen2's; tokens from this id on are never the most likely
 WIDENING = 2  # in timm: the last convolution's channels over the last stage's
 CLIP = 768  # of the unused CLIP head
 NOTE = "scene_aria_random"  # the key in config.json that marks a folder of this kind
@@ -52,7 +52,7 @@ INVERSE = (
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that decides the shapes. The defaults are FastVLM-0.5B's: FastViTHD and
+    """All sizes that determine the shapes. The defaults are FastVLM-0.5B's: FastViTHD and
     Qwen2-0.5B.
     """
 
@@ -152,7 +152,7 @@ def values(name: str, like: Any, generator: Any) -> Any:
     if name == UNUSED or name.endswith(("bias", "running_mean")):
         return torch.zeros(like.shape)
     if "layer_scale" in name:
-        return torch.full(like.shape, 0.1)  # so that 44 blocks add up to little
+        return torch.full(like.shape, 0.1)  # so that the sum over 44 blocks stays small
     fan_in = like[0].numel()
     tensor = torch.empty(like.shape).normal_(generator=generator)
     if "embed_tokens" in name:
@@ -177,8 +177,8 @@ def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
     """Write a tokenizer with Qwen2's special tokens at their own ids, bytes and the words of all
     prompts.
 
-    The rest of the vocabulary is made-up words, so that a voice takes as long for noise as for
-    text.
+    The rest of the vocabulary is made-up words, so that speaking the noise takes as long as
+    speaking text.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -195,7 +195,7 @@ def save_tokenizer(folder: Path, vocabulary: int = FIRST_SPECIAL) -> None:
     raw.train_from_iterator(texts * 9, trainer)
     model = json.loads(raw.to_str())["model"]
     words = model["vocab"]
-    blank = raw.pre_tokenizer.pre_tokenize_str(" ")[0][0]  # as it stands in the vocabulary
+    blank = raw.pre_tokenizer.pre_tokenize_str(" ")[0][0]  # as written in the vocabulary
     more = (word for word in map(made_up, count()) if blank + word not in words)
     free = range(len(words), vocabulary)
     words = words | {blank + word: place for place, word in zip(free, more, strict=False)}
@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = command_parser("experiments.fastvlm.random_weights", __doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder to write (1.5 GB)")
     add_seed(parser)
-    parser.add_argument("--small", action="store_true", help="a few layers, for a trial")
+    parser.add_argument("--small", action="store_true", help="only a few layers, for a trial run")
     args = parser.parse_args(arguments)
     console = Console(highlight=False)
     try:

@@ -31,7 +31,7 @@ COMPILED, STATIC = "torch.compile, no cache", "generate, static cache, compiled"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way from an image to tokens. `precisions` are those of the encoder's and the decoder's
+    """One way to generate tokens from an image. `precisions`: of the encoder's and the decoder's
     weights.
     """
 
@@ -40,7 +40,7 @@ class Recipe:
     precisions: tuple[str, str]
     open: Callable[[Bench], OpenRecipe]
     forms: tuple[tuple[Runtime, Part, str], ...] = ()  # runtime, part and precision of its exports
-    provider: Provider = "cpu"  # of ONNX Runtime, where that runs any of it
+    provider: Provider = "cpu"  # of ONNX Runtime, if it runs either part
 
 
 class PairedRecipe:
@@ -49,7 +49,7 @@ class PairedRecipe:
     def __init__(self, bench: Bench, encoder: Callable[[int], Any], decoder: Any) -> None:
         self._bench, self._open_encoder, self._decoder = bench, encoder, decoder
         self._encoder: Any = None
-        self.streams = decoder.provider == "cpu"  # a graphics card gives its tokens in bursts
+        self.streams = decoder.provider == "cpu"  # a graphics card returns its tokens in bursts
 
     def prepare(self, question: Question) -> None:
         self._encoder = None  # two encoders at once would double the memory
@@ -71,9 +71,9 @@ class PairedRecipe:
 
 
 class TemplateTier:
-    """The pocket pack's quick tier: a scene class by FastViT and a template. It describes nothing
-    and is here for comparison, since the original analysis kept it as the alternative. Its one
-    `token` is the sentence.
+    """The pocket pack's quick tier: a scene class by FastViT and a template. It does not describe
+    the image and serves as a comparison, since the original analysis kept it as the alternative.
+    Its only `token` is the sentence.
     """
 
     streams = True
@@ -105,7 +105,7 @@ class TemplateTier:
 
 
 def recipes(device: str, backends: tuple[str, ...], compile_static: bool) -> list[Recipe]:
-    """The recipes of `backends` for `device`. One whose parts are missing says so when it is
+    """The recipes of `backends` for `device`. A recipe with missing parts says so when it is
     opened.
     """
     found = [*_baseline(device, compile_static), *_torch(device), *_exported(device)]
@@ -129,7 +129,7 @@ def _baseline(device: str, compile_static: bool) -> Iterator[Recipe]:
 
 
 def _torch(device: str) -> Iterator[Recipe]:
-    if device == "cuda":  # the same without Triton's kernels, in torch's operations
+    if device == "cuda":  # the same with torch's operations instead of Triton's kernels
         yield Recipe(
             "torch fp16, captured, no Triton", "torch", ("fp16", "fp16"),
             lambda bench: PairedRecipe(
@@ -215,11 +215,13 @@ def _onnx_encoder(bench: Bench, precision: str, provider: Provider) -> Callable[
     return lambda side: open_encoder(bench.folder, precision, side, provider, bench.threads)
 
 
-def _torch_encoder(bench: Bench, precision: str, beside: str = "") -> Callable[[int], Any]:
-    """`beside` is the decoder's precision, for which the model may be modified beyond reuse."""
+def _torch_encoder(
+    bench: Bench, precision: str, decoder_precision: str = ""
+) -> Callable[[int], Any]:
+    """`decoder_precision`: quantizing the decoder may modify the model, which is then not shared."""
     from models.fastvlm.torch.runtime import open_encoder
 
-    use = _use(beside)
+    use = _use(decoder_precision)
     return lambda side: open_encoder(bench.model(precision, use), bench.device, precision, side)
 
 
@@ -237,7 +239,7 @@ def _use(precision: str) -> str:
 
 
 def missing_forms(bench: Bench, recipe: Recipe, sides: tuple[int, ...]) -> list[Form]:
-    """The forms that `recipe` reads and that have not been exported."""
+    """The forms that `recipe` needs and that have not been exported yet."""
     if recipe.provider != "cpu":
         try:
             check_provider(recipe.provider)
@@ -259,7 +261,7 @@ def missing_forms(bench: Bench, recipe: Recipe, sides: tuple[int, ...]) -> list[
 
 def export(bench: Bench, forms: Sequence[Form]) -> list[str]:
     """Export forms of one runtime and part, all precisions at all sizes; returns its output lines.
-    Runs in a process of its own, so that its memory does not count here.
+    Runs in a separate process, so that its memory does not count here.
     """
     sides = [str(form.side_px) for form in forms if form.side_px is not None]
     precisions = dict.fromkeys(form.precision for form in forms)

@@ -20,17 +20,17 @@ from experiments.fastvlm.floor import AnswerWork, DeviceLimits, Floor
 from experiments.fastvlm.recipes import Recipe
 
 MEGA = 1 << 20
-WARM_UP_TOKENS = 2  # a prompt read and one step taken
+WARM_UP_TOKENS = 2  # one prompt and one step
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Of one row's answers, milliseconds as (p50, p95)."""
+    """The times of one row's answers in milliseconds, as (p50, p95)."""
 
     encoder: tuple[float, float]
     prefill: tuple[float, float]
     token: tuple[float, float]  # each after the first
-    first: tuple[float, float]  # the first, from the question on
+    first: tuple[float, float]  # the first token, counted from the question
     total: tuple[float, float]
 
     @classmethod
@@ -100,7 +100,7 @@ class TimeBudget:
 
 @dataclass(frozen=True)
 class Plan:
-    """What every recipe is asked."""
+    """The question for every recipe."""
 
     sides: tuple[int, ...]
     tokens: tuple[int, ...]
@@ -153,7 +153,7 @@ def _at_side(
     opened.prepare(question)
     aimed_s = time.perf_counter()
     for count in (WARM_UP_TOKENS,) if opened.streams else plan.tokens:
-        opened.answer(question, count)  # all that is compiled or captured for it is so then
+        opened.answer(question, count)  # compiles and captures everything for this size
     warm_s = time.perf_counter()
     end_s = begin_s + share_s
     answers = _answers(opened, question, plan, end_s, budget)
@@ -163,7 +163,7 @@ def _at_side(
         LatencyRow(
             recipe.name, recipe.backend, recipe.precisions, side, count, "", opened.note(),
             len(found), Timings.of(found, count),
-            None if recipe.backend == "quick"  # which is another network
+            None if recipe.backend == "quick"  # a different network
             else plan.work.floor(plan.machine, side, asked, count, recipe.precisions),
             open_s + aimed_s - begin_s, warm_s - aimed_s, memory,
         )
@@ -174,7 +174,7 @@ def _at_side(
 def _answers(
     opened: OpenRecipe, question: Question, plan: Plan, end_s: float, budget: TimeBudget
 ) -> dict[int, list[TimedAnswer]]:
-    """Answers by length. Where tokens arrive one by one, the longest answers contain the shorter
+    """Answers by length. If tokens arrive one by one, the longest answers contain the shorter
     ones.
     """
     lengths = (max(plan.tokens),) if opened.streams else plan.tokens
@@ -200,8 +200,8 @@ def _forget_peaks(device: str) -> None:
 
 
 def _memory(device: str) -> dict[str, float]:
-    """MiB on a graphics card: now, and at most since the recipe was opened. On a processor
-    `resident` measures it, since one process keeps remains of every recipe.
+    """MiB on a graphics card: now, and the peak since the recipe was opened. On a CPU,
+    `resident` measures it in a separate process, since one process retains memory of every recipe.
     """
     import torch
 
@@ -215,7 +215,7 @@ def _memory(device: str) -> dict[str, float]:
 
 
 def resident(bench: Bench, recipe: Recipe, side: int, count: int) -> dict[str, float]:
-    """MiB of a process of its own that opens `recipe` and answers once; empty where it fails."""
+    """MiB of a separate process that opens `recipe` and answers once; empty if it fails."""
     command = [
         sys.executable, "-m", "experiments.fastvlm.memory", "--checkpoint", str(bench.folder),
         "--recipe", recipe.name, "--image-size", str(side), "--tokens", str(count),

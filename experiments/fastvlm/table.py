@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from experiments.fastvlm.recipes import BASELINE, CACHED, COMPILED, ENCODED_ONCE
 from experiments.fastvlm.rows import LatencyRow
 
-# The original analysis (1 December 2025) at 1024 px on an RTX 2060, milliseconds in the model; it did
-# not measure what is marked `estimated`.
+# The original analysis (1 December 2025) at 1024 px on an RTX 2060, milliseconds in the model;
+# values marked `estimated` were not measured.
 OPTIONS: tuple[tuple[str, str, str, int], ...] = (
     ("PyTorch, 16 tokens", "368", CACHED, 16),
     ("PyTorch, 8 tokens", "259", CACHED, 8),
@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 def nearest(values: Sequence[int], wanted: int) -> int:
-    """`wanted` where it is among the values, else the largest."""
+    """`wanted` if it is among the values, else the largest."""
     return wanted if wanted in values else max(values)
 
 
@@ -36,7 +36,7 @@ def rows_at(rows: Sequence[LatencyRow], side: int, count: int) -> list[LatencyRo
 
 def find(rows: Sequence[LatencyRow], recipe: str) -> LatencyRow | None:
     """The row of a recipe, or the fastest row of a backend or of one of our precisions; else the
-    first that says why it is missing.
+    first row that gives the reason for its absence.
     """
     fits = [row for row in rows if recipe in (row.recipe, row.backend)] or [
         row for row in rows if row.precisions[1] == recipe
@@ -48,7 +48,7 @@ def find(rows: Sequence[LatencyRow], recipe: str) -> LatencyRow | None:
 
 
 def options(rows: Sequence[LatencyRow], side: int, count: int) -> list[str]:
-    """The original analysis' options at one size, at `count` tokens where 16 were not measured."""
+    """The original analysis' options at one size, at `count` tokens if 16 were not measured."""
     lines = _head(
         "option",
         "original analysis, ms",

@@ -1,7 +1,7 @@
 """How long it takes from the end of a spoken wake phrase to the answer's first sample, end to end.
 
-`python -m experiments.latency.answers` has espeak-ng say "okay nabu" into a WAV file and plays it
-to the engine's ear in real time, behind a synthetic camera (15 frames per second, of the sample)
+`python -m experiments.latency.answers` lets espeak-ng speak "okay nabu" into a WAV file and plays
+it to the engine's ear in real time, behind a synthetic camera (15 frames per second, of the sample)
 and in front of a sink that records when it receives sound, in each mode: quick, full, auto.
 Obstacle alerts are off, so that every sound belongs to an answer; the detector still runs on every
 frame. The last line is JSON: `quick` and `full`, each with `p50_ms` and `p95_ms` from the time the
@@ -9,11 +9,12 @@ wake engine fired to the first sample of the answer, `wake_delay_ms` (from the p
 time), `auto` (first sound, and the second beat: from the wake to FastVLM's first words), and the
 stages.
 
-`full` is mode=full, whose first sound is FastVLM's. The budgets (engine.core.budgets) run
-from asking to sound, so the total that is compared with them includes the wake engine's delay.
+`full` is mode=full, whose first sound is FastVLM's. The budgets (engine.core.budgets) run from the
+request to the first sound, so the total that is compared with them includes the wake engine's
+delay.
 
-With a `--checkpoint` of random weights (`experiments.fastvlm.random_weights`) what is said is noise
-without commas, so that the first clause is all that is written: `--tokens 8` is a usual first
+With a `--checkpoint` of random weights (`experiments.fastvlm.random_weights`) the answer is noise
+without commas, so it is a single clause; `--tokens 8` gives it the length of a typical first
 clause.
 """
 
@@ -114,7 +115,7 @@ class ModeRun:
 def script(count: int, gap_s: float, path: Path) -> list[float]:
     """Write the wake phrases to `path`; return the time at which each one's last sound ends."""
     phrases = [say("okay nabu", *VOICES[i % len(VOICES)]) for i in range(count)]
-    # Gaps vary, so that phrases are not in step with the camera or the blocks of sound.
+    # Gaps vary, so that phrases are not synchronised with the camera or the blocks of sound.
     gaps = [LEAD_IN_S] + [gap_s + 0.0137 * (i % 7) for i in range(count - 1)]
     samples, ends = in_a_row(phrases, gaps)
     write_wav(path, with_noise(np.concatenate([samples, pause(gap_s)]), 40.0, seed=0))

@@ -1,9 +1,9 @@
 """What Aria's lens and sensors cost on this machine, on one core.
 
 `python -m experiments.latency.aria` warms up and takes medians over repeats, for Gen 1's RGB camera
-at 1408 x 1408 pixels, placed by the official drawings: turning an image upright, undistorting it
-to a pinhole's (`source.undistort=true`) and both, a bearing through the fisheye polynomial, one
-second of IMU samples, and fitting the lens once. Needs the extra `aria`.
+at 1408 x 1408 pixels, positioned by the official CAD extrinsics: turning an image upright,
+undistorting it to a pinhole image (`source.undistort=true`) and both, a bearing through the fisheye
+polynomial, one second of IMU samples, and fitting the lens once. Needs the extra `aria`.
 """
 
 import math
@@ -36,7 +36,7 @@ PITCH_RAD = math.radians(-5.0)
 
 
 def gen1_calibration() -> Any:
-    """Gen 1's RGB camera: where the official drawings have it, with the lens that Meta publishes
+    """Gen 1's RGB camera: placed by the official CAD extrinsics, with the lens that Meta publishes
     for its simulated glasses. Raises MissingPart without projectaria-tools."""
     try:
         from projectaria_tools.core import calibration
@@ -92,7 +92,7 @@ def report(repeats: int, console: Console) -> dict[str, Any]:
     for name, work in works.items():
         for _ in range(WARM_UPS):
             work()
-        # A thousand bearings in so many milliseconds take as many microseconds each.
+        # Milliseconds for a thousand bearings equal microseconds per bearing.
         figures[name] = round(median(timed_ms(work) for _ in range(repeats)), 3)
     figures["lens_fit_error_deg"] = round(camera.fit_error_deg, 3)
     assert all(map(math.isfinite, figures.values()))

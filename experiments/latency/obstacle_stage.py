@@ -26,7 +26,7 @@ from engine.core.utterance import Utterance
 # Empty frames before each person, so that the last alert and its 0.75 s of silence pass.
 QUIET_S = 1.05
 SHOWN_S = 0.55  # with a person in view, who is announced in the first frame
-JITTER_S = 0.005  # of the camera, so that frames and blocks of sound are not in step
+JITTER_S = 0.005  # of the camera, so that frames and blocks of sound are not synchronised
 PERSON_M, PERSON_HEIGHT_M, PERSON_WIDTH_M = 2.5, 1.7, 0.5
 ROUNDING_S = 1e-4  # the log's times have four decimals
 
@@ -81,7 +81,7 @@ class Scene:
 
     @classmethod
     def at(cls, fps: float, camera: Intrinsics) -> "Scene":
-        """The scene as `camera` would see it at `fps`."""
+        """The scene as seen by `camera` at `fps`."""
         width_px = camera.fx * PERSON_WIDTH_M / PERSON_M
         height_px = camera.fy * PERSON_HEIGHT_M / PERSON_M
         box = Box(

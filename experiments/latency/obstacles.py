@@ -1,11 +1,11 @@
 """How long it takes from a frame's capture to the first sample of its alert, on this machine.
 
 `python -m experiments.latency.obstacles` runs the engine's live loops behind a synthetic camera and
-in front of a sink that records when it receives sound, alone and while a describer writes without
-pause. Before that it compares the engine's throughput with Ultralytics' own predict, on the same
-video and with the same compiled network. The last line is JSON: `fps` (the engine's frames per
+in front of a sink that records when it receives sound, alone and while a describer generates
+continuously. Before that it compares the engine's throughput with Ultralytics' own predict, on the
+same video and with the same compiled network. The last line is JSON: `fps` (the engine's frames per
 second on the video), `p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample),
-`engine_cost_ms` (a frame's time in the engine less its time in predict), and the steps.
+`engine_cost_ms` (a frame's time in the engine minus its time in predict), and the steps.
 """
 
 import argparse
@@ -86,9 +86,9 @@ class LiveRun:
 
 @contextmanager
 def describing(args: argparse.Namespace, frame: Frame) -> Iterator[list[float]]:
-    """Have a describer write one description after another in the engine's describer worker.
+    """Let a describer generate one description after another in the engine's describer worker.
 
-    The list that is yielded fills with the times at which descriptions were finished.
+    The times at which descriptions end are appended to the yielded list.
     """
     wall = MonotonicClock()
     worker = DescriberWorker(open_describer(args.pack, args.device), wall)

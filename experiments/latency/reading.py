@@ -1,10 +1,10 @@
 """How long reading the text in an image takes on this machine, and how much memory.
 
 `python -m experiments.latency.reading` renders signs into images of 960 x 720 pixels, adds the
-street photo of the sample, warms up and takes medians over repeats. `read` is the whole text, for
-which a request to read waits (budget: 400 ms on two cores). `glimpse` is the large text only, which
-is added to a quick answer while that is being spoken. Processor time is the fairer figure on a busy
-machine.
+street photo of the sample, warms up and takes medians over repeats. `read` reads the whole text, as
+a request to read does (budget: 400 ms on two cores). `glimpse` reads the large text only, which
+is added to a quick answer while that is being spoken. On a busy machine, processor time is more
+reliable than wall time.
 """
 
 import sys

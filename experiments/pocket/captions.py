@@ -12,7 +12,7 @@ from experiments.pocket.data import LabelledBox, LabelledImage
 LONGEST_WORDS = 13  # so that a whole sentence fits into sixteen tokens
 CONFIDENT = 0.5  # below this score a machine label must be confirmed by the second teacher
 
-# Sets whose boxes make sentences too: a walker's view, and rooms.
+# Sets from whose boxes sentences are made too: a walker's view, and rooms.
 BOX_SENTENCE_SETS = (
     "boxes_coco",
     "boxes_pedestrians",
@@ -57,7 +57,7 @@ PLACES = {
     "vehicle interior": "inside a vehicle",
     "yard": "in a yard",
 }
-# In the order of mention: people, then what moves, then what stands still.
+# In the order of mention: people, then moving objects, then static ones.
 NAMES = {
     "person": ("a person", "people"),
     "bus": ("a bus", "buses"),
@@ -78,7 +78,7 @@ NAMES = {
     "refrigerator": ("a refrigerator", "refrigerators"),
     "potted plant": ("a plant", "plants"),
 }
-# One name for each object, whatever the sets call it.
+# One name for each object, for all the names that the sets use.
 SAME = {
     "person_standing": "person",
     "person_walking": "person",
@@ -112,7 +112,7 @@ def clean(caption: str) -> str | None:
 
 
 def confident_boxes(boxes: Iterable[LabelledBox]) -> list[LabelledBox]:
-    """The machine labels that are reliable enough to be repeated."""
+    """The machine labels that are reliable enough for a sentence."""
     return [box for box in boxes if box.score >= CONFIDENT or (box.agreed and box.score >= 0.4)]
 
 

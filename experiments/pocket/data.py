@@ -101,7 +101,7 @@ def read_sets(root: Path, names: Iterable[str] = SETS) -> list[LabelledImage]:
 
 
 def require_data(root: Path) -> Path:
-    """Return `root`; where it is not the data, end the program with one line and status 2."""
+    """Return `root`; if it is not the data folder, end the program with one line and status 2."""
     missing = [name for name in SETS if not (root / name / "manifest.jsonl").is_file()]
     if missing:
         print(

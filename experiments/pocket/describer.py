@@ -1,9 +1,9 @@
 """Trains, evaluates and exports the pocket describer (see `describer_model`).
 
 `python -m experiments.pocket.describer train|evaluate|export`. On two CPU cores the trunk stays
-frozen and its features are computed once; on a GPU everything learns, and in the last part of the
-time the model is tuned by a reward on its own sentences. All sentences of an image are learnt in
-one pass: they share the image and the prompt, and do not see one another.
+frozen and its features are computed once. On a GPU all layers are trained, and in the last part of
+the time the model is tuned by a reward on its own sentences. All sentences of an image are trained
+in one pass: they share the image and the prompt, and do not attend to one another.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def training_set(root: Path) -> tuple[list[LabelledImage], list[tuple[str, ...]]
 
 
 def answers(processor: Any, said: Sequence[str]) -> list[list[int]]:
-    """Token ids of each sentence with the end token. Long ones are dropped where others remain."""
+    """Token ids of each sentence with the end token. Long ones are dropped if others remain."""
     end = processor.tokenizer.eos_token_id
     encoded = [[*ids, end] for ids in processor.tokenizer(list(said))["input_ids"]]
     short = [ids for ids in encoded if len(ids) <= LONGEST_TOKENS + 1]
@@ -93,8 +93,8 @@ def loss_of(
     With `answer_weights` each answer's tokens are weighted and labels are not smoothed.
 
     A row is the shared prefix without its last token and then, for every answer, that last token
-    and the answer without its end token. Each answer sees the prefix and itself, at the positions
-    that it would have alone.
+    and the answer without its end token. Each answer attends to the prefix and itself, at the
+    positions that it would have alone.
     """
     shared = len(prefix) - 1
     longest = shared + max(sum(map(len, row)) for row in said)

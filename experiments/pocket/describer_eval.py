@@ -77,7 +77,7 @@ def measure(records: Sequence[LabelledImage], said: Sequence[str], seed: int) ->
 
 
 def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence[str]) -> None:
-    """Draw one sheet of images with their sentences, to look at; not to be published."""
+    """Draw one sheet of images with their sentences, for inspection; not to be published."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -72,7 +72,7 @@ class PocketDataset(Dataset):  # type: ignore[misc]  # torch is untyped here
         chosen = int(np.searchsorted(self.limits, rng.random() * self.limits[-1]))
         name = self.samples[chosen].set_name
         if name == "scenes_miniplaces" and rng.random() < 0.7:
-            # These have 128 pixels per side: four to a canvas, near their own resolution.
+            # These have 128 pixels per side: four fill a canvas near their own resolution.
             four = [chosen, *rng.choice(self.small, 3)]
             image, classes, boxes = self._grid([int(i) for i in four], rng)
         else:

@@ -77,9 +77,9 @@ def average_precision(label: LabelMatches, times: Floats, levels: slice = slice(
 def choose_threshold(name: str, label: LabelMatches) -> float:
     """The score with the best F measure at IoU 0.5, within `THRESHOLD_RANGE`.
 
-    For objects that can hurt recall counts MISSED times as much as precision (van Rijsbergen's F).
+    For objects that can hurt, recall counts MISSED times as much as precision (van Rijsbergen's F).
     At least one detection in three must be right; where no threshold achieves that, the highest is
-    used, so that a label that is mostly wrong stays silent.
+    used, so that a mostly wrong label is not reported.
     """
     if label.truth.sum() < ENOUGH_BOXES or not len(label.score):
         return DEFAULT_THRESHOLD

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.pocket.data import LabelledBox, LabelledImage, read_sets
 
-# The labels that the teachers of the machine boxes know.
+# The labels of the teacher networks that made the machine boxes.
 COCO_LABELS = (
     "person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "bench", "dog",
     "backpack", "handbag", "umbrella", "chair", "couch", "bed", "dining table", "potted plant",

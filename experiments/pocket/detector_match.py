@@ -1,8 +1,8 @@
 """Matches the pocket detector's boxes to human boxes, label by label. Knows no model.
 
 A detection counts as wrong only on images whose set humans boxed completely for the label
-(`JUDGED`), and outside COCO's crowds, whose members nobody boxed. Misses are counted over every box
-that a human drew.
+(`JUDGED`), and outside COCO's crowds, whose members are not boxed. Misses are counted over every
+box that a human drew.
 """
 
 import json
@@ -18,7 +18,7 @@ from experiments.pocket.detector_labels import JUDGED, LABELS, Sample
 Floats = NDArray[np.float64]
 IOUS = np.linspace(0.5, 0.95, 10)
 TALL = 0.2  # share of the frame's height from which on a person is near enough to matter
-LOW = 1 / 3  # of the frame's height: a box that ends above is not in the way
+LOW = 1 / 3  # of the frame's height: a box that ends above this line is not in the way
 
 
 @dataclass(frozen=True)

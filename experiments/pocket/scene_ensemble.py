@@ -2,7 +2,8 @@
 
 `python -m experiments.pocket.scene_ensemble`. The trunk stays as the detector's training left it,
 so its features are computed once, of whole images and of crops, and only the head learns. Several
-heads start alike and see the images in different orders; their mean is better than any of them.
+heads start from the same weights and see the images in different orders; their mean is better than
+each of them.
 Finished heads are kept in `--work`. A head on the same network with ImageNet's weights is FastViT's
 teacher (`experiments.pocket.scenes`).
 """
@@ -28,7 +29,7 @@ from models.packs import sha256_of
 from models.scene_ensemble import TRUNK_CHANNELS, build_head
 
 CROPS = 3  # of each training image, in addition to the whole
-SMALLEST = 0.45  # share of the area that a crop keeps at least: a walker comes nearer
+SMALLEST = 0.45  # least share of the area in a crop, as when a walker comes nearer
 EPOCHS, BATCH = 16, 256
 PEAK_RATE = 1e-3
 WEIGHTS = "scenes.second.safetensors"
@@ -94,8 +95,8 @@ def imagenet_head() -> Any:
 
 
 def fit(maps: Tensor, kinds: Tensor, args: argparse.Namespace, order: int = 0) -> Any:
-    """Train a head on views `maps` [V, T, 320, 7, 7] of images of classes `kinds` [T]. Heads of
-    one seed start alike, whatever the `order` in which they see the images.
+    """Train a head on views `maps` [V, T, 320, 7, 7] of images of classes `kinds` [T]. Heads with
+    the same seed start from the same weights, independently of `order`, the order of the images.
     """
     torch.manual_seed(args.seed)
     head = imagenet_head()
@@ -145,7 +146,7 @@ def main() -> None:
     args.device = chosen_device(args.device)
     data = load(require_data(args.data), args.work)
     rows = np.flatnonzero(data.train & (data.kind >= 0))
-    trunk = sha256_of(args.out / "detector.pt")[:12]  # heads belong to one trunk
+    trunk = sha256_of(args.out / "detector.pt")[:12]  # a head fits one trunk only
     names = [f"second_{trunk}_{args.seed}_{order}.safetensors" for order in range(args.heads)]
     paths = [args.work / name for name in names]
     missing = [(order, path) for order, path in enumerate(paths) if not path.is_file()]

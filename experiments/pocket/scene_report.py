@@ -92,8 +92,8 @@ def judge(first: Tensor, second: Tensor, data: SceneData, seed: int) -> dict[str
     """All figures, weight and temperature (see `fit_mixture`), and the confusion matrix [L, L]
     (rows are the truth). `first` and `second` are the logits [V, C] of the val images, in order.
 
-    Both parameters are fitted on one half of val and judged on the other, and vice versa; what is
-    shipped is fitted on all of it.
+    Both parameters are fitted on one half of val and evaluated on the other, and vice versa; the
+    shipped values are fitted on all of it.
     """
     truth = torch.from_numpy(data.kind[data.val])
     half = torch.from_numpy(np.random.default_rng(seed).random(len(truth)) < 0.5)
@@ -123,7 +123,7 @@ def measured(
     truth = np.array([LABELS.index(label) for label, _ in true])
     indoors = np.array([indoor for _, indoor in true])
     head = pocket_head({"classes": CLASSES, "temperature": 1.0})
-    said = [scene_of(row, head) for row in logits.numpy()]  # as the engine says it
+    said = [scene_of(row, head) for row in logits.numpy()]  # computed as in the engine
     sure = np.array([scene.probability for scene in said])
     inside = np.array([scene.indoor for scene in said])
     order = np.array([[LABELS.index(label) for label, _ in scene.top] for scene in said])

@@ -166,7 +166,7 @@ def resume(path: Path, parts: dict[str, Any]) -> tuple[int, float]:
 
 
 def save(path: Path, parts: dict[str, Any], steps: int, seconds: float) -> None:
-    """Write a checkpoint under another name first, so that a kill leaves the old one intact."""
+    """Write a checkpoint under a temporary name first, so that a kill leaves the old one intact."""
     state = {name: part.state_dict() for name, part in parts.items()}
     partial = path.with_suffix(".partial")
     torch.save({**state, "steps": steps, "seconds": seconds}, partial)
@@ -260,7 +260,7 @@ def exported(out: Path) -> Any:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Judge the networks in `--out` together; write their mixture and all figures into
+    """Evaluate the networks in `--out` together; write their mixture and all figures into
     `scenes.json`.
     """
     data = load(require_data(args.data), args.work)

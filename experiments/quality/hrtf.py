@@ -53,11 +53,11 @@ def minimum_phase(magnitude: Array) -> Array:
 
 
 def equalised(responses: Array) -> Array:
-    """Diffuse-field equalisation of (n, m, 2): removes what all directions share.
+    """Diffuse-field equalisation of (n, m, 2): removes the response common to all directions.
 
-    That is the loudspeaker, the microphone and the ear canal, which headphones and the wearer's
-    ears add again. One filter serves both ears and all directions, so that differences between the
-    ears stay.
+    That is the response of the loudspeaker, the microphone and the ear canal; headphones and the
+    wearer's ears add their own. One filter serves both ears and all directions, so that differences
+    between the ears stay.
     """
     size = 4 * responses.shape[1]
     spectra = np.fft.rfft(responses, size, axis=1)

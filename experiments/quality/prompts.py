@@ -1,10 +1,10 @@
-"""Which prompt serves a describer best: every prompt of `templates/en/prompts` on the same
+"""Which prompt gives the best descriptions: every prompt of `templates/en/prompts` on the same
 images.
 
 `python -m experiments.quality.prompts` asks the pack's describer about Flickr8k's `val` images
 (`--data`) with each prompt, with the one that the scene chooses (`conf/prompts/walker.yaml`) and
-with the model's own. The pocket describer has learnt a single prompt; the hub pack's (`--pack hub`)
-follows others. What counts as true is defined in `experiments.quality.grounding`.
+with the model's own. The pocket describer was trained on a single prompt; the hub pack's (`--pack
+hub`) follows others. What counts as true is defined in `experiments.quality.grounding`.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def describe(describer: Describer, glance: Glance, prompt: str | None) -> str:
 
 
 def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Ask every prompt and print the table; return what the last line says."""
+    """Try every prompt and print the table; return what the last line says."""
     card = hardware()
     records = [
         r for r in read_set(require_data(args.data), "captions_flickr8k") if r.split == "val"

@@ -1,11 +1,11 @@
 """How well wake phrases and commands are heard, and whether the engine's own voice is ignored.
 
-`python -m experiments.quality.wake_words` has espeak-ng speak in ten voices, at several speeds and
+`python -m experiments.quality.wake_words` lets espeak-ng speak in ten voices, at several speeds and
 noise levels, to the engine's own adapters, echo guard and recogniser, faster than real time. It
-measures the hit rate, the delay from the phrase's end, how long before the wake a hint comes, false
+measures the hit rate, the delay from the phrase's end, how long a hint precedes the wake, false
 wakes and hints on speech without the phrase (everyday texts and near phrases), how often the
 engine's own voice wakes it through a simulated loudspeaker and room, and how many commands are
-understood. Nobody real has spoken: compare these figures with one another only.
+understood. All speech is synthetic: compare these figures only with one another.
 """
 
 import argparse
@@ -261,7 +261,7 @@ def commands() -> dict[str, Any]:
 
 
 def report_hints(speeches: dict[str, Pcm], console: Console) -> dict[str, Any]:
-    """Print how long before the wake a hint comes, and how often on speech without the phrase."""
+    """Print how long a hint precedes the wake, and how often on speech without the phrase."""
     found_ms = {phrase: lead_ms(phrase) for phrase in DELAY_S}
     leads = {
         phrase: [round(float(v)) for v in np.percentile(found, [10, 50, 90])]

@@ -16,14 +16,14 @@ from engine.evaluation.quality import QualityParts, components, overall
 from engine.evaluation.stored_outputs import Record
 
 Numbers = NDArray[np.float64]
-# A full answer that is better by less is not worth waiting for. Two thirds of this margin is what a
-# describer trained on human captions gains by the caption similarity alone.
+# A full answer that is better by less than this is not worth the wait. A describer trained on human
+# captions gains two thirds of this margin from the caption similarity alone.
 MARGIN = 0.15
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each of n images would cost and yield in either tier; all arrays are (n,).
+    """The cost and quality of each of n images in either tier; all arrays are (n,).
 
     Quality in [0, 1] (engine.evaluation.quality.overall); milliseconds from the request to the
     first sound of the tier's own words; `hazards` near objects that can hurt, and how many of them
@@ -159,7 +159,7 @@ class Curve:
     @property
     def lift(self) -> float:
         """Mean quality over all shares, less that of a random order. Unlike APGR it has the same
-        sign and meaning where the full tier is the worse one.
+        sign and meaning if the full tier is the worse one.
         """
         return self.area - float(self.quality[0] + self.quality[-1]) / 2
 
@@ -172,7 +172,7 @@ class Curve:
         return float((self.area - weak) / (strong - weak)) if strong > weak else float("nan")
 
     def call_share(self, recovered: float) -> float:
-        """The smallest share of escalations that recovers so much of the gap; NaN if there is no
+        """The smallest share of escalations that recovers this share of the gap; NaN if there is no
         gap.
         """
         weak, strong = self.quality[0], self.quality[-1]

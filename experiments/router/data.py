@@ -13,7 +13,7 @@ licences):
     doors        corridors and cupboards of `val`: scenes on which no router was trained
 
 Flickr8k's images are stored squashed; they are shown at their true aspect ratio where it is
-known, else at 4:3. Machine labels count as boxes where their confidence is high enough, as in the
+known, else at 4:3. Machine labels count as boxes if their confidence is high enough, as in the
 describer's training.
 """
 
@@ -40,7 +40,7 @@ TRAINED = ("train", "train_street", "train_rooms")
 JUDGED = ("test", "test_blur", "test_dark", "test_crop", "street", "rooms", "doors")
 SETS = (*TRAINED, "calibration", *JUDGED)
 COMMON_ASPECT = 4 / 3
-SHIFTED = 250  # images of each kind of worse ones
+SHIFTED = 250  # images of each degraded set
 SIDE_PX = 320  # the longer side of the images that are written
 
 Change = Callable[[Image.Image, list[list[Any]]], tuple[Image.Image, list[list[Any]]]]
@@ -98,9 +98,7 @@ def darkened(picture: Image.Image, boxes: list[list[Any]]) -> tuple[Image.Image,
 
 
 def cropped(picture: Image.Image, boxes: list[list[Any]]) -> tuple[Image.Image, list[list[Any]]]:
-    """A badly aimed camera: the upper left 60 % of both sides. A box stays if a third of it is
-    left.
-    """
+    """A badly aimed camera: the upper left 60 % of both sides. Keeps boxes of which a third remains."""
     width, height = round(picture.width * 0.6), round(picture.height * 0.6)
     kept = []
     for label, x, y, wide, high in boxes:
@@ -165,9 +163,11 @@ def write_set(folder: Path, records: Iterable[LabelledImage], change: Change | N
 
 
 def keep_note(note: Path, made_with: dict[str, Any]) -> None:
-    """Note what a work folder is made with. Raises SystemExit if it was made with something else."""
+    """Record the settings of a work folder. Raises SystemExit if it was made with other settings."""
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != made_with:
-        raise SystemExit(f"error: {note.parent} was made otherwise ({note}); choose another --work")
+        raise SystemExit(
+            f"error: {note.parent} was made with other settings ({note}); choose another --work"
+        )
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(made_with) + "\n", encoding="utf-8")
 

@@ -3,7 +3,7 @@ routers.
 
 `python -m experiments.router.records` makes the sets and runs the engine on each (`source=dataset
 record=FILE`). Complete recordings are kept, so the command can be stopped and run again; other
-weights need another --work.
+weights require another --work.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def recording(work: Path, name: str) -> Path:
 
 
 def record(work: Path, name: str, pack: str) -> None:
-    """Record one set in a process of its own. Raises SystemExit with the engine's exit status."""
+    """Record one set in a separate process. Raises SystemExit with the engine's exit status."""
     command = [
         sys.executable, "-m", "engine", "mode=auto", "router=rules", f"models={pack}",
         "source=dataset", f"source.path={work / name}", f"record={recording(work, name)}",

@@ -40,7 +40,7 @@ ROUTERS: dict[str, Callable[[], Router]] = {
 
 
 def best(found: Sweep, budget_ms: float) -> dict[str, float] | None:
-    """The threshold with the best quality whose p95 is within a budget; the cheapest of equals."""
+    """The threshold with the best quality whose p95 is within a budget; the cheapest of equal ones."""
     within = np.flatnonzero(found.p95_ms <= budget_ms)
     if len(within) == 0:
         return None

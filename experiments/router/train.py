@@ -2,7 +2,7 @@
 
 `python -m experiments.router.train` makes the recordings that are missing
 (`experiments.router.records`) and fits a ridge regression and small gradient boosting to the gain:
-the quality of the full answer less that of the quick one. It keeps the better of both by the
+the quality of the full answer minus that of the quick one. It keeps the better of both by the
 cross-validated lift, maps the gain to the probability of more than a margin (Platt's method on the
 cross-validated predictions), and stores the scores of the calibration set for `router=conformal`.
 The `test` sets are not opened. Needs the extra `train`.

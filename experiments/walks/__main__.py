@@ -2,7 +2,7 @@
 
 `python -m experiments.walks` plays the scripted walks and `--walks` random ones (`--seed`) through
 the engine's Localizer, AlertPolicy and sound scheduler in virtual time. The engine does not know
-the camera's height or pitch, except in the rows that say so. Depth is simulated. The figures are
+the camera's height or pitch, except in the rows that state it. Depth is simulated. The figures are
 the same on every machine.
 """
 
@@ -24,7 +24,7 @@ from experiments.walks.measure import Played, play
 from experiments.walks.scenes import drawn, scripted
 from experiments.walks.world import Walk
 
-# The pitch is so uncertain that the ground gives no distance.
+# A pitch too uncertain for ground distances.
 SIZE_ONLY = Mount(pitch_sigma_deg=30.0)
 
 

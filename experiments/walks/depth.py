@@ -1,6 +1,6 @@
 """A simulated depth model: the true depth of a walk's objects, with the errors of zero-shot depth.
 
-It replaces a network that has not been run here, and knows nothing of how depth is used.
+Stands in for a network that has not been run here. Knows nothing of how depth is used.
 """
 
 import math

@@ -70,7 +70,7 @@ def ttc_figures(estimates: Sequence[Estimate]) -> Figures:
 
 
 def alert_figures(played: Sequence[Played]) -> Figures:
-    """How many hazards were announced in time, and how much was said without need.
+    """How many hazards were announced in time, and how much speech was unnecessary.
 
     `hazards`: objects walked into that were in view for VISIBLE_S before; `missed`: those with no
     sound about them before contact. `warning_s`: from the first sound to contact. `late`: less than

@@ -65,7 +65,7 @@ class DiscardingSink:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A localised object beside the truth."""
+    """A localised object and the truth about it."""
 
     true_m: float
     found: Obstacle
@@ -121,7 +121,7 @@ def play(
     seed: int = 0,
     depth: DepthNoise | None = None,
 ) -> Played:
-    """Play `walk` once. The engine believes that the camera is worn as `mount` says; with `depth`,
+    """Play `walk` once. The engine assumes the camera mount `mount`; with `depth`,
     it also gets the depth maps of a simulated model."""
     clock, heard = VirtualClock(), list[Heard]()
     words = Words("en", "meters", "sides")

@@ -194,7 +194,7 @@ def frames_words(session: LoggedSession) -> str:
     if not dropped:
         return f"All {seen} frames were looked at."
     return (
-        f"{dropped} of {seen} frames ({100 * dropped / seen:.0f} %) were passed over because a newer "
+        f"{dropped} of {seen} frames ({100 * dropped / seen:.0f} %) were skipped because a newer "
         "frame arrived before the last one was processed."
     )
 

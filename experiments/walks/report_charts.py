@@ -23,12 +23,12 @@ PALE_BLUE = "#9CC7E4"
 DASHES = ("-", "--", "-.", ":")
 # Farther distances are cut off, so that near ones can be read.
 MAX_M = 12.0
-# More lines than this cannot be followed by eye.
+# More lines than this would be unreadable.
 MAX_TRACKS = 8
-# An alert farther aside than this is drawn in the left or the right lane.
+# An alert at a larger angle than this is drawn in the left or right lane.
 SIDE_DEG = 12.0
 LANES = ("health", "status", "answer", "alert right", "alert ahead", "alert left")
-# A shorter sound would not be visible.
+# A shorter bar would not be visible.
 MIN_BAR_S = 0.15
 # Text stays text, in the page's own font; a fixed salt makes the ids the same in every run.
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "walk report", "font.size": 12}

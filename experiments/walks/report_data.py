@@ -1,6 +1,6 @@
 """Reads a session's log into the data that the walk report shows. Draws nothing.
 
-The log must be whole: a page made from half a log would look like a quiet walk.
+The log must be complete: a page made from a truncated log would look like an uneventful walk.
 """
 
 import json

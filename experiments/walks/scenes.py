@@ -12,7 +12,7 @@ from experiments.walks.world import Thing, Walk
 GLASSES = pinhole(640, 480, 70)
 PHONE = pinhole(480, 640, 70)
 WIDE = Fisheye(240.0, 240.0, 320.0, 240.0, 640, 480, -0.02, 0.004)
-BOX = "cardboard box"  # a class without a known size, which must be announced all the same
+BOX = "cardboard box"  # a class without a known size, which must still be announced
 
 # What a walk may meet: label, relative frequency, whether it may move.
 STREET = (
@@ -92,7 +92,7 @@ def _draw(dice: random.Random, number: int) -> Walk:
 
 
 def _draw_thing(dice: random.Random) -> Thing:
-    """Four in ten stand in or near the path; sizes vary by the spread of their class."""
+    """Draw an object: four in ten in or near the path; sizes vary by the spread of their class."""
     label, _, moves = dice.choices(STREET, [weight for _, weight, _ in STREET])[0]
     kind = kind_of(label)
     x_m = dice.gauss(0.0, 0.4) if dice.random() < 0.4 else dice.uniform(-5.0, 5.0)

@@ -53,7 +53,7 @@ def glance_aside(s: float) -> float:
     return max(0.0, 60.0 - 100.0 * abs(s - 1.6))
 
 
-def test_a_look_to_the_side_makes_nobody_cross_the_corridor() -> None:
+def test_looking_aside_does_not_make_a_person_cross_the_corridor() -> None:
     """A person stands at 3 m and 35 degrees. The turn moves them across the corridor and back;
     without an inertial sensor this looks like a person walking past."""
     stands = (3.0 * math.sin(math.radians(35)), 3.0 * math.cos(math.radians(35)))

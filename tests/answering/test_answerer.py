@@ -128,7 +128,7 @@ def test_a_request_ends_the_prefetch() -> None:
 
 
 @pytest.mark.parametrize("mode", ["auto", "quick"])
-def test_where_the_template_comes_first_nothing_is_prefetched(mode: str) -> None:
+def test_nothing_is_prefetched_if_the_template_comes_first(mode: str) -> None:
     describer = ScriptedDescriber("A man is waiting.")
     bench = Bench(describer, mode=mode, tier="quick")
     bench.answerer.prefetch(STREET)

@@ -51,7 +51,7 @@ def test_no_line_is_lost(lines: list[TextLine]) -> None:
     assert sorted(map(id, reading_order(lines))) == sorted(map(id, lines))
 
 
-def test_the_confidence_decides_what_is_said() -> None:
+def test_the_confidence_decides_what_is_spoken() -> None:
     lines = [
         TextLine("sure", 0.9, Box(0, 0, 9, 9)),
         TextLine("perhaps", 0.7, Box(0, 20, 9, 29)),

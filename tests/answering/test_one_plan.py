@@ -231,7 +231,7 @@ def in_short(seen: Seen) -> object:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_one_picture_has_one_answer(case: Case, tmp_path: Path) -> None:
+def test_all_three_ways_give_the_same_answer(case: Case, tmp_path: Path) -> None:
     bench = Bench(case, tmp_path)
     live = bench.live()
     record = bench.recorded()

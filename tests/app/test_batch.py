@@ -35,7 +35,7 @@ def test_the_detector_starts_early_on_a_related_frame(
     """In `order`, a number is a frame that is read, `e` its early start, `d` its detection."""
     log: list[str] = []
 
-    class NotingVision(FakeVision):
+    class RecordingVision(FakeVision):
         def expect(self, frame: Frame) -> None:
             log[-1] += "e"
 
@@ -51,7 +51,7 @@ def test_the_detector_starts_early_on_a_related_frame(
                 frame = replace(frame, time_s=frame.seq / 30)
             return frame
 
-    bench = LiveBench(tmp_path, camera=Film(4), vision=NotingVision(), mode="quick", batch=True)
+    bench = LiveBench(tmp_path, camera=Film(4), vision=RecordingVision(), mode="quick", batch=True)
     bench.change_feed(trigger=Once(asked_at_s), max_frames=most, related=related)
     bench.run_batch()
     assert " ".join(log) == order

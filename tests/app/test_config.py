@@ -111,7 +111,7 @@ def test_an_old_key_that_contradicts_the_new_one_is_refused(old: str) -> None:
         check(describer(runtime="openvino", **{old: "onnx"}))
 
 
-def test_a_default_stands_in_its_declaration_alone() -> None:
+def test_a_default_is_stated_only_in_its_declaration() -> None:
     """A second copy in conf/ would go stale: its files choose names and hold no numbers."""
     for path in CONF.rglob("*.yaml"):
         if path.parent.name != "experiment":

@@ -25,7 +25,7 @@ class LostTerminal(io.StringIO):
 @pytest.mark.parametrize(
     "error", [BrokenPipeError(errno.EPIPE, "gone"), OSError(errno.ENOSPC, "full"), OSError("odd")]
 )
-def test_a_lost_terminal_is_written_to_once_and_then_left_alone(
+def test_a_lost_terminal_is_written_to_once_and_then_ignored(
     error: OSError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.dup2", lambda *_: None)  # keep pytest's own standard output

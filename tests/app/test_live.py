@@ -155,13 +155,13 @@ def test_a_covered_camera_is_announced_and_that_it_is_clear_again(tmp_path: Path
 def test_hints_that_come_and_go_prefetch_one_image_once(tmp_path: Path) -> None:
     prefetched: list[float] = []
 
-    class NotingStep(AnswerStep):
+    class RecordingStep(AnswerStep):
         def prefetch(self, glance: Glance) -> None:
             prefetched.append(glance.frame.time_s)
 
     bench = LiveBench(tmp_path, mode="full")
     session = bench.session
-    step = NotingStep(session.answerer, session.speech.audio, bench.log)
+    step = RecordingStep(session.answerer, session.speech.audio, bench.log)
     glances: Slot[Glance] = Slot()
     loop = AnswerLoop(step, glances, session.speech, session.clocks, session.notifier, live=False)
     for time_s in (1.0, 1.2, 1.4, 1.7):

@@ -92,13 +92,13 @@ def test_a_wake_is_answered_from_the_prefetched_image(tmp_path: Path) -> None:
     sound = GatedSound(MonotonicClock(), blocks=3)
     classified: list[int] = []
 
-    class NotingVision(FakeVision):
+    class RecordingVision(FakeVision):
         def classify(self, frame: Frame) -> SceneClass:
             classified.append(frame.seq)
             sound.gate.release(2)
             return super().classify(frame)
 
-    scenes = SceneCache(NotingVision())
+    scenes = SceneCache(RecordingVision())
 
     class CachedVision(FakeVision):
         def detect(self, frame: Frame) -> tuple[Detection, ...]:
@@ -186,7 +186,7 @@ def inputs(tmp_path: Path) -> InputBench:
     return InputBench(tmp_path)
 
 
-def test_keys_become_requests_or_are_obeyed(inputs: InputBench) -> None:
+def test_keys_become_requests_or_take_effect_at_once(inputs: InputBench) -> None:
     requests = inputs.answering.requests
     for key in "\nmwtrsq":
         inputs.user.key(key)
@@ -248,13 +248,13 @@ def test_the_keyboard_asks_in_a_live_session(
                 answered.wait(5.0)
             return frame
 
-    class NotingVision(FakeVision):
+    class RecordingVision(FakeVision):
         def classify(self, frame: Frame) -> SceneClass:
             answered.set()
             return super().classify(frame)
 
     answered = threading.Event()
-    bench = LiveBench(tmp_path, camera=TypingCamera(8), vision=NotingVision())
+    bench = LiveBench(tmp_path, camera=TypingCamera(8), vision=RecordingVision())
     bench.change_feed(trigger=OnDemand("keyboard"))
     bench.session = replace(bench.session, keys=replace(bench.session.keys, keyboard=True))
     bench.run()

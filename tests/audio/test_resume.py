@@ -138,7 +138,7 @@ def test_a_waiting_second_beat_is_given_up() -> None:
     assert stage.outcome(2).dropped == "superseded"
 
 
-def test_a_second_beat_being_said_is_cut_and_not_repeated() -> None:
+def test_a_second_beat_being_spoken_is_cut_and_not_repeated() -> None:
     stage = Stage()
     stage.audio.say(replace(clause(1, text=TEN), yields=True))
     stage.to(0.3)

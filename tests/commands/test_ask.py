@@ -18,7 +18,7 @@ from tests.fakes.command import run_here, session
 pytestmark = pytest.mark.weights
 
 
-def test_a_wake_phrase_is_answered_and_a_spoken_command_obeyed(tmp_path: Path) -> None:
+def test_a_wake_phrase_is_answered_and_a_spoken_command_executed(tmp_path: Path) -> None:
     phrases = [say("okay nabu", "gmw/en-us", 170), say("tell me more", "gmw/en-us", 160)]
     samples, _ = in_a_row(phrases, [0.8, 0.4])
     pcm = with_noise(np.concatenate([samples, pause(1.0)]), 35.0, seed=0)

@@ -42,7 +42,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "outputs.jsonl"
 
 
-def test_both_tiers_of_every_picture_are_measured(recorded: Path) -> None:
+def test_both_tiers_of_every_image_are_measured(recorded: Path) -> None:
     header, kept = stored_outputs.read(recorded)
     assert header.labels == ("person", "bus")
     assert [record.seq for record in kept] == list(range(PICTURES))
@@ -56,7 +56,9 @@ def test_both_tiers_of_every_picture_are_measured(recorded: Path) -> None:
         assert record.full.error or record.full.all_words_ms >= record.full.first_token_ms > 0
 
 
-def test_a_replay_says_what_the_recording_session_said(recorded: Path, tmp_path: Path) -> None:
+def test_a_replay_speaks_the_same_words_as_the_recording_session(
+    recorded: Path, tmp_path: Path
+) -> None:
     done = engine(
         f"source.path={recorded}", "router=random", "answer.beats=1", f"hydra.run.dir={tmp_path}"
     )

@@ -38,7 +38,7 @@ def sentences(language: Language, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_sentences_said_in_a_thread_are_complete_and_evenly_loud(language: Language) -> None:
+def test_sentences_spoken_in_a_thread_are_complete_and_evenly_loud(language: Language) -> None:
     said: list[tuple[str, np.ndarray]] = []
 
     def work() -> None:

@@ -136,7 +136,7 @@ def test_no_module_imports_itself_through_others() -> None:
         pytest.fail("modules import one another in a circle: " + " → ".join(error.args[1]))
 
 
-def test_rooms_form_no_circle() -> None:
+def test_rooms_have_no_import_cycle() -> None:
     TopologicalSorter(ROOMS).prepare()  # raises CycleError
 
 

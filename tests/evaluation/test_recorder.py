@@ -144,7 +144,7 @@ def test_clauses_before_a_failure_are_kept() -> None:
 
 
 @pytest.mark.parametrize(("related", "resets", "change"), [(False, 2, 1.0), (True, 0, 0.0)])
-def test_after_a_reset_the_last_picture_is_forgotten(
+def test_after_a_reset_the_last_image_is_forgotten(
     related: bool, resets: int, change: float
 ) -> None:
     fakes = Fakes(["A man."])

@@ -123,7 +123,7 @@ def test_settings_that_change_the_words_are_refused(tmp_path: Path, key: str, va
         replayed(tmp_path / "run", path, **{key: value})
 
 
-def test_the_router_decides_once_for_each_picture(tmp_path: Path) -> None:
+def test_the_router_decides_once_for_each_image(tmp_path: Path) -> None:
     asked: list[int] = []
 
     class Counted(Count):

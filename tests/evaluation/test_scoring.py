@@ -76,7 +76,7 @@ def test_crowds_are_ignored() -> None:
     assert scorer.quality()["map50"] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_unlabelled_pictures_and_unknown_labels_are_left_out(
+def test_unlabelled_images_and_unknown_labels_are_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scorer = Scorer(LABELS, "en")
@@ -151,7 +151,7 @@ def test_recall_and_hallucination(text: str, recall: float, invented: float | No
     assert quality.get("hallucination_rate") == invented
 
 
-def test_shares_are_over_kinds_and_not_over_pictures() -> None:
+def test_shares_are_over_kinds_and_not_over_images() -> None:
     scorer = Scorer(LABELS, "en")
     scorer.add(PEOPLE_AND_CAR, make_glance(), said("A person, a car and a dog."))
     scorer.add(truth(("bus", LEFT)), make_glance(), said("A dog."))
@@ -285,7 +285,7 @@ def test_repeating_a_word_gains_nothing() -> None:
     assert again < once / 2
 
 
-def test_one_captioned_picture_has_no_cider() -> None:
+def test_one_captioned_image_has_no_cider() -> None:
     scorer = Scorer(LABELS, "en")
     scorer.add(Truth(captions=("a dog",)), make_glance(), said("A dog."))
     assert "caption_cider" not in scorer.quality()

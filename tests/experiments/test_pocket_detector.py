@@ -47,7 +47,7 @@ def test_a_machine_label_is_trusted_doubtful_or_a_repetition() -> None:
     ]  # fmt: skip
 
 
-def test_a_doubtful_box_does_not_make_a_picture_rare() -> None:
+def test_a_doubtful_box_does_not_make_an_image_rare() -> None:
     box = LabelledBox("bus", 0, 0, 50, 50)
     sure, doubted = (
         to_sample(record((), ()), [("bus", box, known)], 1.0) for known in (True, False)

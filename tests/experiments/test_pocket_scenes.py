@@ -25,7 +25,7 @@ pytestmark = pytest.mark.weights
         ("captions_flickr8k", None, None, None),
     ],
 )
-def test_a_picture_has_a_scene_that_is_indoors_or_outdoors(
+def test_an_image_has_a_scene_that_is_indoors_or_outdoors(
     set_name: str, scene: str | None, indoor: bool | None, expected: tuple[str, bool] | None
 ) -> None:
     record = LabelledImage(set_name, Path("x.jpg"), 128, 128, "train", scene, indoor)

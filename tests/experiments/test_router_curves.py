@@ -77,7 +77,7 @@ def test_a_sweep_equals_the_decisions_at_each_threshold(
         assert swept.mean_ms[index] == pytest.approx(100 + 200 * np.mean(escalated))
 
 
-def test_a_thousand_thresholds_need_one_decision_for_each_picture() -> None:
+def test_a_thousand_thresholds_need_one_decision_for_each_image() -> None:
     asked = 0
 
     class Counted(Count):

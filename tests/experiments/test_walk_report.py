@@ -104,7 +104,7 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
     return report(write_session(tmp_path_factory.mktemp("pictured"), pictures=True))
 
 
-def test_the_page_tells_what_happened(plain: tuple[str, Page]) -> None:
+def test_the_page_shows_what_happened(plain: tuple[str, Page]) -> None:
     _, page = plain
     words = " ".join(page.words.split())
     for part in (
@@ -116,7 +116,7 @@ def test_the_page_tells_what_happened(plain: tuple[str, Page]) -> None:
         "person 7 0.0 2.0 2.0 0.1 2.0 left 3.0",
         "person 7 from 6.0 m to 2.0 m, nearest 2.0 m at 2.0 s",
         "quick: end_to_end 1 2000.0 2000.0 2000.0 420 missed",
-        "2 of 23 frames (9 %) were passed over",
+        "2 of 23 frames (9 %) were skipped",
         "no frame for 2 s",
         "score 0.20, threshold 0.50: calm A street.",
         "No pictures were kept",
@@ -164,7 +164,7 @@ def test_spoken_words_are_escaped(plain: tuple[str, Page]) -> None:
     assert "<b>Person</b>" in page.words
 
 
-def test_alerts_have_pictures_only_where_the_session_kept_them(
+def test_alerts_have_images_only_if_the_session_stored_them(
     tmp_path: Path, plain: tuple[str, Page], pictured: tuple[str, Page]
 ) -> None:
     assert not plain[1].all("img")

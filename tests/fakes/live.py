@@ -95,14 +95,14 @@ class FakeVision:
         return SceneClass("street", 0.9, 0.1, False)
 
 
-class HastyVoice(ToneVoice):
+class FastVoice(ToneVoice):
     """Says a word in 10 ms, since live tests wait until all has been said."""
 
     def synthesise(self, text: str) -> Samples:
         return super().synthesise(text)[::10]
 
 
-class NotingLog(SessionLog):
+class RecordingLog(SessionLog):
     """The session's log, which also keeps what it is given."""
 
     def __init__(self, folder: Path, clock: Any) -> None:
@@ -143,7 +143,7 @@ class LiveBench:
         next_id = itertools.count(1).__next__
         vision = vision or FakeVision()
         self.words = words = Words("en", "meters", "sides")
-        self.log = NotingLog(folder, clock)
+        self.log = RecordingLog(folder, clock)
         self.health = self.log.kept_health
         self.heard = self.log.kept_heard
         self.descriptions = self.log.kept_descriptions
@@ -152,7 +152,7 @@ class LiveBench:
         self._worker = None if describer is None else DescriberWorker(describer, clock)
         observers = Observers(self.log, Screen(job="test"), NoView(), clock)
         alerts = AlertPolicy(words, 190, next_id)
-        audio = build_audio(HastyVoice(0.2), next_id, observers, alerts)
+        audio = build_audio(FastVoice(0.2), next_id, observers, alerts)
         router = Rules(0.0) if mode == "auto" else Always("full", 0.5)
         self.session = Session(
             Clocks(clock, clock),

@@ -129,7 +129,7 @@ def test_any_alert_has_a_sentence(
         assert text.endswith(f"{words.distance(obstacle.distance_m)}.")
 
 
-def test_the_same_kind_on_two_sides_is_said_by_side() -> None:
+def test_the_same_kind_on_two_sides_is_named_by_side() -> None:
     glance = make_glance(
         make_obstacle("person", 3.2, "left"),
         make_obstacle("person", 2.4, "ahead"),
@@ -210,7 +210,7 @@ def test_three_kinds_are_named_and_the_rest_is_counted() -> None:
 
 @given(st.lists(any_obstacle, max_size=40))
 @settings(max_examples=100, deadline=None)
-def test_the_counts_said_add_up(obstacles: list[Obstacle]) -> None:
+def test_the_spoken_counts_add_up(obstacles: list[Obstacle]) -> None:
     numbers = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
     few = [o for o in obstacles if o.label in THINGS][:7]
     text = EN.describe(make_glance(*few)).removeprefix("Nothing in the way that I can see.")

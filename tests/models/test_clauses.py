@@ -37,7 +37,7 @@ COMPLETE = [
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 @pytest.mark.parametrize(("text", "expected"), COMPLETE)
-def test_a_complete_text_is_said_completely(text: str, expected: list[str], size: int) -> None:
+def test_a_complete_text_is_spoken_completely(text: str, expected: list[str], size: int) -> None:
     assert list(clauses(stream(text, size, ended=True))) == expected
 
 

@@ -105,7 +105,7 @@ def copied(root: Path, to: Path) -> PackFiles:
     return find_pack("describer", "pocket", pocket=to)
 
 
-def test_the_answer_depends_on_the_prompt_and_the_picture(
+def test_the_answer_depends_on_the_prompt_and_the_image(
     describer: FastVlmDescriber, frame: Frame
 ) -> None:
     def written(of: Frame, prompt: str | None = None) -> list[int]:
@@ -116,7 +116,7 @@ def test_the_answer_depends_on_the_prompt_and_the_picture(
     assert written(dark) != written(frame)
 
 
-def test_a_prefetched_picture_is_not_encoded_again(
+def test_a_prefetched_image_is_not_encoded_again(
     describer: FastVlmDescriber, frame: Frame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = list(describer.tokens(frame))
@@ -266,7 +266,7 @@ def test_any_failure_is_reported_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_picture_size_can_be_set(files: PackFiles, frame: Frame) -> None:
+def test_the_image_size_can_be_set(files: PackFiles, frame: Frame) -> None:
     larger: Any = FastVlmDescriber(files, "cpu", image_size=96)
     assert larger.encoder.side_px == 96
     assert larger.prompts.ids(PROMPT).count(larger.processor.image_token_id) == 9
@@ -306,7 +306,7 @@ def test_a_prompt_that_is_too_long_is_refused(describer: FastVlmDescriber, frame
     assert list(describer.tokens(frame))
 
 
-def test_a_picture_with_more_tokens_than_the_context_is_refused() -> None:
+def test_an_image_with_more_tokens_than_the_context_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"image_size=1024: the prompt has 1[0-9]{3} tokens"):
         FastVlmDescriber(find_pack("describer", "pocket", pocket=SHIPPED), "cpu", image_size=1024)
 

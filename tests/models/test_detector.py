@@ -122,7 +122,7 @@ def test_labels_that_differ_from_the_pack_are_refused(root: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(("bf16", "size", "least"), [(True, 96, 0.5), (False, 64, 0.3)])
-def test_a_processor_without_bf16_uses_smaller_pictures(
+def test_a_processor_without_bf16_uses_smaller_images(
     root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -55,7 +55,7 @@ def test_the_loaded_model_gives_the_logits_of_its_parts(
 
 @pytest.mark.parametrize("side_px", [256, 512, 1024])
 @pytest.mark.parametrize("shape", [(108, 192), (192, 108), (640, 480), (1024, 1024), (37, 1025)])
-def test_a_picture_is_only_padded_resized_and_scaled(
+def test_an_image_is_only_padded_resized_and_scaled(
     loaded: tuple[Any, Any], side_px: int, shape: tuple[int, int]
 ) -> None:
     """Exactly by the definition, and like transformers' processor except for its rounding."""

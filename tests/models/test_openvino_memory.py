@@ -46,7 +46,7 @@ def exported(pocket: Reference, precision: str) -> Path:
     return write_form(pocket.folder, form, facts_of(pocket.model), write)
 
 
-def test_the_prefix_before_the_picture_is_read_once(pocket: Reference) -> None:
+def test_the_prefix_before_the_image_is_read_once(pocket: Reference) -> None:
     folder = exported(pocket, "fp32")
     request = RecordingRequest(compiled(folder, "fp32", "f32", threads=1))
     decoder = OpenVinoDecoder(

@@ -67,7 +67,7 @@ def test_large_text_has_its_position_in_the_frame(reader: RapidReader) -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (33, 33), (32, 900)])
-def test_a_picture_without_text_gives_none(reader: RapidReader, size: tuple[int, int]) -> None:
+def test_an_image_without_text_gives_none(reader: RapidReader, size: tuple[int, int]) -> None:
     blank = Frame(np.full((size[1], size[0], 3), 120, np.uint8), 0.0, 0)
     assert reader.read(blank) == ()
     assert reader.read_large(blank) == ()

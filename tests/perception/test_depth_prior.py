@@ -119,7 +119,7 @@ def test_invalid_depth_changes_nothing(cells: list[float]) -> None:
         localizer.update_heights(DepthMap(seq, metres))
 
 
-def test_some_pixels_without_depth_do_no_harm() -> None:
+def test_pixels_without_depth_are_ignored() -> None:
     def distance_after(metres: NDArray[np.float32]) -> float:
         localizer = Localizer(70.0, NO_GROUND, BoxHistory())
         localizer.localize(Frame(IMAGE, 0.0, 0, CAMERA), (object_at(4.0, 1.2),))

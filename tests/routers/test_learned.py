@@ -117,7 +117,7 @@ def test_features_of_a_known_glance() -> None:
 
 
 @pytest.mark.parametrize("missing", ["scene", "picture"])
-def test_a_glance_without_scene_or_picture_is_rejected(missing: str) -> None:
+def test_a_glance_without_scene_or_image_is_rejected(missing: str) -> None:
     with pytest.raises(ValueError, match=missing):
         features(replace(glance(), **{missing: None}))  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ from models.fastvlm.openvino.runtime import (
     has_bf16,
 )
 
-# The workload of an answer's first clause: read an image of 512 px and a question, write some tokens.
+# The workload of a first clause: read an image of 512 px and a question, write some tokens.
 PROMPT_TOKENS, NEW_TOKENS = 88, 8
 REPEATS = 3
 
