@@ -24,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.app.command_line import CONF, error_line, read_config, to_hydra
+from engine.app.settings_check import deprecations
 from engine.app.settings_help import help_text
-from engine.config import Config, deprecations
+from engine.config import Config
 from engine.core.errors import EngineError, InputError, RunError, SetupError, in_one_line
 from engine.evaluation.sweep import Failure, all_answers, failures, keep_failure
 

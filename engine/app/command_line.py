@@ -16,7 +16,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.config import Config, check
+from engine.app.settings_check import check
+from engine.config import Config
 from engine.core.errors import ConfigError, EngineError, in_one_line
 from engine.core.settings import settings
 

@@ -91,16 +91,7 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     voice.synthesise(words.status("ready"))  # the first sentence takes a second longer
     models = build_models(both_tiers)
     recorder = _recorder(config, models, words, voice)
-    header = Header(
-        stored_outputs.VERSION,
-        f"{config.source.name} {source.name}",
-        config.language,
-        cast(Units, config.units),
-        cast(Directions, config.directions),
-        config.source.hfov_deg,
-        models.detector.labels,
-        models.cards(),
-    )
+    header = _header(config, source, models)
     scorer = _scorer(config, header) if config.source.name == "dataset" else None
     plan = build_plan(config, router, words, header.labels)
     replay = Replay(plan, log, wall, scorer)
@@ -131,6 +122,19 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     return Work(
         run,
         lambda: log.close(scorer.quality() if scorer else None, peak_gpu_memory_mb()),
+    )
+
+
+def _header(config: Config, source: Source, models: Models) -> Header:
+    return Header(
+        stored_outputs.VERSION,
+        f"{config.source.name} {source.name}",
+        config.language,
+        cast(Units, config.units),
+        cast(Directions, config.directions),
+        config.source.hfov_deg,
+        models.detector.labels,
+        models.cards(),
     )
 
 

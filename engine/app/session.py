@@ -49,9 +49,10 @@ from engine.app.console import Screen
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
 from engine.app.offline import offline
+from engine.app.settings_check import check
 from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech, Work
 from engine.audio.earcons import prepare
-from engine.config import Config, check
+from engine.config import Config
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.ports import Sink, Voice
 from engine.core.priority import Priority

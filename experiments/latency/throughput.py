@@ -16,7 +16,8 @@ from rich.console import Console
 from engine.app.builders.loops import build_batch
 from engine.app.console import Screen
 from engine.app.session import session
-from engine.config import Config, ModelsConfig, SourceConfig, SpeechConfig, TriggerConfig, check
+from engine.app.settings_check import check
+from engine.config import Config, ModelsConfig, SourceConfig, SpeechConfig, TriggerConfig
 from engine.core.camera import Frame
 from engine.core.report import ModelCard
 from engine.devices.video.sample import SampleSource

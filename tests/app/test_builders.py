@@ -14,7 +14,8 @@ from engine.app.builders.inputs import (
     label_names,
 )
 from engine.app.builders.sources import build_source, source_kind
-from engine.config import Config, check
+from engine.app.settings_check import check
+from engine.config import Config
 from engine.core.clock import VirtualClock
 from engine.core.errors import ConfigError, InputError, MissingPart
 from engine.devices.sound import porcupine

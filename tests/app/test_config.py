@@ -7,8 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from engine.app.command_line import CONF
+from engine.app.settings_check import check, deprecations
 from engine.app.settings_help import WIDTH, group_choices, help_text, readme
-from engine.config import Config, DescriberConfig, ModelsConfig, check, deprecations
+from engine.config import Config, DescriberConfig, ModelsConfig
 from engine.core.errors import ConfigError
 from engine.core.settings import Setting, settings, typed_key
 from tests.fakes.command import engine

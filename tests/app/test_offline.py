@@ -8,7 +8,8 @@ from engine.answering.plan import LANGUAGE_NOT_SPOKEN
 from engine.app import offline as module
 from engine.app.builders.models import Models
 from engine.app.console import Screen
-from engine.config import Config, RouterConfig, SourceConfig, check
+from engine.app.settings_check import check
+from engine.config import Config, RouterConfig, SourceConfig
 from engine.core.answer import Decision
 from engine.core.errors import ConfigError, InputError
 from engine.core.glance import Glance

@@ -161,7 +161,41 @@ def _fitted(
     Returns the lens and its largest error in degrees. The fit is linear in its unknowns:
     u = cx + cos(phi) Σ a_i angle^(2i+1).
     """
-    places: list[tuple[float, float]] = []
+    pixels, rays = _grid_rays(camera, width, height, quarter_turns)
+    xyz = np.array(rays)
+    radius = np.hypot(xyz[:, 0], xyz[:, 1])
+    angles = np.arctan2(radius, xyz[:, 2])
+    powers = np.stack([angles ** (2 * i + 1) for i in range(TERMS)], axis=1)
+    cosine = xyz[:, 0] / np.maximum(radius, EPSILON)
+    sine = xyz[:, 1] / np.maximum(radius, EPSILON)
+    one, none = np.ones(len(xyz)), np.zeros(len(xyz))
+    equations = np.concatenate(
+        [
+            np.column_stack([one, none, powers * cosine[:, None]]),
+            np.column_stack([none, one, powers * sine[:, None]]),
+        ]
+    )
+    observed = np.concatenate([[u for u, _ in pixels], [v for _, v in pixels]])
+    cx, cy, focal, *rest = np.linalg.lstsq(equations, observed, rcond=None)[0]
+    wide, tall = (width, height) if quarter_turns % 2 == 0 else (height, width)
+    k1, k2, k3, k4, k5, k6 = (float(value / focal) for value in rest)
+    fitted = Fisheye(
+        float(focal), float(focal), float(cx), float(cy), wide, tall, k1, k2, k3, k4, k5, k6
+    )
+    error_deg = max(
+        _angle_between_deg(ray(u, v, fitted), seen)
+        for (u, v), seen in zip(pixels, rays, strict=True)
+    )
+    rows: Rotation = tuple((float(a), float(b), float(c)) for a, b, c in turn)  # type: ignore[assignment]
+    return replace(fitted, rotation=rows), error_deg
+
+
+def _grid_rays(
+    camera: Any, width: int, height: int, quarter_turns: int
+) -> tuple[list[tuple[float, float]], list[tuple[float, float, float]]]:
+    """A grid of pixels of the upright frame, and the ray of each in its axes. Pixels
+    outside the field of view are left out. Raises InputError if too few remain."""
+    pixels: list[tuple[float, float]] = []
     rays: list[tuple[float, float, float]] = []
     for column in np.linspace(0, width - 1, FIT_POINTS):
         for row in np.linspace(0, height - 1, FIT_POINTS):
@@ -175,40 +209,13 @@ def _fitted(
             # A quarter turn clockwise maps (u, v) to (height - 1 - v, u).
             for _ in range(quarter_turns):
                 u, v, x, y, across, down = down - 1 - v, u, -y, x, down, across
-            places.append((u, v))
+            pixels.append((u, v))
             rays.append((x, y, z))
-    if len(places) < 2 * TERMS:
+    if len(pixels) < 2 * TERMS:
         raise InputError(
             f"{camera.get_label()}: expected a calibrated lens, got one with almost no field of view"
         )
-    xyz = np.array(rays)
-    across_m = np.hypot(xyz[:, 0], xyz[:, 1])
-    angles = np.arctan2(across_m, xyz[:, 2])
-    powers = np.stack([angles ** (2 * i + 1) for i in range(TERMS)], axis=1)
-    cosine, sine = (
-        xyz[:, 0] / np.maximum(across_m, EPSILON),
-        xyz[:, 1] / np.maximum(across_m, EPSILON),
-    )
-    one, none = np.ones(len(xyz)), np.zeros(len(xyz))
-    table = np.concatenate(
-        [
-            np.column_stack([one, none, powers * cosine[:, None]]),
-            np.column_stack([none, one, powers * sine[:, None]]),
-        ]
-    )
-    wanted = np.concatenate([[u for u, _ in places], [v for _, v in places]])
-    cx, cy, focal, *rest = np.linalg.lstsq(table, wanted, rcond=None)[0]
-    wide, tall = (width, height) if quarter_turns % 2 == 0 else (height, width)
-    k1, k2, k3, k4, k5, k6 = (float(value / focal) for value in rest)
-    fitted = Fisheye(
-        float(focal), float(focal), float(cx), float(cy), wide, tall, k1, k2, k3, k4, k5, k6
-    )
-    error_deg = max(
-        _angle_between_deg(ray(u, v, fitted), seen)
-        for (u, v), seen in zip(places, rays, strict=True)
-    )
-    rows: Rotation = tuple((float(a), float(b), float(c)) for a, b, c in turn)  # type: ignore[assignment]
-    return replace(fitted, rotation=rows), error_deg
+    return pixels, rays
 
 
 def _angle_between_deg(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
