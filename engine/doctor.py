@@ -1,7 +1,7 @@
 """`python -m engine.doctor`: what this machine has, what is missing, and how to fix it.
 
 Checks libraries, GPU and model packs here, and devices with `engine.devices.checks`. Loads no
-model. Exits with 0 where the engine can run, else with 1.
+model. Exits with 0 if the engine can run, else with 1.
 """
 
 import argparse

@@ -154,10 +154,10 @@ def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Rec
     )
 
 
-def _frames(source: Source, most: int | None, log: SessionLog) -> Iterator[Frame]:
-    """At most `most` frames of the source; a broken one is reported and skipped."""
+def _frames(source: Source, max_frames: int | None, log: SessionLog) -> Iterator[Frame]:
+    """At most `max_frames` frames of the source; a broken one is reported and skipped."""
     seen = 0
-    while seen != most:
+    while seen != max_frames:
         try:
             frame = source.read()
         except FrameSkipped as error:

@@ -51,10 +51,10 @@ def _response(azimuth_deg: int, sample_rate_hz: int) -> NDArray[np.float32]:
     """
     spectra, delays_s = measured(sample_rate_hz)
     right_deg = min(azimuth_deg, 360 - azimuth_deg)
-    place = min(right_deg // STEP_DEG, len(spectra) - 2)
-    share = right_deg / STEP_DEG - place
-    mixed = (1.0 - share) * spectra[place] + share * spectra[place + 1]
-    delay_s = (1.0 - share) * delays_s[place] + share * delays_s[place + 1]
+    index = min(right_deg // STEP_DEG, len(spectra) - 2)
+    share = right_deg / STEP_DEG - index
+    mixed = (1.0 - share) * spectra[index] + share * spectra[index + 1]
+    delay_s = (1.0 - share) * delays_s[index] + share * delays_s[index + 1]
     size = round(LENGTH_S * sample_rate_hz)
     moved = mixed * np.exp(-2j * np.pi * _frequencies_hz(sample_rate_hz)[:, np.newaxis] * delay_s)
     response: NDArray[np.float32] = np.fft.irfft(moved, size, axis=0).astype(np.float32)
@@ -75,8 +75,8 @@ def measured(sample_rate_hz: int) -> tuple[NDArray[np.complex128], NDArray[np.fl
     spectra *= np.exp(2j * np.pi * frequencies_hz[:, np.newaxis] * delays_s[:, np.newaxis, :])
     # The band fades out below the lower of the two Nyquist frequencies, against ringing.
     highest_hz = min(sample_rate_hz, RATE_HZ) / 2
-    place = np.clip((frequencies_hz / highest_hz - BAND) / (1.0 - BAND), 0.0, 1.0)
-    spectra *= np.square(np.cos(np.pi / 2 * place))[:, np.newaxis]
+    index = np.clip((frequencies_hz / highest_hz - BAND) / (1.0 - BAND), 0.0, 1.0)
+    spectra *= np.square(np.cos(np.pi / 2 * index))[:, np.newaxis]
     return spectra, delays_s
 
 

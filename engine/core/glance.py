@@ -56,7 +56,7 @@ class Obstacle:
     """A tracked detection with its position relative to the wearer.
 
     `bearing_deg` is 0 straight ahead and positive to the right. `ttc_s` is the time to collision
-    and `ttc_sigma_s` its standard deviation; both are None where the object does not approach. A
+    and `ttc_sigma_s` its standard deviation; both are None if the object does not approach. A
     higher `priority` is announced sooner. `edges_deg` are the bearings of the left and the right
     edge, where known. `camera` is the side camera whose image `box` belongs to, empty for the main
     camera.

@@ -27,7 +27,7 @@ class Setting:
     def refusal(self, value: Any) -> str | None:
         """What is wrong with `value`, as `expected …, got …`; None when it is allowed."""
         if value is None:
-            return None  # where the type has no null, Hydra refuses it
+            return None  # if the type has no null, Hydra refuses it
         if self.choices and value not in self.choices:
             return f"expected one of {', '.join(self.choices)}, got {value!r}"
         if self.low is None:
@@ -57,7 +57,7 @@ def number(
     *,
     help: str,
 ) -> Any:
-    """A number (int or float, as annotated) from `low` to `high`, where they are given."""
+    """A number (int or float, as annotated) from `low` to `high`, if given."""
     return _field(Setting(default, help, low=low, high=high, unit=unit))
 
 

@@ -186,7 +186,7 @@ def viewer() -> Finding:
 
 
 def installed_version(distribution: str) -> str | None:
-    """The version of an installed distribution; None where it is not installed. Imports nothing."""
+    """The version of an installed distribution; None if it is not installed. Imports nothing."""
     try:
         return version(distribution)
     except PackageNotFoundError:

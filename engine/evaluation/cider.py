@@ -31,27 +31,27 @@ class CiderD:
         self._frequency: Counter[tuple[str, ...]] = Counter()
         for several in counted:
             self._frequency.update({g for grams in several for counts in grams for g in counts})
-        self._pictures = math.log(max(1, len(references)))
+        self._log_images = math.log(max(1, len(references)))
         self._references = [
             [(grams[0].total(), self._weigh(grams)) for grams in several] for several in counted
         ]
 
-    def score(self, picture: int, text: str) -> float:
+    def score(self, image: int, text: str) -> float:
         """The score of `text` for the image with this index, in [0, 10]; 10 is an exact match."""
         said = _grams(text)
-        mine, words = self._weigh(said), said[0].total()
+        candidate, words = self._weigh(said), said[0].total()
         total = 0.0
-        for length, weights in self._references[picture]:
-            cosines = map(_clipped_cosine, mine, weights)
+        for length, weights in self._references[image]:
+            cosines = map(_clipped_cosine, candidate, weights)
             penalty = math.exp(-((words - length) ** 2) / (2 * SIGMA_WORDS**2))
             total += penalty * sum(cosines) / LONGEST_GRAM
-        return 10.0 * total / max(1, len(self._references[picture]))
+        return 10.0 * total / max(1, len(self._references[image]))
 
     def _weigh(self, grams: list[Counter[tuple[str, ...]]]) -> list[tuple[Grams, float]]:
         """The tf-idf vector and its norm for each length of n-grams."""
         vectors = [
             {
-                g: count * (self._pictures - math.log(max(1, self._frequency[g])))
+                g: count * (self._log_images - math.log(max(1, self._frequency[g])))
                 for g, count in counts.items()
             }
             for counts in grams
@@ -63,7 +63,7 @@ def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> l
     """Each candidate's `CiderD` against its own references."""
     scorer = CiderD(references)
     pairs = zip(candidates, references, strict=True)
-    return [scorer.score(picture, text) for picture, (text, _) in enumerate(pairs)]
+    return [scorer.score(image, text) for image, (text, _) in enumerate(pairs)]
 
 
 def _grams(text: str) -> list[Counter[tuple[str, ...]]]:
@@ -75,8 +75,8 @@ def _grams(text: str) -> list[Counter[tuple[str, ...]]]:
     ]
 
 
-def _clipped_cosine(mine: tuple[Grams, float], theirs: tuple[Grams, float]) -> float:
-    (said, said_norm), (known, known_norm) = mine, theirs
+def _clipped_cosine(candidate: tuple[Grams, float], reference: tuple[Grams, float]) -> float:
+    (said, said_norm), (known, known_norm) = candidate, reference
     norm = said_norm * known_norm
     shared = sum(min(v, known[g]) * known[g] for g, v in said.items() if g in known)
     return shared / norm if norm > 0.0 else 0.0

@@ -20,7 +20,7 @@ from engine.perception.perceive import perceive
 class Recorder:
     """Runs both tiers on an image and times each stage.
 
-    `describer` is None where it does not speak the language. The time to synthesise a sentence is
+    `describer` is None if it does not speak the language. The time to synthesise a sentence is
     measured with the frame's number appended, because a voice caches its sentences and a repeated
     one would cost nothing.
     """

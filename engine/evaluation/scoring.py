@@ -89,18 +89,18 @@ class Scorer:
                         worded
         answer_words    its mean length
         """
-        boxed = [picture for picture in self._answers if picture.truth.boxes is not None]
-        scenes = [picture for picture in self._answers if picture.truth.scene is not None]
-        captioned = [picture for picture in self._answers if picture.truth.captions]
+        boxed = [scored for scored in self._answers if scored.truth.boxes is not None]
+        scenes = [scored for scored in self._answers if scored.truth.scene is not None]
+        captioned = [scored for scored in self._answers if scored.truth.captions]
         figures: dict[str, Any] = {"n": len(self._answers)}
         if boxed:
-            found = {label for picture in boxed for label, _ in picture.truth.boxes or ()}
+            found = {label for scored in boxed for label, _ in scored.truth.boxes or ()}
             labels = [label for label in self._known if label in found]
             figures["labels"] = labels
             figures |= _mean_average_precision(boxed, labels)
             figures |= self._naming(boxed, labels)
         if scenes:
-            right = sum(picture.scene == picture.truth.scene for picture in scenes)
+            right = sum(scored.scene == scored.truth.scene for scored in scenes)
             figures["scene_top1"] = right / len(scenes)
         if len(captioned) > 1:
             scores = captions_of([p.answer for p in captioned], [p.truth for p in captioned])
@@ -108,8 +108,8 @@ class Scorer:
         if boxed or captioned:
             judged = judge_all(
                 [
-                    (picture.truth, picture.width, picture.height, picture.answer)
-                    for picture in self._answers
+                    (scored.truth, scored.width, scored.height, scored.answer)
+                    for scored in self._answers
                 ],
                 self._known,
                 self._language,
@@ -121,7 +121,7 @@ class Scorer:
             figures["answer_words"] = sum(words) / len(words)
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
-    def _naming(self, pictures: Sequence[ScoredAnswer], labels: list[str]) -> dict[str, float]:
+    def _naming(self, answers: Sequence[ScoredAnswer], labels: list[str]) -> dict[str, float]:
         """Counted over pairs of an image and a kind of thing. Several of one kind count once.
 
         object_recall       of the kinds labelled (with `labels`), the share that the text names
@@ -132,10 +132,10 @@ class Scorer:
                             share whose largest box, taken as the nearest, lies on that side
         hazard_recall       of the near hazards labelled, the share that the text names
         """
-        boxed = {label for picture in pictures for label, _ in picture.truth.boxes or ()}
+        boxed = {label for scored in answers for label, _ in scored.truth.boxes or ()}
         vocabulary = Vocabulary(dict.fromkeys([*self._known, *sorted(boxed)]), self._language)
         judge = Judge(vocabulary, labels, self._hfov_deg)
-        counts = [judge.count(p.truth, p.width, p.height, p.text) for p in pictures]
+        counts = [judge.count(p.truth, p.width, p.height, p.text) for p in answers]
         shares = {
             "object_recall": ("recalled", "labelled"),
             "hallucination_rate": ("unlabelled", "named"),
@@ -150,9 +150,7 @@ class Scorer:
         return found
 
 
-def _mean_average_precision(
-    pictures: Sequence[ScoredAnswer], labels: list[str]
-) -> dict[str, float]:
+def _mean_average_precision(answers: Sequence[ScoredAnswer], labels: list[str]) -> dict[str, float]:
     """`map50` and `map50_95` by pycocotools: 101 recall points, at most 100 boxes an image; crowds
     are ignored. Empty if `labels` is."""
     if not labels:
@@ -163,12 +161,12 @@ def _mean_average_precision(
     number = {label: index for index, label in enumerate(labels, start=1)}
     truths: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
-    for image, picture in enumerate(pictures):
-        for crowd, boxes in enumerate((picture.truth.boxes or (), picture.truth.ignored)):
+    for image, scored in enumerate(answers):
+        for crowd, boxes in enumerate((scored.truth.boxes or (), scored.truth.ignored)):
             truths += [_annotation(image, number[k], b, crowd) for k, b in boxes if k in number]
         found += [
             _annotation(image, number[item.label], item.box, 0) | {"score": item.score}
-            for item in picture.obstacles
+            for item in scored.obstacles
             if item.label in number
         ]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and a table
@@ -178,7 +176,7 @@ def _mean_average_precision(
                 annotation["id"] = index  # from 1: pycocotools takes 0 for "no match"
             coco = COCO()
             coco.dataset = {
-                "images": [{"id": image} for image in range(len(pictures))],
+                "images": [{"id": image} for image in range(len(answers))],
                 "categories": [{"id": index, "name": label} for label, index in number.items()],
                 "annotations": annotations,
             }

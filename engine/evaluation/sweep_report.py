@@ -19,15 +19,15 @@ TIER_COLOURS = {"quick": "tab:green", "full": "tab:blue"}
 
 def write_report(rows: list[Row], folder: Path) -> list[str]:
     """Write the plots and README.md of a sweep; return their names."""
-    good = [row for row in rows if row["status"] == "ok"]
-    measure = next((name for name in MEASURES if any(name in row for row in good)), None)
+    succeeded = [row for row in rows if row["status"] == "ok"]
+    measure = next((name for name in MEASURES if any(name in row for row in succeeded)), None)
     key = swept_key(rows)
     plot_shares(rows, folder / "sweep.png")
     written = ["sweep.png"]
     if measure is not None:
-        plot_pareto(good, measure, key, folder / "pareto.png")
+        plot_pareto(succeeded, measure, key, folder / "pareto.png")
         written.append("pareto.png")
-    text = readme(rows, good, measure, key)
+    text = readme(rows, succeeded, measure, key)
     (folder / "README.md").write_text(text, encoding="utf-8")
     return [*written, "README.md"]
 
@@ -52,7 +52,7 @@ def best_under(rows: list[Row], measure: str, budget_ms: float) -> Row | None:
     return within[-1] if within else None
 
 
-def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | None) -> str:
+def readme(rows: list[Row], succeeded: list[Row], measure: str | None, key: str | None) -> str:
     """The README.md of a sweep."""
     failed = [row for row in rows if row["status"] != "ok"]
     lines = [
@@ -62,7 +62,7 @@ def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | Non
         "",
     ]
     for tier, budget_ms in ANSWER_MS.items():
-        lines.append(f"- {_verdict(good, measure, key, tier, budget_ms)}")
+        lines.append(f"- {_verdict(succeeded, measure, key, tier, budget_ms)}")
     lines += [
         "",
         "Latency is from the request to the first sound, over all answers. With `answer.beats=2` an",
@@ -72,20 +72,22 @@ def readme(rows: list[Row], good: list[Row], measure: str | None, key: str | Non
     ]
     if measure is not None:
         lines += ["", f"Pareto front of `{measure}` and p95 (`pareto.png`):", ""]
-        lines += [f"- {_figures(row, measure)}: {name_of(row)}" for row in pareto(good, measure)]
+        lines += [
+            f"- {_figures(row, measure)}: {name_of(row)}" for row in pareto(succeeded, measure)
+        ]
     lines += [f"- failed: {name_of(row)}" for row in failed]
     return "\n".join([*lines, ""])
 
 
 def _verdict(
-    good: list[Row], measure: str | None, key: str | None, tier: str, budget_ms: float
+    succeeded: list[Row], measure: str | None, key: str | None, tier: str, budget_ms: float
 ) -> str:
     budget = f"the {tier} budget of {budget_ms:.0f} ms"
     if measure is None:
         return (
             f"Best under {budget}: unknown; the source has no labels, so no quality was measured."
         )
-    best = best_under(good, measure, budget_ms)
+    best = best_under(succeeded, measure, budget_ms)
     if best is None:
         return f"Best under {budget}: none; no job's p95 is within it."
     named = f"{key}={best[key]} ({name_of(best)})" if key in best else name_of(best)
@@ -133,13 +135,13 @@ def plot_shares(rows: list[Row], path: Path) -> None:
     """Plot the share escalated and the latency to the first sound over the swept key (or the job's
     number), with one line for each combination of the other settings."""
     key = swept_key(rows)
-    good = [row for row in rows if row["status"] == "ok"]
+    succeeded = [row for row in rows if row["status"] == "ok"]
     figure = Figure(figsize=(9, 7), layout="constrained")
     share, latency = figure.subplots(2, 1)
-    for name, group in groups_of(good, key).items():
-        places = [_number(row[key]) if key else float(row["job"]) for row in group]
-        _line(share, places, [row["escalation_rate"] for row in group], name)
-        _line(latency, places, [row.get(COST) for row in group], f"{name} p95".strip())
+    for name, group in groups_of(succeeded, key).items():
+        positions = [_number(row[key]) if key else float(row["job"]) for row in group]
+        _line(share, positions, [row["escalation_rate"] for row in group], name)
+        _line(latency, positions, [row.get(COST) for row in group], f"{name} p95".strip())
     share.set(ylabel="share escalated", ylim=(-0.05, 1.05), xlabel=key or "job")
     for tier, budget_ms in ANSWER_MS.items():
         latency.axhline(

@@ -22,7 +22,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A thing's name, singular and plural. `gender` is empty where the language has none."""
+    """A thing's name, singular and plural. `gender` is empty if the language has none."""
 
     one: str
     many: str
@@ -68,7 +68,7 @@ class ClauseWords:
 
     opens           conjunctions that open a clause after a comma; if none, only sentences are split
     verbs           finite verbs, which turn a phrase into a clause
-    verb_ending     the ending of other verb forms ("ing"), empty where there is none
+    verb_ending     the ending of other verb forms ("ing"), empty if there is none
     not_verbs       words with that ending that are not verbs
     cannot_end      words that cannot end a phrase
     abbreviations   words after which a full stop does not end a sentence

@@ -69,7 +69,7 @@ def with_speed_prior(
     ttc is nearly normal in both. The prior's mean is the wearer's closing speed over the distance.
     Its deviation comes from the wearer's speed, half of the kind's maximum speed, and
     `distance_spread`, the relative sigma of the distance. A standing wearer (not `walking`) has no
-    closing speed. None where the result is too slow for a walker to notice.
+    closing speed. None if the result is too slow for a walker to notice.
     """
     wearer_m_s, wearer_sigma_m_s = WALKING if walking else STANDING
     speed_sigma_m_s = math.hypot(wearer_sigma_m_s, kind.max_speed_m_s / 2)

@@ -77,7 +77,7 @@ def range_per_depth(x_px: float, y_px: float, camera: Camera) -> float:
 
 
 def pixel(x: float, y: float, z: float, camera: Camera) -> tuple[float, float] | None:
-    """The pixel of the direction (x, y, z) in the head's axes; None where the camera cannot see it:
+    """The pixel of the direction (x, y, z) in the head's axes; None if the camera cannot see it:
     behind a pinhole, or outside the angles in which a fisheye's polynomial rises."""
     if camera.rotation is not None:
         x, y, z = (x * a + y * b + z * c for a, b, c in zip(*camera.rotation, strict=True))

@@ -59,12 +59,12 @@ class HeightEstimate:
         disagree by more than their spreads allow, the spread grows to cover it, as in
         `engine.perception.geometry.fused`."""
         both = math.hypot(prior.spread, DEPTH_SPREAD)
-        apart = math.log(self.height_m / prior.height_m)
-        apart = min(MAX_CORRECTION * both, max(-MAX_CORRECTION * both, apart))
+        log_ratio = math.log(self.height_m / prior.height_m)
+        log_ratio = min(MAX_CORRECTION * both, max(-MAX_CORRECTION * both, log_ratio))
         return replace(
             prior,
-            height_m=prior.height_m * math.exp((prior.spread / both) ** 2 * apart),
-            spread=prior.spread * DEPTH_SPREAD / both * max(1.0, abs(apart) / both),
+            height_m=prior.height_m * math.exp((prior.spread / both) ** 2 * log_ratio),
+            spread=prior.spread * DEPTH_SPREAD / both * max(1.0, abs(log_ratio) / both),
         )
 
 
@@ -145,7 +145,7 @@ def _middle(box: Box) -> Box:
 
 
 def _median_depth_m(depth: DepthMap, box: Box, camera: Camera) -> float | None:
-    """The median of the valid depths in the middle of `box`; None where too few are valid. The map
+    """The median of the valid depths in the middle of `box`; None if too few are valid. The map
     may have any resolution; `box` is in the camera's pixels."""
     rows, columns = depth.metres.shape
     middle = _middle(box)

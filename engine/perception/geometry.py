@@ -85,9 +85,9 @@ class BoxGeometry:
             distance_m, spread = min(by_height, by_width), math.hypot(spread, CUT_SPREAD)
         elif self.is_cut_y:
             # the disagreement of height and width adds to the spread
-            apart = abs(math.log(by_width / by_height)) / 2
+            log_ratio = abs(math.log(by_width / by_height)) / 2
             distance_m = min(by_height, by_width)
-            spread = math.hypot(kind.width_spread, min(apart, 0.5))
+            spread = math.hypot(kind.width_spread, min(log_ratio, 0.5))
         relative = math.hypot(spread, relative_noise(self.height, self.edge_noise), self.tilt_noise)
         distance_m = _limited(distance_m)
         return Range(distance_m, distance_m * min(1.0, relative))
@@ -170,7 +170,7 @@ def fused(size: Range, ground: Range | None, is_bound: bool) -> Range:
     """The inverse-variance mean of both distances' logarithms: errors of size and pitch are
     factors, and a logarithm never gives a negative distance.
 
-    With `is_bound`, `ground` is an upper bound and counts only where it is the smaller distance.
+    With `is_bound`, `ground` is an upper bound and counts only if it is the smaller distance.
     Where the two disagree by more than their sigmas allow, the sigma grows to cover the
     disagreement (the Particle Data Group's scale factor, for two values).
     """
@@ -178,9 +178,9 @@ def fused(size: Range, ground: Range | None, is_bound: bool) -> Range:
         return size
     one, other = size.sigma_m / size.distance_m, ground.sigma_m / ground.distance_m
     weight = one**2 / (one**2 + other**2)
-    apart = math.log(ground.distance_m / size.distance_m)
-    stretch = max(1.0, abs(apart) / math.hypot(one, other))
-    distance_m = size.distance_m * math.exp(weight * apart)
+    log_ratio = math.log(ground.distance_m / size.distance_m)
+    stretch = max(1.0, abs(log_ratio) / math.hypot(one, other))
+    distance_m = size.distance_m * math.exp(weight * log_ratio)
     return Range(distance_m, distance_m * min(1.0, one * other / math.hypot(one, other) * stretch))
 
 
@@ -216,7 +216,7 @@ def _side(left_deg: float, centre_deg: float, right_deg: float) -> Side:
 
 def _ground_range(foot_drop: float, edge_noise: float, mount: Mount) -> Range | None:
     """The distance to a foot on level ground: camera height / drop. None at or above the horizon,
-    or where the pitch is too uncertain.
+    or if the pitch is too uncertain.
 
     If a is the angle below the horizon, d(log d) = da / (sin a · cos a): far away, a pitch error is
     amplified about d / height times. `MAX_GROUND_SPREAD` is subtracted from the precision, so the

@@ -21,7 +21,7 @@ WIDTH_WEIGHT = 0.2  # weight of a new observation in the learnt width
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One observation of an object. `height` and `width` are as in `BoxGeometry`; None where the image
+    """One observation of an object. `height` and `width` are as in `BoxGeometry`; None if the image
     border cut them."""
 
     time_s: float

@@ -154,7 +154,7 @@ def _quarters(head: Matrix) -> int:
 
 
 def _fitted(
-    camera: Any, width: int, height: int, quarter_turns: int, turn: Matrix
+    camera: Any, width: int, height: int, quarter_turns: int, rotation: Matrix
 ) -> tuple[Fisheye, float]:
     """Fit Kannala and Brandt's polynomial to the directions of a grid of pixels.
 
@@ -186,7 +186,7 @@ def _fitted(
         _angle_between_deg(ray(u, v, fitted), seen)
         for (u, v), seen in zip(pixels, rays, strict=True)
     )
-    rows: Rotation = tuple((float(a), float(b), float(c)) for a, b, c in turn)  # type: ignore[assignment]
+    rows: Rotation = tuple((float(a), float(b), float(c)) for a, b, c in rotation)  # type: ignore[assignment]
     return replace(fitted, rotation=rows), error_deg
 
 

@@ -57,7 +57,7 @@ class StreamCounter:
         self._latency_ms: deque[float] = deque(maxlen=KEPT)
 
     def take(self, number: int | None = None, latency_s: float | None = None) -> None:
-        """Count a record, with the device's number and its delay where they are known."""
+        """Count a record, with the device's number and its delay, if known."""
         self._received += 1
         if number is not None:
             if self._number is not None and number > self._number:

@@ -38,7 +38,7 @@ class VrsSource:
 
     Raises InputError if the file is missing, empty, not a VRS recording, not of Aria glasses or
     without calibration; MissingPart without projectaria-tools. `read` raises FrameSkipped for a
-    record that cannot be decoded, and SourceLost where the recording is truncated.
+    record that cannot be decoded, and SourceLost if the recording is truncated.
     """
 
     live = False

@@ -30,7 +30,7 @@ LEAD_S, TAIL_S = 0.004, 0.1
 class Espeak:
     """The one espeak-ng of this process; calls from several threads take turns.
 
-    Raises MissingPart where pyttsx3 or the library is not installed.
+    Raises MissingPart if pyttsx3 or the library is not installed.
     """
 
     def __init__(self) -> None:

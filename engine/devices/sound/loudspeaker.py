@@ -16,7 +16,7 @@ LATENCY_S = 0.06  # long enough to synthesise a sentence, short enough that a st
 
 
 def _sounddevice() -> Any:
-    """The sounddevice module. Raises MissingPart where it or PortAudio is not installed."""
+    """The sounddevice module. Raises MissingPart if it or PortAudio is not installed."""
     try:
         import sounddevice  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:

@@ -20,7 +20,7 @@ LOST_AFTER_S = 3.0  # without any sound
 
 
 class Microphone:
-    """The default input, resampled where it does not support 16 kHz. Raises MissingPart."""
+    """The default input, resampled if it does not support 16 kHz. Raises MissingPart."""
 
     name = "microphone"
 
@@ -94,7 +94,7 @@ class Microphone:
 
 
 def _sounddevice() -> Any:
-    """The sounddevice module. Raises MissingPart where it or PortAudio is not installed."""
+    """The sounddevice module. Raises MissingPart if it or PortAudio is not installed."""
     try:
         import sounddevice  # type: ignore[import-untyped, unused-ignore]
     except (ImportError, OSError) as error:

@@ -124,7 +124,7 @@ def _dictionary(path: Path, grammar: CommandGrammar) -> dict[str, list[str]]:
 
 
 def require_pocketsphinx() -> None:
-    """Raise MissingPart where the library is not installed. For a check before any model loads."""
+    """Raise MissingPart if the library is not installed. For a check before any model loads."""
     _library()
 
 

@@ -30,7 +30,7 @@ class SilentSink:
 
 
 class WavSink:
-    """Writes 16-bit stereo to `path`. Raises InputError where the file cannot be created."""
+    """Writes 16-bit stereo to `path`. Raises InputError if the file cannot be created."""
 
     name = "wav"
     paced = False

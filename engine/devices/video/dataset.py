@@ -34,8 +34,8 @@ class Row:
 class DatasetSource(ImageSequence):
     """The images of a dataset in its manifest's order, all of them or those of one `split`.
 
-    The constructor validates the whole manifest. It raises InputError with the line number where a
-    line is malformed, and where the first image cannot be decoded or has another size than stated.
+    The constructor validates the whole manifest. It raises InputError with the line number if a
+    line is malformed, or if the first image cannot be decoded or has another size than stated.
     """
 
     def __init__(self, path: Path, split: str | None = None, fps: float = 15.0) -> None:

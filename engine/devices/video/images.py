@@ -50,7 +50,7 @@ def check_file(path: Path, what: str) -> None:
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Raise InputError where `width` x `height` pixels are too small or too large."""
+    """Raise InputError if `width` x `height` pixels are too small or too large."""
     sides_fit = min(width, height) >= MIN_SIDE_PX and max(width, height) <= MAX_SIDE_PX
     if not sides_fit or width * height > MAX_PIXELS:
         raise InputError(
@@ -91,7 +91,7 @@ def decode_image(path: Path) -> Image:
     """The image in `path` as RGB (h, w, 3), turned upright by its EXIF tag; of an animation, the
     first frame.
 
-    The size is checked from the header, before any pixel is decoded. Raises InputError where the
+    The size is checked from the header, before any pixel is decoded. Raises InputError if the
     file is missing, unreadable, empty, truncated, not an image, or of an unreasonable size.
     """
     check_file(path, "a picture")
@@ -155,7 +155,7 @@ class ImageSource:
 class ImageSequence:
     """The images of a list of files in order, at `fps` frames per second.
 
-    The constructor decodes the first and raises InputError where that fails. A later file that
+    The constructor decodes the first and raises InputError if that fails. A later file that
     cannot be decoded raises FrameSkipped from `read`; the next `read` gives the next file.
     """
 
@@ -197,7 +197,7 @@ class ImageSequence:
 
 
 class FolderSource(ImageSequence):
-    """The images of a folder, without its subfolders, in natural order. Raises InputError where
+    """The images of a folder, without its subfolders, in natural order. Raises InputError if
     there is no such folder, no image in it, or the first image cannot be decoded."""
 
     def __init__(self, path: Path, fps: float = 15.0) -> None:

@@ -30,7 +30,7 @@ HFOV_DEG = 70.0  # along the longer side; typical of a phone's main camera
 
 
 def sample_photo() -> Path:
-    """Path of the photo. Raises MissingPart where Ultralytics or its assets are not installed."""
+    """Path of the photo. Raises MissingPart if Ultralytics or its assets are not installed."""
     spec = importlib.util.find_spec("ultralytics")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         photo = Path(folder, "assets", "bus.jpg")
@@ -48,7 +48,7 @@ class SampleSource:
     At time t the distance is d0 - v t and the picture appears s(t) = d0 / (d0 - v t) times as large
     as at the start. d0 is DISTANCE_M, and v is chosen so that s reaches ZOOM at `duration_s`. The
     time to collision is d0 / v - t: for a walk of 6 s it falls from 16 s to 10 s. Raises
-    MissingPart where the photo is not installed.
+    MissingPart if the photo is not installed.
     """
 
     name = "sample"

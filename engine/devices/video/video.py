@@ -31,9 +31,9 @@ WARM_UP_PACKETS = 300  # a recording cut out of a stream may start between two k
 class VideoSource:
     """The frames of a video; `time_s` counts from the first one, and the frame rate may vary.
 
-    `len()` is the number of frames that the file states, 0 where it states none. The constructor
-    decodes the first frame; it raises InputError where the file is missing, unreadable, broken or
-    has no video, and MissingPart without PyAV. `read` raises SourceLost where the file is
+    `len()` is the number of frames that the file states, 0 if it states none. The constructor
+    decodes the first frame; it raises InputError if the file is missing, unreadable, broken or
+    has no video, and MissingPart without PyAV. `read` raises SourceLost if the file is
     truncated.
     """
 
@@ -101,7 +101,7 @@ class VideoSource:
         )
 
     def _stated_duration_s(self) -> float | None:
-        """The duration in the file's header; None where it states none."""
+        """The duration in the file's header; None if it states none."""
         stream = self._stream
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
@@ -118,8 +118,8 @@ class VideoSource:
         return None
 
     def _decode(self) -> Iterator["av.VideoFrame"]:
-        """Every frame in presentation order. Raises SourceLost where the file is truncated, or
-        InputError where not even one frame can be decoded."""
+        """Every frame in presentation order. Raises SourceLost if the file is truncated, or
+        InputError if not even one frame can be decoded."""
         import av
 
         failure, any_decoded, broken = "", False, 0

@@ -31,7 +31,7 @@ FPS_BOUNDS = (1.0, 240.0)
 class WebcamSource:
     """Camera `index`, live: `time_s` is the host's monotonic clock when the frame was grabbed.
 
-    Raises InputError where there is no such camera or it gives no frame, MissingPart without
+    Raises InputError if there is no such camera or it gives no frame, MissingPart without
     OpenCV. `read` raises SourceLost when the camera is gone and reopening it failed.
     """
 
@@ -120,7 +120,7 @@ class WebcamSource:
         return frame
 
     def _grab(self) -> tuple[Image, float] | None:
-        """An image and its grab time, or None where the camera gives none."""
+        """An image and its grab time, or None if the camera gives none."""
         cv2 = self._cv2
         try:
             if not self._capture.grab():

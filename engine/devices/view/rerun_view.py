@@ -29,7 +29,7 @@ Point = tuple[float, float]
 
 
 def require_rerun() -> None:
-    """Raise MissingPart where the SDK is not installed."""
+    """Raise MissingPart if the SDK is not installed."""
     try:
         import rerun  # noqa: F401
     except ImportError as error:
@@ -241,10 +241,10 @@ def recording_reader() -> Any:
 
 def images_at(path: Path, moments_s: Sequence[float]) -> list[bytes | None]:
     """For each moment, in seconds since the session's start, the newest image at or before it, as
-    the bytes of a JPEG file; None where there is none yet.
+    the bytes of a JPEG file; None if there is none yet.
 
-    Reads chunk by chunk, so that a long recording fits in memory. Raises MissingPart where the
-    installed SDK cannot read recordings, InputError where it cannot read `path`. Some SDKs read the
+    Reads chunk by chunk, so that a long recording fits in memory. Raises MissingPart if the
+    installed SDK cannot read recordings, InputError if it cannot read `path`. Some SDKs read the
     intact part of a truncated recording.
     """
     reader = recording_reader()
