@@ -79,7 +79,7 @@ class Answerer:
         overtaken: Callable[[], bool] = never,
         alarmed: Callable[[], bool] = never,
     ) -> Description:
-        """Word and queue the answer to `request` from `glance`; return it when all of it is queued.
+        """Compose and queue the answer to `request` from `glance`; return it once all is queued.
 
         `request.asked_s` is on the host's clock. A model's failure never raises: the answer is made
         without the model, and a health record says why.
@@ -161,7 +161,7 @@ class LiveStages:
         self._wall = answerer.wall
         self._request = request
         self._task: Task[str] | None = None
-        # Loading the reader would slow the describer down, so an unloaded reader comes last.
+        # Loading the reader would slow the describer down, so a reader that is not loaded yet runs last.
         self._reader_ready = answerer.reader is not None and answerer.reader.ready
 
     @property
@@ -194,8 +194,8 @@ class LiveStages:
         second_beat = bool(draft.beats)
 
         def interrupted() -> bool:
-            moments = draft.interruptions
-            return moments.overtaken() or (second_beat and moments.alarmed())
+            interruptions = draft.interruptions
+            return interruptions.overtaken() or (second_beat and interruptions.alarmed())
 
         heard, waiting_since_s = False, self._request.asked_s
         try:

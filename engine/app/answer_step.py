@@ -14,7 +14,7 @@ Show = Callable[[Description], None]
 
 
 class AnswerStep:
-    """Answers one request after the other, in one thread.
+    """Answers one request after another, in one thread.
 
     `score` compares an answer with the labels of its frame, if there are any; `show` prints it.
     """

@@ -25,7 +25,7 @@ FAULTS: dict[CameraFault, StatusKey] = {
 
 
 class FrameStep:
-    """Processes one frame after the other, in one thread.
+    """Processes one frame after another, in one thread.
 
     `alerts` is None if obstacles are not announced; `say` queues an alert. `live` says whether the
     source is a live camera, which can stall.

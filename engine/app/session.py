@@ -146,8 +146,10 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
             notifier,
         )
 
-        how = describe_asking(config, asking.listening, asking.trigger.name)
-        _introduce(config, running, models.cards(), FirstScreen(kind, sink_name, how, view_name))
+        asking_line = describe_asking(config, asking.listening, asking.trigger.name)
+        _introduce(
+            config, running, models.cards(), FirstScreen(kind, sink_name, asking_line, view_name)
+        )
         for heard in startup.heard:
             observers.utterance_ended(heard)
         if source.live or kind == "sample":  # with a file, this would only delay the answer

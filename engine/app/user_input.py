@@ -52,7 +52,7 @@ class UserInput:
         self._keyboard: Keyboard | None = None
 
     def open(self) -> None:
-        """Raises MissingPart if there is no standard input."""
+        """Start to take keys and buttons. Raises MissingPart if there is no standard input."""
         self._keyboard = Keyboard(self.key) if self._inputs.keyboard else None
         if self._inputs.media_keys is not None:
             self._inputs.media_keys.start(partial(self.obey, "keyboard"))

@@ -20,7 +20,7 @@ from engine.evaluation.scoring import Scorer
 from engine.language.wording import MAX_GROUPS, Words
 from engine.perception.scene_cache import SceneCache
 
-# By then the first alerts have been given, and often the first answer.
+# Late enough that the first alerts, and often the first answer, have been given.
 READER_LOADS_AFTER_S = 6.0
 
 
@@ -73,12 +73,12 @@ def build_describer_worker(config: Config, models: Models, wall: Clock) -> Descr
 def build_ocr_worker(config: Config, wall: Clock) -> OcrWorker:
     """The text reader's thread, which also loads the reader."""
 
-    def open_it() -> Reader:
+    def load_reader() -> Reader:
         from models.reader import open_reader
 
         return open_reader(threads=1)
 
-    return OcrWorker(open_it, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
+    return OcrWorker(load_reader, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
 
 
 def build_plan(

@@ -20,7 +20,7 @@ from engine.listening.command_listener import CommandListener
 from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard
 
-# By then the sample's obstacles have been announced.
+# Late enough that the sample's obstacles have been announced.
 SAMPLE_ASKS_AT_S = 2.0
 
 
@@ -148,10 +148,10 @@ def _build_wake_engine(settings: WakeConfig) -> WakeEngine:
     from engine.devices.sound.porcupine import KEY, Porcupine
 
     phrase = None if settings.phrase is None else " ".join(settings.phrase.lower().split())
-    others = settings.keyword_path is not None or (phrase is not None and phrase not in DELAY_S)
+    is_custom = settings.keyword_path is not None or (phrase is not None and phrase not in DELAY_S)
     name = settings.engine
     if name == "auto":
-        name = "porcupine" if others and os.environ.get(KEY) else "microwakeword"
+        name = "porcupine" if is_custom and os.environ.get(KEY) else "microwakeword"
     if name == "porcupine":
         path = settings.keyword_path
         return Porcupine(
@@ -159,7 +159,7 @@ def _build_wake_engine(settings: WakeConfig) -> WakeEngine:
             settings.sensitivity,
             None if path is None else Path(os.path.expanduser(path)),
         )
-    if others:
+    if is_custom:
         what = "keyword_path" if settings.keyword_path is not None else "phrase"
         got = settings.keyword_path or settings.phrase
         raise ConfigError(
