@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.app.builders.answering import build_router
 from engine.app.builders.inputs import (
     build_listening,
     build_trigger,
@@ -14,8 +15,9 @@ from engine.app.builders.inputs import (
     label_names,
 )
 from engine.app.builders.sources import build_source, source_kind
+from engine.app.command_line import CONF
 from engine.app.settings_check import check
-from engine.config import Config
+from engine.config import Config, RouterConfig
 from engine.core.clock import VirtualClock
 from engine.core.errors import ConfigError, InputError, MissingPart
 from engine.devices.sound import porcupine
@@ -173,3 +175,9 @@ def test_a_wake_word_requires_real_time() -> None:
 def test_labels_are_found_by_their_spoken_names(language: str, name: str, label: str) -> None:
     words = Words("en") if language == "en" else Words("es")
     assert label_names(words, ("person", "door", "traffic_light"))[name] == label
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (CONF / "router").glob("*.yaml")))
+def test_each_router_is_built_under_its_name(name: str) -> None:
+    """A router that is registered but not built would run as `rules`."""
+    assert build_router(Config(router=RouterConfig(name=name))).name == name

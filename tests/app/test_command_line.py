@@ -12,7 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 from engine.app.command_line import CONF, error_line, read_config, to_hydra
 from engine.config import Config
 from engine.core.errors import ConfigError, EngineError
+from engine.language.pack import languages
 
+LANGUAGES = ", ".join(["en", *(code for code in languages() if code != "en")])
 UMLAUT = "calle ñandú, 3 (1)=[a] 'b'.jpg"
 
 
@@ -35,8 +37,8 @@ def read(*arguments: str) -> Config:
         ("mode=", "mode: expected one of auto, quick, full, got ''"),
         ("mode==auto", "mode: expected one of auto, quick, full, got '=auto'"),
         ("mode=быстро", "mode: expected one of auto, quick, full, got 'быстро'"),
-        ("language=fr", "language: expected one of en, es, got 'fr'"),
-        ("language=", "language: expected one of en, es, got ''"),
+        ("language=xx", f"language: expected one of {LANGUAGES}, got 'xx'"),
+        ("language=", f"language: expected one of {LANGUAGES}, got ''"),
         ("step_m=0.1", "step_m: expected 0.3 to 1.5, got 0.1"),
         ("answer.detail=2", "answer.detail: expected one of normal, brief, full, got '2'"),
         ("answer.unsupported=x", "answer.unsupported: expected one of hedge, drop, say, got 'x'"),

@@ -234,8 +234,8 @@ def test_spanish_says_no_english_word(labels: list[str], scene: str) -> None:
 def test_a_missing_or_incomplete_language_is_a_one_line_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(MissingPart, match=r"en, es.*'fr'"):
-        Words("fr", "meters", "sides")
+    with pytest.raises(MissingPart, match=rf"{', '.join(languages())}.*'xx'"):
+        Words("xx", "meters", "sides")
     monkeypatch.setattr(pack, "TEMPLATES", tmp_path)
     (tmp_path / "en").mkdir()
     with pytest.raises(MissingPart, match="incomplete"):

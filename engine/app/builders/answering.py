@@ -59,6 +59,7 @@ def _build_router(config: Config, name: str) -> Router:
         )
     if name == "random":
         return Random(settings.threshold, settings.seed)
+    # `check` has refused unknown names; a new router needs a branch above, or it runs as `rules`.
     return (Count if name == "count" else Rules)(settings.threshold)
 
 

@@ -74,6 +74,7 @@ def build_source(config: Config, kind: str) -> Source:
         return DatasetSource(path, settings.split, settings.fps)
     from engine.devices.video.images import FolderSource, ImageSource
 
+    # A new source needs a branch above, or it is opened as an image.
     return (FolderSource if kind == "folder" else ImageSource)(path, settings.fps)
 
 
