@@ -207,8 +207,10 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     parser = command_parser("experiments.fastvlm.agreement", __doc__)
     parser.add_argument("--checkpoint", type=Path, help="FastVLM's folder instead of the pocket's")
-    parser.add_argument("--pictures", type=Path, help="a folder of pictures")
-    parser.add_argument("--image-size", type=int, help="pixels a side (default: the checkpoint's)")
+    parser.add_argument("--pictures", type=Path, help="a folder of images")
+    parser.add_argument(
+        "--image-size", type=int, help="pixels per side (default: the checkpoint's)"
+    )
     parser.add_argument("--tokens", type=int, default=16, help="of an answer, at most")
     parser.add_argument("--backends", type=names, default=BACKENDS, help=",".join(BACKENDS))
     add_device(parser, ("auto", "cpu", "cuda"))

@@ -116,7 +116,7 @@ def with_resident(
     slow = {name for name in here if name != CACHED and _backend(chosen, name) == "baseline"}
     found: dict[str, dict[str, float]] = {}
     with Progress(console=console, transient=True) as progress:
-        for recipe in progress.track(chosen, description="memory, each in a process of its own"):
+        for recipe in progress.track(chosen, description="memory, each in a separate process"):
             if recipe.name in here - slow:
                 found[recipe.name] = resident(bench, recipe, side, count)
     return [replace(row, memory_mb=found.get(row.recipe, {})) for row in rows]
@@ -202,8 +202,8 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "random weights of FastVLM's architecture" if is_random(folder) else f"`{folder.name}`"
     )
     side, count = headline(rows, device)
-    said = remarks(machine, device, weights, dropped)
-    text = markdown(rows, side, count, f"FastVLM latency, {weights}", said)
+    notes = remarks(machine, device, weights, dropped)
+    text = markdown(rows, side, count, f"FastVLM latency, {weights}", notes)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "fastvlm_latency.md").write_text(text, encoding="utf-8")
     title = f"{weights}, {device_name(device)}"

@@ -274,5 +274,5 @@ def export(bench: Bench, forms: Sequence[Form]) -> list[str]:
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    said = done.stdout.strip().splitlines()[1:]  # the first line names the folders
-    return said + (done.stderr.strip().splitlines()[-1:] if done.returncode else [])
+    output_lines = done.stdout.strip().splitlines()[1:]  # the first line names the folders
+    return output_lines + (done.stderr.strip().splitlines()[-1:] if done.returncode else [])

@@ -277,7 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_pack(parser)
     add_device(parser)
     parser.add_argument("--checkpoint", metavar="DIR", help="folder of a FastVLM to use instead")
-    parser.add_argument("--image-size", type=int, help="pixels a side of its pictures")
+    parser.add_argument("--image-size", type=int, help="pixels per side of its images")
     parser.add_argument("--precision", default="auto", help="of its weights: int8, int4 ...")
     parser.add_argument("--tokens", type=int, default=16, help="written at most")
     parser.add_argument("--deadline", type=float, default=1.5, help="of its answer, seconds")

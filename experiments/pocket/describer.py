@@ -65,17 +65,17 @@ CHECKPOINT_S = 120.0
 def training_set(root: Path) -> tuple[list[LabelledImage], list[tuple[str, ...]]]:
     """The records of the train split that have sentences, and the sentences; in a fixed order."""
     pairs = [
-        (record, said)
+        (record, texts)
         for record in read_sets(root, TRAINED_ON)
-        if record.split == "train" and (said := sentences(record))
+        if record.split == "train" and (texts := sentences(record))
     ]
-    return [record for record, _ in pairs], [said for _, said in pairs]
+    return [record for record, _ in pairs], [texts for _, texts in pairs]
 
 
-def answers(processor: Any, said: Sequence[str]) -> list[list[int]]:
+def answers(processor: Any, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each sentence with the end token. Long ones are dropped if others remain."""
     end = processor.tokenizer.eos_token_id
-    encoded = [[*ids, end] for ids in processor.tokenizer(list(said))["input_ids"]]
+    encoded = [[*ids, end] for ids in processor.tokenizer(list(texts))["input_ids"]]
     short = [ids for ids in encoded if len(ids) <= LONGEST_TOKENS + 1]
     return short or [min(encoded, key=len)]
 
@@ -84,10 +84,10 @@ def loss_of(
     model: Any,
     prefix: list[int],
     features: Tensor,
-    said: Sequence[Sequence[list[int]]],
+    answer_ids: Sequence[Sequence[list[int]]],
     answer_weights: Sequence[Sequence[float]] | None = None,
 ) -> Tensor:
-    """Mean cross-entropy of the answers' tokens; `features` [B, 49, 1280], `said` token ids by
+    """Mean cross-entropy of the answers' tokens; `features` [B, 49, 1280], `answer_ids` token ids by
     image.
 
     With `answer_weights` each answer's tokens are weighted and labels are not smoothed.
@@ -97,15 +97,15 @@ def loss_of(
     positions that it would have alone.
     """
     shared = len(prefix) - 1
-    longest = shared + max(sum(map(len, row)) for row in said)
-    ids = torch.full((len(said), longest), prefix[-1])
+    longest = shared + max(sum(map(len, row)) for row in answer_ids)
+    ids = torch.full((len(answer_ids), longest), prefix[-1])
     ids[:, :shared] = torch.tensor(prefix[:-1])
-    target = torch.full((len(said), longest), -100)
-    position = torch.arange(longest).repeat(len(said), 1)
-    part = torch.full((len(said), longest), -1)
+    target = torch.full((len(answer_ids), longest), -100)
+    position = torch.arange(longest).repeat(len(answer_ids), 1)
+    part = torch.full((len(answer_ids), longest), -1)
     part[:, :shared] = 0
-    weight = torch.ones(len(said), longest)
-    for row, several in enumerate(said):
+    weight = torch.ones(len(answer_ids), longest)
+    for row, several in enumerate(answer_ids):
         start = shared
         for number, answer in enumerate(several, 1):
             span = slice(start, start + len(answer))
@@ -148,8 +148,8 @@ def tuning_loss(
     pictures = [int(row) for row in np.repeat(rows, DRAWS)]
     rewards = np.array(reward(list(zip(pictures, whole, strict=True)))).reshape(-1, DRAWS)
     others = (rewards.sum(1, keepdims=True) - rewards) / (DRAWS - 1)
-    said = [answers[at : at + DRAWS] for at in range(0, len(answers), DRAWS)]
-    return loss_of(model, prefix, features, said, (rewards - others).tolist()), float(
+    answer_ids = [answers[at : at + DRAWS] for at in range(0, len(answers), DRAWS)]
+    return loss_of(model, prefix, features, answer_ids, (rewards - others).tolist()), float(
         rewards.mean()
     )
 
@@ -204,7 +204,7 @@ def train(args: argparse.Namespace) -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     processor, model = begin(args, texts)
     model.to(args.device)
-    said = [answers(processor, several) for several in texts]
+    answer_ids = [answers(processor, several) for several in texts]
     prefix, weights = prefix_ids(processor), row_weights(records)
     tower = model.model.vision_tower
     on_cpu = args.device == "cpu"
@@ -236,7 +236,7 @@ def train(args: argparse.Namespace) -> None:
             rows = rng.choice(len(records), args.batch, p=weights)
             mean_reward = 0.0
             with torch.autocast(args.device, torch.bfloat16, enabled=bf16):
-                loss = loss_of(model, prefix, encode(rows), [said[row] for row in rows])
+                loss = loss_of(model, prefix, encode(rows), [answer_ids[row] for row in rows])
                 if progress >= args.tune_from:
                     rows = rng.choice(captioned, args.batch)
                     tuned, mean_reward = tuning_loss(
@@ -292,7 +292,7 @@ def main() -> None:
     parser = command_parser("experiments.pocket.describer", __doc__)
     parser.add_argument("action", choices=("train", "evaluate", "export"))
     add_common_arguments(parser, Path("work/describer_lite"), minutes=35)
-    parser.add_argument("--batch", type=int, default=16, help="pictures a step; 64 on a large GPU")
+    parser.add_argument("--batch", type=int, default=16, help="images per step; 64 on a large GPU")
     parser.add_argument("--start", type=Path, help="begin with this exported describer's weights")
     parser.add_argument(
         "--tune-from", type=float, default=1.0, help="share of the time after which it is tuned"

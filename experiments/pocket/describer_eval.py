@@ -35,7 +35,7 @@ def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -
     chat = processor.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True
     )
-    said: list[str] = []
+    generated: list[str] = []
     for start in tqdm(range(0, len(pictures), 16), "describe", mininterval=5):
         some = [Image.fromarray(picture) for picture in pictures[start : start + 16]]
         inputs = processor(text=[chat] * len(some), images=some, return_tensors="pt")
@@ -45,15 +45,19 @@ def describe(folder: Path, prompt: str, pictures: Sequence[NDArray[np.uint8]]) -
                 **inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, use_cache=True
             )
         answers = ids[:, inputs["input_ids"].shape[1] :]
-        said += [text.strip() for text in processor.batch_decode(answers, skip_special_tokens=True)]
-    return said
+        generated += [
+            text.strip() for text in processor.batch_decode(answers, skip_special_tokens=True)
+        ]
+    return generated
 
 
-def measure(records: Sequence[LabelledImage], said: Sequence[str], seed: int) -> dict[str, Any]:
+def measure(
+    records: Sequence[LabelledImage], generated: Sequence[str], seed: int
+) -> dict[str, Any]:
     """All figures, over images that have captions."""
-    ones = np.ones(len(said))
+    ones = np.ones(len(generated))
     references = [record.captions for record in records]
-    mentioned = [named(text) for text in said]
+    mentioned = [named(text) for text in generated]
     labelled = [{VOCABULARY.thing(k) for k in objects(r) if k in KINDS} for r in records]
     captioned = [set().union(*map(named, texts)) for texts in references]
     true = [a | b for a, b in zip(labelled, captioned, strict=True)]
@@ -61,10 +65,10 @@ def measure(records: Sequence[LabelledImage], said: Sequence[str], seed: int) ->
     unlabelled = np.array([len(m - t) for m, t in zip(mentioned, labelled, strict=True)], float)
     found = np.array([len(m & t) for m, t in zip(mentioned, labelled, strict=True)], float)
     total = np.array([len(m) for m in mentioned], float)
-    lengths = np.array([len(text.split()) for text in said], float)
-    ended = np.array([text.endswith(".") for text in said], float)
+    lengths = np.array([len(text.split()) for text in generated], float)
+    ended = np.array([text.endswith(".") for text in generated], float)
     return {
-        "cider_d": rate(np.array(cider_d(said, references)), ones, seed),
+        "cider_d": rate(np.array(cider_d(generated, references)), ones, seed),
         "hallucination_rate": rate(invented, total, seed),
         "hallucination_rate_boxes_only": rate(unlabelled, total, seed),
         "object_recall": rate(found, np.array([len(t) for t in labelled], float), seed),
@@ -76,7 +80,7 @@ def measure(records: Sequence[LabelledImage], said: Sequence[str], seed: int) ->
     }
 
 
-def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence[str]) -> None:
+def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], generated: Sequence[str]) -> None:
     """Draw one sheet of images with their sentences, for inspection; not to be published."""
     import matplotlib
 
@@ -84,7 +88,7 @@ def draw_sheet(path: Path, pictures: Sequence[NDArray[np.uint8]], said: Sequence
     from matplotlib import pyplot
 
     figure, grid = pyplot.subplots(4, 5, figsize=(16, 14), layout="constrained")
-    for axes, picture, text in zip(grid.flat, pictures, said, strict=False):
+    for axes, picture, text in zip(grid.flat, pictures, generated, strict=False):
         axes.imshow(picture)
         axes.set_title(fill(text, 34), fontsize=10)
         axes.axis("off")
@@ -106,15 +110,15 @@ def evaluate(root: Path, out: Path, work: Path, seed: int) -> None:
         if record.split == "val" and record.captions
     ]
     pictures = [load_padded(record) for record in records]
-    said = describe(out / "describer", card["prompt"], pictures)
-    card["figures"] = measure(records, said, seed)
+    generated = describe(out / "describer", card["prompt"], pictures)
+    card["figures"] = measure(records, generated, seed)
     chosen = np.random.default_rng(seed).choice(len(records), EXAMPLES, replace=False)
     card["examples"] = [
-        {"file": records[i].path.name, "said": said[i], "references": records[i].captions}
+        {"file": records[i].path.name, "said": generated[i], "references": records[i].captions}
         for i in chosen
     ]
     (out / "describer.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    draw_sheet(work / "examples.png", [pictures[i] for i in chosen], [said[i] for i in chosen])
+    draw_sheet(work / "examples.png", [pictures[i] for i in chosen], [generated[i] for i in chosen])
     print(json.dumps(card["figures"], indent=1))
     print(f"{work / 'examples.png'}: these, with their pictures")
-    print("\n".join(said[i] for i in chosen))
+    print("\n".join(generated[i] for i in chosen))

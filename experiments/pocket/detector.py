@@ -190,10 +190,10 @@ def parse_arguments() -> argparse.Namespace:
         add_seed(command)
         command.add_argument("--threads", type=int, default=1, help="CPU threads")
         command.add_argument("--device", default="auto", help="auto, cpu or a GPU's number")
-        command.add_argument("--epochs", type=int, default=24, help="of 4,096 drawn pictures")
+        command.add_argument("--epochs", type=int, default=24, help="of 4,096 drawn images")
         command.add_argument("--batch", type=int, default=32)
         command.add_argument(
-            "--size", type=int, default=IMAGE_SIZE, help="pixels a side to train at"
+            "--size", type=int, default=IMAGE_SIZE, help="pixels per side to train at"
         )
         command.add_argument("--minutes", type=float, help="instead of --epochs: fit this time")
         command.add_argument("--rate", type=float, default=0.002, help="highest learning rate")

@@ -131,8 +131,8 @@ def val_logits(head: nn.Module, data: SceneData, args: argparse.Namespace) -> Te
     trunk, rows = detector_trunk(args.out), np.flatnonzero(data.val)
     views = [trunk_maps(trunk, data, rows, args, mirrored=m)[0] for m in (False, True)]
     with torch.inference_mode():
-        said = [torch.cat([head(some.float()) for some in maps.split(64)]) for maps in views]
-    return torch.stack(said).mean(0).clone()
+        view_logits = [torch.cat([head(some.float()) for some in maps.split(64)]) for maps in views]
+    return torch.stack(view_logits).mean(0).clone()
 
 
 def main() -> None:

@@ -123,10 +123,10 @@ def measured(
     truth = np.array([LABELS.index(label) for label, _ in true])
     indoors = np.array([indoor for _, indoor in true])
     head = pocket_head({"classes": CLASSES, "temperature": 1.0})
-    said = [scene_of(row, head) for row in logits.numpy()]  # computed as in the engine
-    sure = np.array([scene.probability for scene in said])
-    inside = np.array([scene.indoor for scene in said])
-    order = np.array([[LABELS.index(label) for label, _ in scene.top] for scene in said])
+    scenes = [scene_of(row, head) for row in logits.numpy()]  # computed as in the engine
+    sure = np.array([scene.probability for scene in scenes])
+    inside = np.array([scene.indoor for scene in scenes])
+    order = np.array([[LABELS.index(label) for label, _ in scene.top] for scene in scenes])
     top1, top3 = order[:, 0] == truth, (order == truth[:, None]).any(1)
     confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
     np.add.at(confusion, (truth, order[:, 0]), 1)
@@ -177,7 +177,7 @@ def write(out: Path, card: dict[str, Any], report: dict[str, Any], data: SceneDa
 
 
 def write_card(out: Path, card: dict[str, Any]) -> None:
-    """Write the card that the engine and people read beside the weights."""
+    """Write the card next to the weights, for the engine and for people."""
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 

@@ -284,7 +284,7 @@ def main() -> None:
     parser = command_parser("experiments.pocket.scenes", __doc__)
     parser.add_argument("action", choices=("train", "export", "refit", "evaluate"))
     add_common_arguments(parser, Path("work/scenes"), minutes=55)
-    parser.add_argument("--batch", type=int, default=32, help="pictures a step; 256 on a large GPU")
+    parser.add_argument("--batch", type=int, default=32, help="images per step; 256 on a large GPU")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.device = chosen_device(args.device)

@@ -1,18 +1,17 @@
 """How much grounding helps: invented objects, recall and sides in the describer's sentences.
 
 `python -m experiments.quality.grounding` describes Flickr8k's `val` images, on which nothing was
-trained and no threshold was chosen, words the quick answer too, and checks every clause against the
-detections and the scene. Needs the labelled sets (`--data`).
+trained and no threshold was chosen. It also words the quick answer, and checks every clause against
+the detections and the scene. Needs the labelled sets (`--data`).
 
 A class counts as true if machine boxes (at the usual confidence) or any of five human captions
-name it. Rates are
-over (image, class) for the classes that the boxes cover, with 95 % bootstrap intervals over
-images:
-    hallucination  of the classes stated as a fact, the share that is not true recall         of the
-    classes boxed, the share that is named; `stated` leaves out hedged ones hedges_right   of the
-    classes hedged, the share that is indeed not true sides          "A dog on the left.", with a
-    random side: the share of sides that match the largest
-                   box, before and after grounding
+name it. Rates are over (image, class) for the classes that the boxes cover, with 95 % bootstrap
+intervals over images:
+    hallucination  of the classes stated as a fact, the share that is not true
+    recall         of the classes boxed, the share that is named; `stated` leaves out hedged ones
+    hedges_right   of the classes hedged, the share that is indeed not true
+    sides          "A dog on the left.", with a random side: the share of sides that match the
+                   largest box, before and after grounding
 """
 
 import argparse
@@ -144,10 +143,10 @@ def measure(
         checked = [grounder.check(clause, seen.evidence) for clause in seen.clauses]
         texts = [item.text for item in checked if item.text]
         silent += not texts
-        said = named(" ".join(texts))
-        unsure = {noun for item in checked for noun in item.unsupported} & said
+        nouns = named(" ".join(texts))
+        unsure = {noun for item in checked for noun in item.unsupported} & nouns
         unsure = set() if grounder.how == "say" else unsure
-        facts = said - unsure
+        facts = nouns - unsure
         if quick:
             facts |= named(seen.quick)
         stated.append(facts)
@@ -174,10 +173,10 @@ def measure_sides(found: Sequence[JudgedPicture], grounder: Grounder, seed: int)
     before, after, seen_too = [], [], []
     for seen in found:
         for kind, side in seen.sides.items():
-            said = draw.choice(SIDES)
-            text = grounder.check(f"A {kind} {SIDE_PHRASES[said]}.", seen.evidence).text
+            stated_side = draw.choice(SIDES)
+            text = grounder.check(f"A {kind} {SIDE_PHRASES[stated_side]}.", seen.evidence).text
             sides_said = [m.side for m in VOCABULARY.mentions(text) if m.thing == kind]
-            before.append(said == side)
+            before.append(stated_side == side)
             after.append(bool(sides_said) and sides_said[0] == side)
             seen_too.append(any(grounder.is_a(o.label, kind) for o in seen.evidence.obstacles))
     ones = [1.0] * len(before)

@@ -85,25 +85,25 @@ def glances(records: Sequence[LabelledImage], pack: str) -> list[Glance]:
 
 
 def measure(
-    records: Sequence[LabelledImage], said: Sequence[str], seconds: float, seed: int
+    records: Sequence[LabelledImage], descriptions: Sequence[str], seconds: float, seed: int
 ) -> dict[str, Any]:
     boxed = [{VOCABULARY.thing(kind) for kind in objects(r) if kind in KINDS} for r in records]
     true = [b | set().union(*map(named, r.captions)) for b, r in zip(boxed, records, strict=True)]
-    names = [named(text) for text in said]
+    names = [named(text) for text in descriptions]
     pairs = list(zip(names, true, boxed, strict=True))
-    words = [len(text.split()) for text in said]
-    sided = [any(m.side for m in VOCABULARY.mentions(text)) for text in said]
-    ones = np.ones(len(said))
-    cider = rate(np.array(cider_d(said, [r.captions for r in records])), ones, seed)
+    words = [len(text.split()) for text in descriptions]
+    sided = [any(m.side for m in VOCABULARY.mentions(text)) for text in descriptions]
+    ones = np.ones(len(descriptions))
+    cider = rate(np.array(cider_d(descriptions, [r.captions for r in records])), ones, seed)
     return {
         "cider_d": {"value": cider["value"], "interval95": cider["interval95"]},
         "hallucination_rate": shares((len(n - t) for n, t, _ in pairs), map(len, names), seed),
         "object_recall": shares((len(n & b) for n, _, b in pairs), map(len, boxed), seed),
-        "silent": sum(not text for text in said),
-        "tells_a_side": round(sum(sided) / len(said), 4),
-        "mean_words": round(sum(words) / len(said), 2),
-        "ms_each": round(1000 * seconds / len(said), 1),
-        "example": said[0],
+        "silent": sum(not text for text in descriptions),
+        "tells_a_side": round(sum(sided) / len(descriptions), 4),
+        "mean_words": round(sum(words) / len(descriptions), 2),
+        "ms_each": round(1000 * seconds / len(descriptions), 1),
+        "example": descriptions[0],
     }
 
 
@@ -128,8 +128,8 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     figures: dict[str, dict[str, Any]] = {}
     for name, ask in all_prompts(Words("en")).items():
         begin_s = time.monotonic()
-        said = [describe(describer, g, ask(g)) for g in tqdm(seen, name, mininterval=5)]
-        figures[name] = measure(records, said, time.monotonic() - begin_s, args.seed)
+        descriptions = [describe(describer, g, ask(g)) for g in tqdm(seen, name, mininterval=5)]
+        figures[name] = measure(records, descriptions, time.monotonic() - begin_s, args.seed)
     columns = ("cider_d", "hallucination_rate", "object_recall")
     shown = table_of(f"{len(records)} pictures", "prompt", *columns, "sides", "silent", "words")
     for name, row in figures.items():

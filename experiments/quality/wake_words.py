@@ -62,12 +62,12 @@ NOT_COMMANDS = (
 class Hits:
     """One condition: how many phrases were spoken, and the delay of each one that was heard."""
 
-    said: int
+    spoken_count: int
     delays_s: tuple[float, ...]
 
     @property
     def rate(self) -> float:
-        return len(self.delays_s) / max(1, self.said)
+        return len(self.delays_s) / max(1, self.spoken_count)
 
 
 def wakes(engine: WakeEngine, pcm: Pcm) -> Iterator[float]:
@@ -86,20 +86,20 @@ def wakes(engine: WakeEngine, pcm: Pcm) -> Iterator[float]:
 def hits(phrase: str, sensitivity: float, snr_db: float, rates: tuple[int, ...]) -> Hits:
     """The phrase by every voice at every rate, each to a new wake engine."""
     delays = []
-    said = 0
+    spoken_count = 0
     for voice in VOICES:
         for rate in rates:
             spoken = say(phrase, voice, rate)
             pcm = with_noise(
-                np.concatenate([pause(1.0), spoken.samples, pause(1.0)]), snr_db, seed=said
+                np.concatenate([pause(1.0), spoken.samples, pause(1.0)]), snr_db, seed=spoken_count
             )
             engine = MicroWakeWord(phrase, sensitivity)
             fired = next(wakes(engine, pcm), None)
             engine.close()
-            said += 1
+            spoken_count += 1
             if fired is not None:
                 delays.append(fired - 1.0 - spoken.end_s)
-    return Hits(said, tuple(delays))
+    return Hits(spoken_count, tuple(delays))
 
 
 def hints(engine: WakeEngine, pcm: Pcm) -> Iterator[tuple[float, bool]]:
@@ -211,14 +211,14 @@ def echoes(phrases: tuple[str, ...]) -> dict[str, Any]:
         for number, voice in enumerate(VOICES):
             for delay_s in (0.06, 0.15, 0.3):
                 gain = (0.1, 0.3, 1.0)[number % 3]
-                said = say(phrase, voice, 160)
-                played = np.concatenate([pause(1.0), said.samples, pause(1.5)])
-                found = correlation(played, through_a_room(said, delay_s, gain, number), phrase)
+                speech = say(phrase, voice, 160)
+                played = np.concatenate([pause(1.0), speech.samples, pause(1.5)])
+                found = correlation(played, through_a_room(speech, delay_s, gain, number), phrase)
                 own += [] if found is None else [found]
                 echo = through_a_room(other, delay_s, (0.0, 0.03, 0.1)[number % 3], number)
                 at = round((1.2 + 0.1 * number) * HEARING_HZ)
                 mixed = np.concatenate([echo, pause(1.5)])
-                mixed[at : at + len(said.samples)] += said.samples
+                mixed[at : at + len(speech.samples)] += speech.samples
                 played = np.concatenate([pause(1.0), other.samples, pause(1.5)])
                 found = correlation(played, mixed, phrase)
                 theirs += [] if found is None else [found]
@@ -234,7 +234,7 @@ def commands() -> dict[str, Any]:
     """Count commands understood and misunderstood, and other speech taken for a command."""
     spoken = command_grammar("en", {label: label for label in LABELS})
     recogniser = PocketSphinx(spoken)
-    right = wrong = false = said = none = 0
+    right = wrong = false = command_count = none = 0
     for text in (*COMMANDS, *NOT_COMMANDS):
         for number, voice in enumerate(VOICES):
             samples = [pause(0.5), say(text, voice, 160).samples, pause(1.0)]
@@ -248,11 +248,11 @@ def commands() -> dict[str, Any]:
                 none += 1
                 false += command is not None
                 continue
-            said += 1
+            command_count += 1
             right += command == spoken.parse(text)
             wrong += command is not None and command != spoken.parse(text)
     return {
-        "commands_said": said,
+        "commands_said": command_count,
         "commands_right": right,
         "commands_wrong": wrong,
         "other_speech": none,

@@ -190,7 +190,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that every router experiment has."""
     add_data(parser)
     parser.add_argument("--work", type=Path, default=WORK, help="datasets and recordings")
-    parser.add_argument("--train", type=int, default=1600, help="pictures to train on")
+    parser.add_argument("--train", type=int, default=1600, help="images to train on")
     parser.add_argument("--judged", type=int, default=600, help="to calibrate on, and to test on")
 
 

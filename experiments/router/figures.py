@@ -175,9 +175,7 @@ def _self_set(kept: Sequence[Record], found: Outcomes, model: Model) -> list[Sel
     for name, router in asked.items():
         decisions = [router.decide(record.glance()) for record in kept]
         full = np.array([decision.tier == "full" for decision in decisions])
-        both = np.minimum(
-            found.quick_missed, found.full_missed
-        )  # a bound: not always the same thing
+        both = np.minimum(found.quick_missed, found.full_missed)  # an upper bound
         self_set.append(
             SelfSetThreshold(
                 name,

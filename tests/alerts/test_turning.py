@@ -70,13 +70,13 @@ def test_no_turn_brings_a_standing_obstacle_into_the_corridor(
         sign * distance_m * math.sin(math.radians(bearing_deg)),
         distance_m * math.cos(math.radians(bearing_deg)),
     )
-    beside = abs(place[0]) - 0.3 > 0.8
+    outside_corridor = abs(place[0]) - 0.3 > 0.8
 
     def turn(s: float) -> float:
         return sign * 80.0 * math.sin(2 * math.pi * 0.5 * min(s, 2.0))
 
     alerts = play(turn, lambda _: place, 2.0)
-    assert not beside or not [u for s, u in alerts if abs(turn(s)) > 5.0 and s < 1.9]
+    assert not outside_corridor or not [u for s, u in alerts if abs(turn(s)) > 5.0 and s < 1.9]
 
 
 def test_an_obstacle_ahead_after_a_turn_is_announced_when_the_head_rests() -> None:

@@ -1,4 +1,4 @@
-"""Which lines are said, in which order, and in which language they are."""
+"""Which lines are spoken, in which order, and in which language they are written."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Depth beside the live loops: obstacles are announced whatever the depth model does."""
+"""Depth runs alongside the live loops: obstacles are announced even if the model fails."""
 
 import time
 from pathlib import Path

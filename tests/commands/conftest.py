@@ -19,7 +19,7 @@ def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions in this process see what those in a process of their own see."""
+    """Sessions in this process see the same environment as those in a separate process."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setattr(sys, "stdin", None)

@@ -204,8 +204,8 @@ def test_gen1_failures_of_the_sdk_reach_the_engine() -> None:
 
 
 def test_gen1_calibration_is_parsed_from_the_glasses_json() -> None:
-    told = calibration_of(made.calibration_json(made.device_calibration(GEN1)))
-    assert lenses.calibrated_camera(told, "camera-rgb") is not None
+    parsed = calibration_of(made.calibration_json(made.device_calibration(GEN1)))
+    assert lenses.calibrated_camera(parsed, "camera-rgb") is not None
     for nonsense in ("", "{}", "not json"):
         with pytest.raises(LinkLost, match="expected their calibration"):
             calibration_of(nonsense)

@@ -90,18 +90,18 @@ def test_glasses_that_cannot_be_reached_are_refused_before_models_load() -> None
 def test_a_low_battery_and_heat_are_announced_once_each() -> None:
     clock, link = Clock(), Link()
     source = live(link, clock)
-    told: list[str] = []
+    announced: list[str] = []
 
     def later(found: DeviceStatus | None) -> None:
         link.found = found
         clock.now_s += STATUS_S
-        give(link, clock, len(told))
+        give(link, clock, len(announced))
         assert isinstance(source.read(), Frame)
-        give(link, clock, len(told))
+        give(link, clock, len(announced))
         try:
             source.read()
-        except SourceNotice as said:
-            told.append(said.status)
+        except SourceNotice as notice:
+            announced.append(notice.status)
 
     for found in (
         DeviceStatus(16, False, 35.0),
@@ -114,7 +114,7 @@ def test_a_low_battery_and_heat_are_announced_once_each() -> None:
         DeviceStatus(14, False, 38.0),  # low
     ):
         later(found)
-    assert told == ["glasses_low", "glasses_hot", "glasses_hot", "glasses_low"]
+    assert announced == ["glasses_low", "glasses_hot", "glasses_hot", "glasses_low"]
 
 
 def test_a_battery_that_is_low_at_the_start_is_announced_first() -> None:

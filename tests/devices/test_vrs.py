@@ -185,7 +185,7 @@ def test_a_recording_without_sound_has_no_microphone(tmp_path: Path) -> None:
     assert VrsSource(aria.recording(tmp_path / "a.vrs", GEN1, [AHEAD])).microphone() is None
 
 
-# what is wrong with a file → (its bytes, from a good one's, what is said)
+# fault → (the damaged bytes, made from a good file's; the message)
 DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda good: b"", "0 bytes"),
     "text": (lambda good: b"this is no recording\n" * 9, "got something else"),

@@ -119,7 +119,7 @@ def test_quality_is_the_weighted_mean_of_the_components_present() -> None:
     assert overall(whole, weights) == pytest.approx(1.0)
     assert overall(make_parts(caption=0.0), weights) == pytest.approx(
         0.65 / 0.95
-    )  # no side was said
+    )  # no side was stated
     assert components(make_parts(recalled=0, hazards_named=0, invented=1), weights) == {
         "caption": 0.2, "objects": 0.0, "truthful": 0.0, "hazards": 0.0, "brief": 1.0,
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """What decoders of a small random Qwen2 generate, with the Triton kernels and without; as one line
 of JSON.
 
-tests/models/test_triton_steps.py runs it in a process of its own with TRITON_INTERPRET=1, which has
+tests/models/test_triton_steps.py runs it in a separate process with TRITON_INTERPRET=1, which has
 to be set before Triton is imported.
 """
 

@@ -114,7 +114,7 @@ def export(arguments: argparse.Namespace, console: Console) -> None:
             progress.update(task, description=form.folder)
             try:
                 line = _write(checkpoint, form, model)
-            except Exception as error:  # each runtime raises errors of its own
+            except Exception as error:  # each runtime has its own error classes
                 failed += 1
                 line = f"{form.folder}: not made: {in_one_line(error)}"
             progress.console.print(line, soft_wrap=True, highlight=False, markup=False)

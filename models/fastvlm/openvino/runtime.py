@@ -219,7 +219,7 @@ def _naming_the_remedy(form: Form, checkpoint: Path, folder: Path) -> Iterator[N
     """Turns any error into a MissingPart with the file name and the command that repairs it."""
     try:
         yield
-    except Exception as error:  # OpenVINO has no error class of its own
+    except Exception as error:  # OpenVINO has no error base class
         raise MissingPart(
             f"{folder / GRAPH}: expected a graph for OpenVINO, got {in_one_line(error)}; "
             f"to repair it: {form.command(checkpoint)}"
