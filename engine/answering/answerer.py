@@ -161,7 +161,7 @@ class LiveStages:
         self._wall = answerer.wall
         self._request = request
         self._task: Task[str] | None = None
-        # Loading the reader would slow the describer down, so a reader that is not loaded yet runs last.
+        # Loading would slow the describer down, so a reader that is not loaded yet runs last.
         self._reader_ready = answerer.reader is not None and answerer.reader.ready
 
     @property
