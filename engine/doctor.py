@@ -40,11 +40,12 @@ def examine() -> list[Finding]:
 
 
 def libraries() -> Finding:
-    names = (
-        "torch", "torchvision", "transformers", "timm", "ultralytics-opencv-headless", "openvino",
-        "rapidocr",
-    )  # fmt: skip
+    names = ("torch", "torchvision", "transformers", "timm", "ultralytics", "openvino", "rapidocr")
     versions = {name: installed_version(name) for name in names}
+    # Two distributions ship the same package; setup installs the one without a window toolkit.
+    versions["ultralytics"] = (
+        installed_version("ultralytics-opencv-headless") or versions["ultralytics"]
+    )
     missing = [name for name, number in versions.items() if number is None]
     if missing:
         return Finding(

@@ -31,6 +31,26 @@ def test_a_missing_library_is_a_finding(
     assert finding.fix
 
 
+@pytest.mark.parametrize("distribution", ["ultralytics", "ultralytics-opencv-headless"])
+def test_either_distribution_of_ultralytics_serves(
+    monkeypatch: pytest.MonkeyPatch, distribution: str
+) -> None:
+    other = {"ultralytics", "ultralytics-opencv-headless"} - {distribution}
+    monkeypatch.setattr(
+        doctor, "installed_version", lambda name: None if name in other else "8.4.0"
+    )
+    assert doctor.libraries().state == "yes"
+    assert "ultralytics 8.4.0" in doctor.libraries().detail
+
+
+def test_missing_libraries_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        doctor, "installed_version", lambda name: None if "ultralytics" in name else "1.0"
+    )
+    finding = doctor.libraries()
+    assert (finding.state, finding.detail) == ("needed", "no ultralytics")
+
+
 @pytest.mark.parametrize(("key", "state"), [("", "no"), ("a-key", "yes")])
 def test_porcupine_needs_a_key(monkeypatch: pytest.MonkeyPatch, key: str, state: str) -> None:
     monkeypatch.setenv("PICOVOICE_ACCESS_KEY", key)
