@@ -24,6 +24,7 @@ from engine.perception.image_statistics import ImageGauge
 
 LANGUAGE_NOT_SPOKEN = "the describer does not speak this language"
 NOTHING_SAID = "the describer said nothing"
+NOTHING_SUPPORTED = "nothing that the describer said is supported"
 MORE: dict[Detail, Detail] = {"brief": "normal", "normal": "full", "full": "full"}
 
 
@@ -231,7 +232,7 @@ class AnswerPlan:
         except EngineError as error:
             failure = error
         if failure is None and not usable and not draft.interrupted:
-            failure = DescriberFailed(NOTHING_SAID)
+            failure = DescriberFailed(NOTHING_SUPPORTED if heard else NOTHING_SAID)
         if heard:
             stages.stamp(draft, "describer")
         if spoken:
@@ -249,6 +250,8 @@ class AnswerPlan:
         key: StatusKey | None = "describer_failed"
         if isinstance(error, DescriberLate):
             key = "describer_late"
-        elif str(error) == NOTHING_SAID:
+        elif str(error) in (NOTHING_SAID, NOTHING_SUPPORTED):
             key = None  # no status is needed: the template has answered
-        stages.fall_back(key, Health("describer", str(error), "answered from the template"))
+        # Dropping unsupported words is what the wearer asked for, and no fault of a part.
+        if str(error) != NOTHING_SUPPORTED:
+            stages.fall_back(key, Health("describer", str(error), "answered from the template"))

@@ -7,7 +7,12 @@ chooses a tier nor stores anything.
 from dataclasses import replace
 
 from engine.answering.grounding import Grounded
-from engine.answering.plan import LANGUAGE_NOT_SPOKEN, NOTHING_SAID, AnswerPlan
+from engine.answering.plan import (
+    LANGUAGE_NOT_SPOKEN,
+    NOTHING_SAID,
+    NOTHING_SUPPORTED,
+    AnswerPlan,
+)
 from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed
 from engine.core.glance import Glance, stages_ms
@@ -108,7 +113,8 @@ class Recorder:
             error = str(failure)
         end_s = self._wall.now()
         said = [clause.text for clause in clauses if clause.text]
-        error = error or ("" if said else NOTHING_SAID)
+        if not error and not said:
+            error = NOTHING_SUPPORTED if clauses else NOTHING_SAID
         if not clauses:
             return StoredAnswer("", 0.0, 0.0, 0.0, 0.0, error=error)
         return StoredAnswer(

@@ -111,7 +111,7 @@ CASES = {
     ),
     "every claim dropped": Case(
         ("quick",), "quick", beats=1, says=("A car is near a bus.",), unsupported="drop",
-        nouns=("car", "bus"), reason="said nothing", reported="said nothing",
+        nouns=("car", "bus"), reason="said is supported, so the template answers",
     ),
     "a describer that fails": Case(
         ("quick",), "quick", fails="it broke", reason="it broke, so the template answers",
