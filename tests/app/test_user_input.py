@@ -15,7 +15,7 @@ from engine.app.user_input import Spoken, UserInput
 from engine.audio.playback import drain
 from engine.core.answer import Command, Request, Wish
 from engine.core.camera import Frame
-from engine.core.clock import MonotonicClock, VirtualClock
+from engine.core.clock import VirtualClock
 from engine.core.errors import SourceLost
 from engine.core.glance import Detection, SceneClass
 from engine.core.report import Health
@@ -26,7 +26,7 @@ from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard
 from engine.perception.scene_cache import SceneCache
 from engine.recording.latency import latencies
-from tests.fakes.live import FakeCamera, FakeVision, LiveBench
+from tests.fakes.live import FakeCamera, FakeVision, LiveBench, QuickClock
 from tests.fakes.stage import RATE_HZ, TapeSink
 
 
@@ -89,7 +89,7 @@ def listen(bench: LiveBench, sound: GatedSound, wake: FakeWake) -> None:
 def test_a_wake_is_answered_from_the_prefetched_image(tmp_path: Path) -> None:
     """The image at the wake hint is classified then, once, and answered from: the wake itself comes
     only after that."""
-    sound = GatedSound(MonotonicClock(), blocks=3)
+    sound = GatedSound(QuickClock(), blocks=3)
     classified: list[int] = []
 
     class RecordingVision(FakeVision):

@@ -95,6 +95,18 @@ class FakeVision:
         return SceneClass("street", 0.9, 0.1, False)
 
 
+class QuickClock(MonotonicClock):
+    """The host's clock, four times as fast: what a session says is over in a quarter of the time."""
+
+    RATE = 4.0
+
+    def now(self) -> float:
+        return super().now() * self.RATE
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds / self.RATE)
+
+
 class FastVoice(ToneVoice):
     """Says a word in 10 ms, since live tests wait until all has been said."""
 
@@ -139,7 +151,7 @@ class LiveBench:
         deadline_s: float = 5.0,
         batch: bool = False,
     ) -> None:
-        clock = VirtualClock() if batch else MonotonicClock()
+        clock = VirtualClock() if batch else QuickClock()
         next_id = itertools.count(1).__next__
         vision = vision or FakeVision()
         self.words = words = Words("en", "meters", "sides")

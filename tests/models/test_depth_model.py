@@ -107,7 +107,7 @@ def test_depth_equals_that_of_transformers(
 @pytest.mark.weights
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("relative", "relative depth, not of metres"), ("hole", "missing keys")],
+    [("relative", "relative depth, not of depth in metres"), ("hole", "missing keys")],
 )
 def test_a_checkpoint_without_metric_depth_is_refused(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, message: str
