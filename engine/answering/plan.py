@@ -14,7 +14,7 @@ from typing import Protocol
 from engine.answering.draft import Draft, Interruptions
 from engine.answering.grounding import Evidence, Grounded, Grounder
 from engine.core.answer import Request
-from engine.core.errors import DescriberFailed, DescriberLate, EngineError
+from engine.core.errors import DescriberLate, EngineError
 from engine.core.glance import Glance, Mark, SceneClass
 from engine.core.ports import Describer, Router
 from engine.core.preferences import Detail, Language
@@ -231,27 +231,31 @@ class AnswerPlan:
                 stages.speak(draft, clause.text, second_beat)
         except EngineError as error:
             failure = error
-        if failure is None and not usable and not draft.interrupted:
-            failure = DescriberFailed(NOTHING_SUPPORTED if heard else NOTHING_SAID)
         if heard:
             stages.stamp(draft, "describer")
         if spoken:
             draft.add_beat("full", " ".join(spoken))
+        ended = failure is None and not draft.interrupted
         # A describer that had nothing to add also counts as having answered.
-        if spoken or (failure is None and not draft.interrupted):
+        if spoken or (ended and usable):
             draft.tier = "full"
         if failure is not None:
             self._fail(draft, stages, failure)
+        elif ended and not usable:
+            self._use_template(draft, NOTHING_SUPPORTED if heard else NOTHING_SAID)
+            if not heard:  # dropping unsupported words is the wearer's choice, and no fault
+                stages.fall_back(None, _fault(NOTHING_SAID))
 
     def _fail(self, draft: Draft, stages: Stages, error: EngineError) -> None:
+        self._use_template(draft, str(error))
+        late = isinstance(error, DescriberLate)
+        stages.fall_back("describer_late" if late else "describer_failed", _fault(str(error)))
+
+    def _use_template(self, draft: Draft, why: str) -> None:
         draft.by = "failure"
         if draft.tier == "quick":
-            draft.add_reason(f"{error}, so the template answers")
-        key: StatusKey | None = "describer_failed"
-        if isinstance(error, DescriberLate):
-            key = "describer_late"
-        elif str(error) in (NOTHING_SAID, NOTHING_SUPPORTED):
-            key = None  # no status is needed: the template has answered
-        # Dropping unsupported words is what the wearer asked for, and no fault of a part.
-        if str(error) != NOTHING_SUPPORTED:
-            stages.fall_back(key, Health("describer", str(error), "answered from the template"))
+            draft.add_reason(f"{why}, so the template answers")
+
+
+def _fault(detail: str) -> Health:
+    return Health("describer", detail, "answered from the template")

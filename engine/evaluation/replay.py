@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterator
 
 from engine.answering.draft import Draft
 from engine.answering.grounding import Grounded
-from engine.answering.plan import LANGUAGE_NOT_SPOKEN, AnswerPlan
+from engine.answering.plan import (
+    LANGUAGE_NOT_SPOKEN,
+    NOTHING_SAID,
+    NOTHING_SUPPORTED,
+    AnswerPlan,
+)
 from engine.core.answer import Description, Request
 from engine.core.clock import VirtualClock
 from engine.core.errors import DescriberFailed
@@ -90,8 +95,9 @@ class StoredStages:
 
     def clauses(self, draft: Draft) -> Iterator[Grounded]:
         yield from self._record.full.grounded(self._words)
-        if self._record.full.error:
-            raise DescriberFailed(self._record.full.error)
+        error = self._record.full.error
+        if error and error not in (NOTHING_SAID, NOTHING_SUPPORTED):  # the plan finds these itself
+            raise DescriberFailed(error)
 
     def read_signs(self, draft: Draft, described: bool) -> None:
         """No text is recorded."""
