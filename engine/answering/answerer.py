@@ -116,10 +116,6 @@ class Answerer:
             self.report(Health("reader", str(error), "answered without text"))
             return "reader_failed"
 
-    def utter(self, text: str, answer: int) -> None:
-        """Queue a text as part of the answer with this id; see `Speaker.utter`."""
-        self.speaker.utter(text, answer)
-
     def _say(self, draft: Draft, text: str) -> None:
         draft.add_beat("quick", text)
         draft.marks.append(Mark("template", self.wall.now()))

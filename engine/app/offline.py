@@ -12,7 +12,13 @@ from typing import cast
 
 from engine import __version__
 from engine.answering.plan import speaks
-from engine.app.builders.answering import build_plan, build_prompt, build_router
+from engine.app.builders.answering import (
+    build_plan,
+    build_prompt,
+    build_router,
+    build_scorer,
+    build_words,
+)
 from engine.app.builders.audio import build_voice
 from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
 from engine.app.builders.perception import build_mount
@@ -34,6 +40,7 @@ from engine.evaluation.scoring import Scorer
 from engine.evaluation.stored_outputs import Header, Record
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
+from engine.perception.perceive import Perception
 from engine.recording.session_log import SessionLog
 
 
@@ -53,9 +60,11 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
     log = SessionLog(folder, timeline := VirtualClock(), wall)
     stack.callback(log.close)
     labelled = any(record.truth is not None for record in records)
-    scorer = _scorer(config, header) if labelled else None
+    scorer = None
+    if labelled:
+        scorer = Scorer(header.labels, config.language, header.hfov_deg, config.quality)
     router = build_router(config)
-    plan = build_plan(config, router, _words(config), header.labels)
+    plan = build_plan(config, router, build_words(config), header.labels)
     replay = Replay(plan, log, wall, scorer)
     log.session(__version__, config.mode, config.language, "recorded", header.models)
     _introduce(config, screen, router.name, header, folder, f"recorded {path}", "not heard")
@@ -75,7 +84,7 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
 
 
 def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> Work:
-    words = _words(config)
+    words = build_words(config)
     source = build_source(config, source_kind(config))
     stack.callback(source.close)
     both_tiers = replace(config, mode="auto")
@@ -92,7 +101,7 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     models = build_models(both_tiers)
     recorder = _recorder(config, models, words, voice)
     header = _header(config, source, models)
-    scorer = _scorer(config, header) if config.source.name == "dataset" else None
+    scorer = build_scorer(config, header.labels)
     plan = build_plan(config, router, words, header.labels)
     replay = Replay(plan, log, wall, scorer)
     log.session(__version__, config.mode, config.language, config.source.name, header.models)
@@ -143,14 +152,15 @@ def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Rec
     # decide once per image, as in a replay.
     timed_router = build_router(config)
     prompt = build_prompt(config, models, words)
+    localizer = Localizer(config.source.hfov_deg, build_mount(config))
+    wall = MonotonicClock()
     return Recorder(
-        detector=models.detector,
-        localizer=Localizer(config.source.hfov_deg, build_mount(config)),
+        perception=Perception(models.detector, localizer, wall),
         scenes=models.scenes,
         describer=models.describer if speaks(models.describer, config.language) else None,
         plan=build_plan(config, timed_router, words, models.detector.labels, prompt),
         voice=voice,
-        wall=MonotonicClock(),
+        wall=wall,
     )
 
 
@@ -168,19 +178,6 @@ def _frames(source: Source, max_frames: int | None, log: SessionLog) -> Iterator
         seen += 1
         log.seen(seen)
         yield frame
-
-
-def _words(config: Config) -> Words:
-    return Words(
-        config.language,
-        cast(Units, config.units),
-        cast(Directions, config.directions),
-        config.step_m,
-    )
-
-
-def _scorer(config: Config, header: Header) -> Scorer:
-    return Scorer(header.labels, config.language, header.hfov_deg, config.quality)
 
 
 def _obstacle_stages_ms(record: Record) -> dict[str, float]:

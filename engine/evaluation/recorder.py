@@ -16,10 +16,9 @@ from engine.answering.plan import (
 from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed
 from engine.core.glance import Glance, stages_ms
-from engine.core.ports import Clock, Describer, Detector, SceneClassifier, Source, Voice
+from engine.core.ports import Clock, Describer, SceneClassifier, Source, Voice
 from engine.evaluation.stored_outputs import Record, StoredAnswer
-from engine.perception.localize import Localizer
-from engine.perception.perceive import perceive
+from engine.perception.perceive import Perception
 
 
 class Recorder:
@@ -33,16 +32,14 @@ class Recorder:
     def __init__(
         self,
         *,
-        detector: Detector,
-        localizer: Localizer,
+        perception: Perception,
         scenes: SceneClassifier,
         describer: Describer | None,
         plan: AnswerPlan,
         voice: Voice,
         wall: Clock,
     ) -> None:
-        self._detector = detector
-        self._localizer = localizer
+        self._perception = perception
         self._scenes = scenes
         self._describer = describer
         self._plan = plan
@@ -51,13 +48,12 @@ class Recorder:
 
     def reset(self) -> None:
         """Forget the last frame: the next one is unrelated to it."""
-        self._detector.reset()
-        self._localizer.reset()
+        self._perception.reset()
         self._plan.reset()
 
     def measure(self, frame: Frame, source: Source) -> Record:
         """Both tiers' outputs for `frame`, and its labels from `source`. Every stage is timed."""
-        glance = perceive(self._detector, self._localizer, frame, self._wall)
+        glance = self._perception.perceive(frame)
         stages = stages_ms(glance.marks)
         begin_s = self._wall.now()
         scene = self._scenes.classify(frame)

@@ -23,8 +23,21 @@ class Perception:
     camera_health: CameraHealth = field(default_factory=CameraHealth)
 
     def perceive(self, frame: Frame) -> Glance:
-        """See the function `perceive`."""
-        return perceive(self.detector, self.localizer, frame, self.wall, self.side_cameras)
+        """Detect, track and localize the obstacles of `frame`, and those that only side cameras
+        see, each by descending priority. Marks: begin, detect, locate, and aside for side
+        cameras."""
+        begin = Mark("begin", self.wall.now())
+        detections = self.detector.detect(frame)
+        detected = Mark("detect", self.wall.now())
+        obstacles = self.localizer.localize(frame, detections)
+        ordered = tuple(sorted(obstacles, key=lambda item: -item.priority))
+        marks = (begin, detected, Mark("locate", self.wall.now()))
+        if self.side_cameras is None:
+            return Glance(frame, ordered, None, marks)
+        side_obstacles = self.side_cameras.update(frame, ordered)
+        return Glance(
+            frame, ordered, None, (*marks, Mark("aside", self.wall.now())), side_obstacles
+        )
 
     def reset(self) -> None:
         """Forget all tracks: the next frame is unrelated to the last."""
@@ -33,24 +46,3 @@ class Perception:
         if self.side_cameras is not None:
             self.side_cameras.reset()
         self.camera_health.reset()
-
-
-def perceive(
-    detector: Detector,
-    localizer: Localizer,
-    frame: Frame,
-    wall: Clock,
-    side_cameras: SideCameras | None = None,
-) -> Glance:
-    """Detect, track and localize the obstacles of `frame`, and those that only side cameras
-    see, each by descending priority. Marks: begin, detect, locate, and aside for side cameras."""
-    begin = Mark("begin", wall.now())
-    detections = detector.detect(frame)
-    detected = Mark("detect", wall.now())
-    obstacles = localizer.localize(frame, detections)
-    ordered = tuple(sorted(obstacles, key=lambda item: -item.priority))
-    marks = (begin, detected, Mark("locate", wall.now()))
-    if side_cameras is None:
-        return Glance(frame, ordered, None, marks)
-    side_obstacles = side_cameras.update(frame, ordered)
-    return Glance(frame, ordered, None, (*marks, Mark("aside", wall.now())), side_obstacles)

@@ -29,7 +29,7 @@ from engine.evaluation.replay import Replay
 from engine.evaluation.stored_outputs import Header, Record
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
-from engine.perception.perceive import perceive
+from engine.perception.perceive import Perception
 from engine.recording.session_log import SessionLog
 from tests.fakes.answering import (
     LABELS,
@@ -169,21 +169,21 @@ class Bench:
             wall=clock,
             describer=worker,
         )
-        glance = perceive(FakeDetector(), Localizer(), FRAME, clock)
+        glance = Perception(FakeDetector(), Localizer(), clock).perceive(FRAME)
         description = answerer.answer(Request(1, "every", clock.now()), glance)
         if worker is not None:
             worker.close()
         return description, health
 
     def recorded(self) -> Record:
+        wall = VirtualClock()
         recorder = Recorder(
-            detector=FakeDetector(),
-            localizer=Localizer(),
+            perception=Perception(FakeDetector(), Localizer(), wall),
             scenes=FakeScenes(),
             describer=self.describer if self._speaks else None,
             plan=self.plan(),
             voice=SilentVoice(),
-            wall=VirtualClock(),
+            wall=wall,
         )
         return recorder.measure(FRAME, FakeSource())
 

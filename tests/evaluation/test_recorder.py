@@ -18,6 +18,7 @@ from engine.core.sound import Samples
 from engine.evaluation.recorder import Recorder
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
+from engine.perception.perceive import Perception
 from routers import Count
 from tests.fakes.glances import make_scene
 
@@ -93,8 +94,8 @@ def recorder(fakes: Fakes, describer: Describer | None) -> Recorder:
         AnswerSettings(), Count(0.5), Words("en"), Grounder(("person",), "en", "hedge")
     )
     return Recorder(
-        detector=fakes, localizer=Localizer(), scenes=fakes, describer=describer, plan=plan,
-        voice=fakes, wall=fakes.clock,
+        perception=Perception(fakes, Localizer(), fakes.clock), scenes=fakes, describer=describer,
+        plan=plan, voice=fakes, wall=fakes.clock,
     )  # fmt: skip
 
 

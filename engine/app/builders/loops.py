@@ -1,7 +1,7 @@
 """Builds the loop that runs a session: live or batch. Each loop gets only the parts that it
 uses."""
 
-from engine.app.answer_step import AnswerStep
+from engine.app.answer_step import AnswerStep, Score
 from engine.app.batch import Batch
 from engine.app.frame_step import FrameStep
 from engine.app.live import Live
@@ -67,12 +67,18 @@ def build_answer_step(session: Session, scorer: Scorer | None, shows: bool) -> A
     """The step of every request; `shows` prints the answers on the terminal."""
     log, screen, source = session.observers.log, session.observers.screen, session.feed.source
 
-    def score(glance: Glance, description: Description) -> None:
-        if scorer is not None:
-            scorer.add(source.truth(glance.frame.seq), glance, description)
+    def score_with(scorer: Scorer) -> Score:
+        return lambda glance, description: scorer.add(
+            source.truth(glance.frame.seq), glance, description
+        )
 
     def show(description: Description) -> None:
-        if shows:
-            screen.description(description, log.elapsed_s())
+        screen.description(description, log.elapsed_s())
 
-    return AnswerStep(session.answerer, session.speech.audio, log, score, show)
+    return AnswerStep(
+        session.answerer,
+        session.speech.audio,
+        log,
+        None if scorer is None else score_with(scorer),
+        show if shows else None,
+    )
