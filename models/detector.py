@@ -1,4 +1,4 @@
-"""Detects and tracks objects with Ultralytics YOLO and its ByteTrack.
+"""Detects objects with Ultralytics YOLO and tracks them.
 
 Only this file and `ultralytics_openvino.py` use Ultralytics: `to_detections` turns its results into
 `Detection`. Knows nothing of distances, sides or alerts.
@@ -18,17 +18,13 @@ from engine.core.report import ModelCard
 from models import quiet_offline
 from models.devices import choose_device, has_bf16, high_priority_stream, limit_threads
 from models.packs import PackFiles, choose_form, find_pack
+from models.runtime.tracker import Tracker
 
 DEFAULT_CONFIDENCE = 0.25  # Ultralytics' default, for labels without a threshold in the pack
 # ByteTrack's second association uses detections below the thresholds, to keep a track through blur
 # or occlusion (Zhang et al. 2022, section 3.2).
 TRACK_LOW = 0.1
 MAX_DETECTIONS = 100
-# Camera motion is estimated on an image with about this many pixels on its longer side: enough to
-# follow a turning head (see experiments/results), at some 0.6 ms per frame.
-MOTION_PX = 110
-# Few corners far apart: as exact as Ultralytics' 400 close ones, in a quarter of the time.
-MOTION_CORNERS = {"maxCorners": 60, "minDistance": 5}
 # Threshold of class-agnostic non-maximum suppression. An object must not be announced twice, as two
 # boxes or as "bus" and "truck"; people side by side overlap less. Ultralytics' default, 0.7 within
 # each class, is meant for average precision.
@@ -76,11 +72,10 @@ class YoloDetector:
             raise _not_a_detector(files, path, error) from None
         self._image_size = settings["image_size"]
         self.confidence: dict[str, float] = dict(settings.get("confidence") or {})
-        self._tracker = _new_tracker(min([DEFAULT_CONFIDENCE, *self.confidence.values()]))
+        self._tracker = Tracker(min([DEFAULT_CONFIDENCE, *self.confidence.values()]), TRACK_LOW)
         self._shown_tracks: set[int] = set()
         self._thread = ThreadPoolExecutor(1, "detector")  # starts its thread when it is first used
         self._prefetched: deque[tuple[Image, Future[Any]]] = deque()
-        self._motion_side = 0  # side in pixels of the images that the motion estimate is made for
         if backend == "torch":
             limit_threads(threads)
         try:
@@ -105,7 +100,7 @@ class YoloDetector:
     def detect(self, frame: Frame) -> tuple[Detection, ...]:
         """The tracked objects in `frame`, boxes in its pixels. A track is reported from the
         first frame in which it reaches its label's threshold, for as long as the tracker keeps it."""
-        found = to_detections(self._track(without_parts(self._boxes_of(frame.image))))
+        found = to_detections(self._track(without_parts(self._boxes_of(frame.image)), frame))
         self._shown_tracks &= {detection.track for detection in found}
         self._shown_tracks |= {
             detection.track
@@ -152,24 +147,18 @@ class YoloDetector:
     def reset(self) -> None:
         """Drop all tracks and prefetched frames: the next frame is unrelated to the last."""
         self._tracker.reset()
-        self._motion_side = 0
         self._shown_tracks.clear()
         self._prefetched.clear()
 
-    def _track(self, result: Any) -> Any:
+    def _track(self, result: Any, frame: Frame) -> Any:
         """`result` with only the tracked boxes, as measured, and their track ids."""
         import torch
 
         boxes = result.boxes.cpu().numpy()
-        side = max(result.orig_img.shape[:2])
-        if side != self._motion_side:
-            # with it, ByteTrack compensates its predictions for camera motion, as BoT-SORT does
-            self._tracker.gmc = _new_motion(side)
-            self._motion_side = side
-        rows = self._tracker.update(boxes, result.orig_img).reshape(-1, 8)
+        rows = self._tracker.update(boxes.xyxy, boxes.conf, frame)
         # not the tracker's boxes, which are filtered and lag: distances are filtered later
-        kept = boxes.data[rows[:, -1].astype(int)]
-        data = np.column_stack([kept[:, :4], rows[:, 4], kept[:, 4:6]])
+        kept = boxes.data[rows[:, 0]]
+        data = np.column_stack([kept[:, :4], rows[:, 1], kept[:, 4:6]])
         tracked = result[:0]
         tracked.update(boxes=torch.from_numpy(data.astype(np.float32)))
         return tracked
@@ -219,31 +208,6 @@ def _predictor_class(backend: str, threads: int | None) -> Any:
     from models.ultralytics_openvino import cpu_predictor
 
     return cpu_predictor(threads)
-
-
-def _new_tracker(threshold: float) -> Any:
-    """ByteTrack with Ultralytics' settings, except that a track starts at the pack's lowest
-    threshold."""
-    from ultralytics.trackers.byte_tracker import BYTETracker
-    from ultralytics.utils import ROOT, YAML, IterableSimpleNamespace
-
-    settings = YAML.load(ROOT / "cfg/trackers/bytetrack.yaml")
-    settings |= {
-        "track_high_thresh": threshold,
-        "new_track_thresh": threshold,
-        "track_low_thresh": min(TRACK_LOW, threshold / 2),
-    }
-    return BYTETracker(IterableSimpleNamespace(**settings))
-
-
-def _new_motion(side: int) -> Any:
-    """Estimates camera motion between frames by sparse optical flow, for images of this longer
-    side."""
-    from ultralytics.trackers.utils.gmc import GMC
-
-    motion = GMC("sparseOptFlow", downscale=max(1, round(side / MOTION_PX)))
-    motion.feature_params.update(MOTION_CORNERS)
-    return motion
 
 
 def _precision(model: Any, backend: str) -> str:

@@ -1,0 +1,1 @@
+"""The tiers of the engine in compiled forms: no training framework is imported here."""
