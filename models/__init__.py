@@ -5,6 +5,7 @@ Importing this package imports no framework; an adapter does so in its construct
 """
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def quiet_offline() -> None:
     Call it before importing ultralytics, timm, transformers or huggingface_hub: each reads the
     variables once, at import.
     """
+    quiet_openvino()
     os.environ.update(
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
@@ -36,6 +38,17 @@ def quiet_offline() -> None:
     )
     if "YOLO_CONFIG_DIR" not in os.environ:
         os.environ["YOLO_CONFIG_DIR"] = str(_writable_folder(cache_home() / "ultralytics"))
+
+
+def quiet_openvino() -> None:
+    """Turn off OpenVINO's usage report, which it sends when it is imported and when it converts a
+    network. Call it before importing openvino.
+
+    Without the package `openvino_telemetry`, OpenVINO uses a stub of its own that sends nothing.
+    The other way to turn it off is a file in the user's home folder.
+    """
+    if "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def import_libraries() -> None:

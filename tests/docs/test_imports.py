@@ -148,3 +148,27 @@ def test_nothing_that_ships_imports_experiments_or_tests() -> None:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and node.module:
                 assert node.module.split(".")[0] not in ("experiments", "tests"), name
+
+
+FRAMEWORKS = {"torch", "torchvision", "ultralytics", "timm", "transformers", "safetensors"}
+
+
+def test_the_runtime_imports_no_training_framework() -> None:
+    """Nor does any module of ours that it imports: a start on a CPU takes no time for them."""
+    reached, ahead = set(), {name for name in modules() if name.startswith("models.runtime")}
+    while ahead:
+        reached |= ahead
+        ahead = {target for name in ahead for target in imports()[name]} - reached
+    wrong = [
+        f"{name} imports {library}"
+        for name in sorted(reached - {"models"})
+        for library in sorted(_libraries(modules()[name]) & FRAMEWORKS)
+    ]
+    assert not wrong, "expected no training framework:\n" + "\n".join(wrong)
+
+
+def _libraries(path: Path) -> set[str]:
+    """The top packages that a file imports, within functions too."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    found = {a.name.split(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    return found | {n.module.split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) if n.module}
