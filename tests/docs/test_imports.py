@@ -171,4 +171,6 @@ def _libraries(path: Path) -> set[str]:
     """The top packages that a file imports, within functions too."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     found = {a.name.split(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
-    return found | {n.module.split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) if n.module}
+    return found | {
+        n.module.split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom) if n.module
+    }

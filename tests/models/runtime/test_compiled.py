@@ -12,7 +12,7 @@ from models.runtime import compiled
 from models.runtime.compiled import compile_model
 
 pytestmark = pytest.mark.weights
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+EXACT: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
 def add(number: float) -> Any:
