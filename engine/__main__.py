@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -30,6 +30,9 @@ from engine.config import Config
 from engine.core.errors import EngineError, InputError, RunError, SetupError, in_one_line
 from engine.evaluation.sweep import Failure, all_answers, failures, keep_failure
 
+if TYPE_CHECKING:
+    from engine.app.console import Screen
+
 ConfigStore.instance().store(name="schema", node=Config)
 # conf/config.yaml uses it as the text of --help.
 OmegaConf.register_new_resolver("settings_help", help_text, replace=True)
@@ -42,9 +45,14 @@ def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
     summary has been written.
     """
     from engine.app.console import Screen
+
+    with contextlib.closing(Screen(job=job_name)) as screen:
+        return _run(config, folder, screen)
+
+
+def _run(config: Config, folder: Path, screen: "Screen") -> dict[str, Any]:
     from engine.app.session import work
 
-    screen = Screen(job=job_name)
     failure: RunError | None = None
     interrupted = False
     with work(config, folder, screen) as opened:

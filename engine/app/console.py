@@ -4,9 +4,12 @@ The wearer never needs it.
 """
 
 import contextlib
+import os
+import sys
 import threading
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +19,8 @@ from rich.table import Table
 
 from engine.core.answer import Description
 from engine.core.budgets import ANSWER_MS
+from engine.core.clock import MonotonicClock
+from engine.core.outlet import Outlet
 from engine.core.report import Health, ModelCard
 from engine.core.utterance import Utterance
 from engine.language.commands import SHOWN
@@ -23,28 +28,64 @@ from engine.language.commands import SHOWN
 MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}
 
 
-class Terminal(Console):
-    """A console that survives a closed pipe or a full disk: rich's own console would end the
-    printing thread."""
+MAX_WAITING = 1000  # writes that a stalled terminal has not taken yet
+CLOSE_S = 2.0  # wait for the terminal at the end
 
-    def print(self, *objects: Any, **options: Any) -> None:
+
+class PrintingThread:
+    """A text file for rich, which hands each write to `outlet`, so that a stalled terminal (Ctrl-S, a pipe
+    that nobody reads) stops only the printing thread. After an OSError it discards everything."""
+
+    def __init__(self, file: TextIO, outlet: Outlet) -> None:
+        self._file = file
+        self._outlet = outlet
+        self._broken = False
+
+    def write(self, text: str) -> int:
+        if not self._broken:
+            self._outlet.put(partial(self._write, text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing to do: the thread flushes after each write."""
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return self._file.encoding
+
+    def _write(self, text: str) -> None:
+        if self._broken:
+            return
         try:
-            super().print(*objects, **options)
-        except OSError:
-            self.on_broken_pipe()
+            self._file.write(text)
+            self._file.flush()
+        except (OSError, ValueError):  # a closed pipe, a full disk; a closed file
+            self._broken = True
+            _discard(self._file)
 
-    def on_broken_pipe(self) -> None:
-        """Print nothing more, and discard what is still buffered."""
-        with contextlib.suppress(SystemExit, OSError, ValueError):
-            super().on_broken_pipe()
+
+def _discard(file: TextIO) -> None:
+    """Send what `file` still holds to nowhere, or Python would fail to write it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
 
 
 class Screen:
-    """Prints to a rich console. Safe to call from any thread. For a `job` of a sweep, it prints
-    only faults, the progress, and one line at the end."""
+    """Prints to a rich console. Safe to call from any thread, and never waits for the terminal.
+    For a `job` of a sweep, it prints only faults, the progress, and one line at the end."""
 
     def __init__(self, console: Console | None = None, job: str = "") -> None:
-        self.console = console or Terminal(highlight=False, emoji=False)
+        self.outlet = Outlet("screen", MonotonicClock(), MAX_WAITING)
+        file = PrintingThread(sys.stdout, self.outlet)
+        self.console = console or Console(file=cast(TextIO, file), highlight=False, emoji=False)
         self._job = job
         self._lock = threading.Lock()
         self._progress: Progress | None = None
@@ -52,6 +93,14 @@ class Screen:
     def line(self, text: str) -> None:
         with self._lock:
             self.console.print(text, soft_wrap=True)
+
+    def warning(self, line: str) -> None:
+        """Print `line` to the standard error."""
+        PrintingThread(sys.stderr, self.outlet).write(line + "\n")
+
+    def close(self) -> None:
+        """Let the terminal take what waits, within CLOSE_S."""
+        self.outlet.close(CLOSE_S)
 
     def loading(self) -> None:
         if not self._job:

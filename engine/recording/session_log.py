@@ -1,7 +1,8 @@
 """Writes the records of a session to `session.jsonl` as they happen, and totals to `summary.json`.
 
 It knows the records, not how they are produced. There are two clocks: `t` is on the session's
-timeline, which is virtual in a batch, while latencies are always measured on the host's clock.
+timeline, which is virtual in a batch, while latencies are always measured on the host's clock. A
+thread of its own does the writing, so that a disk that hangs stops nobody else.
 """
 
 import contextlib
@@ -12,12 +13,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from engine.core.answer import Description
+from engine.core.clock import MonotonicClock
 from engine.core.errors import InputError
 from engine.core.glance import Obstacle
+from engine.core.outlet import Outlet
 from engine.core.ports import Clock
 from engine.core.report import Answered, Health, Hearing, ModelCard, StreamCount
 from engine.core.utterance import Heard, Utterance
@@ -31,16 +35,22 @@ from engine.recording.records import (
 
 # Files of an earlier session in the same folder, which could be mistaken for this one's.
 STALE_FILES = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
+MAX_WAITING = 4096  # records, some seconds of a crowded street
+CLOSE_S = 5.0  # wait for the disk at the end of a session
+PATIENCE_S = 30.0  # a batch waits for a slow disk, for this long at most
 
 
 class SessionLog:
     """Writes the log of a session. May be called from any thread.
 
-    A full disk does not end the session. The first failed write is reported through `on_full`,
-    counting continues in memory, and `close` still returns the summary.
+    Neither a full disk nor one that hangs ends the session. The first failed write is reported
+    through `on_full`, counting continues in memory, and `close` still returns the summary. A record
+    that finds no room in the queue for `patience_s` (0 when live) is lost and counted.
     """
 
-    def __init__(self, folder: Path, timeline: Clock, wall: Clock) -> None:
+    def __init__(
+        self, folder: Path, timeline: Clock, wall: Clock, patience_s: float = PATIENCE_S
+    ) -> None:
         self.folder = folder
         self.path = folder / "session.jsonl"
         self._timeline = timeline
@@ -55,6 +65,8 @@ class SessionLog:
         self._hearing: Hearing | None = None
         self._counts = {"spoken": 0, "dropped": 0}
         self._closed: dict[str, Any] | None = None
+        self.outlet = Outlet("log", MonotonicClock(), MAX_WAITING, patience_s)
+        self._lost = 0  # records, of which a health record has told
         self._seen = self._processed = self._errors = 0
         self._first_frame_s = self._last_frame_s = 0.0
         self.on_answered: Callable[[Answered], None] = lambda _: None
@@ -63,7 +75,9 @@ class SessionLog:
             folder.mkdir(parents=True, exist_ok=True)
             for name in STALE_FILES:
                 (folder / name).unlink(missing_ok=True)
-            self._file: TextIO | None = self.path.open("w", encoding="utf-8")
+            self._file: TextIO | None = self.path.open(
+                "w", encoding="utf-8", errors="backslashreplace"
+            )
         except OSError as error:
             raise InputError(
                 f"hydra.run.dir: expected a folder that can be written, got {folder} "
@@ -175,43 +189,63 @@ class SessionLog:
                 self._write_description(description, None)
             self._waiting.clear()
             head = {"type": "summary", "t": self._since(self._timeline.now())}
+            done = self.outlet.flush(CLOSE_S)  # a failed write is one of the summary's errors
             summary = self._closed = head | self._summary(peak_gpu_memory_mb)
             if quality is not None:
                 summary["quality"] = quality
             if streams:
                 summary["streams"] = {item.name: stream_record(item) for item in streams}
             self._write("summary", summary)
-            if self._file is not None:
+            self.outlet.put(partial(self._finish, summary))
+        if not self.outlet.close(CLOSE_S if done else 0.0):
+            self.on_full(
+                f"{self.path}: the disk took nothing for {CLOSE_S:g} s, and "
+                f"{self.outlet.lost} records are lost; free some space, or use another disk"
+            )
+        return summary
+
+    def _finish(self, summary: dict[str, Any]) -> None:
+        """Close the file and write `summary.json`; in the log's thread."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
                 self._file.close()
-                self._file = None
-            path = self.folder / "summary.json"
-            try:
-                text = json.dumps(summary, indent=2, ensure_ascii=False)
-                path.write_text(text + "\n", encoding="utf-8")
-            except OSError as error:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)  # a partial summary is worse than none
-                self.on_full(f"{path}: could not be written ({error.strerror}); free some space")
-            return summary
+        self._file = None
+        path = self.folder / "summary.json"
+        try:
+            text = json.dumps(summary, indent=2, ensure_ascii=False)
+            path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)  # a partial summary is worse than none
+            self.on_full(f"{path}: could not be written ({error.strerror}); free some space")
 
     def _since(self, time_s: float | None) -> float | None:
         return None if time_s is None else round(self.since(time_s), 4)
 
     def _write(self, kind: str, fields: dict[str, Any]) -> None:
         with self._lock:
-            if self._file is None:
-                return
             record = {"type": kind, "t": self._since(self._timeline.now())} | fields
-            try:
-                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                self._file.flush()
-            except OSError as error:
-                self._file = None
-                self._errors += 1
-                self.on_full(
-                    f"{self.path}: the log could not be written ({error.strerror}); "
-                    "the session goes on without it; free some space"
-                )
+            line = json.dumps(record, ensure_ascii=False) + "\n"
+            lost = self.outlet.lost - self._lost
+            if self.outlet.put(partial(self._append, line)) and lost:
+                self._lost += lost
+                detail = f"{lost} records found no room, as the disk was slow"
+                self.health(Health("log", detail, "counted them"))
+
+    def _append(self, line: str) -> None:
+        """Write one line; in the log's thread."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            self._file = None
+            self._errors += 1
+            self.on_full(
+                f"{self.path}: the log could not be written ({error.strerror}); "
+                "the session goes on without it; free some space"
+            )
 
     def _write_description(self, description: Description, first_audio_s: float | None) -> None:
         stages = latencies(description.marks, first_audio_s)

@@ -2,11 +2,13 @@
 
 import errno
 import io
+import threading
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from engine.app.console import Screen, Terminal
+from engine.app.console import MAX_WAITING, Screen
 
 
 class LostTerminal(io.StringIO):
@@ -28,17 +30,38 @@ class LostTerminal(io.StringIO):
 def test_a_lost_terminal_is_written_to_once_and_then_ignored(
     error: OSError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.dup2", lambda *_: None)  # keep pytest's own standard output
     file = LostTerminal(error)
-    screen = Screen(Terminal(file=file))
+    monkeypatch.setattr("sys.stdout", file)
+    screen = Screen()
     for _ in range(3):
         screen.line("a line")
+    screen.close()
     assert file.writes == 1
+
+
+def test_a_stalled_terminal_delays_nobody_and_its_lost_lines_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resumed = threading.Event()
+
+    class Stalled(io.StringIO):
+        def write(self, text: str) -> int:
+            resumed.wait(30.0)
+            return super().write(text)
+
+    monkeypatch.setattr("sys.stdout", Stalled())
+    screen = Screen()
+    for number in range(MAX_WAITING + 10):
+        screen.line(f"line {number}")  # returns at once, or the test would take hours
+    assert screen.outlet.lost in (9, 10)  # one line may be in the terminal's hands
+    resumed.set()
+    screen.close()
+    assert screen.outlet.lost in (9, 10)
 
 
 def test_a_path_is_printed_without_markup() -> None:
     file = io.StringIO()
-    Screen(Terminal(file=file, emoji=False)).line("/tmp/:bus:/session.jsonl")
+    Screen(Console(file=file, emoji=False)).line("/tmp/:bus:/session.jsonl")
     assert "/tmp/:bus:/session.jsonl" in file.getvalue()
 
 
@@ -58,5 +81,5 @@ def test_the_last_screen_gives_the_quality_or_says_why_there_is_none(
         "utterances": {"spoken": 0, "dropped": 0}, "obstacle_fps": 1.0, "peak_memory_mb": 1.0,
         "errors": 0, "quality": quality,
     }  # fmt: skip
-    Screen(Terminal(file=file, width=120)).last(summary, tmp_path, [])
+    Screen(Console(file=file, width=120)).last(summary, tmp_path, [])
     assert expected in file.getvalue()

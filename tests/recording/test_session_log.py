@@ -1,6 +1,7 @@
 """The session log: records on disk, totals, and a full disk."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from engine.core.glance import Mark, SceneClass
 from engine.core.report import Health
 from engine.core.utterance import Heard, Utterance
 from engine.recording.latency import STAGES, latencies, spread
-from engine.recording.session_log import SessionLog
+from engine.recording.session_log import MAX_WAITING, SessionLog
 
 QUICK = ("asked", "capture", "classify", "route", "template")
 FULL = ("asked", "capture", "classify", "route", "describer_first_token", "describer_total")
@@ -196,9 +197,54 @@ def test_a_full_disk_loses_the_log_but_not_the_session(
     log.on_full = lines.append
     log.health(Health("a", "b", "c"))
     log.health(Health("a", "b", "c"))
+    assert log.close()["errors"] == 3
     assert len(lines) == 1
     assert "could not be written" in lines[0]
-    assert log.close()["errors"] == 3
+
+
+def test_a_disk_that_hangs_stops_nobody_and_its_lost_records_are_counted(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
+) -> None:
+    log = SessionLog(tmp_path, *clocks, patience_s=0.0)
+    resumed = threading.Event()
+    log.outlet.put(lambda: resumed.wait(30.0))
+    for _ in range(MAX_WAITING + 5):
+        log.health(Health("a", "b", "c"))  # returns at once
+    assert log.outlet.lost >= 5
+    resumed.set()
+    log.outlet.flush(30.0)
+    log.health(Health("a", "b", "c"))
+    log.close()
+    (told,) = [r for r in records(tmp_path) if r.get("what") == "log"]
+    assert told["detail"] == f"{log.outlet.lost} records found no room, as the disk was slow"
+    assert records(tmp_path)[-1]["type"] == "summary"
+
+
+def test_a_disk_that_hangs_to_the_end_still_leaves_the_summary_in_memory(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.recording.session_log.CLOSE_S", 0.01)
+    log = SessionLog(tmp_path, *clocks, patience_s=0.0)
+    lines: list[str] = []
+    log.on_full = lines.append
+    resumed = threading.Event()
+    log.outlet.put(lambda: resumed.wait(30.0))
+    log.health(Health("a", "b", "c"))
+    assert log.close()["errors"] == 1
+    (line,) = lines
+    assert "the disk took nothing for 0.01 s" in line
+    resumed.set()
+
+
+def test_a_name_that_is_not_utf_8_is_escaped(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
+) -> None:
+    log = SessionLog(tmp_path, *clocks)
+    log.health(Health("frame", "ni\udcf1o.jpg: broken", "skipped it"))
+    log.close()
+    first = (tmp_path / "session.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    assert "ni\\udcf1o.jpg" in first
+    assert json.loads(first)["detail"].encode("utf-8", "surrogateescape") == b"ni\xf1o.jpg: broken"
 
 
 def test_a_folder_that_cannot_be_created_is_refused_in_one_line(

@@ -10,11 +10,8 @@ from engine.app.subsystems import Clocks
 from engine.config import Config
 from engine.core.ports import View
 from engine.core.report import Health
-from engine.recording.session_log import SessionLog
+from engine.recording.session_log import PATIENCE_S, SessionLog
 from engine.recording.view_queue import NoView, ViewQueue
-
-# A viewer that accepts nothing for this long does not recover.
-VIEW_PATIENCE_S = 30.0
 
 
 def build_observers(
@@ -22,7 +19,10 @@ def build_observers(
 ) -> tuple[Observers, str]:
     """The log in `folder`, `screen` and the view, and the view's name on the first screen. Raises
     InputError and MissingPart."""
-    log = resources.enter_context(closing(SessionLog(folder, clocks.timeline, clocks.wall)))
+    patience_s = 0.0 if config.source.realtime else PATIENCE_S
+    log = SessionLog(folder, clocks.timeline, clocks.wall, patience_s)
+    log.on_full = screen.warning
+    resources.enter_context(closing(log))
 
     def report(health: Health) -> None:  # the view does not show its own failure
         log.health(health)
@@ -44,7 +44,7 @@ def build_view(
 
     require_rerun()
     # A batch drops no frame and waits for the viewer; a live session never waits.
-    patience_s = 0.0 if config.source.realtime else VIEW_PATIENCE_S
+    patience_s = 0.0 if config.source.realtime else PATIENCE_S
     path = log.folder / FILE
     view = ViewQueue(lambda: RerunView(path, log.since), report, patience_s)
     return view, f"{FILE}; it stores the camera's pictures, because view=rerun asks for them"

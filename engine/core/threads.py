@@ -1,0 +1,28 @@
+"""Starts the engine's threads, and knows which of them still run.
+
+All are daemons, since a thread that hangs in native code cannot be stopped. A process that ends
+beside such a thread can crash: `engine.app.leaving` then leaves without the interpreter's cleanup.
+"""
+
+import threading
+from collections.abc import Callable
+from weakref import WeakSet
+
+_lock = threading.Lock()
+_started: "WeakSet[threading.Thread]" = WeakSet()
+
+
+def start_thread(name: str, target: Callable[[], None]) -> threading.Thread:
+    """Run `target` in a daemon thread called `name`, and return the thread."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    with _lock:
+        _started.add(thread)
+    thread.start()
+    return thread
+
+
+def still_running(*names: str) -> list[str]:
+    """The names of the engine's threads that still run; with `names`, only of these."""
+    with _lock:
+        threads = list(_started)
+    return sorted(t.name for t in threads if t.is_alive() and (not names or t.name in names))
