@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from engine.core.errors import MissingPart
 from engine.core.glance import Side
 from engine.core.preferences import Language
+from engine.language.quotation import quote
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
@@ -167,6 +168,7 @@ def _sayable(code: str, folder: Path) -> Sayable:
         loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False
     )
     environment.filters["capital"] = capital
+    environment.filters["quote"] = quote
     try:
         words = _read(folder, "words")
         return Sayable(
