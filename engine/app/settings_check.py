@@ -11,7 +11,6 @@ from engine.core.errors import ConfigError
 from engine.core.settings import settings, typed_key
 from engine.language.pack import prompts
 
-
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 NO_URL = "expected a file or folder here, got a URL; download it first, and give the file"
 
