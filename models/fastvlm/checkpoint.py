@@ -194,5 +194,3 @@ def _tower_arguments(state: dict[str, Any]) -> dict[str, Any]:
         layers.append(len(blocks))
         widths.append(int(first.shape[1]))
     return {"inference_mode": True, "layers": tuple(layers), "embed_dims": tuple(widths)}
-
-

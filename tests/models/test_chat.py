@@ -17,7 +17,7 @@ PROMPTS = (
     "",
     "What is ahead?",
     " two  blanks, \u00e9lan, \u4f60\u597d and \U0001f642\n",
-    "{{ message }} {% if %} <|im_end|> %s \\n \"quoted\"",
+    '{{ message }} {% if %} <|im_end|> %s \\n "quoted"',
     "In one sentence, what is directly ahead, left and right? Hazards first. " * 5,
 )
 
