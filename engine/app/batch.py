@@ -17,8 +17,14 @@ from engine.app.subsystems import Clocks, FrameFeed, Speech
 from engine.audio.playback import advance, drain
 from engine.core.answer import Request
 from engine.core.camera import Frame
-from engine.core.errors import EngineError, FrameSkipped, RunError, SourceLost, in_one_line
-from engine.core.priority import Priority
+from engine.core.errors import (
+    EngineError,
+    FrameSkipped,
+    RunError,
+    SourceLost,
+    SourceNotice,
+    in_one_line,
+)
 from engine.core.report import Health
 from engine.core.triggers import Every
 
@@ -103,9 +109,8 @@ class Batch:
         while True:
             try:
                 frame = self._feed.source.read()
-            except FrameSkipped as error:
-                health = Health("frame", str(error), "skipped it")
-                self._notifier.fault(health, "frame_skipped", Priority.STATUS)
+            except (FrameSkipped, SourceNotice) as error:
+                self._notifier.source_fault(error)
                 continue
             if frame is None:
                 return None

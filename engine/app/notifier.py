@@ -2,11 +2,19 @@
 
 from collections.abc import Callable
 
+from engine.core.errors import FrameSkipped, SourceNotice
 from engine.core.ports import Clock
 from engine.core.priority import Priority
 from engine.core.report import Health
 from engine.core.utterance import Utterance
 from engine.language.wording import StatusKey, Words
+
+
+def source_health(error: FrameSkipped | SourceNotice) -> Health:
+    """The record of an error after which the source goes on."""
+    if isinstance(error, FrameSkipped):
+        return Health("frame", str(error), "skipped it")
+    return Health(error.what, error.detail, error.action)
 
 
 class Notifier:
@@ -40,6 +48,15 @@ class Notifier:
                 queued_s=self._timeline.now(),
             )
         )
+
+    def source_fault(self, error: FrameSkipped | SourceNotice) -> None:
+        """Report that the source goes on after `error`, and announce what the wearer must know."""
+        self.report(source_health(error))
+        if isinstance(error, FrameSkipped):
+            self.announce("frame_skipped")
+        elif error.status is not None:
+            alarming = error.what == "glasses"
+            self.announce(error.status, Priority.ALARM if alarming else Priority.STATUS)
 
     def fault(self, health: Health, key: StatusKey, priority: float = Priority.ALARM) -> None:
         """Report what went wrong and announce it."""

@@ -4,7 +4,6 @@ There is no sound and no alert: images are described, logged and scored. Bad inp
 any model loads.
 """
 
-import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -22,17 +21,17 @@ from engine.app.builders.answering import (
 )
 from engine.app.builders.audio import build_voice
 from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
-from engine.app.builders.perception import build_alerts, build_mount
+from engine.app.builders.perception import build_mount
 from engine.app.builders.sources import build_source, related, source_kind
 from engine.app.console import Screen
+from engine.app.notifier import source_health
 from engine.app.subsystems import Work
 from engine.config import Config
 from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock
-from engine.core.errors import FrameSkipped, InputError
+from engine.core.errors import FrameSkipped, InputError, SourceNotice
 from engine.core.ports import Source, Voice
 from engine.core.preferences import Directions, Units
-from engine.core.report import Health
 from engine.evaluation import stored_outputs
 from engine.evaluation.quality import QualityParts, judge_all
 from engine.evaluation.recorder import Recorder
@@ -162,7 +161,6 @@ def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Rec
         plan=build_plan(config, timed_router, words, models.detector.labels, prompt),
         voice=voice,
         wall=wall,
-        alerts=build_alerts(config, words, itertools.count(1).__next__),
     )
 
 
@@ -172,8 +170,8 @@ def _frames(source: Source, max_frames: int | None, log: SessionLog) -> Iterator
     while seen != max_frames:
         try:
             frame = source.read()
-        except FrameSkipped as error:
-            log.health(Health("frame", str(error), "skipped it"))
+        except (FrameSkipped, SourceNotice) as error:
+            log.health(source_health(error))
             continue
         if frame is None:
             return

@@ -60,14 +60,6 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedClause:
-    """A clause of the describer that was not said, and why."""
-
-    text: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Description:
     """A whole answer to a request, about the same frame that was routed."""
 
@@ -80,7 +72,6 @@ class Description:
     beats: tuple[Beat, ...]
     marks: tuple[Mark, ...]
     unsupported: tuple[str, ...] = ()
-    dropped: tuple[DroppedClause, ...] = ()
 
     @property
     def text(self) -> str:

@@ -54,17 +54,28 @@ class SourceLost(RunError):
     """The camera was unplugged, or a file is truncated."""
 
 
-SourceStatus = Literal["glasses_lost", "glasses_back", "glasses_low", "glasses_hot"]
+SourceStatus = Literal[
+    "glasses_lost",
+    "glasses_back",
+    "glasses_low",
+    "glasses_hot",
+    "video_damaged",
+    "video_jumped",
+]
 
 
 class SourceNotice(RunError):
     """A source has a message for the wearer; the next `read` continues as before.
 
-    `status` is the key of the spoken sentence; `detail` and `action` are for the log.
+    `status` is the key of the spoken sentence, None if nothing is to be said; `detail`, `action`
+    and `what` (what it is about) are for the log.
     """
 
-    def __init__(self, status: SourceStatus, detail: str, action: str) -> None:
+    def __init__(
+        self, status: SourceStatus | None, detail: str, action: str, what: str = "glasses"
+    ) -> None:
         super().__init__(detail)
+        self.what = what
         self.status = status
         self.detail = detail
         self.action = action

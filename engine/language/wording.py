@@ -17,7 +17,6 @@ from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.core.preferences import Detail, Directions, Language, Units
 from engine.language.facts import Group, Place, Span, Whereabouts, Why
 from engine.language.pack import Noun, SpokenDirection, incomplete, sayable
-from engine.language.quotation import inside_quotation
 
 SURE = 0.5  # a scene of at least this probability is stated; a less probable one is hedged
 UNSURE = 0.2  # a scene below this probability is not named
@@ -47,6 +46,8 @@ StatusKey = Literal[
     "glasses_back",
     "glasses_low",
     "glasses_hot",
+    "video_damaged",
+    "video_jumped",
     "depth_failed",
     "scene_failed",
     "describer_failed",
@@ -110,8 +111,7 @@ class Words:
         """The quick tier's answer: the obstacles, nearest kind first, then the place.
 
         `brief` names two kinds and the nearest place of each, and the scene only if there is no
-        obstacle. `full` names six kinds, with a distance in every direction. That nothing is in the
-        way is said only if the alert policy says so (`glance.way_is_clear`).
+        obstacle. `full` names six kinds, with a distance in every direction.
         """
         groups = self._groups(glance.obstacles, MAX_PLACES[detail])
         named = groups[: MAX_GROUPS[detail]]
@@ -119,9 +119,7 @@ class Words:
         place = None if glance.scene is None else self._whereabouts(glance.scene)
         if detail == "brief" and groups:
             place = None
-        return self._render(
-            "quick", groups=named, rest=rest, place=place, detail=detail, clear=glance.way_is_clear
-        )
+        return self._render("quick", groups=named, rest=rest, place=place, detail=detail)
 
     def where(self, label: str, found: Sequence[Obstacle], can_be_seen: bool = True) -> str:
         """Where the nearest of `found` is, and how many more there are; all have the label `label`.
@@ -202,12 +200,12 @@ class Words:
 
     def sentences(self, text: str) -> list[str]:
         """`text` split into its sentences. A sentence opens with a letter that is not lower case,
-        or with one of the language's opening marks. A quotation stays with its frame."""
+        or with one of the language's opening marks."""
         text = " ".join(text.split())
         starts = [
             match.end()
             for match in self._sentence_gap.finditer(text)
-            if self._opens_sentence(text[match.end()]) and not inside_quotation(text, match.end())
+            if self._opens_sentence(text[match.end()])
         ]
         bounds = itertools.pairwise([0, *starts, len(text)])
         return [text[start:end].rstrip() for start, end in bounds if start < end]

@@ -99,6 +99,28 @@ def test_messages_of_the_glasses_are_announced_and_the_session_goes_on(tmp_path:
     assert bench.descriptions
 
 
+class FakeVideo(FakeCamera):
+    """Has a damaged part, and something that only the log needs to know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notices: list[SourceStatus | None] = ["video_damaged", None]
+
+    def read(self) -> Frame | None:
+        if self._notices:
+            raise SourceNotice(self._notices.pop(0), "a detail for the log", "went on", "video")
+        return super().read()
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_messages_of_a_video_are_logged_and_said_once(tmp_path: Path, batch: bool) -> None:
+    bench = LiveBench(tmp_path, camera=FakeVideo(), batch=batch)
+    bench.run_batch() if batch else bench.run()
+    assert sum("damaged" in text for text in bench.said) == 1
+    assert [health.what for health in bench.health] == ["video"] * 2
+    assert bench.descriptions
+
+
 def test_a_bug_in_an_adapter_is_announced_and_ends_the_session(tmp_path: Path) -> None:
     bench = LiveBench(tmp_path, vision=FakeVision(fails=True))
     with pytest.raises(RunError, match="ValueError: a bug in an adapter") as caught:

@@ -31,7 +31,7 @@ def give(link: Link, clock: Clock, number: int) -> None:
     link.receiver.picture("camera-rgb", raw, round((DEVICE_S + clock.now_s) * 1e9), number)
 
 
-def says(source: LiveGlasses) -> str:
+def says(source: LiveGlasses) -> str | None:
     with pytest.raises(SourceNotice) as caught:
         source.read()
     return caught.value.status
@@ -101,7 +101,7 @@ def test_a_low_battery_and_heat_are_announced_once_each() -> None:
         try:
             source.read()
         except SourceNotice as notice:
-            announced.append(notice.status)
+            announced.append(notice.status or "")
 
     for found in (
         DeviceStatus(16, False, 35.0),

@@ -1,5 +1,6 @@
 """Videos: frames come upright with their timestamps, and truncation is distinguished from the end."""
 
+import itertools
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -10,23 +11,48 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.camera import Frame
-from engine.core.errors import InputError, SourceLost
+from engine.core.errors import InputError, SourceLost, SourceNotice
 from engine.devices.video.video import VideoSource
-from tests.fakes.media import RED, break_packet, even, shade, shorten, turn_video, write_video
+from tests.fakes.media import (
+    CASES,
+    RED,
+    break_packet,
+    copy_packets,
+    even,
+    shade,
+    shorten,
+    write_video,
+)
 
 
 def drain(source: VideoSource) -> list[Frame]:
     return list(iter(source.read, None))
 
 
-def drain_until_lost(source: VideoSource) -> tuple[list[Frame], str]:
-    """The frames, and the message of SourceLost, or "" at a normal end."""
+def drain_all(source: VideoSource) -> tuple[list[Frame], list[SourceNotice], str]:
+    """The frames, the notices, and the message of SourceLost, or "" at a normal end."""
     frames: list[Frame] = []
-    try:
-        frames.extend(iter(source.read, None))
-    except SourceLost as error:
-        return frames, str(error)
-    return frames, ""
+    notices: list[SourceNotice] = []
+    while True:
+        try:
+            frame = source.read()
+        except SourceNotice as notice:
+            notices.append(notice)
+            continue
+        except SourceLost as error:
+            return frames, notices, str(error)
+        if frame is None:
+            return frames, notices, ""
+        frames.append(frame)
+
+
+def drain_until_lost(source: VideoSource) -> tuple[list[Frame], str]:
+    frames, _, message = drain_all(source)
+    return frames, message
+
+
+def said(notices: list[SourceNotice]) -> list[str]:
+    return [notice.status for notice in notices if notice.status is not None]
 
 
 @pytest.mark.parametrize(
@@ -74,21 +100,6 @@ def test_timestamps_of_a_variable_rate_count_from_the_first_frame(
 
 
 @pytest.mark.parametrize(
-    ("quarter_turns", "corner"),  # where a clockwise rotation moves the red top left corner
-    [(0, (16, 24)), (1, (24, 48)), (2, (48, 72)), (3, (72, 16))],
-)
-def test_videos_are_turned_upright(
-    tmp_path: Path, quarter_turns: int, corner: tuple[int, int]
-) -> None:
-    path = turn_video(write_video(tmp_path / "a.mp4", even(3)), quarter_turns)
-    frame = VideoSource(path).read()
-    assert frame is not None
-    assert frame.image.shape == ((64, 96, 3) if quarter_turns % 2 == 0 else (96, 64, 3))
-    assert frame.image.flags.c_contiguous
-    assert np.abs(frame.image[corner].astype(int) - RED).max() <= 24
-
-
-@pytest.mark.parametrize(
     ("name", "codec"), [("a.mp4", "mpeg4"), ("a.mp4", "libx264"), ("a.mkv", "mpeg4")]
 )
 @pytest.mark.parametrize("fraction", [0.4, 0.7])
@@ -108,6 +119,89 @@ def test_a_file_with_damaged_packets_is_lost(tmp_path: Path) -> None:
     frames, message = drain_until_lost(source)
     assert frames
     assert f"after frame {len(frames)} of {len(source)} (" in message
+
+
+def test_after_damage_a_video_goes_on_at_the_next_key_frame() -> None:
+    frames, notices, message = drain_all(VideoSource(CASES / "corrupt_mid2.mp4"))
+    assert message == ""
+    assert 180 <= len(frames) < 201
+    assert said(notices) == ["video_damaged"]
+    assert len(notices) == 1
+    assert "\n" not in str(notices[0])
+    assert frames[-1].time_s == pytest.approx(20.0)
+    assert [frame.seq for frame in frames] == list(range(len(frames)))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "mpeg4"), ("a.mkv", "mpeg4"), ("a.ts", "mpeg4"), ("a.avi", "mjpeg")],
+)
+def test_several_damaged_parts_are_said_once_and_counted(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    path = write_video(tmp_path / name, even(150), codec, faststart=True, keys_every=10)
+    data = bytearray(path.read_bytes())
+    for part in (0.35, 0.65):
+        start = int(len(data) * part)
+        data[start : start + 3000] = bytes(3000)
+    path.write_bytes(bytes(data))
+    frames, notices, message = drain_all(VideoSource(path))
+    assert message == ""
+    assert 90 <= len(frames) < 150
+    assert said(notices) == ["video_damaged"]
+    assert sum(" places" in str(notice) for notice in notices) == len(notices) - 1
+    for frame in frames:  # none of them is made up
+        assert np.abs(frame.image[16, 24].astype(int) - RED).max() <= 40
+
+
+def test_frames_that_a_recorder_dropped_are_no_end(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", even(30), "mpeg4")
+    empty = copy_packets(path, tmp_path / "b.avi", lambda index, data: b"" if index == 9 else data)
+    frames, _, message = drain_all(VideoSource(empty))
+    assert message == ""
+    assert len(frames) >= 28
+
+
+def test_a_jump_of_an_hour_is_bridged_and_said() -> None:
+    frames, notices, message = drain_all(VideoSource(CASES / "jump1h.mkv"))
+    times = [frame.time_s for frame in frames]
+    assert message == ""
+    assert len(times) == 30
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 2
+    assert [time_s - times[15] for time_s in times[15:]] == pytest.approx(
+        [index / 10 for index in range(15)], abs=0.002
+    )
+    assert said(notices) == ["video_jumped"]
+
+
+def test_two_recordings_in_one_file_go_on_after_the_first(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.ts", even(60), "libx264")
+    path.write_bytes(path.read_bytes() * 2)
+    frames, _, message = drain_all(VideoSource(path))
+    times = [frame.time_s for frame in frames]
+    assert message == ""
+    assert len(times) >= 110
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 2
+
+
+@pytest.mark.parametrize(
+    ("stamps", "kept", "spoken"),
+    [
+        ([0.0, 0.1, 0.2, 0.2, 0.4, 0.5], [0.0, 0.1, 0.2, None, 0.4, 0.5], []),
+        ([0.0, 0.1, 0.2, 9.2, 9.3, 99.0], [0.0, 0.1, 0.2, 1.4, 1.5, 2.7], ["video_jumped"]),
+        ([5e5, 5e5 + 0.1, 5e5 + 0.3], [0.0, 0.1, 0.3], []),
+    ],
+)
+def test_impossible_stamps_are_replaced_and_told(
+    tmp_path: Path, stamps: list[float], kept: list[float | None], spoken: list[str]
+) -> None:
+    path = write_video(tmp_path / "a.mkv", even(len(stamps)), "mjpeg")
+    stamped = copy_packets(path, tmp_path / "b.mkv", times_s=stamps)
+    frames, notices, message = drain_all(VideoSource(stamped))
+    assert message == ""
+    assert said(notices) == spoken
+    for frame, time_s in zip(frames, kept, strict=True):
+        assert time_s is None or frame.time_s == pytest.approx(time_s, abs=0.002)
 
 
 def test_a_video_with_one_frame_ends_normally(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import ImageDraw, ImageFont
 from engine.core.camera import Frame, Image
 from engine.core.errors import InputError
 
+CASES = Path(__file__).parents[1] / "cases"
 FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 SIGN, INK = (20, 80, 40), (255, 255, 255)
 RED, GREEN, BLUE, GRAY = (220, 30, 30), (30, 200, 30), (30, 30, 220), (128, 128, 128)
@@ -113,6 +114,8 @@ def write_video(
     faststart: bool = False,
     width: int = 96,
     height: int = 64,
+    pixel_aspect: Fraction | None = None,
+    keys_every: int | None = None,
 ) -> Path:
     """A video with one frame at each time: the top left quarter red, the bottom left noise (against a
     file too small to damage), the right half in gray `shade(index)`."""
@@ -121,9 +124,14 @@ def write_video(
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=30)
         assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
         stream.bit_rate = 2_000_000
+        if keys_every is not None:
+            stream.gop_size = keys_every
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         for index, time_s in enumerate(times_s):
             pixels = np.full((height, width, 3), shade(index), np.uint8)
             pixels[: height // 2, : width // 2] = RED
@@ -141,34 +149,47 @@ def even(count: int, fps: float = 30.0) -> list[float]:
     return [index / fps for index in range(count)]
 
 
-def turn_video(path: Path, quarter_turns: int) -> Path:
-    """Set the rotation of an MP4, clockwise in quarter turns, in its track header's matrix
-    (ISO/IEC 14496-12, 8.3.2: x' = a x + c y, y' = b x + d y, y down)."""
-    a, b = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter_turns % 4]
+def set_matrix(path: Path, a: float, b: float, c: float, d: float) -> Path:
+    """Set the display matrix in the track header of an MP4 (ISO/IEC 14496-12, 8.3.2: x' = a x + c y,
+    y' = b x + d y, y down)."""
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 4 + 40
-    one = 1 << 16
-    data[matrix : matrix + 36] = struct.pack(
-        ">9i", a * one, b * one, 0, -b * one, a * one, 0, 0, 0, 1 << 30
-    )
+    a, b, c, d = (round(number * (1 << 16)) for number in (a, b, c, d))
+    data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(bytes(data))
     return path
 
 
-def break_packet(path: Path, broken: Path, index: int) -> Path:
-    """Copy a video with the data of packet `index` and all later ones replaced by junk."""
-    with av.open(str(path)) as source, av.open(str(broken), "w") as target:
+def copy_packets(
+    path: Path,
+    copied: Path,
+    change: Callable[[int, bytes], bytes] = lambda index, data: data,
+    times_s: Sequence[float] | None = None,
+) -> Path:
+    """Copy a video with the data of each packet changed by `change`, and the packets' time stamps
+    replaced by `times_s`."""
+    with av.open(str(path)) as source, av.open(str(copied), "w") as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
         for number, packet in enumerate(source.demux(stream)):
             if packet.dts is None:
                 continue
-            out = av.Packet(b"\xff" * 40) if number >= index else av.Packet(bytes(packet))
+            out = av.Packet(change(number, bytes(packet)))
             out.pts, out.dts, out.time_base = packet.pts, packet.dts, packet.time_base
+            if times_s is not None:
+                out.time_base = Fraction(1, 1000)
+                out.pts = out.dts = round(times_s[number] * 1000)
             out.is_keyframe = packet.is_keyframe
             out.stream = copy
             target.mux(out)
-    return broken
+    return copied
+
+
+def break_packet(path: Path, broken: Path, index: int) -> Path:
+    """Copy a video with the data of packet `index` and all later ones replaced by junk."""
+    return copy_packets(
+        path, broken, lambda number, data: b"\xff" * 40 if number >= index else data
+    )
 
 
 def shorten(path: Path, fraction: float) -> Path:

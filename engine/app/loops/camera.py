@@ -10,8 +10,6 @@ from engine.app.subsystems import FrameFeed
 from engine.core.camera import Frame
 from engine.core.errors import FrameSkipped, SourceNotice
 from engine.core.ports import Clock
-from engine.core.priority import Priority
-from engine.core.report import Health
 from engine.core.slot import Slot
 
 
@@ -59,14 +57,10 @@ class CameraLoop:
         while not stop.is_set():
             try:
                 frame = self._source.read()
-            except FrameSkipped as error:
-                health = Health("frame", str(error), "skipped it")
-                self._notifier.fault(health, "frame_skipped", Priority.STATUS)
-                continue
-            except SourceNotice as message:
-                health = Health("glasses", message.detail, message.action)
-                self._notifier.fault(health, message.status)
-                self.loss_announced = message.status == "glasses_lost"
+            except (FrameSkipped, SourceNotice) as error:
+                self._notifier.source_fault(error)
+                if isinstance(error, SourceNotice):
+                    self.loss_announced = error.status == "glasses_lost"
                 continue
             if frame is None or self.live:
                 return frame

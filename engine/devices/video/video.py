@@ -1,19 +1,30 @@
 """The `video` source: a video file, decoded with PyAV.
 
-Frames come upright and in presentation order, with the timestamps of the file. Must not know how
-fast they are consumed.
+Frames come upright, with square pixels, in presentation order, with the time stamps of the file.
+Damaged parts are left out, and impossible time stamps replaced; each is reported once. Must not
+know how fast the frames are consumed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.core.camera import Frame
+from engine.core.camera import Frame, Image
 from engine.core.errors import InputError, MissingPart, SourceLost, message_of
 from engine.core.glance import Truth
-from engine.devices.video.images import check_file, check_size, frozen
+from engine.devices.video.decoding import Damage, Decoder
+from engine.devices.video.display import (
+    MOST_STRETCHED,
+    Orientation,
+    orientation_of,
+    shown,
+    square_size,
+)
+from engine.devices.video.faults import Faults
+from engine.devices.video.frame_times import FrameTimes
+from engine.devices.video.images import check_file, check_size
 
 if TYPE_CHECKING:
     import av
@@ -25,7 +36,6 @@ FPS_BOUNDS = (0.1, 240.0)  # a higher rate is the resolution of the file's clock
 # How much may be missing at the end before a file counts as truncated: containers round durations,
 # and may drop the last frames.
 TRUNCATED_S, TRUNCATED_FRAMES = 0.5, 3
-WARM_UP_PACKETS = 300  # a recording cut out of a stream may start between two keyframes
 
 
 class VideoSource:
@@ -33,15 +43,15 @@ class VideoSource:
 
     `len()` is the number of frames that the file states, 0 if it states none. The constructor
     decodes the first frame; it raises InputError if the file is missing, unreadable, broken or
-    has no video, and MissingPart without PyAV. `read` raises SourceLost if the file is
-    truncated.
+    has no video, and MissingPart without PyAV. `read` raises SourceNotice where a part is damaged or
+    the time jumps, and SourceLost if the file is truncated.
     """
 
     live = False
 
     def __init__(self, path: Path) -> None:
         try:
-            import av
+            import av  # noqa: F401
         except ImportError as error:
             raise MissingPart(
                 "source=video: expected PyAV, found none; run: pip install 'av>=17,<19'"
@@ -50,134 +60,167 @@ class VideoSource:
         self.name = path.name
         self._path = path
         self._seq = 0
-        self._time_s = 0.0  # of the last frame decoded
-        self._end_s = 0.0  # the end of that frame's display time
-        self._start_s: float | None = None
-        self._container = self._open(path)
+        self._end_s = 0.0  # the end of the last frame's display time, by its stamp
+        self._first_stamp: int | None = None
+        self._orientations: dict[bytes, Orientation] = {}
+        self._finished = False
+        self._faults = Faults(path.name)
+        self._container = _open(path)
         try:
             self._stream = self._video_stream()
             self.fps = _frames_a_second(self._stream)
-            self._stated_s = self._stated_duration_s()
-            self._decoded = self._decode()
-            self._first_frame: av.VideoFrame | None = next(self._decoded)
+            self._stated_s = _stated_duration_s(self._container, self._stream)
+            self._times = FrameTimes(self.fps)
+            self._decoder = Decoder(self._container, self._stream)
+            self._decoded = self._decoder.frames()
+            self._ahead = next(self._decoded, None)  # the next frame's time stamp is needed
+            if self._ahead is None:
+                raise self._undecodable()
+            self._waiting = self._next_frame()
         except BaseException:
             self._container.close()
             raise
-
-    @staticmethod
-    def _open(path: Path) -> "InputContainer":
-        import av
-
-        try:
-            # an absolute path is never taken for a URL; the whitelist keeps a playlist from opening
-            # network connections
-            container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
-        except (av.error.FFmpegError, UnicodeError) as error:
-            raise InputError(
-                f"{path}: expected a video, got something else or a truncated one; play it in a "
-                "viewer, or copy it again"
-            ) from error
-        if container.format.name == "tty":  # FFmpeg renders text files as a terminal
-            container.close()
-            raise InputError(f"{path}: expected a video, got a text file; give a video file")
-        return container
 
     def _video_stream(self) -> "VideoStream":
         from av.stream import Disposition
 
         for stream in self._container.streams.video:
             if not stream.disposition & Disposition.attached_pic:  # a song's cover art
-                width, height = stream.codec_context.width, stream.codec_context.height
-                if not width or not height:  # only the container's header was readable
+                context = stream.codec_context
+                if context is None:
+                    raise InputError(
+                        f"{self._path}: expected a video, got one in a format that FFmpeg cannot "
+                        "decode; convert it with another program"
+                    )
+                if (
+                    not context.width or not context.height
+                ):  # only the container's header was readable
                     raise InputError(
                         f"{self._path}: expected a video, got one that cannot be decoded (no frame "
                         "size); play it in a viewer, or copy it again"
                     )
-                check_size(self._path, width, height)
+                check_size(self._path, *self._size(context.width, context.height, stream))
                 stream.thread_type = "AUTO"
                 return stream
         raise InputError(
             f"{self._path}: expected a video, got a file without a video stream; give another"
         )
 
-    def _stated_duration_s(self) -> float | None:
-        """The duration in the file's header; None if it states none."""
-        stream = self._stream
-        if stream.duration is not None and stream.time_base is not None:
-            return float(stream.duration * stream.time_base)
-        # Matroska states the end time as hours:minutes:seconds, not the duration
-        start_s = float((stream.start_time or 0) * (stream.time_base or 0))
-        if (tag := stream.metadata.get("DURATION")) is not None:
-            try:
-                hours, minutes, seconds = (float(part) for part in tag.split(":"))
-            except ValueError:
-                return None
-            return 3600 * hours + 60 * minutes + seconds - start_s
-        if self._container.duration is not None and len(self._container.streams) == 1:
-            return self._container.duration / 1e6 - start_s
-        return None
-
-    def _decode(self) -> Iterator["av.VideoFrame"]:
-        """Every frame in presentation order. Raises SourceLost if the file is truncated, or
-        InputError if not even one frame can be decoded."""
-        import av
-
-        failure, any_decoded, broken = "", False, 0
+    def _size(self, width: int, height: int, stream: "VideoStream") -> tuple[int, int]:
         try:
-            for packet in self._container.demux(self._stream):
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    broken += 1
-                    if any_decoded or broken > WARM_UP_PACKETS:
-                        raise
-                    continue
-                for frame in frames:
-                    any_decoded = True
-                    yield frame
-        except av.error.FFmpegError as error:
-            failure = message_of(error.strerror or error, 120)
-        if not any_decoded:
+            return square_size(width, height, stream.sample_aspect_ratio)
+        except ValueError as error:
             raise InputError(
-                f"{self._path}: expected a video, got one that cannot be decoded "
-                f"({failure or 'no whole frame'}); play it in a viewer, or copy it again"
+                f"{self._path}: expected pixels of 1:{MOST_STRETCHED} to {MOST_STRETCHED}:1, got "
+                f"{error}; run: ffmpeg -i {self._path.name} -vf setsar=1 fixed{self._path.suffix}"
+            ) from error
+
+    def _undecodable(self) -> InputError:
+        damage = self._decoder.damage
+        reason = damage.reason if damage else "no whole frame"
+        return InputError(
+            f"{self._path}: expected a video, got one that cannot be decoded ({reason}); play it in "
+            "a viewer, or copy it again"
+        )
+
+    def read(self) -> Frame | None:
+        if self._waiting is None:
+            self._waiting = self._next_frame()
+        if (notice := self._faults.pop()) is not None:
+            raise notice
+        frame, self._waiting = self._waiting, None
+        return frame
+
+    def _next_frame(self) -> Frame | None:
+        """The next frame; puts what the wearer must hear about it into `_notices`."""
+        decoded = self._ahead
+        if decoded is None:
+            self._finish()
+            return None
+        self._ahead = next(self._decoded, None)
+        frame = decoded.frame
+        ahead = None if self._ahead is None else self._stamp_s(self._ahead.frame)
+        stamp_s = self._stamp_s(frame)
+        time_s, anomaly = self._times.place(stamp_s, ahead)
+        duration_s = 1 / self.fps
+        if frame.duration and frame.time_base:
+            duration_s = float(frame.duration * frame.time_base)
+        self._end_s = max(self._end_s, (time_s if stamp_s is None else stamp_s) + duration_s)
+        if decoded.damage is not None:
+            self._report_damage(decoded.damage)
+        elif anomaly is not None:
+            self._faults.add(anomaly, f"after frame {self._seq}")
+        try:
+            pixels = self._pixels(frame)
+        except InputError as error:
+            if self._seq:  # the session is running
+                raise SourceLost(str(error)) from error
+            raise
+        seq, self._seq = self._seq, self._seq + 1
+        return Frame(pixels, time_s, seq)
+
+    def _pixels(self, frame: "av.VideoFrame") -> Image:
+        """The picture as it is shown. Raises InputError if FFmpeg cannot convert it."""
+        width, height = self._size(frame.width, frame.height, self._stream)
+        try:
+            # FFmpeg's default of a thread per core takes ten times as long for frames of this size
+            pixels = frame.to_ndarray(format="rgb24", threads=1, width=width, height=height)
+        except (ValueError, OSError) as error:
+            raise InputError(
+                f"{self._path}: expected a video, got pixels that cannot be converted "
+                f"({message_of(error, 120)}); convert it with another program"
+            ) from error
+        return shown(np.asarray(pixels, np.uint8), self._orientation(frame))
+
+    def _orientation(self, frame: "av.VideoFrame") -> Orientation:
+        every: Iterable[Any] = frame.side_data  # PyAV's stubs have another type
+        matrix = next((bytes(data) for data in every if data.type.name == "DISPLAYMATRIX"), None)
+        if matrix is None:
+            return Orientation()
+        if matrix not in self._orientations:
+            try:
+                self._orientations[matrix] = orientation_of(matrix)
+            except ValueError as error:
+                raise InputError(
+                    f"{self._path}: expected a display matrix that turns by quarters or mirrors, got "
+                    f"{error}; run: ffmpeg -i {self._path.name} fixed{self._path.suffix}"
+                ) from error
+        return self._orientations[matrix]
+
+    def _stamp_s(self, frame: "av.VideoFrame") -> float | None:
+        """Seconds from the first time stamp of the file to that of `frame`; None if it has none."""
+        if frame.pts is None or frame.time_base is None:
+            return None
+        if self._first_stamp is None:
+            self._first_stamp = frame.pts
+        return float((frame.pts - self._first_stamp) * frame.time_base)
+
+    def _report_damage(self, damage: Damage) -> None:
+        where = f"after frame {self._seq} (frames left out: {damage.frames}; {damage.reason})"
+        self._faults.add("damaged", where)
+
+    def _finish(self) -> None:
+        """Raises SourceLost if the file is truncated, or damaged up to its end."""
+        if self._finished:
+            return
+        self._finished = True
+        damage = self._decoder.damage
+        stated_s = 0.0 if self._stated_s is None or self._faults.set_back else self._stated_s
+        packets_s = 0.0
+        if damage is not None and self._first_stamp is not None:
+            packets_s = float(
+                (self._decoder.end - self._first_stamp) * (self._stream.time_base or 0)
             )
         tolerance_s = max(TRUNCATED_S, TRUNCATED_FRAMES / self.fps)
-        if failure or (self._stated_s is not None and self._end_s < self._stated_s - tolerance_s):
+        if self._end_s < max(stated_s, packets_s) - tolerance_s:
             expected = f" of {len(self)}" if len(self) else ""
             raise SourceLost(
                 f"{self._path}: expected more, but the video breaks off after frame {self._seq}"
-                f"{expected}{f' ({failure})' if failure else ''}; copy it again"
+                f"{expected}{f' ({damage.reason})' if damage else ''}; copy it again"
             )
-
-    def read(self) -> Frame | None:
-        decoded, self._first_frame = self._first_frame or next(self._decoded, None), None
-        if decoded is None:
-            return None
-        time_s, seq = self._timestamp_s(decoded), self._seq
-        self._seq += 1
-        # FFmpeg's default of a thread per core takes ten times as long for frames of this size
-        pixels = np.asarray(decoded.to_ndarray(format="rgb24", threads=1), np.uint8)
-        # FFmpeg states the rotation counter-clockwise, the direction of np.rot90
-        pixels = np.rot90(pixels, round(decoded.rotation / 90))
-        return Frame(frozen(pixels), time_s, seq)
-
-    def _timestamp_s(self, decoded: "av.VideoFrame") -> float:
-        """Seconds since the first frame; strictly increasing, even where the file's are not."""
-        expected_s = self._time_s + 1 / self.fps if self._seq else 0.0
-        time_s = decoded.time
-        if time_s is not None:
-            if self._start_s is None:
-                self._start_s = time_s
-            time_s -= self._start_s
-        if time_s is None or (self._seq and time_s <= self._time_s):
-            time_s = expected_s
-        self._time_s = time_s
-        duration_s = 1 / self.fps
-        if decoded.duration and decoded.time_base:
-            duration_s = float(decoded.duration * decoded.time_base)
-        self._end_s = time_s + duration_s
-        return time_s
+        if damage is not None:
+            self._report_damage(damage)
+        self._faults.finish()
 
     def truth(self, seq: int) -> Truth | None:
         return None
@@ -186,9 +229,45 @@ class VideoSource:
         return self._stream.frames or round((self._stated_s or 0.0) * self.fps)
 
     def close(self) -> None:
-        self._first_frame = None
+        self._ahead = self._waiting = None
+        self._finished = True
         self._decoded = iter(())
         self._container.close()
+
+
+def _open(path: Path) -> "InputContainer":
+    import av
+
+    try:
+        # an absolute path is never taken for a URL; the whitelist keeps a playlist from opening
+        # network connections
+        container = av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, UnicodeError) as error:
+        raise InputError(
+            f"{path}: expected a video, got something else or a truncated one; play it in a "
+            "viewer, or copy it again"
+        ) from error
+    if container.format.name == "tty":  # FFmpeg renders text files as a terminal
+        container.close()
+        raise InputError(f"{path}: expected a video, got a text file; give a video file")
+    return container
+
+
+def _stated_duration_s(container: "InputContainer", stream: "VideoStream") -> float | None:
+    """The duration in the file's header; None if it states none."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    # Matroska states the end time as hours:minutes:seconds, not the duration
+    start_s = float((stream.start_time or 0) * (stream.time_base or 0))
+    if (tag := stream.metadata.get("DURATION")) is not None:
+        try:
+            hours, minutes, seconds = (float(part) for part in tag.split(":"))
+        except ValueError:
+            return None
+        return 3600 * hours + 60 * minutes + seconds - start_s
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / 1e6 - start_s
+    return None
 
 
 def _frames_a_second(stream: "VideoStream") -> float:
