@@ -51,6 +51,18 @@ def quiet_openvino() -> None:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
+def quiet_ultralytics() -> None:
+    """Remove the id made of this machine's hardware address that Ultralytics writes when it is
+    imported. It is never sent, because of `quiet_offline`. A folder of settings that the user has
+    named is left as it is."""
+    import ultralytics
+
+    settings = ultralytics.settings
+    ours = str(cache_home()) in str(settings.file)
+    if ours and (settings["uuid"] or settings["sync"]):
+        settings.update(uuid="", sync=False)
+
+
 def import_libraries() -> None:
     """Import the adapters' libraries one after the other. Threads that import them concurrently can
     see partially initialised modules."""
@@ -60,6 +72,8 @@ def import_libraries() -> None:
     import torchvision  # noqa: F401
     from transformers import AutoProcessor, FastVlmForConditionalGeneration  # noqa: F401
     from ultralytics import YOLO  # noqa: F401
+
+    quiet_ultralytics()
 
 
 def _writable_folder(wanted: Path) -> Path:

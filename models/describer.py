@@ -5,10 +5,13 @@ runs in the caller's thread, so closing the iterator stops it at once. Knows not
 voices or deadlines.
 """
 
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,11 +32,13 @@ from engine.core.report import ModelCard
 from models import quiet_offline
 from models.clauses import clauses
 from models.devices import is_out_of_memory, limit_threads
-from models.fastvlm.checkpoint import generation_config, load_model, load_processor, patch_px
+from models.fastvlm.chat import CHAT_JSON, TOKENIZER_JSON, Chat
+from models.fastvlm.checkpoint import load_model
 from models.fastvlm.custom_checkpoint import find_checkpoint
 from models.fastvlm.detokenize import text_pieces
-from models.fastvlm.greedy import Greedy
-from models.fastvlm.inputs import Prompts, default_side_px, square_pixels
+from models.fastvlm.forms import find_chat
+from models.fastvlm.inputs import square_pixels
+from models.fastvlm.processor import load_chat, patch_px
 from models.fastvlm.selection import DescriberOptions, open_parts
 from models.packs import PackFiles, choose_form
 
@@ -128,30 +133,37 @@ class FastVlmDescriber:
         if options.runtime == "auto":
             options = replace(options, runtime=backend)
         self._device = options.device(device)
-        folder = files.open(choose_form(files, backend, self._device)[1])
-        limit_threads(threads)
+        form = choose_form(files, backend, self._device)[1]
+        folder = files.root / form
+
+        def load(dtype: Any) -> Any:
+            files.open(form)
+            limit_threads(threads)
+            return load_model(folder, dtype)
+
         settings = files.settings()
         self.max_new_tokens = max_new_tokens
         self._language = language
         self._prefetched: PrefetchedAnswer | None = None
         self._prompt: str = settings["prompt"]
+        self._stopped = threading.Event()
         try:
-            self.processor = load_processor(folder)
-            side_px = default_side_px(self.processor) if image_size is None else image_size
-            _check_patches(side_px, int(self.processor.patch_size))
-            self.prompts = Prompts(self.processor, side_px)
-            greedy = Greedy.of(generation_config(folder))
-            self.ends = greedy.ends
+            self.chat = open_chat(files, form)
+            side_px = self.chat.side_px if image_size is None else image_size
+            _check_patches(side_px, self.chat.patch_px)
+            self.prompt_ids = lru_cache(64)(partial(self.chat.ids, side_px=side_px))
+            self.ends = self.chat.greedy.ends
             parts = open_parts(
                 folder,
                 self._device,
                 options,
-                lambda dtype: load_model(folder, dtype),
-                greedy,
+                load,
+                self.chat.greedy,
                 side_px=side_px,
                 limit=max_new_tokens + 1,
                 large=bool(settings.get("large")),
                 threads=threads,
+                check=partial(check_shipped, files),
             )
             self.encoder, self.decoder = parts.encoder, parts.decoder
             self._warm_up()
@@ -226,7 +238,7 @@ class FastVlmDescriber:
         return chain(answer.tokens, answer.rest)
 
     def _ids(self, prompt: str | None) -> tuple[int, ...]:
-        return self.prompts.ids(self._prompt if prompt is None else prompt)
+        return self.prompt_ids(self._prompt if prompt is None else prompt)
 
     def _encode(self, frame: Frame) -> Any:
         return self.encoder.encode(square_pixels(frame.image, self.encoder.side_px))
@@ -245,13 +257,7 @@ class FastVlmDescriber:
                     on_first_token()
                 yield token
 
-        return text_pieces(tokens(), self._decode, self.ends, self.max_new_tokens)
-
-    def _decode(self, tokens: list[int]) -> str:
-        text: str = self.processor.tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        return text_pieces(tokens(), self.chat.decode, self.ends, self.max_new_tokens)
 
     def _warm_up(self) -> None:
         """Generate one whole answer, so that one-time work does not delay the wearer's first
@@ -286,6 +292,31 @@ def _card(files: PackFiles, device: str, backend: str, precision: str) -> ModelC
         languages=tuple(settings.get("languages") or ("en",)),
         takes_prompts=bool(settings.get("takes_prompts")),
     )
+
+
+def open_chat(files: PackFiles, form: str) -> Chat:
+    """The chat that was exported from the checkpoint, else the one that transformers reads from it.
+    Raises MissingPart for a damaged export, and what `load_chat` raises."""
+    checkpoint = files.root / form
+    folder = find_chat(checkpoint)
+    if folder is None:
+        return load_chat(files.open(form))
+    for name in (CHAT_JSON, TOKENIZER_JSON):
+        check_shipped(files, folder / name)
+    try:
+        return Chat.open(folder)
+    except Exception as error:  # tokenizers has no error class of its own
+        raise MissingPart(
+            f"{folder / CHAT_JSON}: expected the chat of a FastVLM checkpoint, got "
+            f"{in_one_line(error)}; to repair it: {files.remedy}"
+        ) from None
+
+
+def check_shipped(files: PackFiles, path: Path) -> None:
+    """Check a file or folder against the pack's manifest, if it is in the pack. Raises
+    MissingPart."""
+    if path.is_relative_to(files.root):
+        files.open(path.relative_to(files.root).as_posix())
 
 
 def check_image_size(files: PackFiles, side: int) -> None:

@@ -15,7 +15,7 @@ from engine.core.camera import Frame, Image
 from engine.core.errors import MissingPart, in_one_line
 from engine.core.glance import Box, Detection
 from engine.core.report import ModelCard
-from models import quiet_offline
+from models import quiet_offline, quiet_ultralytics
 from models.devices import choose_device, has_bf16, high_priority_stream, limit_threads
 from models.packs import PackFiles, choose_form, find_pack
 from models.runtime.tracker import Tracker
@@ -66,6 +66,7 @@ class YoloDetector:
         path = files.open(form)  # checks the sha256, as a .pt is a pickle
         from ultralytics import YOLO
 
+        quiet_ultralytics()
         try:
             self.model: Any = YOLO(str(path), task="detect", verbose=False)
         except Exception as error:  # pickle, torch and Ultralytics have errors of their own

@@ -4,8 +4,12 @@ torch.
 torch is imported only inside the functions. Knows no model.
 """
 
+import ctypes
+import importlib.util
 import os
+import platform
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +24,16 @@ ALLOCATION_FAILED = re.compile(
 def choose_device(requested: str) -> str:
     """`auto` becomes the fastest device present: cuda, then mps, then cpu.
 
-    Raises MissingPart if a device is requested by name and is not present.
+    torch is imported only where it may find more than a CPU. Raises MissingPart if a device is
+    requested by name and is not present.
     """
+    if requested == "cpu" or (requested == "auto" and not _may_have_accelerator()):
+        return "cpu"
+    if not _has_torch():
+        raise MissingPart(
+            f"models.device={requested}: expected torch, got none; run: pip install -e '.[torch]', "
+            "or use models.device=cpu"
+        )
     import torch
 
     present = {
@@ -38,6 +50,21 @@ def choose_device(requested: str) -> str:
             "use one of those or models.device=auto"
         )
     return requested
+
+
+def _may_have_accelerator() -> bool:
+    """Whether this machine has NVIDIA's driver or Apple's chip, and torch is installed."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64" and _has_torch()
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return _has_torch()
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def has_bf16() -> bool:
@@ -111,19 +138,19 @@ def _priority_stream() -> Any:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a library failed to allocate memory. torch has an error class for a GPU; for a CPU,
     no library has one, so the message decides."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(
-        ALLOCATION_FAILED.search(str(error))
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or bool(ALLOCATION_FAILED.search(str(error)))
     )
 
 
 def memory_bytes(device: str) -> dict[str, int]:
     """On CUDA, the bytes that torch has `allocated` and `reserved`; elsewhere the process's
     `resident` bytes by the system's count (0 if it gives none)."""
-    import torch
-
     if device == "cuda":
+        import torch
+
         return {
             "allocated": torch.cuda.memory_allocated(),
             "reserved": torch.cuda.memory_reserved(),

@@ -71,6 +71,10 @@ class CorridorMonitor:
     # by track: the distance when last seen, less two sigmas
     _nearest_m: dict[int, float] = field(default_factory=dict)
 
+    def is_clear(self, now_s: float) -> bool:
+        """Whether nothing has been in the corridor for CLEAR_S."""
+        return now_s - self._last_s > CLEAR_S
+
     def has_cleared(
         self,
         blocking: Iterable[Obstacle],

@@ -47,7 +47,11 @@ class AlertWords(Protocol):
 
 class AlertPolicy:
     """Turns obstacles into alerts; to be used from one thread. Deterministic. With a `heartbeat_s`,
-    it plays a tick after that long without an alert."""
+    it plays a tick after that long without an alert.
+
+    `way_is_clear`: whether the camera is good and nothing has been in the corridor for a while, up
+    to the last frame. Only then may an answer say that nothing is in the way.
+    """
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class AlertPolicy:
         self._heading_deg = self._blocked_heading_deg = 0.0
         self._head_turned_s = -math.inf  # when the head was last turning
         self._silent_since_s: float | None = None
+        self.way_is_clear = False
 
     def warn(
         self,
@@ -105,6 +110,7 @@ class AlertPolicy:
         cleared = self._has_cleared(blocking, obstacles, now_s) and camera_is_good
         if cleared and not alerts and not quiet:
             alerts.append(self._all_clear(now_s))
+        self.way_is_clear = camera_is_good and self._corridor.is_clear(now_s)
         if self._is_tick_due(bool(alerts), now_s) and camera_is_good and not quiet:
             alerts.append(self._tick(now_s))
         return tuple(alerts)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from engine.core.answer import Beat, Decision, Description, Request, Tier
+from engine.core.answer import Beat, Decision, Description, DroppedClause, Request, Tier
 from engine.core.glance import Glance, Mark, SceneClass
 from engine.core.preferences import Detail
 from engine.language.facts import Why
@@ -47,6 +47,7 @@ class Draft:
     interruptions: Interruptions = field(default_factory=Interruptions)
     beats: list[Beat] = field(default_factory=list)
     unsupported: list[str] = field(default_factory=list)
+    dropped: list[DroppedClause] = field(default_factory=list)
     texts: tuple[str, ...] = ()
     decision: Decision = field(default_factory=lambda: Decision("quick", 0.0, 0.0, ()))
     by: Literal["mode", "router", "more", "language", "failure"] = "router"
@@ -85,4 +86,5 @@ class Draft:
             beats=tuple(self.beats),
             marks=tuple(self.marks),
             unsupported=tuple(dict.fromkeys(self.unsupported)),
+            dropped=tuple(self.dropped),
         )

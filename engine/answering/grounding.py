@@ -38,10 +38,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
-    """A clause as it may be spoken (empty if it was dropped), and its nouns without support."""
+    """A clause as it may be spoken (empty if it was dropped), and its nouns without support.
+    `reassured` is what a clause said that was dropped because only the alert policy may say so."""
 
     text: str
     unsupported: tuple[str, ...]
+    reassured: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,20 @@ from typing import Protocol
 
 from engine.answering.draft import Draft, Interruptions
 from engine.answering.grounding import Evidence, Grounded, Grounder
-from engine.core.answer import Request
+from engine.core.answer import DroppedClause, Request
 from engine.core.errors import DescriberLate, EngineError
 from engine.core.glance import Glance, Mark, SceneClass
 from engine.core.ports import Describer, Router
 from engine.core.preferences import Detail, Language
 from engine.core.report import Health
+from engine.language.reassurance import reassures
 from engine.language.wording import StatusKey, Words
 from engine.perception.image_statistics import ImageGauge
 
 LANGUAGE_NOT_SPOKEN = "the describer does not speak this language"
 NOTHING_SAID = "the describer said nothing"
 NOTHING_SUPPORTED = "nothing that the describer said is supported"
+REASSURES = "only the alert policy may say that nothing is there or that it is safe"
 MORE: dict[Detail, Detail] = {"brief": "normal", "normal": "full", "full": "full"}
 
 
@@ -171,8 +173,19 @@ class AnswerPlan:
         return None if self._prompt is None else self._prompt(glance)
 
     def ground(self, clause: str, glance: Glance, texts: tuple[str, ...] = ()) -> Grounded:
-        """Check a clause of the describer against the glance and the text that was read."""
-        return self.grounder.check(clause, Evidence(glance.obstacles, glance.scene, texts))
+        """Check a clause of the describer against the glance and the text that was read; drop it
+        if it reassures."""
+        grounded = self.grounder.check(clause, Evidence(glance.obstacles, glance.scene, texts))
+        if reassures(clause, self.words.language):
+            return Grounded("", (), clause)
+        return self.screen(grounded)
+
+    def screen(self, grounded: Grounded) -> Grounded:
+        """`grounded`, but dropped if it says that nothing is there, that the way is clear or that
+        it is safe: that is for the alert policy alone to say."""
+        if reassures(grounded.text, self.words.language):
+            return Grounded("", (), grounded.text)
+        return grounded
 
     # The steps of an answer.
 
@@ -223,6 +236,8 @@ class AnswerPlan:
             for clause in stages.clauses(draft):
                 heard, usable = True, usable or bool(clause.text)
                 draft.unsupported += clause.unsupported
+                if clause.reassured:
+                    draft.dropped.append(DroppedClause(clause.reassured, REASSURES))
                 if not clause.text:
                     continue
                 if second_beat and not self.grounder.adds(clause.text, said_before):

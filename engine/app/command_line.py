@@ -1,25 +1,27 @@
 """The command line: converts the arguments for Hydra, and turns Hydra's errors into one line each.
 
-Knows Hydra and OmegaConf; must not know what a setting does.
+Knows Hydra and OmegaConf, and imports them only when they are needed, so that `--help` and a wrong
+option are answered at once. Must not know what a setting does.
 """
+
+from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from engine.app.arguments import PATH_KEYS, Spelled, literal_path, spell_out
 from engine.app.settings_check import check
 from engine.config import Config
 from engine.core.errors import ConfigError, EngineError, in_one_line
 from engine.core.settings import settings
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 # Optuna's sweeper maximises the answer quality and minimises the latency (see `__main__.job`).
 TWO_DIRECTIONS = "hydra.sweeper.direction=[maximize,minimize]"
@@ -40,6 +42,8 @@ OPTIONS = (
 CFG = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CONF = Path(__file__).parents[2] / "conf"
+PLAIN_PATH = re.compile(r"[\w.-]*/[\w./-]*")  # the same in Hydra's grammar
+BRACE = r"\${"  # escaped
 
 
 def to_hydra(arguments: Sequence[str]) -> list[str]:
@@ -48,6 +52,12 @@ def to_hydra(arguments: Sequence[str]) -> list[str]:
     So `source.path=niño (1).jpg` works as typed. Raises ConfigError for an unknown option, a
     malformed key, and the deletion of a key.
     """
+    return read_arguments(arguments).arguments
+
+
+def read_arguments(arguments: Sequence[str]) -> Spelled:
+    """The arguments in Hydra's grammar, as `to_hydra` returns them, with the line that says what a
+    short form stood for. Raises ConfigError."""
     options, unknown = _options_parser().parse_known_args(list(arguments))
     for argument in unknown:
         expected = "KEY=VALUE without dashes, such as mode=quick"
@@ -55,13 +65,19 @@ def to_hydra(arguments: Sequence[str]) -> list[str]:
             expected = "all KEY=VALUE together, before or after the options"
         raise ConfigError(f"{argument}: expected {expected}; see --help")
     _require_plugins(arguments)
-    found = [_quoted(argument, options.multirun) for argument in arguments]
+    spelled = spell_out(list(arguments), options.overrides)
+    found = [_quoted(argument, options.multirun) for argument in spelled.arguments]
     directed = any(
         argument.lstrip("+").startswith("hydra.sweeper.direction=") for argument in found
     )
     if "hydra/sweeper=optuna" in found and not directed:
         found.append(TWO_DIRECTIONS)
-    return found
+    return Spelled(found, spelled.line)
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether `--help` is among the options. Raises ConfigError for a wrong option."""
+    return bool(_options_parser().parse_known_args(list(arguments))[0].help)
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -111,16 +127,31 @@ def _quoted(argument: str, sweeps: bool) -> str:
         raise ConfigError(f"{key}: expected a folder, got ''; give one, or leave it out")
     if not key:
         raise ConfigError(f"{argument}: expected KEY=VALUE; see --help")
+    path = literal_path(key, value)
+    if path is not None:
+        # OmegaConf would take ${…} for an interpolation
+        return (
+            f"{key}={path if PLAIN_PATH.fullmatch(path) else _in_quotes(path.replace('${', BRACE))}"
+        )
     if _parses(argument, sweeps):
         return argument
-    quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+    quoted = f"{key}={_in_quotes(value)}"
     if not _parses(quoted, sweeps):
         raise ConfigError(f"{key}: expected a configuration key; see --help")
     return quoted
 
 
+def _in_quotes(value: str) -> str:
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return str(QuotedString(value, Quote.double).with_quotes())
+
+
 def _parses(argument: str, sweeps: bool) -> bool:
     """Whether Hydra parses `argument` as one usable value."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
@@ -132,14 +163,27 @@ def _parses(argument: str, sweeps: bool) -> bool:
 
 
 def read_config(node: DictConfig) -> Config:
-    """The composed tree as checked settings. Raises ConfigError or OmegaConf's errors."""
+    """The composed tree as checked settings, `~` expanded in every path. Raises ConfigError or
+    OmegaConf's errors."""
+    from omegaconf import OmegaConf
+
     if unknown := next(_unknown_keys(node), None):
         raise ConfigError(f"{unknown}: expected a configuration key; see --help")
-    return check(cast(Config, OmegaConf.to_object(node)))
+    config = cast(Config, OmegaConf.to_object(node))
+    for key in PATH_KEYS:
+        *above, name = key.split(".")
+        holder: Any = config
+        for part in above:
+            holder = getattr(holder, part)
+        if isinstance(value := getattr(holder, name), str):
+            setattr(holder, name, os.path.expanduser(value))
+    return check(config)
 
 
 def _unknown_keys(node: DictConfig) -> Iterator[str]:
     """Dotted keys of a composed tree that `Config` lacks: `+` and `++` can add any."""
+    from omegaconf import OmegaConf
+
     known = {key for key, _, _ in settings(Config())}
 
     def walk(tree: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -161,6 +205,8 @@ def error_line(error: BaseException) -> str:
         return f"{missing[1]}: expected a configuration key, got none of that name; see --help"
     if bare := re.search(r"Error parsing override '([^'=]*)'", str(error)):
         return f"{bare[1]}: expected KEY=VALUE; see --help"
+    from omegaconf.errors import OmegaConfBaseException
+
     # OmegaConf's error names the key. Hydra wraps it; under a debugger it also has a cause.
     cause = None if isinstance(error, OmegaConfBaseException) else error.__cause__
     text = str(cause or error).strip()

@@ -1,6 +1,7 @@
 """The step of every frame, the same live and in a batch: perceive, alert, log, learn from depth."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine.alerts.policy import AlertPolicy
 from engine.app.notifier import Notifier
@@ -54,7 +55,7 @@ class FrameStep:
         """Process `frame` and return its glance. Alerts are raised at `now_s`; None means the time
         after perception."""
         glance = self._perception.perceive(frame)
-        self.warn(glance, self._timeline.now() if now_s is None else now_s)
+        glance = self.warn(glance, self._timeline.now() if now_s is None else now_s)
         self._observers.frame(glance)
         self.learn_depth(frame)
         return glance
@@ -69,16 +70,18 @@ class FrameStep:
         if self._alerts is not None:
             self._alerts.reset()
 
-    def warn(self, glance: Glance, now_s: float) -> None:
-        """Announce a change of the camera's health, then the alerts that the policy chooses."""
+    def warn(self, glance: Glance, now_s: float) -> Glance:
+        """Announce a change of the camera's health, then the alerts that the policy chooses. Return
+        the glance with the policy's word on whether the way is clear."""
         health = self._perception.camera_health
         if health.update(glance.frame, self._live):
             self._announce_camera_health(health.fault)
         if self._alerts is None:
-            return
+            return glance
         obstacles = (*glance.obstacles, *glance.side_obstacles)
         for alert in self._alerts.warn(obstacles, now_s, health.is_good, glance.frame.pose):
             self._say(alert)
+        return replace(glance, way_is_clear=self._alerts.way_is_clear)
 
     def _announce_camera_health(self, fault: CameraFault | None) -> None:
         if fault is None:

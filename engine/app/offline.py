@@ -4,6 +4,7 @@ There is no sound and no alert: images are described, logged and scored. Bad inp
 any model loads.
 """
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from engine.app.builders.answering import (
 )
 from engine.app.builders.audio import build_voice
 from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
-from engine.app.builders.perception import build_mount
+from engine.app.builders.perception import build_alerts, build_mount
 from engine.app.builders.sources import build_source, related, source_kind
 from engine.app.console import Screen
 from engine.app.notifier import source_health
@@ -161,6 +162,7 @@ def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Rec
         plan=build_plan(config, timed_router, words, models.detector.labels, prompt),
         voice=voice,
         wall=wall,
+        alerts=build_alerts(config, words, itertools.count(1).__next__),
     )
 
 

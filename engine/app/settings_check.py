@@ -3,12 +3,16 @@
 Must not know how a setting was given. Loads no model and opens no file.
 """
 
+import re
 from collections.abc import Iterator
 
 from engine.config import RUNTIME, Config
 from engine.core.errors import ConfigError
 from engine.core.settings import settings, typed_key
 from engine.language.pack import prompts
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+NO_URL = "expected a file or folder here, got a URL; download it first, and give the file"
 
 
 def check(config: Config) -> Config:
@@ -102,6 +106,11 @@ def _source_has_its_path(config: Config) -> Iterator[str]:
         yield f"source.path: source={name} needs one; add source.path=FILE_OR_FOLDER"
 
 
+def _path_is_no_url(config: Config) -> Iterator[str]:
+    if URL.match(config.source.path or ""):
+        yield f"source.path: {NO_URL}"
+
+
 RULES = (
     _prompts_exist,
     _old_and_new_keys_agree,
@@ -110,4 +119,5 @@ RULES = (
     _average_is_reachable,
     _wake_needs_real_time,
     _source_has_its_path,
+    _path_is_no_url,
 )

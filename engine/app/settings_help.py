@@ -23,6 +23,7 @@ Tells the wearer of camera glasses what is around them. Exit status: 0 done, 1 f
 running, 2 a wrong setting or input, 130 interrupted.
 
 For example:
+  python -m engine PHOTO                               or a video, or a folder of photos
   python -m engine mode=quick
   python -m engine trigger=wake trigger.wake.phrase=alexa
   python -m engine source=image source.path=PHOTO trigger=once speech=wav

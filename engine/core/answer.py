@@ -60,6 +60,14 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedClause:
+    """A clause of the describer that was not said, and why."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """A whole answer to a request, about the same frame that was routed."""
 
@@ -72,6 +80,7 @@ class Description:
     beats: tuple[Beat, ...]
     marks: tuple[Mark, ...]
     unsupported: tuple[str, ...] = ()
+    dropped: tuple[DroppedClause, ...] = ()
 
     @property
     def text(self) -> str:

@@ -141,7 +141,8 @@ def stages_ms(marks: tuple[Mark, ...]) -> dict[str, float]:
 class Glance:
     """A frame with everything that the quick tier found in it. `scene` and `picture` (image
     statistics) are None until a request needs them. `side_obstacles` are seen only by the side
-    cameras, not in the frame's image."""
+    cameras, not in the frame's image. `way_is_clear` is the alert policy's word (see
+    `AlertPolicy.way_is_clear`); without it, no sentence says that nothing is in the way."""
 
     frame: Frame
     obstacles: tuple[Obstacle, ...]
@@ -149,6 +150,7 @@ class Glance:
     marks: tuple[Mark, ...] = ()
     side_obstacles: tuple[Obstacle, ...] = ()
     picture: ImageStatistics | None = None
+    way_is_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+PATHS = ("PATH", "FILE", "DIR")  # the placeholders of settings that name a file or folder
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -30,6 +32,8 @@ class Setting:
             return None  # if the type has no null, Hydra refuses it
         if self.choices and value not in self.choices:
             return f"expected one of {', '.join(self.choices)}, got {value!r}"
+        if self.placeholder and isinstance(value, str) and not value.strip():
+            return f"expected {self.placeholder}, got {value!r}; is a variable of the shell empty?"
         if self.low is None:
             return None
         # Not `value < low or …`: every comparison with nan is false, and nan must be refused.
@@ -67,7 +71,7 @@ def switch(default: bool, *, help: str) -> Any:
 
 
 def text(default: str | None, placeholder: str, *, help: str) -> Any:
-    """A free string, such as a path."""
+    """A free string that is not empty, such as a path."""
     return _field(Setting(default, help, placeholder=placeholder))
 
 

@@ -5,6 +5,7 @@ chooses a tier nor stores anything.
 """
 
 from dataclasses import replace
+from typing import Protocol
 
 from engine.answering.grounding import Grounded
 from engine.answering.plan import (
@@ -13,12 +14,24 @@ from engine.answering.plan import (
     NOTHING_SUPPORTED,
     AnswerPlan,
 )
-from engine.core.camera import Frame
+from engine.core.camera import Frame, Pose
 from engine.core.errors import DescriberFailed
-from engine.core.glance import Glance, stages_ms
+from engine.core.glance import Glance, Obstacle, stages_ms
 from engine.core.ports import Clock, Describer, SceneClassifier, Source, Voice
 from engine.evaluation.stored_outputs import Record, StoredAnswer
 from engine.perception.perceive import Perception
+
+
+class Alerts(Protocol):
+    """The part of the alert policy that a recording needs; `AlertPolicy` implements it."""
+
+    way_is_clear: bool
+
+    def warn(
+        self, obstacles: tuple[Obstacle, ...], now_s: float, camera_is_good: bool, pose: Pose | None
+    ) -> object: ...
+
+    def reset(self) -> None: ...
 
 
 class Recorder:
@@ -26,7 +39,7 @@ class Recorder:
 
     `describer` is None if it does not speak the language. The time to synthesise a sentence is
     measured with the frame's number appended, because a voice caches its sentences and a repeated
-    one would cost nothing.
+    one would cost nothing. Without `alerts`, no answer says that nothing is in the way.
     """
 
     def __init__(
@@ -38,6 +51,7 @@ class Recorder:
         plan: AnswerPlan,
         voice: Voice,
         wall: Clock,
+        alerts: Alerts | None = None,
     ) -> None:
         self._perception = perception
         self._scenes = scenes
@@ -45,15 +59,18 @@ class Recorder:
         self._plan = plan
         self._voice = voice
         self._wall = wall
+        self._alerts = alerts
 
     def reset(self) -> None:
         """Forget the last frame: the next one is unrelated to it."""
         self._perception.reset()
         self._plan.reset()
+        if self._alerts is not None:
+            self._alerts.reset()
 
     def measure(self, frame: Frame, source: Source) -> Record:
         """Both tiers' outputs for `frame`, and its labels from `source`. Every stage is timed."""
-        glance = self._perception.perceive(frame)
+        glance = self._judged(self._perception.perceive(frame))
         stages = stages_ms(glance.marks)
         begin_s = self._wall.now()
         scene = self._scenes.classify(frame)
@@ -79,6 +96,16 @@ class Recorder:
             full=self._full(glance),
             truth=source.truth(frame.seq),
         )
+
+    def _judged(self, glance: Glance) -> Glance:
+        """`glance` with the alert policy's word on whether the way is clear. No alert is said."""
+        health, frame = self._perception.camera_health, glance.frame
+        health.update(frame, live=False)
+        if self._alerts is None:
+            return glance
+        obstacles = (*glance.obstacles, *glance.side_obstacles)
+        self._alerts.warn(obstacles, frame.time_s, health.is_good, frame.pose)
+        return replace(glance, way_is_clear=self._alerts.way_is_clear)
 
     def _quick(self, glance: Glance) -> StoredAnswer:
         begin_s = self._wall.now()

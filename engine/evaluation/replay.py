@@ -23,7 +23,7 @@ from engine.core.report import Health
 from engine.core.utterance import Utterance
 from engine.evaluation.scoring import Scorer
 from engine.evaluation.stored_outputs import Record
-from engine.language.wording import StatusKey, Words
+from engine.language.wording import StatusKey
 from engine.recording.session_log import SessionLog
 
 
@@ -48,7 +48,7 @@ class Replay:
         glance = record.glance()
         request = Request(self._next_id(), "every", asked_s)
         draft = self._plan.draft(request, glance, asked_s)
-        self._plan.answer(draft, StoredStages(record, asked_s, self._plan.words, self._log.health))
+        self._plan.answer(draft, StoredStages(record, asked_s, self._plan, self._log.health))
         description = draft.description(self._plan.settings.mode)
         first = record.quick if draft.beats[0].tier == "quick" else record.full
         self._wall.move_to(asked_s + record.to_sound_ms(first) / 1000)
@@ -63,10 +63,10 @@ class StoredStages:
     """The stages of one answer, requested at `asked_s`, with the outputs and times of a record."""
 
     def __init__(
-        self, record: Record, asked_s: float, words: Words, report: Callable[[Health], None]
+        self, record: Record, asked_s: float, plan: AnswerPlan, report: Callable[[Health], None]
     ) -> None:
         self._record = record
-        self._words = words
+        self._plan = plan
         self._report = report
         classified_s = asked_s + record.classify_ms / 1000
         routed_s = classified_s + record.route_ms / 1000
@@ -94,7 +94,8 @@ class StoredStages:
         """Nothing to start: the description is stored."""
 
     def clauses(self, draft: Draft) -> Iterator[Grounded]:
-        yield from self._record.full.grounded(self._words)
+        # screened again: the recording may be older than the screen
+        yield from map(self._plan.screen, self._record.full.grounded(self._plan.words))
         error = self._record.full.error
         if error and error not in (NOTHING_SAID, NOTHING_SUPPORTED):  # the plan finds these itself
             raise DescriberFailed(error)

@@ -4,6 +4,7 @@ A Hydra callback. It reads the files of the jobs, since they may have run in oth
 other machines, and knows nothing of the engine.
 """
 
+import contextlib
 import csv
 import json
 import sys
@@ -39,6 +40,12 @@ def keep_failure(failure: Failure, folder: Path) -> None:
         (folder / FAILURE).write_text(json.dumps(asdict(failure)) + "\n", encoding="utf-8")
     except OSError as error:
         print(f"scene-aria: {folder}: {error.strerror}: {failure.line}", file=sys.stderr)
+
+
+def forget_failure(folder: Path) -> None:
+    """Remove the failure of an earlier start in this folder, which recorded no session."""
+    with contextlib.suppress(OSError):
+        (folder / FAILURE).unlink()
 
 
 class SweepReport(Callback):  # type: ignore[misc]  # Hydra's base class is untyped

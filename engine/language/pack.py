@@ -4,18 +4,23 @@ The list of languages is the list of folders: a new folder is a new language, an
 names any language. `templates/README.md` explains the files and their keys.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from typing import TYPE_CHECKING, Any
 
 from engine.core.errors import MissingPart
-from engine.core.glance import Side
 from engine.core.preferences import Language
+from engine.language.quotation import quote
+
+if TYPE_CHECKING:  # the settings read this module at every start, and `--help` needs neither
+    from jinja2 import Environment
+
+    from engine.core.glance import Side
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
@@ -163,10 +168,13 @@ def sayable(code: Language) -> Sayable:
 
 @lru_cache(maxsize=8)
 def _sayable(code: str, folder: Path) -> Sayable:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
     environment = Environment(
         loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False
     )
     environment.filters["capital"] = capital
+    environment.filters["quote"] = quote
     try:
         words = _read(folder, "words")
         return Sayable(

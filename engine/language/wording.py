@@ -17,6 +17,7 @@ from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.core.preferences import Detail, Directions, Language, Units
 from engine.language.facts import Group, Place, Span, Whereabouts, Why
 from engine.language.pack import Noun, SpokenDirection, incomplete, sayable
+from engine.language.quotation import inside_quotation
 
 SURE = 0.5  # a scene of at least this probability is stated; a less probable one is hedged
 UNSURE = 0.2  # a scene below this probability is not named
@@ -111,7 +112,8 @@ class Words:
         """The quick tier's answer: the obstacles, nearest kind first, then the place.
 
         `brief` names two kinds and the nearest place of each, and the scene only if there is no
-        obstacle. `full` names six kinds, with a distance in every direction.
+        obstacle. `full` names six kinds, with a distance in every direction. That nothing is in the
+        way is said only if the alert policy says so (`glance.way_is_clear`).
         """
         groups = self._groups(glance.obstacles, MAX_PLACES[detail])
         named = groups[: MAX_GROUPS[detail]]
@@ -119,7 +121,9 @@ class Words:
         place = None if glance.scene is None else self._whereabouts(glance.scene)
         if detail == "brief" and groups:
             place = None
-        return self._render("quick", groups=named, rest=rest, place=place, detail=detail)
+        return self._render(
+            "quick", groups=named, rest=rest, place=place, detail=detail, clear=glance.way_is_clear
+        )
 
     def where(self, label: str, found: Sequence[Obstacle], can_be_seen: bool = True) -> str:
         """Where the nearest of `found` is, and how many more there are; all have the label `label`.
@@ -200,12 +204,12 @@ class Words:
 
     def sentences(self, text: str) -> list[str]:
         """`text` split into its sentences. A sentence opens with a letter that is not lower case,
-        or with one of the language's opening marks."""
+        or with one of the language's opening marks. A quotation stays with its frame."""
         text = " ".join(text.split())
         starts = [
             match.end()
             for match in self._sentence_gap.finditer(text)
-            if self._opens_sentence(text[match.end()])
+            if self._opens_sentence(text[match.end()]) and not inside_quotation(text, match.end())
         ]
         bounds = itertools.pairwise([0, *starts, len(text)])
         return [text[start:end].rstrip() for start, end in bounds if start < end]

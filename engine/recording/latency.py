@@ -1,8 +1,12 @@
 """Latency statistics: the duration of each stage of an answer, and the spread of many durations."""
 
-import statistics
+from __future__ import annotations
 
-from engine.core.glance import Mark
+import statistics
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line reads this module at every start, and needs no numpy
+    from engine.core.glance import Mark
 
 # In order. `latencies` defines where each stage begins and ends.
 STAGES = (

@@ -34,6 +34,7 @@ def description_record(
         "text": description.text,
         "beats": [asdict(beat) for beat in description.beats],
         "unsupported": list(description.unsupported),
+        "dropped": [asdict(clause) for clause in description.dropped],
         "latency_ms": latency_ms,
     }
 

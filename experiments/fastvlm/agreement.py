@@ -31,7 +31,6 @@ from experiments.fastvlm.latency import export_missing, names
 from experiments.fastvlm.recipes import Recipe, recipes
 from models import quiet_offline
 from models.devices import choose_device, limit_threads
-from models.fastvlm.inputs import default_side_px
 from models.packs import POCKET
 
 BACKENDS = ("torch", "openvino", "onnx", "hybrid")
@@ -187,7 +186,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     limit_threads(args.threads)
     bench = speaking(args.checkpoint, device, args.threads, args.tokens)
     folder = bench.folder
-    side = args.image_size or default_side_px(bench.processor)
+    side = args.image_size or bench.chat.side_px
     questions = [bench.question(side, picture) for picture in pictures(args.pictures)]
     console.print(f"{device_name(device)}; {folder.name}, {side} px, {len(questions)} pictures")
     chosen = recipes(device, args.backends, compile_static=False)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,13 @@ from engine.core.errors import MissingPart, in_one_line
 from experiments.fastvlm.random_weights import PROMPT
 from models import quiet_offline
 from models.devices import choose_dtype, precision_name, synchronise
-from models.fastvlm.checkpoint import generation_config, load_model, load_processor
+from models.fastvlm.chat import Chat
+from models.fastvlm.checkpoint import load_model
 from models.fastvlm.greedy import Greedy
-from models.fastvlm.inputs import Prompts, square_pixels
+from models.fastvlm.inputs import square_pixels
+from models.fastvlm.processor import load_chat
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Bench:
     prompt: str = PROMPT
     ends: bool = False
     _loaded: dict[str, Any] = field(default_factory=dict)
-    _processor: Any = None
+    _chat: Chat | None = None
 
     def model(self, precision: str, use: str) -> Any:
         """transformers' FastVLM on the CPU. Only recipes of one kind of `use` may share, move and
@@ -100,35 +104,33 @@ class Bench:
         return self._loaded[key]
 
     @property
-    def processor(self) -> Any:
-        """The checkpoint's processor."""
-        if self._processor is None:
-            self._processor = self._read(load_processor)
-        return self._processor
+    def chat(self) -> Chat:
+        """The checkpoint's chat."""
+        if self._chat is None:
+            self._chat = self._read(load_chat)
+        return self._chat
 
     def greedy(self) -> Greedy:
         """Greedy decoding with the checkpoint's generation settings."""
-        asked = Greedy.of(self._read(generation_config))
+        asked = self.chat.greedy
         return asked if self.ends else replace(asked, ends=frozenset())
 
     def question(self, side_px: int, picture: NDArray[np.uint8] | None = None) -> Question:
         """The prompt and an image (height, width, 3) prepared for FastVLM; random blocks if
         `picture` is None.
         """
-        patch = int(self.processor.patch_size)
+        patch = self.chat.patch_px
         if side_px % patch:
             raise MissingPart(f"--image-size: expected multiples of {patch}, got {side_px}")
         image = blocks() if picture is None else picture
-        return Question(
-            square_pixels(image, side_px), Prompts(self.processor, side_px).ids(self.prompt)
-        )
+        return Question(square_pixels(image, side_px), self.chat.ids(self.prompt, side_px))
 
     def forget(self) -> None:
         """Free the loaded model and all unused memory."""
         self._loaded.clear()
         release(self.device)
 
-    def _read(self, load: Callable[[Path], Any]) -> Any:
+    def _read(self, load: Callable[[Path], T]) -> T:
         quiet_offline()
         try:
             return load(self.folder)

@@ -32,7 +32,6 @@ from experiments.fastvlm.floor import measure_limits, work_of
 from experiments.fastvlm.recipes import Recipe, recipes
 from experiments.fastvlm.rows import Plan, TimeBudget, measure
 from models.devices import choose_device, high_priority_stream
-from models.fastvlm.inputs import default_side_px
 
 BACKENDS = ("baseline", "torch", "onnx", "hybrid", "tensorrt", "quick")
 TOKENS = 16
@@ -68,7 +67,7 @@ def agreement(folder: Path | None, device: str, console: Console) -> dict[str, A
     rounding.
     """
     bench = fastvlm_agreement.speaking(folder, device, None, TOKENS)
-    side = default_side_px(bench.processor)
+    side = bench.chat.side_px
     questions = [bench.question(side, picture) for picture in fastvlm_agreement.pictures(None)]
     found = fastvlm_agreement.agreements(bench, ours(device), questions, console)
     console.print(fastvlm_agreement.markdown(found), soft_wrap=True, markup=False)

@@ -27,11 +27,11 @@ from models.fastvlm.checkpoint import (
     DOWNSAMPLES,
     POSITIONS,
     STAGES,
-    SYSTEM,
     TOWER,
     UNUSED,
     apple_name,
 )
+from models.fastvlm.processor import SYSTEM
 
 PROMPT = "Describe this image briefly."  # as in the original analysis
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from experiments.pocket.data import LabelledImage
 from experiments.pocket.teacher import ARCHITECTURE, WIDTH, FeatureExtractor, lite0
 from experiments.pocket.views import random_views, whole_views
-from models.fastvlm.inputs import Prompts
+from models.fastvlm.processor import chat_of
 
 library: Any = transformers  # its lazy exports are untyped
 SIDE_PX = 224
@@ -118,7 +118,7 @@ def make_model(processor: Any, seed: int) -> Any:
 
 def prefix_ids(processor: Any) -> list[int]:
     """Token ids of the chat up to the start of the answer: 49 image tokens and the prompt."""
-    return list(Prompts(processor, SIDE_PX).ids(PROMPT))
+    return list(chat_of(processor, library.GenerationConfig()).ids(PROMPT, SIDE_PX))
 
 
 def embedded(model: Any, ids: Tensor, features: Tensor) -> Tensor:

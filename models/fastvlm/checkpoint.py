@@ -1,8 +1,7 @@
-"""Loads a FastVLM checkpoint into transformers' FastVLM as (processor, model). An incomplete
-checkpoint is refused.
+"""Loads a FastVLM checkpoint into transformers' FastVLM. An incomplete checkpoint is refused.
 
 Two layouts are supported: the one that transformers saves, and Apple's (LLaVA's tensor names and
-configuration, no processor). Apple's tensor names are mapped here, so that no code from a
+configuration). Apple's tensor names are mapped here, so that no code from a
 checkpoint is ever run. Knows nothing of frames or prompts.
 """
 
@@ -31,53 +30,6 @@ RENAMED = (
 PIXELS_PER_TOKEN = 64
 IMAGE_PX = 1024  # `mobileclip_l_1024`
 IMAGE_ID = 151646  # `<image>`, the first id after Qwen2's tokens
-SYSTEM = "You are a helpful assistant."  # of the chat template that Apple trained with ("qwen_2")
-CHAT = (
-    f"<|im_start|>system\n{SYSTEM}<|im_end|>\n"
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
-def load_checkpoint(folder: Path, dtype: Any) -> tuple[Any, Any]:
-    """(processor, model), in either layout; see load_processor and load_model."""
-    return load_processor(folder), load_model(folder, dtype)
-
-
-def load_processor(folder: Path) -> Any:
-    """The processor, in either layout, with a tokenizer that fits the weights.
-
-    Raises ValueError if it does not fit, and whatever tokenizers and transformers raise for files
-    that they cannot read.
-    """
-    settings = _settings(folder)
-    image: Any = IMAGE_ID
-    if settings.get("model_type") == APPLE:
-        processor, vocabulary = _apple_processor(folder), settings["vocab_size"]
-    else:
-        from transformers import AutoProcessor
-
-        processor = AutoProcessor.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
-        vocabulary = settings["text_config"]["vocab_size"]
-        image = settings.get("image_token_index", settings.get("image_token_id"))
-    tokens = len(processor.tokenizer)
-    if tokens > vocabulary:
-        raise ValueError(f"a tokenizer of {tokens} tokens for weights of {vocabulary}")
-    if processor.image_token_id != image:
-        raise ValueError(
-            f"a tokenizer in which {processor.image_token} is {processor.image_token_id}, not {image}"
-        )
-    images = processor.image_processor
-    is_identity = not any(images.image_mean) and all(value == 1 for value in images.image_std)
-    if images.do_normalize and not is_identity:
-        raise ValueError(f"images normalised by {images.image_mean}, {images.image_std}")
-    return processor
 
 
 def load_model(folder: Path, dtype: Any) -> Any:
@@ -88,7 +40,7 @@ def load_model(folder: Path, dtype: Any) -> Any:
     """
     from transformers import FastVlmForConditionalGeneration
 
-    settings, arguments = _settings(folder), {}
+    settings, arguments = read_settings(folder), {}
     apple = settings.get("model_type") == APPLE
     if apple:
         state = _apple_state(folder)
@@ -115,7 +67,7 @@ def generation_config(folder: Path) -> Any:
     """The checkpoint's generation settings, with its end-of-sequence tokens."""
     from transformers import GenerationConfig
 
-    settings = _settings(folder)
+    settings = read_settings(folder)
     config = GenerationConfig()
     if (folder / "generation_config.json").is_file():
         config = GenerationConfig.from_pretrained(str(folder), local_files_only=True)
@@ -125,7 +77,8 @@ def generation_config(folder: Path) -> Any:
     return config
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The checkpoint's config.json."""
     settings: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return settings
 
@@ -133,18 +86,6 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _key_name(key: Any) -> str:
     """A tensor's name; transformers gives a mismatched one with both shapes."""
     return key if isinstance(key, str) else " ".join(str(part) for part in key)
-
-
-def patch_px(folder: Path) -> int | None:
-    """The side in pixels of the patch that becomes one token; None if it cannot be read."""
-    try:
-        processor = folder / "processor_config.json"
-        if processor.is_file():
-            return int(json.loads(processor.read_text(encoding="utf-8"))["patch_size"])
-        settings = _settings(folder)
-        return PIXELS_PER_TOKEN if settings["model_type"] == APPLE else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def apple_name(name: str) -> str | None:
@@ -253,26 +194,3 @@ def _tower_arguments(state: dict[str, Any]) -> dict[str, Any]:
         layers.append(len(blocks))
         widths.append(int(first.shape[1]))
     return {"inference_mode": True, "layers": tuple(layers), "embed_dims": tuple(widths)}
-
-
-def _apple_processor(folder: Path) -> Any:
-    """A processor equivalent to Apple's code: pad to a square, resize, scale to [0, 1]; Qwen2's
-    chat template."""
-    from transformers import AutoTokenizer, LlavaImageProcessor, LlavaProcessor
-
-    tokenizer = AutoTokenizer.from_pretrained(
-        str(folder), local_files_only=True, trust_remote_code=False
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
-    side = {"height": IMAGE_PX, "width": IMAGE_PX}
-    images = LlavaImageProcessor(
-        size=side, crop_size=side, do_pad=True, do_normalize=False, image_mean=[0.0, 0.0, 0.0]
-    )
-    return LlavaProcessor(
-        image_processor=images,
-        tokenizer=tokenizer,
-        patch_size=PIXELS_PER_TOKEN,
-        vision_feature_select_strategy="full",
-        chat_template=CHAT,
-        image_token="<image>",
-    )

@@ -169,12 +169,13 @@ def open_parts(
     limit: int,
     large: bool,
     threads: int | None,
+    check: Callable[[Path], object] = lambda folder: None,
 ) -> EncoderDecoder:
     """Choose and open the encoder and the decoder.
 
     `load` gives transformers' model in a torch dtype. It is called at most once, and only if torch
-    runs the encoder or the decoder. Raises MissingPart and ConfigError, and what the runtimes
-    raise.
+    runs the encoder or the decoder. `check` is called with the folder of each exported form before
+    it is opened. Raises MissingPart and ConfigError, and what the runtimes and `check` raise.
     """
     encoder, decoder = (
         choose(part, checkpoint, device, options, side_px, large) for part in ("encoder", "decoder")
@@ -186,10 +187,8 @@ def open_parts(
             check_provider(cast(Any, choice.provider))
         if choice.runtime != "torch":  # a missing form is reported before anything is loaded
             side = side_px if part == "encoder" else None
-            find_form(
-                checkpoint,
-                Form(choice.runtime, cast(Part, part), choice.precision, side),
-            )
+            form = Form(choice.runtime, cast(Part, part), choice.precision, side)
+            check(find_form(checkpoint, form))
     model = None
     if "torch" in (encoder.runtime, decoder.runtime):
         model = _load_for_torch(load, encoder, decoder)

@@ -239,3 +239,22 @@ def test_memory_is_bounded_and_reset_forgets() -> None:
     assert len(policy.memory.groups) < 200
     policy.reset()
     assert len(policy.warn((obstacle(track=1),), 0.0)) == 1
+
+
+def test_the_way_is_clear_only_after_a_while_without_obstacles_and_with_a_good_camera() -> None:
+    policy = make_policy()
+    assert not policy.way_is_clear  # no frame has been seen
+    policy.warn((), 0.0)
+    assert policy.way_is_clear
+    policy.warn((obstacle(distance_m=2.0),), 0.1)
+    assert not policy.way_is_clear
+    policy.warn((), 1.0)  # the detector may have missed it
+    assert not policy.way_is_clear
+    policy.warn((), 2.2)
+    assert policy.way_is_clear
+    policy.warn((), 2.3, camera_is_good=False)
+    assert not policy.way_is_clear
+    policy.warn((obstacle(distance_m=9.0),), 2.4)  # too far to be in the way
+    assert policy.way_is_clear
+    policy.reset()
+    assert not policy.way_is_clear

@@ -417,7 +417,7 @@ def test_more_without_a_describer_only_raises_the_level_of_detail() -> None:
 def test_read_says_the_text() -> None:
     bench = Bench()
     answer = bench.ask("read")
-    assert answer.text == "The text says: EXIT. Perhaps also: Gate 4."
+    assert answer.text == "The text says: “EXIT”. Perhaps also: “Gate 4”."
     assert [mark.stage for mark in answer.marks] == ["asked", "capture", "read", "template"]
     bench.close()
 
@@ -429,7 +429,7 @@ def test_a_reader_that_fails_says_so(error: Exception) -> None:
     assert bench.ask("read").text == bench.words.status("reader_failed")
     assert [health.what for health in bench.health] == ["reader"]
     bench.scenes.error = None
-    assert bench.ask("read").text.startswith("The text says: EXIT")
+    assert bench.ask("read").text.startswith("The text says: “EXIT”")
     bench.close()
 
 
@@ -453,7 +453,7 @@ def test_large_signs_join_the_quick_answer_and_support_the_describer() -> None:
     assert first.beats[1].text == "A man is waiting maybe at a sign."
     second = bench.ask()
     assert [beat.tier for beat in second.beats] == ["quick", "full"]
-    assert second.beats[0].text == f"{QUICK} The text says: EXIT."
+    assert second.beats[0].text == f"{QUICK} The text says: “EXIT”."
     assert second.beats[1].text == "A man is waiting at a sign."
     assert second.unsupported == ()
     assert second.text == " ".join(u.text for u in bench.said if u.answer == 2)

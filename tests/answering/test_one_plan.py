@@ -79,6 +79,7 @@ class Case:
     speaks: tuple[str, ...] = ("en",)
     unsupported: Unsupported = "hedge"
     nouns: tuple[str, ...] = ()  # said, and supported by nothing
+    dropped: tuple[str, ...] = ()  # not said, because only the alert policy may say it
     reason: str = ""
     reported: str = ""
     detail: Detail = "normal"
@@ -108,6 +109,20 @@ CASES = {
     "a hedged claim": Case(
         ("quick", "full"), "full", "A man is waiting maybe next to a car.",
         says=("A man is waiting next to a car.",), nouns=("car",),
+    ),
+    "a second beat that reassures": Case(
+        ("quick", "full"), "full", "A man is waiting.",
+        says=("There are no cars.", "It is safe to cross.", "A man is waiting.", "Way clear."),
+        dropped=("There are no cars.", "It is safe to cross.", "Way clear."),
+    ),
+    "a describer that only reassures, unchecked": Case(
+        ("quick",), "quick", mode="full", says=("Nothing is in the way.",), unsupported="say",
+        dropped=("Nothing is in the way.",), reason="said is supported, so the template answers",
+    ),
+    "it reassures in Spanish": Case(
+        ("quick", "full"), "full", "Un hombre está esperando.", language="es",
+        says=("No hay coches.", "Puede cruzar.", *SPANISH), speaks=("en", "es"),
+        dropped=("No hay coches.", "Puede cruzar."),
     ),
     "every claim dropped": Case(
         ("quick",), "quick", beats=1, says=("A car is near a bus.",), unsupported="drop",
@@ -224,6 +239,7 @@ def in_short(seen: Seen) -> object:
         description.beats,
         description.text,
         description.unsupported,
+        description.dropped,
         description.scene,
         [mark.stage for mark in description.marks],
         health,
@@ -247,6 +263,8 @@ def test_all_three_ways_give_the_same_answer(case: Case, tmp_path: Path) -> None
     expected = bench.plan().word(record.glance()) if case.last_beat is None else case.last_beat
     assert description.beats[-1].text == expected
     assert description.unsupported == case.nouns
+    assert tuple(clause.text for clause in description.dropped) == case.dropped
+    assert all("alert policy" in clause.reason for clause in description.dropped)
     assert case.reason in description.decision.reasons[-1]
     assert len(health) == bool(case.reported)
     assert all(case.reported in item.detail for item in health)

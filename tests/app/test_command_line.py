@@ -1,6 +1,7 @@
 """What may be typed after `python -m engine`: it is accepted, or refused in one line."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -9,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from engine.app.command_line import CONF, error_line, read_config, to_hydra
+from engine.app.command_line import CONF, error_line, read_arguments, read_config, to_hydra
 from engine.config import Config
 from engine.core.errors import ConfigError, EngineError
 from engine.language.pack import languages
@@ -78,6 +79,12 @@ def read(*arguments: str) -> Config:
         ("source=image", "source.path: source=image needs one"),
         ("trigger=clap", "trigger: expected one of auto, every"),
         ("hydra.run.dir=", "hydra.run.dir: expected a folder, got ''"),
+        ("source.path=", "source.path: expected PATH, got ''; is a variable of the shell empty?"),
+        ("models.describer.path= ", "models.describer.path: expected DIR, got"),
+        ("source.path=https://a.example/b.jpg", "source.path: expected a file or folder here, got"),
+        ("https://a.example/b.jpg", "b.jpg: expected a file or folder here, got a URL; download"),
+        ("", "expected a photo, video or folder, got ''; is a variable of the shell empty?"),
+        ("no-such-photo.jpg", "no-such-photo.jpg: expected KEY=VALUE, or a photo, video or folder"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(argument: str, says: str) -> None:
@@ -115,9 +122,70 @@ def test_hydras_options_are_unchanged(arguments: list[str]) -> None:
     assert to_hydra(arguments) == arguments
 
 
-@pytest.mark.parametrize("path", [UMLAUT, 'a "quote".jpg', "~nobody/x.jpg", "#1.jpg", "{x}.jpg"])
+@pytest.mark.parametrize(
+    "path", [UMLAUT, 'a "quote".jpg', "~no-such-user/x.jpg", "#1.jpg", "{x}.jpg"]
+)
 def test_a_path_is_taken_as_typed(path: str) -> None:
     assert read("source=image", f"source.path={path}").source.path == path
+
+
+NAMES = [
+    "a.jpg", "a,b.jpg", "a${b}.jpg", "${now:%Y}.jpg", " a.jpg", "null", "2024", "[a].jpg", "a=b.jpg",
+    "back\\slash.jpg", 'a"b.jpg', "~a.jpg", "mode.jpg",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("typed", ["{}", "source.path={}", "-m source.path={}", "-m {}"])
+def test_a_file_that_exists_is_found_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, typed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(b"")
+    arguments = [part.format(name) for part in typed.split(" ")]
+    hydra = [argument for argument in to_hydra(arguments) if argument != "-m"]
+    config = read_config(compose("config", overrides=hydra))
+    assert (config.source.name, config.source.path) == ("auto", name)
+
+
+def test_a_folder_is_short_for_its_source_and_the_line_says_so(tmp_path: Path) -> None:
+    spelled = read_arguments(["mode=quick", str(tmp_path), "ask=read"])
+    assert spelled.arguments == [
+        "mode=quick", "source=auto", f"source.path={tmp_path}", "trigger.ask=read"
+    ]  # fmt: skip
+    assert spelled.line == f"{tmp_path} stands for source=auto source.path={tmp_path}"
+    assert to_hydra(["source=folder", str(tmp_path)]) == [
+        "source=folder",
+        f"source.path={tmp_path}",
+    ]
+
+
+def test_only_one_source_may_be_named(tmp_path: Path) -> None:
+    for second in (str(tmp_path / "b"), f"source.path={tmp_path}"):
+        (tmp_path / "b").touch()
+        with pytest.raises(ConfigError, match="expected one"):
+            to_hydra([str(tmp_path), second])
+
+
+def test_home_is_expanded_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = read(
+        "source=image",
+        "source.path=~/a, b.jpg",
+        "source.realtime=false",
+        "record=~/r.jsonl",
+        "models.describer.path=~",
+    )
+    assert config.source.path == f"{tmp_path}/a, b.jpg"
+    assert config.models.describer.path == str(tmp_path)
+    assert config.record == f"{tmp_path}/r.jsonl"
+    assert to_hydra(["hydra.run.dir=~/run"]) == [f"hydra.run.dir={tmp_path}/run"]
+    assert to_hydra(["-m", "hydra.sweep.dir=~/a,b"]) == ["-m", f'hydra.sweep.dir="{tmp_path}/a,b"']
+
+
+def test_paths_can_be_swept_and_hold_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = ["-m", "source.path=a.jpg,b.jpg", "hydra.sweep.dir=out/${now:%Y}"]
+    assert to_hydra(typed) == typed
 
 
 def test_arguments_in_hydras_grammar_are_unchanged() -> None:

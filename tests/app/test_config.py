@@ -1,6 +1,5 @@
 """Settings are declared once; the checks, the help and conf/README.md agree with the declarations."""
 
-import importlib
 from dataclasses import replace
 
 import pytest
@@ -40,13 +39,6 @@ def test_the_help_and_the_readme_list_every_setting(key: str, setting: Setting) 
     if not setting.replaced_by:
         assert f"  {key}=" in help_text()
         assert "|".join(setting.choices) in help_text()
-
-
-def test_hydra_shows_the_generated_help() -> None:
-    importlib.import_module("engine.__main__")  # registers what conf/config.yaml refers to
-    shown = OmegaConf.load(CONF / "config.yaml").hydra.help.template
-    assert shown == help_text()
-    assert "$" not in shown  # Hydra would substitute it
 
 
 def test_the_help_fits_its_width() -> None:

@@ -118,10 +118,10 @@ def test_an_attempt_without_sound_is_repeated(
     attempt = Espeak.attempt
     tries: list[str] = []
 
-    def flaky(self: Espeak, text: str, name: str, rate_wpm: int) -> Pcm:
+    def flaky(self: Espeak, text: str, name: str, rate_wpm: int, pitch: int) -> Pcm:
         tries.append(text)
         if len(tries) > bad:
-            return attempt(self, text, name, rate_wpm)
+            return attempt(self, text, name, rate_wpm, pitch)
         return np.zeros(0, np.int16)
 
     monkeypatch.setattr(Espeak, "attempt", flaky)

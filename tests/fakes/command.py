@@ -12,8 +12,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from engine.__main__ import run
 from engine.app.command_line import CONF, read_config, to_hydra
+from engine.app.job import run
 from engine.devices.video.sample import sample_photo
 
 ROOT = Path(__file__).parents[2]

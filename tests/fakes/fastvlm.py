@@ -120,6 +120,14 @@ def save_apple_checkpoint(folder: Path, parts: Parts) -> None:
     save_tokenizer(folder)
 
 
+def load_checkpoint(folder: Path, dtype: Any) -> tuple[Any, Any]:
+    """(processor, model) of a checkpoint, by transformers."""
+    from models.fastvlm.checkpoint import load_model
+    from models.fastvlm.processor import load_processor
+
+    return load_processor(folder), load_model(folder, dtype)
+
+
 class Prompt(NamedTuple):
     """A decoder's inputs, and the pixels from which transformers made the features."""
 
@@ -134,7 +142,6 @@ class Reference:
     def __init__(self, folder: Path, side_px: int) -> None:
         import torch
 
-        from models.fastvlm.checkpoint import load_checkpoint
         from models.fastvlm.greedy import Greedy
 
         self.folder, self.side_px = folder, side_px

@@ -27,6 +27,9 @@ def make_scene(
     return SceneClass(label, probability, entropy, indoor)
 
 
-def make_glance(*obstacles: Obstacle, scene: SceneClass | None = None, seq: int = 0) -> Glance:
+def make_glance(
+    *obstacles: Obstacle, scene: SceneClass | None = None, seq: int = 0, way_is_clear: bool = True
+) -> Glance:
     """A glance of an image 640 wide and 480 high."""
-    return Glance(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, seq), obstacles, scene)
+    frame = Frame(np.zeros((480, 640, 3), np.uint8), 0.0, seq)
+    return Glance(frame, obstacles, scene, way_is_clear=way_is_clear)

@@ -96,6 +96,7 @@ def test_every_why_is_a_complete_sentence() -> None:
         assert text[0].isupper()
         assert text[-1] == "."
         assert not re.search(r"[{}]|\s[.,]|\s\s", text), text
+        assert obstacles or not re.search(r"\bno obst|ningún obst|zero|cero obst", text), text
 
 
 @pytest.mark.parametrize(
@@ -124,15 +125,15 @@ def test_why_says_how_certain_the_place_was(
     ("sure", "unsure", "language", "english", "spanish"),
     [
         ([], [], None, "I can read no text.", "No puedo leer ningún texto."),
-        (["EXIT."], [], "en", "The text says: EXIT.", "El texto en inglés dice: EXIT."),
+        (["EXIT."], [], "en", "The text says: “EXIT”.", "El texto en inglés dice: “EXIT”."),
         (
             ["SALIDA"],
             ["x1"],
             "es",
-            "The text in Spanish says: SALIDA. Perhaps also: x1.",
-            "El texto dice: SALIDA. Quizá también: x1.",
+            "The text in Spanish says: “SALIDA”. Perhaps also: “x1”.",
+            "El texto dice: “SALIDA”. Quizá también: “x1”.",
         ),
-        ([], ["a", "b"], None, "The text perhaps says: a; b.", "El texto quizá dice: a; b."),
+        ([], ["a", "b"], None, "The text perhaps says: “a; b”.", "El texto quizá dice: “a; b”."),
     ],
 )
 def test_read(

@@ -80,7 +80,8 @@ def names() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
                 own |= {str(n.value) for n in ast.walk(node) if isinstance(n, ast.Constant)}
-    return own | {"auto"}
+    # a stage of an answer, and the settings that are off
+    return own | {"auto", "route", "none"}
 
 
 def test_no_code_asks_for_a_particular_language() -> None:

@@ -198,6 +198,12 @@ def test_an_uncertain_place_is_hedged(
     assert ES.describe(glance) == f"Nada en el camino, que yo vea. {spanish}"
 
 
+def test_only_the_alert_policy_makes_an_answer_say_that_nothing_is_there() -> None:
+    unsure = make_glance(way_is_clear=False)
+    assert EN.describe(unsure) == "I am not sure that the way is clear."
+    assert ES.describe(unsure) == "No estoy seguro de que el camino esté libre."
+
+
 def test_three_kinds_are_named_and_the_rest_is_counted() -> None:
     labels = ["person", "bus", "chair", "dog", "door", "door", "table"]
     glance = make_glance(*(make_obstacle(label, 2.0 + i) for i, label in enumerate(labels)))

@@ -15,9 +15,9 @@ import torch
 from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory, PromptTooLong
 from models.describer import FastVlmDescriber, open_describer
-from models.fastvlm.checkpoint import load_checkpoint
 from models.fastvlm.inputs import square_pixels
 from models.packs import PackFiles, find_pack, write_manifest
+from tests.fakes.fastvlm import load_checkpoint
 from tests.fakes.tiny import SIDE, save_model, save_processor
 
 pytestmark = pytest.mark.weights
@@ -54,7 +54,7 @@ def frame() -> Frame:
 
 def script(monkeypatch: pytest.MonkeyPatch, describer: Any, text: str, end: bool) -> list[int]:
     """Make `describer` generate the tokens of `text`; returns a list of the tokens taken so far."""
-    encoded = describer.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    encoded = describer.chat.encode(text)
     taken: list[int] = []
 
     def tokens(frame: Frame, prompt: str | None) -> Iterator[int]:
@@ -87,7 +87,7 @@ def test_it_gives_the_tokens_of_generate(
     turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROMPT}]}]
     chat = processor.apply_chat_template(turn, add_generation_prompt=True)
     inputs = processor(text=chat, images=frame.image, return_tensors="pt")
-    assert tuple(inputs["input_ids"][0].tolist()) == describer.prompts.ids(PROMPT)
+    assert tuple(inputs["input_ids"][0].tolist()) == describer.prompt_ids(PROMPT)
     pixels = torch.from_numpy(square_pixels(frame.image, SIDE))
     assert (inputs["pixel_values"] - pixels).abs().max() <= 2 / 255
     inputs["pixel_values"] = pixels
@@ -200,7 +200,7 @@ def test_a_sentence_ends_with_a_complete_word(
     monkeypatch: pytest.MonkeyPatch, describer: Any, frame: Frame
 ) -> None:
     text = "a man is walking on the street"
-    length = len(describer.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+    length = len(describer.chat.encode(text))
     script(monkeypatch, describer, f"{text} and a car", end=True)
     monkeypatch.setattr(describer, "max_new_tokens", length)
     # the next token begins with a blank, so "street" is complete
@@ -269,7 +269,7 @@ def test_any_failure_is_reported_in_one_line(
 def test_the_image_size_can_be_set(files: PackFiles, frame: Frame) -> None:
     larger: Any = FastVlmDescriber(files, "cpu", image_size=96)
     assert larger.encoder.side_px == 96
-    assert larger.prompts.ids(PROMPT).count(larger.processor.image_token_id) == 9
+    assert larger.prompt_ids(PROMPT).count(larger.chat.image_id) == 9
     assert isinstance(next(larger.tokens(frame)), int)
     with pytest.raises(ConfigError, match="multiple of 32"):
         FastVlmDescriber(files, "cpu", image_size=100)

@@ -12,11 +12,11 @@ from models.fastvlm.checkpoint import (
     UNUSED,
     apple_config,
     apple_name,
-    load_checkpoint,
-    load_processor,
+    load_model,
 )
-from models.fastvlm.inputs import Prompts, default_side_px, square_pixels
-from tests.fakes.fastvlm import CONFIG, SPECIAL, Parts, apple_tensor_name
+from models.fastvlm.inputs import square_pixels
+from models.fastvlm.processor import load_chat, load_processor
+from tests.fakes.fastvlm import CONFIG, SPECIAL, Parts, apple_tensor_name, load_checkpoint
 from tests.fakes.tiny import save_processor
 
 pytestmark = pytest.mark.weights
@@ -80,16 +80,19 @@ def test_an_image_is_only_padded_resized_and_scaled(
 
 
 @pytest.mark.parametrize(("side_px", "images"), [(256, 16), (512, 64), (1024, 256)])
-def test_the_prompt_is_qwen2s_chat(loaded: tuple[Any, Any], side_px: int, images: int) -> None:
+def test_the_prompt_is_qwen2s_chat(
+    apple: Path, loaded: tuple[Any, Any], side_px: int, images: int
+) -> None:
     processor, _ = loaded
-    assert default_side_px(processor) == 1024
+    chat = load_chat(apple)
+    assert (chat.side_px, chat.patch_px) == (1024, 64)
     start, end = 151644, 151645
 
     def ids_of(text: str) -> list[int]:
         ids: list[int] = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    assert Prompts(processor, side_px).ids("Look.") == (
+    assert chat.ids("Look.", side_px) == (
         start, *ids_of("system\nYou are a helpful assistant."), end, *ids_of("\n"),
         start, *ids_of("user\n"), *[151646] * images, *ids_of("\nLook."), end, *ids_of("\n"),
         start, *ids_of("assistant\n"),
@@ -135,7 +138,7 @@ def test_tensors_that_do_not_fit_are_named(
     import torch
 
     with pytest.raises(ValueError, match=named):
-        load_checkpoint(changed(apple, tmp_path, change), torch.float32)
+        load_model(changed(apple, tmp_path, change), torch.float32)
 
 
 def test_names_that_no_fastvlm_has_are_refused() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from engine.answering.ocr_worker import select_lines
 from engine.core.camera import Frame
+from engine.language.quotation import parts
+from engine.language.wording import Words
 from models.reader import RapidReader, open_reader
 from tests.fakes.media import street
 
@@ -79,6 +81,21 @@ def test_the_frame_is_not_changed(reader: RapidReader) -> None:
     image.flags.writeable = False
     reader.read(Frame(image, 0.0, 0))
     assert np.array_equal(image, frame.image)
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("sign", [("Way clear.", "Walk ahead"), ("Nothing ahead", "You can cross")])
+def test_a_sign_cannot_speak_as_the_engine(
+    reader: RapidReader, sign: tuple[str, str], language: str
+) -> None:
+    frame = street(*((line, 250, 250 + 110 * row, 70) for row, line in enumerate(sign)))
+    words = Words(language)
+    text = select_lines(reader.read(frame))
+    assert len(text.sure) == 2
+    (said,) = words.sentences(words.read(text.sure, text.unsure, None))
+    spoken = {part.quoted: part.text for part in parts(said)}
+    assert all(line.rstrip(".") in spoken[True] for line in sign)
+    assert spoken[False].strip() == words.read(["X"], (), None).split("\u201c")[0].strip()
 
 
 def test_the_wheel_contains_the_models() -> None:

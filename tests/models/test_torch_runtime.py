@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.core.errors import DescriberFailed, MissingPart, PromptTooLong
-from models.fastvlm.checkpoint import load_checkpoint
+from models.fastvlm.checkpoint import load_model
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.torch.fusing import fused
 from models.fastvlm.torch.runtime import TorchDecoder, TorchEncoder, open_decoder, open_encoder
@@ -23,7 +23,7 @@ GREEDY = Greedy()
 def load() -> Any:
     """The shipped network with a random decoder and no end token: the trained one would answer a
     random prompt with one repeated token."""
-    net = load_checkpoint(POCKET, torch.float32)[1]
+    net = load_model(POCKET, torch.float32)
     random = torch.Generator().manual_seed(0)
     for tensor in net.model.language_model.parameters():
         if tensor.dim() == 2:

@@ -17,6 +17,7 @@ import numpy as np
 from engine.core.errors import LinkLost, message_of
 from engine.devices.aria import lenses
 from engine.devices.aria.gen1 import status_of
+from engine.devices.aria.host_address import host_address
 from engine.devices.aria.lenses import RGB
 from engine.devices.aria.live import DeviceStatus
 from engine.devices.aria.receiver import Receiver
@@ -117,13 +118,12 @@ class Gen2Link:
         return settings
 
     def listen(self, receiver: Receiver) -> Any:
-        """Start the server; return the SDK's receiver.
+        """Start the server, on the interface to the glasses only; return the SDK's receiver.
 
         Raises LinkLost if no certificate is installed: without one the SDK ends the whole process
         from one of its threads.
         """
         settings = self._sdk.HttpServerConfig()
-        settings.address = "0.0.0.0"  # the glasses may connect over any interface
         settings.port = self._port
         settings.use_ssl = self._encrypted
         if self._encrypted and not CERTIFICATE.expanduser().is_file():
@@ -131,10 +131,11 @@ class Gen2Link:
                 f"{self.name}: expected streaming certificates ({CERTIFICATE}), found none; run: "
                 "aria_gen2 streaming install-certs"
             )
+        settings.address = host_address(self._address)
         server = self.receiver(receiver)
         server.set_server_config(settings)
         server.start_server()
-        if not _answers(self._port):
+        if not _answers(settings.address, self._port):
             raise LinkLost(
                 f"{self.name}: expected to listen on TCP port {self._port}, but nothing answers there; "
                 "close the program that uses it"
@@ -202,13 +203,13 @@ class Gen2Link:
                     self._client.disconnect(device)
 
 
-def _answers(port: int) -> bool:
+def _answers(address: str, port: int) -> bool:
     """Whether the server is listening, checked by trying to bind its port; then wait STEADY_S."""
     until_s = time.monotonic() + LISTEN_S
     while time.monotonic() < until_s:
         with socket.socket() as probe:
             try:
-                probe.bind(("0.0.0.0", port))
+                probe.bind((address, port))
             except OSError:  # in use: it is up. A connection would look like glasses
                 time.sleep(STEADY_S)
                 return True

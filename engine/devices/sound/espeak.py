@@ -19,6 +19,7 @@ import numpy as np
 from engine.core.errors import MissingPart, SpeechFailed, in_one_line, message_of
 from engine.core.sound import Pcm, Samples
 
+NORMAL_PITCH = 50  # espeak-ng's own scale, 0 to 100
 SAMPLE_RATE_HZ = 22050  # of the voices that espeak-ng ships
 ATTEMPTS = 3  # an attempt without sound is rare, and the next one has always succeeded
 MIN_SPEECH_S = 0.03  # a single letter takes longer
@@ -48,12 +49,12 @@ class Espeak:
                 f"{message_of(error)}; run `pip install pyttsx3 espeakng-loader`"
             ) from error
 
-    def speech(self, text: str, voice: str, rate_wpm: int) -> Samples:
+    def speech(self, text: str, voice: str, rate_wpm: int, pitch: int = NORMAL_PITCH) -> Samples:
         """`text` as mono samples (n,) at SAMPLE_RATE_HZ, trimmed. Raises SpeechFailed."""
         reason = ""
         for _ in range(ATTEMPTS):
             try:
-                pcm = self.attempt(text, voice, rate_wpm)
+                pcm = self.attempt(text, voice, rate_wpm, pitch)
             except SpeechFailed as error:
                 reason = str(error)
                 continue
@@ -63,7 +64,7 @@ class Espeak:
             reason = "espeak-ng gave no sound"
         raise SpeechFailed(f"a sentence of {len(text)} characters could not be said: {reason}")
 
-    def attempt(self, text: str, voice: str, rate_wpm: int) -> Pcm:
+    def attempt(self, text: str, voice: str, rate_wpm: int, pitch: int = NORMAL_PITCH) -> Pcm:
         """One synthesis of `text`: mono int16 (n,), empty in rare cases. Raises SpeechFailed."""
         with self._lock:
             try:
@@ -72,6 +73,7 @@ class Espeak:
                 self._done.clear()
                 self._driver.setProperty("voice", voice)
                 self._driver.setProperty("rate", rate_wpm)  # setting the voice resets the rate
+                self._driver.setProperty("pitch", pitch)
                 flags = self._binding.ENDPAUSE | self._binding.CHARS_UTF8
                 self._binding.Synth(text.encode(), flags=flags)
             except Exception as error:  # the driver and the binding raise many types

@@ -10,8 +10,11 @@ import numpy as np
 from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, normalised
 from engine.core.preferences import Language
 from engine.core.sound import Samples
-from engine.devices.sound.espeak import SAMPLE_RATE_HZ, espeak
+from engine.devices.sound.espeak import NORMAL_PITCH, SAMPLE_RATE_HZ, espeak
 from engine.language.pack import sayable
+from engine.language.quotation import parts
+
+QUOTED_PITCH = 90  # on espeak-ng's scale; clearly higher than the engine's own voice
 
 
 class Pyttsx3Voice:
@@ -37,10 +40,13 @@ class Pyttsx3Voice:
         self._cached.cache_clear()
 
     def _synthesise(self, text: str) -> Samples:
+        """A quotation is spoken in another pitch than the engine's own words."""
         samples = np.zeros(0, dtype=np.float32)
-        if any(character.isalnum() for character in text):
-            speech = self._espeak.speech(text, self._voice, self._rate_wpm)
-            samples = normalised(speech, SAMPLE_RATE_HZ, VOICE_LUFS, VOICE_PEAK)
+        for part in parts(text):
+            pitch = QUOTED_PITCH if part.quoted else NORMAL_PITCH
+            speech = self._espeak.speech(part.text, self._voice, self._rate_wpm, pitch)
+            said = normalised(speech, SAMPLE_RATE_HZ, VOICE_LUFS, VOICE_PEAK)
+            samples = np.concatenate([samples, said])
         samples.setflags(write=False)
         return samples
 

@@ -17,9 +17,18 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from engine.core.errors import ConfigError, InputError, MissingPart, in_one_line
 from models import quiet_offline
-from models.fastvlm.export.writer import facts_of, write_form
-from models.fastvlm.forms import PARTS, Form, Part, Runtime, exports_home, find_form, size_bytes
-from models.fastvlm.inputs import default_side_px
+from models.fastvlm.chat import Chat
+from models.fastvlm.export.writer import facts_of, write_chat, write_form
+from models.fastvlm.forms import (
+    PARTS,
+    Form,
+    Part,
+    Runtime,
+    exports_home,
+    find_chat,
+    find_form,
+    size_bytes,
+)
 from models.packs import find_pack
 
 
@@ -88,6 +97,11 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--image-size", type=_names, default=[], help="sides in pixels, such as 512,1024"
     )
+    parser.add_argument(
+        "--beside",
+        action="store_true",
+        help="write the forms into the checkpoint's folder, as a pack ships them, not into the cache",
+    )
 
 
 def _names(text: str) -> list[str]:
@@ -103,9 +117,13 @@ def export(arguments: argparse.Namespace, console: Console) -> None:
     requested = list(
         dict.fromkeys(_requested(arguments.runtime, arguments.part, arguments.precision, sides))
     )
-    console.print(f"{checkpoint} to {exports_home(checkpoint)}", soft_wrap=True, highlight=False)
-    processor, model = _load(checkpoint)
-    forms = [_with_side(form, processor) for form in requested]
+    home = checkpoint if arguments.beside else None
+    place = home or exports_home(checkpoint)
+    console.print(f"{checkpoint} to {place}", soft_wrap=True, highlight=False)
+    chat, model = _load(checkpoint)
+    forms = [_with_side(form, chat) for form in requested]
+    if home is not None or find_chat(checkpoint) is None:
+        write_chat(checkpoint, chat, home)
     failed = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -113,7 +131,7 @@ def export(arguments: argparse.Namespace, console: Console) -> None:
         for form in forms:
             progress.update(task, description=form.folder)
             try:
-                line = _write(checkpoint, form, model)
+                line = _write(checkpoint, form, model, home)
             except Exception as error:  # each runtime has its own error classes
                 failed += 1
                 line = f"{form.folder}: not made: {in_one_line(error)}"
@@ -166,14 +184,15 @@ def _check_known(option: str, values: Sequence[str], known: Any) -> None:
             raise ConfigError(f"{option}: expected some of {', '.join(known)}, got {value}")
 
 
-def _load(checkpoint: Path) -> tuple[Any, Any]:
+def _load(checkpoint: Path) -> tuple[Chat, Any]:
     quiet_offline()
     import torch
 
-    from models.fastvlm.checkpoint import load_checkpoint
+    from models.fastvlm.checkpoint import load_model
+    from models.fastvlm.processor import load_chat
 
     try:
-        return load_checkpoint(checkpoint, torch.float32)
+        return load_chat(checkpoint), load_model(checkpoint, torch.float32)
     except Exception as error:  # safetensors, tokenizers and transformers raise errors of their own
         raise InputError(
             f"{checkpoint}: expected a FastVLM checkpoint in Apple's layout or transformers' own, "
@@ -181,24 +200,27 @@ def _load(checkpoint: Path) -> tuple[Any, Any]:
         ) from None
 
 
-def _with_side(form: Form, processor: Any) -> Form:
+def _with_side(form: Form, chat: Chat) -> Form:
     """The form with its side filled in. Raises ConfigError unless it is a multiple of the
     checkpoint's patch size."""
     if form.part == "decoder":
         return form
-    side = form.side_px or default_side_px(processor)
-    if side % processor.patch_size:
-        raise ConfigError(f"--image-size: expected multiples of {processor.patch_size}, got {side}")
+    side = form.side_px or chat.side_px
+    if side % chat.patch_px:
+        raise ConfigError(f"--image-size: expected multiples of {chat.patch_px}, got {side}")
     return Form(form.runtime, form.part, form.precision, side)
 
 
-def _write(checkpoint: Path, form: Form, model: Any) -> str:
-    """Write one form unless it exists and is complete; returns a line that says which."""
+def _write(checkpoint: Path, form: Form, model: Any, home: Path | None) -> str:
+    """Write one form into `home` (None: the cache) unless it exists and is complete; returns a line
+    that says which."""
+    began = time.monotonic()
     try:
         place = find_form(checkpoint, form)
-        return f"{form.folder}: already exported, {size_bytes(place) / 1e6:.1f} MB"
+        if home is None or place.is_relative_to(home):
+            return f"{form.folder}: already exported, {size_bytes(place) / 1e6:.1f} MB"
     except MissingPart:
-        began = time.monotonic()
+        pass
     try:
         exporter = importlib.import_module(EXPORTERS[form.runtime].module)
     except ImportError as error:
@@ -210,6 +232,6 @@ def _write(checkpoint: Path, form: Form, model: Any) -> str:
         else:
             exporter.export_encoder(model, form.precision, form.side_px, folder)
 
-    place = write_form(checkpoint, form, facts_of(model), writer)
+    place = write_form(checkpoint, form, facts_of(model), writer, home)
     took_s = time.monotonic() - began
     return f"{form.folder}: {size_bytes(place) / 1e6:.1f} MB, in {took_s:.0f} s"

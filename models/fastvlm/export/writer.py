@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart, message_of
-from models.fastvlm.forms import EXPORT_JSON, Form, exports_home
+from models.fastvlm.chat import Chat
+from models.fastvlm.forms import CHAT, EXPORT_JSON, Form, checkpoint_key, exports_home
 
 LIBRARIES = ("torch", "transformers", "timm", "openvino", "onnx", "onnxruntime")
 
@@ -30,20 +31,50 @@ def facts_of(model: Any) -> dict[str, Any]:
 
 
 def write_form(
-    checkpoint: Path, form: Form, facts: Mapping[str, Any], writer: Callable[[Path], None]
+    checkpoint: Path,
+    form: Form,
+    facts: Mapping[str, Any],
+    writer: Callable[[Path], None],
+    home: Path | None = None,
 ) -> Path:
-    """Let `writer` fill a temporary folder, then move it to the form's place; returns that place.
+    """Let `writer` fill a temporary folder, then move it to the form's place in `home` (None: the
+    cache); returns that place.
 
     An earlier export is replaced only by a complete new one. Raises MissingPart if it cannot be
     written, and whatever `writer` raises; no partial export remains.
     """
-    place = exports_home(checkpoint) / form.folder
+    place = (home or exports_home(checkpoint)) / form.folder
+    what = {
+        "runtime": form.runtime,
+        "part": form.part,
+        "precision": form.precision,
+        "side_px": form.side_px,
+        "model": dict(facts),
+    }
+    return _write(checkpoint, place, what, writer)
+
+
+def write_chat(checkpoint: Path, chat: Chat, home: Path | None = None) -> Path:
+    """Write the chat into the folder `home` itself, or in the cache into a folder of its own;
+    returns the folder. Raises MissingPart if it cannot be written."""
+    if home is None:
+        return _write(checkpoint, exports_home(checkpoint) / CHAT, {"model": {}}, chat.save)
+    try:
+        chat.save(home)
+    except OSError as error:
+        raise MissingPart(f"cannot write {home}: {message_of(error)}") from None
+    return home
+
+
+def _write(
+    checkpoint: Path, place: Path, what: Mapping[str, Any], writer: Callable[[Path], None]
+) -> Path:
     partial = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         writer(partial)
-        _describe(partial, checkpoint, form, facts)
+        _describe(partial, checkpoint, what)
         if place.exists():
             shutil.rmtree(place)
         partial.replace(place)
@@ -54,7 +85,7 @@ def write_form(
     return place
 
 
-def _describe(folder: Path, checkpoint: Path, form: Form, facts: Mapping[str, Any]) -> None:
+def _describe(folder: Path, checkpoint: Path, what: Mapping[str, Any]) -> None:
     """Write export.json: the folder's files, their parameters, and the versions that wrote them."""
     files = {
         path.relative_to(folder).as_posix(): path.stat().st_size
@@ -62,13 +93,9 @@ def _describe(folder: Path, checkpoint: Path, form: Form, facts: Mapping[str, An
         if path.is_file()
     }
     content = {
-        "runtime": form.runtime,
-        "part": form.part,
-        "precision": form.precision,
-        "side_px": form.side_px,
-        "checkpoint": str(checkpoint),
+        **what,
+        "key": checkpoint_key(checkpoint),  # of the weights
         "versions": _versions(),
-        "model": dict(facts),
         "files": files,  # bytes
     }
     (folder / EXPORT_JSON).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
