@@ -1,7 +1,6 @@
-"""Chooses devices and precisions, limits threads, and measures memory, for every adapter that uses
-torch.
+"""Chooses devices and precisions, limits threads, and measures memory.
 
-torch is imported only inside the functions. Knows no model.
+torch is imported only inside the functions that need it. Knows no model.
 """
 
 import ctypes
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
+from models.runtime.compiled import core
 
 ALLOCATION_FAILED = re.compile(
     r"(can't|failed to) allocate|bad.?alloc|out of memory|ALLOC_FAILED", re.I
@@ -52,34 +52,50 @@ def choose_device(requested: str) -> str:
     return requested
 
 
+@cache
 def _may_have_accelerator() -> bool:
-    """Whether this machine has NVIDIA's driver or Apple's chip, and torch is installed."""
-    if sys.platform == "darwin":
-        return platform.machine() == "arm64" and _has_torch()
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
+    """Whether it is worth asking torch for a device: by the graphics driver, as importing torch
+    takes seconds."""
+    if not _has_torch():
         return False
-    return _has_torch()
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"  # mps
+    if Path("/dev/kfd").exists():  # AMD's driver
+        return True
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        # NVIDIA's driver API; both return 0 for success
+        found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    except (OSError, AttributeError):
+        return False
+    return found and count.value > 0
 
 
 def _has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
+@cache
 def has_bf16() -> bool:
-    """Whether the CPU has bf16 instructions, which double its arithmetic throughput."""
-    import torch
+    """Whether OpenVINO computes in bf16 on this processor, which doubles its arithmetic
+    throughput."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
-
+@cache
 def has_vnni() -> bool:
     """Whether the CPU accumulates 8-bit products in 32 bits (VNNI); older ones use 16, which
-    overflow."""
-    import torch
+    overflow. Where only torch could say, and it is not installed, the answer is no."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        if not _has_torch():
+            return False
+        import torch
 
-    return bool(torch.cpu._is_vnni_supported())
+        return bool(torch.cpu._is_vnni_supported())
+    return "avx512_vnni" in flags
 
 
 def choose_dtype(device: str, large: bool = False) -> Any:

@@ -16,7 +16,7 @@ from engine.perception.classes import kind_of
 from experiments.pocket.detector_data import load_image
 from experiments.pocket.detector_labels import JUDGED, LABELS, Sample, read_samples
 from experiments.pocket.detector_match import Floats, LabelMatches, read_crowds, score_labels
-from models.detector import NMS_IOU
+from models.runtime.boxes import NMS_IOU
 
 RECALLS = np.linspace(0, 1, 101)
 LOWEST_CONFIDENCE = 0.001

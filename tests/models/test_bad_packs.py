@@ -9,7 +9,7 @@ import pytest
 
 from engine.core.errors import MissingPart
 from models.describer import FastVlmDescriber
-from models.detector import YoloDetector
+from models.detector import load_detector
 from models.packs import PackFiles, find_pack, write_manifest
 from models.scenes import FastVitScenes
 from tests.fakes.tiny import DETECTOR_SIDE, LABELS, SCENE_SETTINGS
@@ -21,12 +21,12 @@ JUNK = b"neither weights nor words " * 40
 @pytest.mark.parametrize(
     ("tier", "path", "settings", "load"),
     [
-        ("detector", "detector.pt", {"labels": LABELS, "image_size": DETECTOR_SIDE}, YoloDetector),
+        ("detector", "detector.pt", {"labels": LABELS, "image_size": DETECTOR_SIDE}, load_detector),
         (
             "detector",
             "detector_openvino_model/detector.xml",
             {"labels": LABELS, "image_size": DETECTOR_SIDE},
-            YoloDetector,
+            load_detector,
         ),
         ("scenes", "scenes.safetensors", SCENE_SETTINGS, FastVitScenes),
         ("describer", "describer/config.json", {"prompt": "?"}, FastVlmDescriber),

@@ -1,0 +1,73 @@
+"""Boxes of a detector in a picture: which of them are shown, and as what.
+
+Arrays only, for every library that runs a detector. Knows no network.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# A detection below its label's threshold still keeps a track through blur or occlusion, down to this
+# score (ByteTrack's second association: Zhang et al. 2022, section 3.2).
+LEAST_SCORE = 0.1
+MOST_BOXES = 100
+# Threshold of class-agnostic non-maximum suppression. An object must not be announced twice, as two
+# boxes or as "bus" and "truck"; people side by side overlap less. Ultralytics' default, 0.7 within
+# each class, is meant for average precision.
+NMS_IOU = 0.55
+# A part of a vehicle looks like a vehicle: a weaker box is dropped if this share of it lies in a
+# stronger box of the same group. Only for vehicles: a child in front of an adult, or a car in front
+# of a bus, is another object, and losing it is worse than counting a bus twice.
+PART_OF = 0.8
+VEHICLES = (frozenset({"bus", "truck"}), frozenset({"car"}))
+
+
+class Boxes(NamedTuple):
+    """`corners` (n, 4) are x1, y1, x2, y2 in the picture's pixels, `scores` (n,) lie in 0 to 1, and
+    `classes` (n,) number the labels; the strongest box is the first."""
+
+    corners: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
+
+    def only(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Boxes":
+        """The boxes that `rows` selects."""
+        return Boxes(self.corners[rows], self.scores[rows], self.classes[rows])
+
+
+def suppressed(boxes: Boxes) -> Boxes:
+    """The boxes without those that overlap a stronger one, of any label, by more than NMS_IOU."""
+    if len(boxes.scores) < 2:
+        return boxes
+    sizes = boxes.corners[:, 2:] - boxes.corners[:, :2]
+    places: Any = np.concatenate([boxes.corners[:, :2], sizes], axis=1)
+    scores: Any = boxes.scores
+    rows = cv2.dnn.NMSBoxes(places, scores, 0.0, NMS_IOU)
+    return boxes.only(np.asarray(rows, np.int64).ravel()[:MOST_BOXES])
+
+
+def without_parts(boxes: Boxes, labels: Sequence[str]) -> Boxes:
+    """The boxes without those that are parts of stronger ones; see PART_OF. `labels`: the name of
+    each class."""
+    parts = np.zeros(len(boxes.scores), bool)
+    for group in VEHICLES:
+        numbers = [number for number, label in enumerate(labels) if label in group]
+        rows = np.flatnonzero(np.isin(boxes.classes, numbers))
+        if len(rows) > 1:
+            stronger = boxes.scores[rows][None, :] > boxes.scores[rows][:, None]
+            within = _share_within(boxes.corners[rows]) >= PART_OF
+            parts[rows] |= (stronger & within).any(axis=1)
+    return boxes.only(~parts) if parts.any() else boxes
+
+
+def _share_within(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The share of box i that lies in box j, as (n, n)."""
+    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
+    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
+    common = np.maximum(high - low, 0).prod(axis=2)
+    areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1)
+    share: NDArray[np.float32] = common / np.maximum(areas, 1e-6)[:, None]
+    return share

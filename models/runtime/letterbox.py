@@ -1,0 +1,60 @@
+"""Fits pictures into the input of a detector, as Ultralytics' LetterBox does: scaled, and padded
+with grey. Knows no network."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.core.camera import Image
+
+GREY = 114  # Ultralytics' padding in training
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """A picture of `source` (height, width) pixels becomes `inner` pixels, at `top` and `left` in an
+    input of `outer` pixels."""
+
+    source: tuple[int, int]
+    inner: tuple[int, int]
+    outer: tuple[int, int]
+    top: int
+    left: int
+
+    def pixels(self, image: Image) -> NDArray[np.float32]:
+        """The input (1, 3, height, width) in 0 to 1 of an image (height, width, 3)."""
+        if self.inner != self.source:
+            image = cv2.resize(image, self.inner[::-1], interpolation=cv2.INTER_LINEAR)
+        bottom = self.outer[0] - self.inner[0] - self.top
+        right = self.outer[1] - self.inner[1] - self.left
+        if bottom or right or self.top or self.left:
+            image = cv2.copyMakeBorder(
+                image, self.top, bottom, self.left, right, cv2.BORDER_CONSTANT, value=(GREY,) * 3
+            )
+        pixels: NDArray[np.float32] = np.asarray(cv2.dnn.blobFromImage(image, 1 / 255), np.float32)
+        return pixels
+
+    def to_source(self, corners: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Corners (n, 4) in the input as corners in the picture, clipped to it."""
+        height, width = self.source
+        factors = (width / self.inner[1], height / self.inner[0])
+        offsets = np.array((self.left, self.top) * 2, np.float32)
+        moved = (corners - offsets) * np.array(factors * 2, np.float32)
+        clipped: NDArray[np.float32] = np.clip(moved, 0, np.array((width, height) * 2, np.float32))
+        return clipped
+
+
+@lru_cache(maxsize=64)
+def letterbox(source: tuple[int, int], side: int, stride: int, square: bool) -> Letterbox:
+    """The letterbox of pictures of `source` (height, width) pixels. Its longer side has `side`
+    pixels; its shorter one is the next multiple of `stride`, or as long if it must be `square`."""
+    ratio = min(side / source[0], side / source[1])
+    inner = (max(round(source[0] * ratio), 1), max(round(source[1] * ratio), 1))
+    spare = [side - length for length in inner]
+    if not square:
+        spare = [length % stride for length in spare]
+    outer = (inner[0] + spare[0], inner[1] + spare[1])
+    return Letterbox(source, inner, outer, round(spare[0] / 2 - 0.1), round(spare[1] / 2 - 0.1))
