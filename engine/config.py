@@ -147,6 +147,11 @@ class TriggerConfig:
     name: str = choice(
         "auto", "once", "interval", "every", "keyboard", "wake", group=True, help="kind of trigger"
     )
+    ask: str = text(
+        "describe", "COMMAND",
+        help="what is asked: describe, more, read, why or 'where is NAME', or their phrases in the "
+        "session's language",
+    )  # fmt: skip
     interval_s: float = number(5.0, 0.2, 3600.0, "s", help="period of trigger=interval")
     at_s: float = number(0.0, 0.0, 3600.0, "s", help="delay of trigger=once after the first frame")
     media_keys: bool = switch(False, help="the buttons of a headset trigger descriptions too")

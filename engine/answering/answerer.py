@@ -90,12 +90,12 @@ class Answerer:
         if request.wish == "where":
             self._say(draft, self._where(request.target, glance))
         elif request.wish == "why":
-            self._say(draft, self._why())
+            explained = self._last or self._describe(draft)
+            self._say(draft, self.plan.words.why(explained.why()))
         elif request.wish == "read":
             self._say(draft, self._read(draft))
         else:
-            self.plan.answer(draft, LiveStages(self, draft.request), self._last)
-            self._last = draft
+            self._describe(draft)
         return draft.description(self.plan.settings.mode)
 
     def read_text(self, draft: Draft, large_only: bool, patience_s: float) -> ReadText | StatusKey:
@@ -116,16 +116,15 @@ class Answerer:
             self.report(Health("reader", str(error), "answered without text"))
             return "reader_failed"
 
+    def _describe(self, draft: Draft) -> Draft:
+        self.plan.answer(draft, LiveStages(self, draft.request), self._last)
+        self._last = draft
+        return draft
+
     def _say(self, draft: Draft, text: str) -> None:
         draft.add_beat("quick", text)
         draft.marks.append(Mark("template", self.wall.now()))
         self.speaker.utter(text, draft.request.id)
-
-    def _why(self) -> str:
-        words = self.plan.words
-        return (
-            words.status("nothing_said_yet") if self._last is None else words.why(self._last.why())
-        )
 
     def _read(self, draft: Draft) -> str:
         text = self.read_text(draft, large_only=False, patience_s=READ_PATIENCE_S)
@@ -136,15 +135,20 @@ class Answerer:
 
     def _where(self, target: str | None, glance: Glance) -> str:
         grounder, words = self.plan.grounder, self.plan.words
+
+        def detectable(label: str) -> bool:
+            kind = grounder.thing(label)
+            return kind is not None and grounder.can_see(kind)
+
         thing = grounder.thing(target or "")
         if thing is None:
-            return words.where("", ())
+            return words.where("", (), detectable=detectable)
         found = sorted(
             (o for o in glance.obstacles if grounder.is_a(o.label, thing)),
             key=lambda o: o.distance_m,
         )
         label = found[0].label if found else grounder.label(thing)
-        return words.where(label, found, grounder.can_see(thing))
+        return words.where(label, found, grounder.can_see(thing), detectable)
 
 
 class LiveStages:

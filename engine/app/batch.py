@@ -125,7 +125,8 @@ class Batch:
         glance = self._frames.process(frame, frame.time_s)
         trigger = self._feed.trigger
         if asked:
-            request = Request(speech.next_id(), trigger.name, self._clocks.wall.now())
+            asked_s, feed = self._clocks.wall.now(), self._feed
+            request = Request(speech.next_id(), trigger.name, asked_s, feed.wish, feed.target)
             self._answers.answer(request, glance)
         if isinstance(trigger, Every):
             self._drain()

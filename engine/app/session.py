@@ -32,6 +32,7 @@ from engine.app.builders.inputs import (
     build_asking,
     build_ear,
     build_grammar,
+    build_wish,
     describe_asking,
 )
 from engine.app.builders.loops import build_batch, build_live
@@ -135,7 +136,13 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
             ear = build_ear(config, asking.listening, guard, grammar, wall, observers.report)
         running = Session(
             clocks,
-            FrameFeed(source, asking.trigger, config.source.max_frames, related(config)),
+            FrameFeed(
+                source,
+                asking.trigger,
+                config.source.max_frames,
+                related(config),
+                *build_wish(config, grammar),
+            ),
             perception,
             alerts,
             answerer,
@@ -165,14 +172,15 @@ def _load_models(
     observers: Observers,
     next_id: Callable[[], int],
 ) -> tuple[Models, StartupSpeech]:
-    """Start the session's time and load the models. In real time, "Starting." is said meanwhile."""
+    """Start the session's time and load the models. In real time, "Starting." is said meanwhile,
+    except with a still picture, whose answer would only come later."""
     observers.screen.loading()
     timeline = observers.timeline
     starting = Utterance(
         next_id(), "status", words.status("starting"), Priority.STATUS, timeline.now()
     )
     observers.log.start()
-    said = starting if config.source.realtime else None
+    said = starting if config.source.realtime and config.source.name != "image" else None
     with startup_speech(said, voice, sink, timeline, observers.report) as startup:
         prepare(voice.sample_rate_hz)
         models = build_models(config)

@@ -112,9 +112,8 @@ def _values(setting: Setting) -> str:
     if isinstance(setting.default, bool):
         return f"{_shown(setting.default)}|{_shown(not setting.default)}"
     if setting.placeholder:
-        return (
-            f"{{{setting.placeholder}}}" if setting.default == {} else f"null|{setting.placeholder}"
-        )
+        first = f"{_shown(setting.default)}|" if setting.default != {} else ""
+        return f"{first}{setting.placeholder}" if first else f"{{{setting.placeholder}}}"
     bounds = _bounds(setting)
     return f"{_shown(setting.default)}{f' ({bounds})' if bounds else ''}"
 
@@ -132,6 +131,8 @@ def _shown(value: Any) -> str:
     """A value as YAML writes it."""
     if value is None:
         return "null"
+    if isinstance(value, str):
+        return value
     return str(value).lower() if isinstance(value, bool) else f"{value:.12g}"
 
 

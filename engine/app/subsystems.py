@@ -9,6 +9,7 @@ from engine.answering.answerer import Answerer
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
 from engine.audio.scheduler import Audio
+from engine.core.answer import Wish
 from engine.core.ports import Clock, Sink, Source
 from engine.core.triggers import Trigger
 from engine.devices.input.media_keys import MediaKeys
@@ -28,13 +29,16 @@ class Clocks:
 
 @dataclass(frozen=True)
 class FrameFeed:
-    """The frames of a session, and the trigger that requests descriptions. `related` says whether
-    each frame continues the previous one, as in a video."""
+    """The frames of a session, and the trigger that requests answers. `related` says whether each
+    frame continues the previous one, as in a video; the trigger asks for `wish` and `target`, as in
+    a `Request`."""
 
     source: Source
     trigger: Trigger
     max_frames: int | None = None
     related: bool = True
+    wish: Wish = "describe"
+    target: str | None = None
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ class UserInput:
             self.obey("keyboard", command)
         elif self._keys.finding and not was_finding:
             self._notifier.announce("find_what")
+        elif len(key) > 1:
+            self._notifier.announce("not_understood")
 
     def obey(self, trigger: str, command: Command, spoken: Spoken | None = None) -> None:
         """Execute a command or submit a request."""
@@ -97,8 +99,6 @@ class UserInput:
                 self.quit.set()
             case "louder" | "quieter" as direction:
                 self._change_volume(direction)
-            case "where" if command.target is None:
-                self._notifier.announce("unknown_thing")
             case wish:
                 self._answering.ask(trigger, wish, command.target, spoken)
 

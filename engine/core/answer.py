@@ -23,7 +23,8 @@ class Request:
     """The wearer asked for something.
 
     `asked_s` is the end of the wake phrase, the key press or the timer's tick. `heard_s` is when a
-    spoken request was recognised. `target` is the label that a `where` looks for.
+    spoken request was recognised. `target` is what a `where` looks for: a label of the detector, or
+    the words that were typed.
     """
 
     id: int

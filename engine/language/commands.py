@@ -14,6 +14,8 @@ from engine.core.answer import Command, Control, Wish
 from engine.core.preferences import Language
 from engine.language.pack import TEMPLATES, incomplete
 
+# The names by which a request may be typed in every language: `ask=read`.
+REQUESTS: tuple[Wish, ...] = ("describe", "more", "read", "why")
 KEYS: dict[str, Wish | Control] = {
     "\n": "describe",
     "m": "more",
@@ -58,6 +60,24 @@ class CommandGrammar:
             if said.startswith(start) and (label := self.label(said.removeprefix(start))):
                 return Command("where", label)
         return None
+
+    def typed(self, text: str) -> Command | None:
+        """The command in a typed `text`, or None. The target of a `where` may be any words."""
+        if (command := self.parse(text)) is not None:
+            return command
+        said = self._normal(text)
+        wish = next((wish for wish in REQUESTS if said == wish), None)
+        if wish is not None:
+            return Command(wish)
+        for prefix in self.where:
+            start = f"{self._normal(prefix)} "
+            if said.startswith(start):
+                return self.search(said.removeprefix(start))
+        return None
+
+    def search(self, noun: str) -> Command:
+        """The command to find the thing called `noun`, which may be unknown."""
+        return Command("where", self.label(noun) or " ".join(noun.split()) or None)
 
     def label(self, noun: str) -> str | None:
         """The label of the thing called `noun`, or None."""
@@ -109,7 +129,7 @@ class Keys:
 
     def press(self, key: str) -> Command | None:
         """The command that `key` completes, or None. `key` is one character, or a whole line from a
-        pipe. A `where` without a target means that the typed name is unknown."""
+        pipe. The target of a `where` may be a name that is unknown."""
         if len(key) > 1:
             return self._line(key)
         if self._name is None:
@@ -119,7 +139,7 @@ class Keys:
             return Command(KEYS[key]) if key in KEYS else None
         if key == "\n":
             name, self._name = self._name, None
-            return Command("where", self._grammar.label(name))
+            return self._grammar.search(name)
         if key == ESCAPE:
             self._name = None
         elif key in BACKSPACES:
@@ -129,8 +149,9 @@ class Keys:
         return None
 
     def _line(self, line: str) -> Command | None:
-        if (command := self._grammar.parse(line)) is not None:
+        if (command := self._grammar.typed(line)) is not None:
             return command
         if line.startswith(f"{FIND} "):
-            return Command("where", self._grammar.label(line[2:]))
-        return Command(KEYS[line[0]]) if line[0] in KEYS else None
+            return self._grammar.search(line[2:])
+        name = next((name for name in KEYS.values() if name == line.strip().lower()), None)
+        return None if name is None else Command(name)

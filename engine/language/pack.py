@@ -64,6 +64,7 @@ class Sayable:
     voice: str  # a voice of espeak-ng
     recogniser: str | None  # PocketSphinx's acoustic model; None: no spoken commands
     sentences: SentenceMarks
+    examples: tuple[str, ...]  # labels that a wearer may look for, the most useful first
     environment: Environment
 
 
@@ -188,6 +189,7 @@ def _sayable(code: str, folder: Path) -> Sayable:
             voice=words["voice"],
             recogniser=words["recogniser"],
             sentences=SentenceMarks(**words["sentences"]),
+            examples=tuple(words["examples"]),
             environment=environment,
         )
     except (OSError, ValueError, KeyError, TypeError, TemplateError) as error:

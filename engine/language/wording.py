@@ -8,7 +8,7 @@ which holds every word of one language and none of another, so that a sentence c
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from jinja2 import Template, TemplateError
@@ -29,6 +29,8 @@ HALVES_BELOW_M = 3.0  # beyond it, half a meter is below the accuracy of the est
 FAR_M = 20.0  # beyond it, a number is neither accurate nor useful
 FIVES_ABOVE = 10  # more feet or steps than these are rounded to fives
 METERS_PER_FOOT = 0.3048  # exact, by definition
+
+MAX_EXAMPLES = 5  # of things that the wearer can look for
 
 AlertLength = Literal["full", "short", "shortest"]
 StatusKey = Literal[
@@ -57,7 +59,6 @@ StatusKey = Literal[
     "reader_loading",
     "reader_failed",
     "reader_late",
-    "nothing_said_yet",
     "wake_failed",
     "nothing_to_repeat",
     "louder",
@@ -65,7 +66,7 @@ StatusKey = Literal[
     "loudest",
     "quietest",
     "find_what",
-    "unknown_thing",
+    "not_understood",
     "failed",
 ]
 
@@ -125,9 +126,17 @@ class Words:
             "quick", groups=named, rest=rest, place=place, detail=detail, clear=glance.way_is_clear
         )
 
-    def where(self, label: str, found: Sequence[Obstacle], can_be_seen: bool = True) -> str:
+    def where(
+        self,
+        label: str,
+        found: Sequence[Obstacle],
+        can_be_seen: bool = True,
+        detectable: Callable[[str], bool] = lambda label: False,
+    ) -> str:
         """Where the nearest of `found` is, and how many more there are; all have the label `label`.
-        If `found` is empty: that none is there, or that the detector cannot detect it."""
+        If `found` is empty: that none is there, or that the detector cannot detect it and some
+        things that it can, by `detectable`."""
+        examples = [label for label in self._can.examples if detectable(label)][:MAX_EXAMPLES]
         ordered = sorted(found, key=lambda o: o.distance_m)
         nearest = ordered[0] if ordered else None
         return self._render(
@@ -135,6 +144,7 @@ class Words:
             thing=self._noun(label),
             known=_normal(label) in self._can.things,
             can_be_seen=can_be_seen,
+            examples=[self._noun(example).many for example in examples],
             more=max(0, len(ordered) - 1),
             direction=None if nearest is None else self._direction(nearest),
             span=None if nearest is None else self._span(nearest.distance_m),

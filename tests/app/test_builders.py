@@ -1,7 +1,7 @@
 """What the builders choose from a configuration, without loading a model."""
 
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,14 @@ import pytest
 
 from engine.app.builders.answering import build_router
 from engine.app.builders.inputs import (
+    build_asking,
     build_listening,
     build_trigger,
+    build_wish,
     describe_asking,
     label_names,
 )
+from engine.app.builders.perception import build_alerts
 from engine.app.builders.sources import build_source, source_kind
 from engine.app.command_line import CONF
 from engine.app.settings_check import check
@@ -22,6 +25,7 @@ from engine.core.clock import VirtualClock
 from engine.core.errors import ConfigError, InputError, MissingPart
 from engine.devices.sound import porcupine
 from engine.devices.video.sample import SampleSource
+from engine.language.commands import command_grammar
 from engine.language.wording import Words
 from experiments.quality.synthetic_speech import write_wav
 from models.describer import check_image_size
@@ -57,6 +61,51 @@ def test_the_trigger_depends_on_the_kind_of_source(source: str, live: bool, asks
 def test_the_sample_is_described_after_its_obstacles_have_been_announced() -> None:
     trigger, _ = build_trigger(Config(), "sample", live=False)
     assert [trigger.due(time_s) for time_s in (0.0, 1.9, 2.0)] == [False, False, True]
+
+
+GRAMMARS = {code: command_grammar(code, {"door": "door"}) for code in ("en", "es")}
+
+
+@pytest.mark.parametrize(
+    ("language", "ask", "wish"),
+    [
+        ("en", "describe", ("describe", None)),
+        ("en", "What is here?", ("describe", None)),
+        ("en", "where is the door", ("where", "door")),
+        ("en", "where is the spaceship", ("where", "spaceship")),
+        ("es", "why", ("why", None)),
+        ("es", "lee el texto", ("read", None)),
+        ("es", "¿Qué ves?", ("describe", None)),
+    ],
+)
+def test_what_the_trigger_asks_for(
+    language: str, ask: str, wish: tuple[str, str | None]
+) -> None:
+    config = Config(language=language)
+    config.trigger.ask = ask
+    assert build_wish(config, GRAMMARS[language]) == wish
+
+
+@pytest.mark.parametrize("ask", ["quit", "louder", "stop", "what color is the car", "x"])
+def test_the_trigger_asks_for_nothing_else(ask: str) -> None:
+    config = Config()
+    config.trigger.ask = ask
+    with pytest.raises(ConfigError, match="trigger.ask: expected describe, more, read, why or"):
+        build_wish(config, GRAMMARS["en"])
+
+
+def test_keys_need_a_standard_input_before_any_model_loads() -> None:
+    config = Config()
+    config.trigger.name = "keyboard"
+    with ExitStack() as stack, pytest.raises(MissingPart, match="trigger=keyboard: expected a ter"):
+        build_asking(config, "webcam", LiveSource(), VirtualClock(), lambda health: None, stack)
+
+
+def test_a_still_picture_has_an_answer_and_no_alerts() -> None:
+    config = Config()
+    for name, has_alerts in (("image", False), ("video", True), ("webcam", True)):
+        config.source.name = name
+        assert (build_alerts(config, Words("en"), lambda: 1) is not None) == has_alerts
 
 
 @pytest.mark.parametrize("name", ["photo", "folder", "sample"])

@@ -210,12 +210,13 @@ def test_spoken_requests_carry_the_times_of_their_words(inputs: InputBench) -> N
     ]
 
 
-def test_an_unknown_name_is_announced(inputs: InputBench) -> None:
+def test_an_unknown_name_is_asked_for_and_an_unknown_line_is_announced(inputs: InputBench) -> None:
     for key in "fspaceship\n":
         inputs.user.key(key)
+    assert [(r.wish, r.target) for r in inputs.answering.requests] == [("where", "spaceship")]
+    inputs.user.key("zebra crossing")
     words = inputs.bench.words
-    assert inputs.said() == [words.status("find_what"), words.status("unknown_thing")]
-    assert inputs.answering.requests == []
+    assert inputs.said() == [words.status("find_what"), words.status("not_understood")]
 
 
 def test_the_volume_has_limits_that_are_announced(inputs: InputBench) -> None:

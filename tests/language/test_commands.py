@@ -22,6 +22,13 @@ ES = command_grammar("es", label_names(Words("es"), ("person", "door", "traffic_
     [
         (EN, "Describe!", Command("describe")),
         (EN, "tell me more", Command("more")),
+        (EN, "What's here?", Command("describe")),
+        (EN, "What is here?", Command("describe")),
+        (EN, "what do you see", Command("describe")),
+        (EN, "Where am I?", Command("describe")),
+        (ES, "¿Qué hay aquí?", Command("describe")),
+        (ES, "¿Qué ves?", Command("describe")),
+        (ES, "¿Dónde estoy?", Command("describe")),
         (EN, "where is the door", Command("where", "door")),
         (EN, "Where's the door?", Command("where", "door")),
         (EN, "find a traffic light", Command("where", "traffic_light")),
@@ -67,7 +74,7 @@ def test_every_key_is_shown() -> None:
         ("fdoor\nm", [Command("where", "door"), Command("more")]),
         ("fdoro\x7f\x7for\n", [Command("where", "door")]),
         ("fdo\x1bm", [Command("more")]),  # Escape cancels
-        ("fspaceship\n", [Command("where", None)]),
+        ("fspaceship\n", [Command("where", "spaceship")]),
         ("f\n", [Command("where", None)]),
     ],
 )
@@ -82,9 +89,14 @@ def test_keys(presses: str, commands: list[Command]) -> None:
     [
         ("where is the door", Command("where", "door")),
         ("f door", Command("where", "door")),
-        ("f spaceship", Command("where", None)),
-        ("quit", Command("quit")),  # the first letter of any other word is a key
+        ("f spaceship", Command("where", "spaceship")),
+        ("Where is the spaceship?", Command("where", "spaceship")),
+        ("where is", None),
+        ("what is here?", Command("describe")),
+        ("quit", Command("quit")),
+        ("m", Command("more")),
         ("zebra", None),
+        ("what color is the car", None),  # no "why", although its first letter is a key
     ],
 )
 def test_a_line_from_a_pipe(line: str, command: Command | None) -> None:

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 from engine.config import Config, WakeConfig
+from engine.core.answer import Control, Wish
 from engine.core.errors import ConfigError, MissingPart
 from engine.core.ports import AudioSource, Clock, Hears, Source, WakeEngine
 from engine.core.report import Health
 from engine.core.triggers import Every, Interval, Once, OnDemand, Trigger
+from engine.devices.input.keyboard import standard_input
 from engine.devices.input.media_keys import MediaKeys, find_media_keys
-from engine.language.commands import CommandGrammar, command_grammar
+from engine.language.commands import REQUESTS, CommandGrammar, command_grammar
 from engine.language.pack import sayable
 from engine.language.wording import Words
 from engine.listening.command_listener import CommandListener
@@ -58,6 +61,17 @@ def build_media_keys(config: Config, report: Callable[[Health], None]) -> MediaK
     return MediaKeys(find_media_keys(), report) if config.trigger.media_keys else None
 
 
+def build_wish(config: Config, grammar: CommandGrammar) -> tuple[Wish, str | None]:
+    """What `trigger.ask` asks for: the wish and its target, as in a `Request`. Raises ConfigError
+    for anything else than a request."""
+    text = config.trigger.ask
+    command = grammar.typed(text)
+    if command is None or command.name in get_args(Control):
+        requests = ", ".join(REQUESTS)
+        raise ConfigError(f"trigger.ask: expected {requests} or 'where is NAME', got {text!r}")
+    return cast(Wish, command.name), command.target
+
+
 @dataclass(frozen=True)
 class Listening:
     """The parts of the ear that are opened before any model loads, since they may be refused: the
@@ -90,11 +104,14 @@ def build_asking(
     resources: ExitStack,
 ) -> Asking:
     """The ways to ask by the settings, for a source of this kind. Raises InputError, MissingPart
-    and ConfigError."""
+    and ConfigError, before any model loads."""
+    build_wish(config, command_grammar(config.language, {}))
     listening = build_listening(config, source, wall)
     if listening is not None:
         resources.callback(listening.close)
     trigger, keyboard = build_trigger(config, kind, source.live, listening is not None)
+    if keyboard:
+        standard_input()
     return Asking(listening, trigger, keyboard, build_media_keys(config, report))
 
 

@@ -1,6 +1,8 @@
 """Builds the loop that runs a session: live or batch. Each loop gets only the parts that it
 uses."""
 
+from functools import partial
+
 from engine.app.answer_step import AnswerStep, Score
 from engine.app.batch import Batch
 from engine.app.frame_step import FrameStep
@@ -26,9 +28,8 @@ def build_live(session: Session, scorer: Scorer | None = None) -> Live:
     camera = CameraLoop(feed, clocks.timeline, notifier, log.seen)
     step = build_answer_step(session, scorer, shows=True)
     answer = AnswerLoop(step, glances, session.speech, clocks, notifier, live)
-    watch = WatchLoop(
-        camera, build_frame_step(session), glances, feed.trigger, answer.ask, notifier
-    )
+    ask = partial(answer.ask, wish=feed.wish, target=feed.target)
+    watch = WatchLoop(camera, build_frame_step(session), glances, feed.trigger, ask, notifier)
     user_input = UserInput(session.keys, answer, session.speech.audio, notifier)
     ear = None
     if session.ear is not None:

@@ -13,6 +13,17 @@ from typing import Any
 from engine.core.errors import MissingPart
 
 
+def standard_input() -> int:
+    """The file descriptor of standard input. Raises MissingPart if it is closed."""
+    try:
+        return sys.stdin.fileno()
+    except (OSError, ValueError, AttributeError) as error:
+        raise MissingPart(
+            "trigger=keyboard: expected a terminal or a pipe on standard input, got none; "
+            "use trigger=interval or trigger=once"
+        ) from error
+
+
 class Keyboard:
     """Calls `on_key` from its thread with the character of each key press ('\\n' for Enter).
 
@@ -21,13 +32,7 @@ class Keyboard:
     """
 
     def __init__(self, on_key: Callable[[str], None]) -> None:
-        try:
-            self._fd = sys.stdin.fileno()
-        except (OSError, ValueError, AttributeError) as error:
-            raise MissingPart(
-                "trigger=keyboard: expected a terminal or a pipe on standard input, got none; "
-                "use trigger=interval or trigger=once"
-            ) from error
+        self._fd = standard_input()
         self._on_key = on_key
         self._stop = threading.Event()
         self._tty = os.isatty(self._fd)
@@ -49,7 +54,8 @@ class Keyboard:
         import tty
 
         saved: list[Any] = termios.tcgetattr(self._fd)
-        tty.setcbreak(self._fd)  # no line buffering; Ctrl-C still interrupts
+        # No line buffering; Ctrl-C still interrupts. Keys pressed while models loaded are kept.
+        tty.setcbreak(self._fd, termios.TCSADRAIN)
         return saved
 
     def _run(self) -> None:
