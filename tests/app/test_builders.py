@@ -78,9 +78,7 @@ GRAMMARS = {code: command_grammar(code, {"door": "door"}) for code in ("en", "es
         ("es", "¿Qué ves?", ("describe", None)),
     ],
 )
-def test_what_the_trigger_asks_for(
-    language: str, ask: str, wish: tuple[str, str | None]
-) -> None:
+def test_what_the_trigger_asks_for(language: str, ask: str, wish: tuple[str, str | None]) -> None:
     config = Config(language=language)
     config.trigger.ask = ask
     assert build_wish(config, GRAMMARS[language]) == wish
@@ -90,7 +88,7 @@ def test_what_the_trigger_asks_for(
 def test_the_trigger_asks_for_nothing_else(ask: str) -> None:
     config = Config()
     config.trigger.ask = ask
-    with pytest.raises(ConfigError, match="trigger.ask: expected describe, more, read, why or"):
+    with pytest.raises(ConfigError, match=r"trigger\.ask: expected describe, more, read, why or"):
         build_wish(config, GRAMMARS["en"])
 
 
