@@ -32,6 +32,11 @@ _UNUSED_DAYS = 30  # files that no start has used for so long are deleted
 _mapped: list[Any] = []
 
 
+def compiled_home() -> Path:
+    """The folder of the compiled networks."""
+    return cache_home() / "compiled"
+
+
 @cache
 def core() -> Any:
     """The process's openvino.Core."""
@@ -73,7 +78,7 @@ def compile_model(
     name = sources[0].stem if sources else ""
     place = None
     if keep:
-        place = cache_home() / "compiled" / f"{name}-{_key(sources, device, settings)}.blob"
+        place = compiled_home() / f"{name}-{_key(sources, device, settings)}.blob"
         if (kept := _read(place, device, settings)) is not None:
             return kept
     graph = core().read_model(model) if isinstance(model, Path) else model()

@@ -22,8 +22,12 @@ from models.fastvlm.forms import Form, find_form, read_facts
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.openvino.file_pages import release_file_pages
 from models.fastvlm.openvino.weights import GROUP
+from models.runtime.compiled import compile_model, compiled_home, core
 
-GRAPH = "model.xml"  # its weights are in model.bin
+GRAPH, WEIGHTS = "model.xml", "model.bin"
+# A larger network is compiled at every start. Most of its time is spent on packing the weights at
+# the first run, which a kept one repeats; and keeping it takes as much memory as the weights.
+KEPT_BYTES = 200_000_000
 ARITHMETIC_JSON = "arithmetic.json"  # in a decoder's folder
 EXACT = ("fp32", "fp16")
 # Neighbouring activations that share a scale where the processor multiplies in 8 bits (VNNI). Wider
@@ -54,7 +58,7 @@ def open_encoder(
     with _naming_the_remedy(form, checkpoint, folder):
         graph = compiled(folder, precision, number, threads)
     encoder = OpenVinoEncoder(graph, precision, side_px)
-    release_file_pages(folder)
+    _release(folder)
     return encoder
 
 
@@ -70,7 +74,7 @@ def open_decoder(
         )
         graph = compiled(folder, precision, arithmetic.number, threads)
     decoder = OpenVinoDecoder(graph, precision, read_facts(folder), greedy, arithmetic)
-    release_file_pages(folder)
+    _release(folder)
     return decoder
 
 
@@ -192,16 +196,14 @@ class OpenVinoDecoder:
 
 def has_bf16() -> bool:
     """Whether OpenVINO computes in bf16 on this processor."""
-    import openvino as ov
-
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def compiled(folder: Path, precision: str, number: str, threads: int | None = None) -> Any:
-    """The exported graph in `folder`, compiled for arithmetic in `number`. Raises OpenVINO's
-    errors."""
-    import openvino as ov
-
+def compiled(
+    folder: Path, precision: str, number: str, threads: int | None = None, *, keep: bool = True
+) -> Any:
+    """The exported graph in `folder`, compiled for arithmetic in `number`, and kept for the next
+    start if `keep` and if that is worth it. Raises OpenVINO's errors."""
     options = {
         "INFERENCE_PRECISION_HINT": number,
         "KV_CACHE_PRECISION": number,  # the default would round keys and values to 8 bits
@@ -211,7 +213,14 @@ def compiled(folder: Path, precision: str, number: str, threads: int | None = No
     }
     if precision in ACTIVATION_GROUP:
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = ACTIVATION_GROUP[precision]
-    return ov.Core().compile_model(folder / GRAPH, "CPU", options)
+    keep = keep and (folder / WEIGHTS).stat().st_size < KEPT_BYTES
+    return compile_model(folder / GRAPH, keep=keep, **options)
+
+
+def _release(folder: Path) -> None:
+    """Free the memory that only the compilation and the first run needed."""
+    release_file_pages(folder)
+    release_file_pages(compiled_home())
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def candidates(precision: str) -> list[Arithmetic]:
 def measure_s(folder: Path, precision: str, facts: dict[str, Any], arithmetic: Arithmetic) -> float:
     """Seconds that the decoder in `folder` takes to read a prompt and write some tokens; the best
     of REPEATS runs."""
-    graph = compiled(folder, precision, arithmetic.number)
+    graph = compiled(folder, precision, arithmetic.number, keep=False)
     decoder = OpenVinoDecoder(graph, precision, facts, Greedy(), arithmetic)
     rows = min(PROMPT_TOKENS, int(facts["context"]) - NEW_TOKENS)
     ids = [int(facts["image_token_index"])] * rows
