@@ -204,7 +204,7 @@ def compiled(
 ) -> Any:
     """The exported graph in `folder`, compiled for arithmetic in `number`, and kept for the next
     start if `keep` and if that is worth it. Raises OpenVINO's errors."""
-    options = {
+    options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": number,
         "KV_CACHE_PRECISION": number,  # the default would round keys and values to 8 bits
         "NUM_STREAMS": "1",
