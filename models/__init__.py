@@ -63,19 +63,6 @@ def quiet_ultralytics() -> None:
         settings.update(uuid="", sync=False)
 
 
-def import_libraries() -> None:
-    """Import the adapters' libraries one after the other. Threads that import them concurrently can
-    see partially initialised modules."""
-    quiet_offline()
-    import timm  # noqa: F401
-    import torch  # noqa: F401
-    import torchvision  # noqa: F401
-    from transformers import AutoProcessor, FastVlmForConditionalGeneration  # noqa: F401
-    from ultralytics import YOLO  # noqa: F401
-
-    quiet_ultralytics()
-
-
 def _writable_folder(wanted: Path) -> Path:
     """`wanted`, or a new temporary folder if `wanted` cannot be written to."""
     try:

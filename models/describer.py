@@ -34,7 +34,7 @@ from models.clauses import clauses
 from models.devices import is_out_of_memory, limit_threads
 from models.fastvlm.chat import CHAT_JSON, TOKENIZER_JSON, Chat
 from models.fastvlm.checkpoint import load_model
-from models.fastvlm.custom_checkpoint import find_checkpoint
+from models.fastvlm.custom_checkpoint import find_checkpoint, languages_of
 from models.fastvlm.detokenize import text_pieces
 from models.fastvlm.forms import find_chat
 from models.fastvlm.inputs import square_pixels
@@ -289,7 +289,7 @@ def _card(files: PackFiles, device: str, backend: str, precision: str) -> ModelC
         device,
         backend,
         precision,
-        languages=tuple(settings.get("languages") or ("en",)),
+        languages=languages_of(settings),
         takes_prompts=bool(settings.get("takes_prompts")),
     )
 

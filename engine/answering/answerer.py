@@ -17,14 +17,15 @@ from engine.answering.ocr_worker import OcrWorker, ReadText
 from engine.answering.plan import AnswerPlan
 from engine.answering.speaker import Speaker
 from engine.core.answer import Description, Request
-from engine.core.errors import DescriberLate, ReaderLate, RunError, in_one_line
+from engine.core.errors import DescriberLate, ReaderLate, RunError, StillLoading, in_one_line
 from engine.core.glance import Glance, Mark, SceneClass
-from engine.core.ports import Clock, Router, SceneClassifier
+from engine.core.ports import ClassifiesScenes, Clock, Router
 from engine.core.report import Health
 from engine.core.worker import End, Task
 from engine.language.wording import StatusKey
 
 READ_PATIENCE_S = 3.0  # for a request to read, on a busy machine; two idle cores need a tenth of it
+LOADING_PATIENCE_S = 15.0  # the same where the reader must load first, which the wearer is told
 SIGN_PATIENCE_S = 4.0  # the quick answer is spoken meanwhile; the reader may still be loading
 
 
@@ -38,7 +39,7 @@ class Answerer:
     def __init__(
         self,
         plan: AnswerPlan,
-        scenes: SceneClassifier,
+        scenes: ClassifiesScenes,
         speaker: Speaker,
         report: Callable[[Health], None],
         wall: Clock,
@@ -93,7 +94,7 @@ class Answerer:
             explained = self._last or self._describe(draft)
             self._say(draft, self.plan.words.why(explained.why()))
         elif request.wish == "read":
-            self._say(draft, self._read(draft))
+            self._read(draft)
         else:
             self._describe(draft)
         return draft.description(self.plan.settings.mode)
@@ -122,16 +123,24 @@ class Answerer:
         return draft
 
     def _say(self, draft: Draft, text: str) -> None:
+        if not draft.beats:  # the stages end with the first words
+            draft.marks.append(Mark("template", self.wall.now()))
         draft.add_beat("quick", text)
-        draft.marks.append(Mark("template", self.wall.now()))
         self.speaker.utter(text, draft.request.id)
 
-    def _read(self, draft: Draft) -> str:
-        text = self.read_text(draft, large_only=False, patience_s=READ_PATIENCE_S)
-        draft.marks.append(Mark("read", self.wall.now()))
+    def _read(self, draft: Draft) -> None:
+        words, patience_s = self.plan.words, READ_PATIENCE_S
+        loading = self.reader is not None and not self.reader.ready
+        if loading and self.plan.settings.deadline_s is not None:  # a batch just waits
+            patience_s = LOADING_PATIENCE_S
+            self._say(draft, words.status("reader_loading"))
+        text = self.read_text(draft, large_only=False, patience_s=patience_s)
+        if not draft.beats:
+            draft.marks.append(Mark("read", self.wall.now()))
         if isinstance(text, ReadText):
-            return self.plan.words.read(text.sure, text.unsure, text.language)
-        return self.plan.words.status(text)
+            self._say(draft, words.read(text.sure, text.unsure, text.language))
+        elif not (draft.beats and draft.interruptions.overtaken()):
+            self._say(draft, words.status("reader_late" if text == "reader_loading" else text))
 
     def _where(self, target: str | None, glance: Glance) -> str:
         grounder, words = self.plan.grounder, self.plan.words
@@ -171,6 +180,8 @@ class LiveStages:
     def classify(self, draft: Draft) -> SceneClass:
         try:
             return self._answerer.scenes.classify(draft.glance.frame)
+        except StillLoading:  # no fault: the plan answers without the place
+            raise
         except Exception as error:  # the obstacles are known and more important
             detail = in_one_line(error)
             self._answerer.report(Health("scenes", detail, "answered without the place"))

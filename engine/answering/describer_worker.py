@@ -5,14 +5,14 @@ from contextlib import suppress
 
 from engine.core.camera import Frame
 from engine.core.errors import DescriberFailed
-from engine.core.ports import Clock, Describer
+from engine.core.ports import Clock, Describes
 from engine.core.worker import Task, Worker
 
 
 class DescriberWorker:
     """The describer's thread. A task's `begun_s` is the time of its first token."""
 
-    def __init__(self, describer: Describer, wall: Clock) -> None:
+    def __init__(self, describer: Describes, wall: Clock) -> None:
         self._describer = describer
         self._wall = wall
         self._worker: Worker[str] = Worker("describer", DescriberFailed, wall)

@@ -50,7 +50,7 @@ class Draft:
     dropped: list[DroppedClause] = field(default_factory=list)
     texts: tuple[str, ...] = ()
     decision: Decision = field(default_factory=lambda: Decision("quick", 0.0, 0.0, ()))
-    by: Literal["mode", "router", "more", "language", "failure"] = "router"
+    by: Literal["mode", "router", "more", "language", "loading", "failure"] = "router"
     tier: Tier = "quick"
     template_first: bool = True
     interrupted: bool = False

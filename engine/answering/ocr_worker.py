@@ -41,12 +41,15 @@ class ReadText:
 class OcrWorker:
     """The OCR reader's thread.
 
-    `load_after_s`: load the reader after this time even if it has not been needed; None: only when
-    needed. `ready` becomes true when it is loaded.
+    `may_load`: load the reader once this returns true, even if it has not been needed; None: only
+    when needed. `ready` becomes true when it is loaded.
     """
 
     def __init__(
-        self, open_reader: Callable[[], Reader], wall: Clock, load_after_s: float | None = None
+        self,
+        open_reader: Callable[[], Reader],
+        wall: Clock,
+        may_load: Callable[[], bool] | None = None,
     ) -> None:
         self._open = open_reader
         self._reader: Reader | None = None
@@ -55,11 +58,10 @@ class OcrWorker:
         self._worker: Worker[Lines] = Worker(
             "reader", ReaderFailed, wall, LOADING_S, low_priority=True
         )
-        if load_after_s is not None:
-            due_s = wall.now() + load_after_s
+        if may_load is not None:
 
             def wait_and_load(task: Task[Lines]) -> Generator[Lines, None, None]:
-                while task.cancelled_s is None and wall.now() < due_s:
+                while task.cancelled_s is None and not may_load():
                     time.sleep(POLL_S)
                 if task.cancelled_s is None:
                     yield from self._load()

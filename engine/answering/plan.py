@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from engine.answering.draft import Draft, Interruptions
+from engine.answering.draft import NO_SCENE, Draft, Interruptions
 from engine.answering.grounding import Evidence, Grounded, Grounder
 from engine.core.answer import DroppedClause, Request
-from engine.core.errors import DescriberLate, EngineError
+from engine.core.errors import DescriberLate, EngineError, StillLoading
 from engine.core.glance import Glance, Mark, SceneClass
-from engine.core.ports import Describer, Router
-from engine.core.preferences import Detail, Language
+from engine.core.ports import Router
+from engine.core.preferences import Detail
 from engine.core.report import Health
 from engine.language.reassurance import reassures
 from engine.language.wording import StatusKey, Words
@@ -54,12 +54,6 @@ class AnswerSettings:
         return self.beats == 2 and self.mode == "auto"
 
 
-def speaks(describer: Describer | None, language: Language) -> bool:
-    """Whether there is a describer and its card lists `language`. No other describer may answer, so
-    that no answer mixes two languages."""
-    return describer is not None and language in describer.card.languages
-
-
 class Stages(Protocol):
     """What differs between answering live and replaying stored outputs."""
 
@@ -68,7 +62,9 @@ class Stages(Protocol):
         """Whether there is a describer that speaks the session's language."""
         ...
 
-    def classify(self, draft: Draft) -> SceneClass: ...
+    def classify(self, draft: Draft) -> SceneClass:
+        """The scene of the draft's frame. Raises StillLoading."""
+        ...
 
     def template(self, draft: Draft) -> str:
         """The quick tier's words for the draft's glance."""
@@ -140,9 +136,16 @@ class AnswerPlan:
     def answer(self, draft: Draft, stages: Stages, last: Draft | None = None) -> None:
         """Run all steps. `last` is the previous answer, which "more" continues. A describer's
         failure never raises: the template answers instead."""
-        draft.glance = replace(draft.glance, scene=stages.classify(draft))
+        scene, not_classified = NO_SCENE, ""
+        try:
+            scene = stages.classify(draft)
+        except StillLoading as error:
+            not_classified = str(error)
+        draft.glance = replace(draft.glance, scene=scene)
         stages.stamp(draft, "classify")
         self._route(draft, stages, last)
+        if not_classified:
+            draft.add_reason(f"{not_classified}, so the place is not said")
         stages.stamp(draft, "route")
         describing = self._start(draft, stages)
         draft.template_first = not describing or self.settings.two_beats
@@ -263,6 +266,10 @@ class AnswerPlan:
 
     def _fail(self, draft: Draft, stages: Stages, error: EngineError) -> None:
         self._use_template(draft, str(error))
+        if isinstance(error, StillLoading):  # no fault: the wearer asked early
+            draft.by = "loading"
+            stages.fall_back("describer_loading", None)
+            return
         late = isinstance(error, DescriberLate)
         stages.fall_back("describer_late" if late else "describer_failed", _fault(str(error)))
 

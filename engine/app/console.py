@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -115,10 +116,11 @@ class Screen:
         source: str,
         speech: str,
         trigger: str,
-        models: dict[str, ModelCard],
+        models: Mapping[str, ModelCard],
         folder: Path,
         keys: bool,
         view: str = "",
+        still_loading: Sequence[str] = (),
     ) -> None:
         """Print the settings, the models, and the folder of the session."""
         if self._job:
@@ -128,8 +130,9 @@ class Screen:
         grid.add_row("source", escape(source))
         grid.add_row("mode", f"{mode}, router {escape(router)}")
         for tier, card in models.items():
-            kind = f"{card.pack} pack, {card.backend} {card.precision} on {card.device}"
-            grid.add_row(tier, f"{escape(card.name)} ({kind})")
+            grid.add_row(tier, _described(card))
+        for tier in still_loading:
+            grid.add_row(tier, "still loading")
         grid.add_row("speech", escape(speech))
         grid.add_row("asks", escape(trigger))
         grid.add_row("session", escape(str(folder)))
@@ -140,6 +143,11 @@ class Screen:
         self.line("")
         with self._lock:
             self.console.print(Panel(grid, title=f"Scene Aria {version}", expand=False))
+
+    def loaded(self, tier: str, card: ModelCard, time_s: float) -> None:
+        """Print that a model was loaded `time_s` after the start of the session."""
+        if not self._job:
+            self.line(f"{time_s:7.2f} s  loaded        {tier}: {_described(card)}")
 
     def heard(self, utterance: Utterance, time_s: float) -> None:
         """Print an alert or status that started `time_s` after the session."""
@@ -223,6 +231,12 @@ class Screen:
             )
             self.line(f"quality: {figures or 'not judged, as no picture has labels to judge by'}")
         self.line(f"written to {escape(str(folder))}: {', '.join(files)}")
+
+
+def _described(card: ModelCard) -> str:
+    """A model with its pack, library, precision and device."""
+    kind = f"{card.pack} pack, {card.backend} {card.precision} on {card.device}"
+    return f"{escape(card.name)} ({kind})"
 
 
 def _latency_table(tiers: dict[str, Any], shown: list[str]) -> Table:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import cast
 
 from engine import __version__
-from engine.answering.plan import speaks
 from engine.app.builders.answering import (
     build_plan,
     build_prompt,
@@ -144,7 +143,7 @@ def _header(config: Config, source: Source, models: Models) -> Header:
         cast(Directions, config.directions),
         config.source.hfov_deg,
         models.detector.labels,
-        models.cards(),
+        models.cards,
     )
 
 
@@ -152,13 +151,13 @@ def _recorder(config: Config, models: Models, words: Words, voice: Voice) -> Rec
     # The recorder times a separate router: a router may keep state, and the session's router must
     # decide once per image, as in a replay.
     timed_router = build_router(config)
-    prompt = build_prompt(config, models, words)
+    prompt = build_prompt(config, words)
     localizer = Localizer(config.source.hfov_deg, build_mount(config))
     wall = MonotonicClock()
     return Recorder(
         perception=Perception(models.detector, localizer, wall),
         scenes=models.scenes,
-        describer=models.describer if speaks(models.describer, config.language) else None,
+        describer=models.describer,
         plan=build_plan(config, timed_router, words, models.detector.labels, prompt),
         voice=voice,
         wall=wall,

@@ -1,13 +1,15 @@
 """Opens a session from its settings, and closes it again.
 
 The order matters: sources, sinks and packs are checked before any model loads, so that bad input is
-reported at once. The builders choose the classes.
+reported at once. Then comes what the wearer needs first: the voice, the camera and the detector, and
+the rest in the background (engine.app.loading). The builders choose the classes.
 """
 
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from engine import __version__
 from engine.answering.speaker import Speaker
 from engine.app.builders.answering import (
     build_answerer,
+    build_ocr_worker,
     build_plan,
     build_prompt,
     build_router,
@@ -47,6 +50,7 @@ from engine.app.builders.sources import (
     stream_counts,
 )
 from engine.app.console import Screen
+from engine.app.loading import Loading, Part
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
 from engine.app.offline import offline
@@ -55,11 +59,14 @@ from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech,
 from engine.audio.earcons import prepare
 from engine.config import Config
 from engine.core.clock import MonotonicClock, VirtualClock
+from engine.core.errors import EngineError
+from engine.core.later import Later
 from engine.core.ports import Sink, Voice
 from engine.core.priority import Priority
-from engine.core.report import ModelCard
+from engine.core.report import Health, ModelCard
 from engine.core.utterance import Utterance
 from engine.language.wording import Words
+from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard, GuardedSink
 
 
@@ -119,21 +126,28 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
 
         next_id = itertools.count(1).__next__
         models, startup = _load_models(config, words, voice, sink, observers, next_id)
+        parts = list(models.parts)
 
         alerts = build_alerts(config, words, next_id)
         audio = build_audio(voice, next_id, observers, alerts)
         notifier = Notifier(words, audio.say, observers.report, next_id, clocks.timeline)
-        labels, prompt = models.detector.labels, build_prompt(config, models, words)
-        plan = build_plan(config, router, words, labels, prompt)
-        speaker = Speaker(words, audio.say, next_id, clocks.timeline)
-        answerer = build_answerer(config, models, plan, speaker, observers.report, wall, stack)
-        perception = build_perception(config, models, source, wall, stack)
+        labels = models.detector.labels
         grammar = build_grammar(config, words, labels)
         ear = None
         if asking.listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)
             sink = GuardedSink(sink, guard, wall)
-            ear = build_ear(config, asking.listening, guard, grammar, wall, observers.report)
+            ear = Later[Ear]("the wake word")
+            build = partial(
+                build_ear, config, asking.listening, guard, grammar, wall, observers.report
+            )
+            parts.append(Part("wake", partial(_put, ear, build), ear.fail, "wake_failed"))
+        loading = Loading(parts)
+        plan = build_plan(config, router, words, labels, build_prompt(config, words))
+        speaker = Speaker(words, audio.say, next_id, clocks.timeline)
+        reader = stack.enter_context(closing(build_ocr_worker(config, loading, wall)))
+        answerer = build_answerer(models, plan, speaker, reader, observers.report, wall, stack)
+        perception = build_perception(config, models, source, wall, stack)
         running = Session(
             clocks,
             FrameFeed(
@@ -151,16 +165,16 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
             ear,
             observers,
             notifier,
+            loading,
         )
 
         asking_line = describe_asking(config, asking.listening, asking.trigger.name)
-        _introduce(
-            config, running, models.cards(), FirstScreen(kind, sink_name, asking_line, view_name)
-        )
+        names = FirstScreen(kind, sink_name, asking_line, view_name)
+        _introduce(config, running, models, names)
         for heard in startup.heard:
             observers.utterance_ended(heard)
-        if source.live or kind == "sample":  # with a file, this would only delay the answer
-            notifier.announce("ready")
+        stack.callback(loading.close)
+        _load_rest(running, models, says_ready=source.live or kind == "sample")
         yield running
 
 
@@ -172,8 +186,9 @@ def _load_models(
     observers: Observers,
     next_id: Callable[[], int],
 ) -> tuple[Models, StartupSpeech]:
-    """Start the session's time and load the models. In real time, "Starting." is said meanwhile,
-    except with a still picture, whose answer would only come later."""
+    """Start the session's time and load the models that the first frame needs. In real time,
+    "Starting." is said meanwhile, except with a still picture, whose answer would only come
+    later."""
     observers.screen.loading()
     timeline = observers.timeline
     starting = Utterance(
@@ -187,12 +202,38 @@ def _load_models(
     return models, startup
 
 
-def _introduce(
-    config: Config, running: Session, cards: dict[str, ModelCard], names: FirstScreen
-) -> None:
+def _put(ear: Later[Ear], build: Callable[[], Ear]) -> None:
+    """Load the ear."""
+    ear.put(build())
+
+
+def _load_rest(running: Session, models: Models, says_ready: bool) -> None:
+    """Load the other parts in the background, and say when a question is answered in full."""
+    observers, speaker = running.observers, running.answerer.speaker
+
+    def loaded(name: str, card: ModelCard) -> None:
+        models.cards[name] = card
+        observers.screen.loaded(name, card, observers.log.elapsed_s())
+
+    def failed(part: Part, error: EngineError) -> None:
+        observers.report(Health(part.name, str(error), "goes on without it"))
+        speaker.explain_once(part.failed)
+
+    def ready() -> None:
+        observers.log.models_loaded()
+        if says_ready:  # with a file, this would only delay the answer
+            running.notifier.announce("ready", Priority.READY)
+
+    running.loading.start(loaded, failed, ready)
+
+
+def _introduce(config: Config, running: Session, models: Models, names: FirstScreen) -> None:
     """Write the log's first record and the first screen."""
     log, screen = running.observers.log, running.observers.screen
-    log.session(__version__, config.mode, config.language, names.source, cards)
+    to_load = [part.name for part in models.parts]
+    log.session(
+        __version__, config.mode, config.language, names.source, models.cards, bool(to_load)
+    )
     screen.first(
         version=__version__,
         mode=config.mode,
@@ -200,8 +241,9 @@ def _introduce(
         source=names.source + (f" {config.source.path}" if config.source.path else ""),
         speech=f"{names.sink}, {config.speech.rate_wpm} words a minute, {config.language}",
         trigger=names.asking,
-        models=cards,
+        models=models.cards,
         folder=log.folder,
         keys=running.keys.keyboard,
         view=names.view,
+        still_loading=to_load,
     )

@@ -1,15 +1,17 @@
 """The subsystems of a session, which the builders return and the loops use."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.alerts.policy import AlertPolicy
 from engine.answering.answerer import Answerer
+from engine.app.loading import Loading
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
 from engine.audio.scheduler import Audio
 from engine.core.answer import Wish
+from engine.core.later import Later
 from engine.core.ports import Clock, Sink, Source
 from engine.core.triggers import Trigger
 from engine.devices.input.media_keys import MediaKeys
@@ -65,7 +67,7 @@ class KeyInputs:
 @dataclass(frozen=True)
 class Session:
     """An open session. `alerts` is None if obstacles are not announced, `ear` if there is no wake
-    word."""
+    word; both `ear` and what is in `loading` may come later."""
 
     clocks: Clocks
     feed: FrameFeed
@@ -74,9 +76,10 @@ class Session:
     answerer: Answerer
     speech: Speech
     keys: KeyInputs
-    ear: Ear | None
+    ear: Later[Ear] | None
     observers: Observers
     notifier: Notifier
+    loading: Loading = field(default_factory=Loading)
 
 
 @dataclass(frozen=True)

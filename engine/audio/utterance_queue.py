@@ -17,8 +17,8 @@ class UtteranceQueue:
 
     The next utterance is a critical one, else the next clause of the current answer, else the one
     with the highest priority, or the earliest of these. Clauses of one answer keep their order.
-    Alerts, statuses and resumed clauses wait for the gap after the last alert; critical ones skip
-    it. While the next utterance waits for the gap, no other overtakes it.
+    Alerts, resumed clauses, and statuses below an answer's priority wait for the gap after the last
+    alert; critical ones skip it. While the next utterance waits for the gap, no other overtakes it.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class UtteranceQueue:
 
     def next(self, gap_over: bool, answer_first: bool = False) -> Utterance | None:
         """Remove and return the next utterance, or None while all must wait. With `answer_first`,
-        an answer is expected and only a critical utterance goes before it."""
+        an answer is expected: alerts that are not critical wait for it, and lesser statuses too."""
         chosen = self._choose(gap_over, answer_first)
         if chosen is not None:
             self.waiting.remove(chosen)
@@ -73,16 +73,21 @@ class UtteranceQueue:
         if current:
             best = current[0]
         elif answer_first:
-            if not answers:
+            expected = [u for u in heads if _is_answer_like(u)]
+            if not expected:
                 return None
-            best = answers[0]
-        skips_gap = best.kind == "answer" and best.resumes is None
-        return best if gap_over or skips_gap else None
+            best = max(expected, key=lambda u: u.priority)
+        return best if gap_over or (_is_answer_like(best) and best.resumes is None) else None
 
 
 def is_critical(utterance: Utterance) -> bool:
     """Whether `utterance` may interrupt another."""
     return utterance.priority >= Priority.CRITICAL
+
+
+def _is_answer_like(utterance: Utterance) -> bool:
+    """An answer, or a status that comes before one."""
+    return utterance.kind != "alert" and utterance.priority >= Priority.ANSWER
 
 
 def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:

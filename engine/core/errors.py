@@ -17,6 +17,7 @@
         ├── ReaderFailed        the text in an image could not be read
         │   └── ReaderLate      it missed the deadline, or a newer request replaced this one
         ├── OutOfMemory         a model ran out of memory
+        ├── StillLoading        a model is needed before it has loaded; the answer does without it
         └── SpeechFailed        a sentence could not be synthesised or played
 
 Users see the message alone, without a traceback. Errors of libraries become one line with
@@ -115,6 +116,10 @@ class ReaderLate(ReaderFailed):
 
 class OutOfMemory(RunError):
     """A model ran out of CPU or GPU memory; its buffers have been freed."""
+
+
+class StillLoading(RunError):
+    """A model is needed before it has loaded; the answer is given without it."""
 
 
 class SpeechFailed(RunError):

@@ -96,19 +96,21 @@ class Detector(Protocol):
         ...
 
 
-class SceneClassifier(Protocol):
-    """Classifies the kind of place."""
-
-    card: ModelCard
-    labels: tuple[str, ...]
+class ClassifiesScenes(Protocol):
+    """Classifies the kind of place. Raises StillLoading while it loads."""
 
     def classify(self, frame: Frame) -> SceneClass: ...
 
 
-class DepthModel(Protocol):
-    """Estimates the depth of an image."""
+class SceneClassifier(ClassifiesScenes, Protocol):
+    """A loaded scene classifier."""
 
     card: ModelCard
+    labels: tuple[str, ...]
+
+
+class MeasuresDepth(Protocol):
+    """Estimates the depth of an image."""
 
     def metres(self, frame: Frame) -> NDArray[np.float32]:
         """Depth in metres (h, w), as in `DepthMap`. May raise any exception."""
@@ -117,6 +119,12 @@ class DepthModel(Protocol):
     def stop(self) -> None:
         """Stop, from any thread. An estimate in progress is abandoned and raises."""
         ...
+
+
+class DepthModel(MeasuresDepth, Protocol):
+    """A loaded depth model."""
+
+    card: ModelCard
 
 
 class DepthWorker(Protocol):
@@ -130,10 +138,8 @@ class DepthWorker(Protocol):
     def close(self) -> None: ...
 
 
-class Describer(Protocol):
-    """Describes a frame in words."""
-
-    card: ModelCard
+class Describes(Protocol):
+    """Describes a frame in words. Raises StillLoading while it loads."""
 
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
         """Prefetch: begin to describe `frame` step by step, and cache the work for the next
@@ -155,6 +161,12 @@ class Describer(Protocol):
         None means the model's default. Closing the iterator stops the generation. Raises
         DescriberFailed and OutOfMemory."""
         ...
+
+
+class Describer(Describes, Protocol):
+    """A loaded describer."""
+
+    card: ModelCard
 
 
 class Reader(Protocol):

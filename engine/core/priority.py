@@ -14,6 +14,7 @@ class Priority(float, Enum):
     TICK = 1.0
     STATUS = 10.0
     ANSWER = 20.0
+    READY = 25.0  # said before an answer that waits: from now on, questions are answered in full
     ALERT = 30.0  # the least urgent alert, and the all-clear
     ALERT_MAX = 60.0
     CRITICAL = 70.0  # the least urgent critical alert

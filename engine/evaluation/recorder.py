@@ -17,7 +17,7 @@ from engine.answering.plan import (
 from engine.core.camera import Frame, Pose
 from engine.core.errors import DescriberFailed
 from engine.core.glance import Glance, Obstacle, stages_ms
-from engine.core.ports import Clock, Describer, SceneClassifier, Source, Voice
+from engine.core.ports import ClassifiesScenes, Clock, Describes, Source, Voice
 from engine.evaluation.stored_outputs import Record, StoredAnswer
 from engine.perception.perceive import Perception
 
@@ -46,8 +46,8 @@ class Recorder:
         self,
         *,
         perception: Perception,
-        scenes: SceneClassifier,
-        describer: Describer | None,
+        scenes: ClassifiesScenes,
+        describer: Describes | None,
         plan: AnswerPlan,
         voice: Voice,
         wall: Clock,

@@ -49,9 +49,9 @@ class Whereabouts:
 @dataclass(frozen=True, slots=True)
 class Why:
     """Why an answer came from its tier. `by` names what decided: the wearer's mode, the router, a
-    request for more, the language, or a describer that failed."""
+    request for more, the language, or a describer that was still loading or failed."""
 
-    by: Literal["mode", "router", "more", "language", "failure"]
+    by: Literal["mode", "router", "more", "language", "loading", "failure"]
     decision: Decision
     scene: SceneClass | None
     obstacles: int

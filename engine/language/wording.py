@@ -56,6 +56,7 @@ StatusKey = Literal[
     "describer_failed",
     "describer_late",
     "describer_language",
+    "describer_loading",
     "reader_loading",
     "reader_failed",
     "reader_late",

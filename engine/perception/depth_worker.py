@@ -9,7 +9,7 @@ import threading
 from engine.core.camera import Frame
 from engine.core.errors import DepthFailed, in_one_line
 from engine.core.glance import DepthMap
-from engine.core.ports import DepthModel
+from engine.core.ports import MeasuresDepth
 from engine.core.slot import Slot
 from engine.core.worker import lower_thread_priority
 
@@ -21,7 +21,7 @@ STOP_S = 5.0
 class InlineDepth:
     """Runs the model in the caller's thread."""
 
-    def __init__(self, model: DepthModel) -> None:
+    def __init__(self, model: MeasuresDepth) -> None:
         self._model = model
         self._next_s = -math.inf
 
@@ -38,7 +38,7 @@ class InlineDepth:
 class ThreadedDepth:
     """Runs the model on the newest frame in a background thread. One thread calls `offer`."""
 
-    def __init__(self, model: DepthModel) -> None:
+    def __init__(self, model: MeasuresDepth) -> None:
         self._model = model
         self._frames: Slot[Frame] = Slot()
         self._maps: Slot[DepthMap] = Slot()
@@ -83,7 +83,7 @@ class ThreadedDepth:
             self._failure = error
 
 
-def _measured(model: DepthModel, frame: Frame) -> DepthMap:
+def _measured(model: MeasuresDepth, frame: Frame) -> DepthMap:
     try:
         return DepthMap(frame.seq, model.metres(frame))
     except Exception as error:  # out of memory, driver, bug: localisation continues without depth

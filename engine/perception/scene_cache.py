@@ -6,15 +6,13 @@ the result ready. Must not know what triggers the prefetch.
 
 from engine.core.camera import Frame
 from engine.core.glance import SceneClass
-from engine.core.ports import SceneClassifier
+from engine.core.ports import ClassifiesScenes
 
 
 class SceneCache:
     """Classifies each frame once. To be used from one thread, like the classifier that it wraps."""
 
-    def __init__(self, scenes: SceneClassifier) -> None:
-        self.card = scenes.card
-        self.labels = scenes.labels
+    def __init__(self, scenes: ClassifiesScenes) -> None:
         self._scenes = scenes
         self._last: tuple[Frame, SceneClass] | None = None
 

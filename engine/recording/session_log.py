@@ -11,7 +11,7 @@ import resource
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,8 @@ class SessionLog:
         self._hearing: Hearing | None = None
         self._counts = {"spoken": 0, "dropped": 0}
         self._closed: dict[str, Any] | None = None
+        # records that wait for the models to be loaded
+        self._held: list[Callable[[], dict[str, Any]]] | None = None
         self.outlet = Outlet("log", MonotonicClock(), MAX_WAITING, patience_s)
         self._lost = 0  # records, of which a health record has told
         self._seen = self._processed = self._errors = 0
@@ -99,15 +101,32 @@ class SessionLog:
     # Records.
 
     def session(
-        self, version: str, mode: str, language: str, source: str, models: dict[str, ModelCard]
+        self,
+        version: str,
+        mode: str,
+        language: str,
+        source: str,
+        models: Mapping[str, ModelCard],
+        more_models: bool = False,
     ) -> None:
-        """Write the first record: what runs, and with which models."""
-        cards = {tier: asdict(card) for tier, card in models.items()}
-        self._write(
-            "session",
-            {"version": version, "mode": mode, "language": language, "source": source}
-            | {"models": cards},
-        )
+        """Write the first record: what runs, and with which models.
+
+        With `more_models`, models are still being loaded, and the caller adds their cards to
+        `models`. This record, and all after it, then wait in memory for `models_loaded`.
+        """
+        head = {"version": version, "mode": mode, "language": language, "source": source}
+        with self._lock:
+            record = self._record("session", head)
+            self._held = [lambda: record | {"models": {k: asdict(v) for k, v in models.items()}}]
+            if not more_models:
+                self.models_loaded()
+
+    def models_loaded(self) -> None:
+        """All models are known: write what waited."""
+        with self._lock:
+            held, self._held = self._held, None
+            for record in held or ():
+                self._put(record())
 
     def frame(self, seq: int, obstacles: tuple[Obstacle, ...], stages_ms: dict[str, float]) -> None:
         """A frame was processed: write one `obstacle` record for each obstacle."""
@@ -185,6 +204,7 @@ class SessionLog:
         with self._lock:
             if self._closed is not None:
                 return self._closed
+            self.models_loaded()
             for description in list(self._waiting.values()):
                 self._write_description(description, None)
             self._waiting.clear()
@@ -224,7 +244,17 @@ class SessionLog:
 
     def _write(self, kind: str, fields: dict[str, Any]) -> None:
         with self._lock:
-            record = {"type": kind, "t": self._since(self._timeline.now())} | fields
+            record = self._record(kind, fields)
+            if self._held is not None:
+                self._held.append(lambda: record)
+                return
+            self._put(record)
+
+    def _record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"type": kind, "t": self._since(self._timeline.now())} | fields
+
+    def _put(self, record: dict[str, Any]) -> None:
+        with self._lock:
             line = json.dumps(record, ensure_ascii=False) + "\n"
             lost = self.outlet.lost - self._lost
             if self.outlet.put(partial(self._append, line)) and lost:

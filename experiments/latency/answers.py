@@ -146,8 +146,10 @@ def ask(args: argparse.Namespace, mode: str, frames: Sequence[Frame], folder: Pa
     camera = frames[0].intrinsics
     assert isinstance(camera, Intrinsics)  # the sample's are a pinhole's
     with session(config, folder / mode, quiet_screen()) as running:
-        clock, ear = running.clocks.wall, running.ear
-        assert ear is not None
+        running.loading.wait()
+        clock = running.clocks.wall
+        assert running.ear is not None
+        ear = running.ear.get()
         assert isinstance(ear.source, Recording)
         wake = ProbeWake(ear.wake, clock)
         ear.wake = wake

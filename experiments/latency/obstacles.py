@@ -122,6 +122,7 @@ def run_live(
     scene = Scene.at(args.fps, camera)
     count = (args.alerts + args.warm_ups) * scene.frames
     with session(config, folder, quiet_screen()) as running:
+        running.loading.wait()
         wall, speech, perception = running.clocks.wall, running.speech, running.perception
         words = build_words(config)
         warner = ProbeAlertPolicy(words, config.speech.rate_wpm, speech.next_id)

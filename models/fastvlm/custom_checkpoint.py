@@ -1,9 +1,11 @@
 """Uses a checkpoint folder given by models.describer.path instead of a pack's describer."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
+from engine.core.preferences import Language
 from models.hub import HUB
 from models.packs import PackFiles, find_pack
 
@@ -22,6 +24,11 @@ def find_checkpoint(pack: str, path: str | None) -> PackFiles:
         )
     remedy = "set models.describer.path to a whole checkpoint, or to null"
     return CustomCheckpoint("describer", "own", root, {}, remedy)
+
+
+def languages_of(settings: Mapping[str, Any]) -> tuple[Language, ...]:
+    """The languages that a describer with these settings speaks; English if they name none."""
+    return tuple(settings.get("languages") or ("en",))
 
 
 class CustomCheckpoint(PackFiles):

@@ -417,8 +417,32 @@ def test_more_without_a_describer_only_raises_the_level_of_detail() -> None:
 # reading
 
 
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_before_the_reader_is_loaded_a_request_to_read_is_told_so_and_then_answered(
+    language: str,
+) -> None:
+    bench = Bench(language=language)
+    first, second = bench.ask("read"), bench.ask("read")
+    assert first.text == f"{bench.words.status('reader_loading')} {second.text}"
+    assert [mark.stage for mark in first.marks] == ["asked", "capture", "template"]
+    assert "EXIT" in second.text
+    bench.close()
+
+
+def test_a_reader_that_takes_too_long_to_load_is_given_up() -> None:
+    bench = Bench()
+    bench.scenes.released.clear()
+    bench.clock.step_s = 0.2
+    said = f"{bench.words.status('reader_loading')} {bench.words.status('reader_late')}"
+    assert bench.ask("read").text == said
+    assert [health.what for health in bench.health] == ["reader"]
+    bench.scenes.released.set()
+    bench.close()
+
+
 def test_read_says_the_text() -> None:
     bench = Bench()
+    bench.ask("read")  # loads the reader
     answer = bench.ask("read")
     assert answer.text == "The text says: “EXIT”. Perhaps also: “Gate 4”."
     assert [mark.stage for mark in answer.marks] == ["asked", "capture", "read", "template"]
@@ -428,6 +452,7 @@ def test_read_says_the_text() -> None:
 @pytest.mark.parametrize("error", [ReaderFailed("broken"), MemoryError(), ValueError("a bug")])
 def test_a_reader_that_fails_says_so(error: Exception) -> None:
     bench = Bench()
+    bench.ask("read")
     bench.scenes.error = error
     assert bench.ask("read").text == bench.words.status("reader_failed")
     assert [health.what for health in bench.health] == ["reader"]
@@ -486,10 +511,10 @@ def test_closing_waits_for_a_loading_reader_and_loads_none() -> None:
         let_go.wait()
         return FakeScenes()
 
-    unneeded = OcrWorker(slowly, clock, load_after_s=6.0)
+    unneeded = OcrWorker(slowly, clock, may_load=lambda: False)
     unneeded.close()
     assert not opened.is_set()
-    needed = OcrWorker(slowly, clock, load_after_s=0.0)
+    needed = OcrWorker(slowly, clock, may_load=lambda: True)
     assert opened.wait(10.0)
     closing = threading.Thread(target=needed.close)
     closing.start()

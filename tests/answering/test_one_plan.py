@@ -14,7 +14,7 @@ import pytest
 from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
-from engine.answering.plan import AnswerPlan, AnswerSettings, speaks
+from engine.answering.plan import AnswerPlan, AnswerSettings
 from engine.answering.speaker import Speaker
 from engine.core.answer import Description, Request, Tier
 from engine.core.camera import Frame
@@ -22,7 +22,7 @@ from engine.core.clock import VirtualClock
 from engine.core.errors import DescriberFailed
 from engine.core.glance import Truth
 from engine.core.preferences import Detail, Unsupported
-from engine.core.report import Health, ModelCard
+from engine.core.report import Health
 from engine.evaluation import stored_outputs
 from engine.evaluation.recorder import Recorder
 from engine.evaluation.replay import Replay
@@ -159,10 +159,9 @@ class Bench:
     def __init__(self, case: Case, folder: Path) -> None:
         self._case = case
         self._folder = folder
-        card = ModelCard("fake", "test", "cpu", "none", "none", languages=case.speaks)
         error = DescriberFailed(case.fails) if case.fails else None
-        self.describer = ScriptedDescriber(*case.says, error=error, card=card)
-        self._speaks = speaks(self.describer, case.language)
+        self.describer = ScriptedDescriber(*case.says, error=error)
+        self._speaks = case.language in case.speaks
 
     def plan(self) -> AnswerPlan:
         case = self._case

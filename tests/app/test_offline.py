@@ -13,11 +13,10 @@ from engine.config import Config, RouterConfig, SourceConfig
 from engine.core.answer import Decision
 from engine.core.errors import ConfigError, InputError
 from engine.core.glance import Glance
-from engine.core.report import ModelCard
 from engine.evaluation import stored_outputs
 from routers import Count
 from tests.fakes import media
-from tests.fakes.answering import FakeDetector, FakeScenes, ScriptedDescriber, SilentVoice
+from tests.fakes.answering import CARD, FakeDetector, FakeScenes, ScriptedDescriber, SilentVoice
 
 PICTURES = 3
 SPANISH = "Un hombre está esperando."
@@ -39,7 +38,7 @@ class CountingRouter(Count):
     ("speaks", "text", "error"),
     [(("en", "es"), SPANISH, ""), (("en",), "", LANGUAGE_NOT_SPOKEN)],
 )
-def test_a_describer_is_recorded_in_the_languages_of_its_card(
+def test_a_describer_is_recorded_in_the_languages_that_it_speaks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     speaks: tuple[str, ...],
@@ -49,15 +48,14 @@ def test_a_describer_is_recorded_in_the_languages_of_its_card(
     (tmp_path / "pictures").mkdir()
     for number in range(PICTURES):
         media.save(tmp_path / "pictures" / f"{number}.png", media.noise(64, 48))
-    card = ModelCard("fake", "test", "cpu", "none", "none", languages=speaks)
     routers: list[list[int]] = []
 
     def build_router(config: Config) -> CountingRouter:
         routers.append([])
         return CountingRouter(routers[-1])
 
-    describer = ScriptedDescriber(SPANISH, card=card)
-    models = Models(FakeDetector(), FakeScenes(), describer)
+    describer = ScriptedDescriber(SPANISH) if "es" in speaks else None
+    models = Models(FakeDetector(), FakeScenes(), describer, None, {"detector": CARD})
     monkeypatch.setattr(module, "check_models", lambda config: None)
     monkeypatch.setattr(module, "build_models", lambda config: models)
     monkeypatch.setattr(module, "build_voice", lambda config: SilentVoice())

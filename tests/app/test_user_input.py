@@ -18,6 +18,7 @@ from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import SourceLost
 from engine.core.glance import Detection, SceneClass
+from engine.core.later import Later
 from engine.core.report import Health
 from engine.core.sound import Pcm, Sound
 from engine.core.triggers import OnDemand
@@ -82,7 +83,9 @@ def listen(bench: LiveBench, sound: GatedSound, wake: FakeWake) -> None:
         sound, wake, EchoGuard(RATE_HZ), None, session.clocks.wall, session.observers.report,
         refractory_s=1.0,
     )  # fmt: skip
-    bench.session = replace(session, ear=ear)
+    later = Later[Ear]("the wake word")
+    later.put(ear)
+    bench.session = replace(session, ear=later)
     bench.change_feed(trigger=OnDemand("wake"))
 
 

@@ -340,3 +340,22 @@ def test_alerts_wait_for_an_expected_answer(
         stage.audio.say(clause(2))
     stage.drain()
     assert stage.order() == order
+
+
+@pytest.mark.parametrize("expects_answer", [False, True])
+def test_ready_comes_right_after_an_alert_and_before_an_answer(expects_answer: bool) -> None:
+    """It says that a question is answered, so it is of no use after the answer."""
+    stage = Stage()
+    stage.audio.say(alert(1))
+    if expects_answer:
+        stage.to(0.1)
+        stage.audio.expect_answer(5.0)
+    stage.audio.say(clause(2))
+    stage.audio.say(Utterance(3, "status", "Ready.", Priority.READY, 0.0))
+    stage.audio.say(Utterance(4, "status", "Louder.", Priority.STATUS, 0.0))
+    stage.drain()
+    assert stage.order() == [1, 3, 2, 4]
+    ended, began = stage.outcome(1).ended_s, stage.outcome(3).started_s
+    assert ended is not None
+    assert began is not None
+    assert began - ended < 0.05

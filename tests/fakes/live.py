@@ -23,7 +23,7 @@ from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.errors import SourceLost
 from engine.core.glance import Box, Detection, SceneClass, Truth
-from engine.core.ports import View
+from engine.core.ports import ClassifiesScenes, Describes, View
 from engine.core.report import Health
 from engine.core.sound import Samples
 from engine.core.triggers import Once
@@ -145,7 +145,8 @@ class LiveBench:
         *,
         camera: FakeCamera | None = None,
         vision: FakeVision | None = None,
-        describer: ScriptedDescriber | None = None,
+        scenes: ClassifiesScenes | None = None,
+        describer: Describes | None = None,
         mode: str = "auto",
         beats: int = 2,
         deadline_s: float = 5.0,
@@ -173,7 +174,7 @@ class LiveBench:
             alerts,
             Answerer(
                 plan=AnswerPlan(AnswerSettings(mode, beats, deadline_s=deadline_s), router, words),
-                scenes=vision,
+                scenes=scenes or vision,
                 speaker=Speaker(words, audio.say, next_id, clock),
                 report=observers.report,
                 wall=clock,
@@ -221,7 +222,8 @@ class LiveBench:
 
     def close(self) -> None:
         """Stop the describer's thread and finish the log."""
-        if self._describer is not None and self._worker is not None:
+        if isinstance(self._describer, ScriptedDescriber):
             self._describer.released.set()
+        if self._worker is not None:
             self._worker.close()
         self.log.close()

@@ -87,7 +87,7 @@ def test_every_why_is_a_complete_sentence() -> None:
     scenes = [None, make_scene(), make_scene("n02", 0.9), make_scene("street", 0.1)]
     for words, by, tier, scene, obstacles in product(
         (EN, ES),
-        ("mode", "router", "more", "language", "failure"),
+        ("mode", "router", "more", "language", "loading", "failure"),
         ("quick", "full"),
         scenes,
         (0, 1, 5),

@@ -1,16 +1,18 @@
 """Builds the parts that answer requests: router, describer and text workers, grounding, prompts."""
 
+import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import cast
 
 from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
 from engine.answering.ocr_worker import OcrWorker
-from engine.answering.plan import AnswerPlan, AnswerSettings, speaks
+from engine.answering.plan import AnswerPlan, AnswerSettings
 from engine.answering.speaker import Speaker
-from engine.app.builders.models import Models
+from engine.app.builders.models import Models, describer_settings
+from engine.app.loading import Loading
 from engine.config import Config
 from engine.core.glance import Glance
 from engine.core.ports import Clock, Reader, Router
@@ -20,8 +22,8 @@ from engine.evaluation.scoring import Scorer
 from engine.language.wording import MAX_GROUPS, Words
 from engine.perception.scene_cache import SceneCache
 
-# Late enough that the first alerts, and often the first answer, have been given.
-READER_LOADS_AFTER_S = 6.0
+# After the models have been loaded: the first alerts, and often the first answer, have been given.
+READER_LOADS_AFTER_S = 3.0
 
 
 def build_router(config: Config) -> Router:
@@ -63,23 +65,24 @@ def _build_router(config: Config, name: str) -> Router:
     return (Count if name == "count" else Rules)(settings.threshold)
 
 
-def build_describer_worker(config: Config, models: Models, wall: Clock) -> DescriberWorker | None:
-    """The describer's thread; None if it does not speak the session's language, so that no answer
-    mixes two languages."""
-    if models.describer is None or not speaks(models.describer, config.language):
-        return None
-    return DescriberWorker(models.describer, wall)
-
-
-def build_ocr_worker(config: Config, wall: Clock) -> OcrWorker:
-    """The text reader's thread, which also loads the reader."""
+def build_ocr_worker(config: Config, loading: Loading, wall: Clock) -> OcrWorker:
+    """The text reader's thread, which also loads the reader: in real time, a while after the models
+    have been loaded."""
 
     def load_reader() -> Reader:
         from models.reader import open_reader
 
         return open_reader(threads=1)
 
-    return OcrWorker(load_reader, wall, READER_LOADS_AFTER_S if config.source.realtime else None)
+    due_s = math.inf
+
+    def may_load() -> bool:
+        nonlocal due_s
+        if due_s == math.inf and loading.ready:
+            due_s = wall.now() + READER_LOADS_AFTER_S
+        return wall.now() >= due_s
+
+    return OcrWorker(load_reader, wall, may_load if config.source.realtime else None)
 
 
 def build_plan(
@@ -102,10 +105,11 @@ def build_plan(
     return AnswerPlan(settings, router, words, grounder, prompt)
 
 
-def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glance], str] | None:
+def build_prompt(config: Config, words: Words) -> Callable[[Glance], str] | None:
     """The describer's prompt for a glance, chosen by its scene; None for a describer that was
     trained for one prompt. Raises MissingPart for a prompt without a file."""
-    if models.describer is None or not models.describer.card.takes_prompts:
+    settings = describer_settings(config)
+    if settings is None or not settings.get("takes_prompts"):
         return None
     names = config.answer.prompts
 
@@ -117,19 +121,19 @@ def build_prompt(config: Config, models: Models, words: Words) -> Callable[[Glan
 
 
 def build_answerer(
-    config: Config,
     models: Models,
     plan: AnswerPlan,
     speaker: Speaker,
+    reader: OcrWorker,
     report: Callable[[Health], None],
     wall: Clock,
     resources: ExitStack,
 ) -> Answerer:
-    """The answerer, with its threads for the describer and the text reader."""
-    describer = build_describer_worker(config, models, wall)
-    if describer is not None:
+    """The answerer, with a thread for the describer."""
+    describer = None
+    if models.describer is not None:
+        describer = DescriberWorker(models.describer, wall)
         resources.callback(describer.close)
-    reader = resources.enter_context(closing(build_ocr_worker(config, wall)))
     return Answerer(plan, SceneCache(models.scenes), speaker, report, wall, describer, reader)
 
 

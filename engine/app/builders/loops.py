@@ -26,10 +26,13 @@ def build_live(session: Session, scorer: Scorer | None = None) -> Live:
     log, live = session.observers.log, feed.source.live
     glances: Slot[Glance] = Slot()
     camera = CameraLoop(feed, clocks.timeline, notifier, log.seen)
-    step = build_answer_step(session, scorer, shows=True)
-    answer = AnswerLoop(step, glances, session.speech, clocks, notifier, live)
+    answering = build_answer_step(session, scorer, shows=True)
+    answer = AnswerLoop(answering, glances, session.speech, clocks, notifier, live)
     ask = partial(answer.ask, wish=feed.wish, target=feed.target)
-    watch = WatchLoop(camera, build_frame_step(session), glances, feed.trigger, ask, notifier)
+    step, loading = build_frame_step(session), session.loading
+    watch = WatchLoop(
+        camera, step, glances, feed.trigger, ask, lambda: loading.ready, notifier
+    )
     user_input = UserInput(session.keys, answer, session.speech.audio, notifier)
     ear = None
     if session.ear is not None:

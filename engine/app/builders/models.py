@@ -1,31 +1,53 @@
 """Loads the models that a mode needs. Problems are reported before the first one loads."""
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from engine.app.builders.sources import related
+from engine.app.loading import LaterDepth, LaterDescriber, LaterScenes, Part
 from engine.config import Config
 from engine.core.errors import ConfigError
-from engine.core.ports import DepthModel, Describer, Detector, SceneClassifier
+from engine.core.later import Later
+from engine.core.ports import (
+    ClassifiesScenes,
+    DepthModel,
+    Describer,
+    Describes,
+    Detector,
+    MeasuresDepth,
+    SceneClassifier,
+)
 from engine.core.report import ModelCard
+from engine.language.wording import StatusKey
+
+
+class HasCard(Protocol):
+    """A loaded model."""
+
+    card: ModelCard
+
+
+M = TypeVar("M", bound=HasCard)
 
 
 @dataclass
 class Models:
-    """The loaded models. `describer` is None if the mode never uses it, `depth` if it is off."""
+    """The models of a session, and `parts`: those that are still to be loaded, in that order.
+
+    `describer` is None if the mode never uses it, or if it does not speak the session's language,
+    so that no answer mixes two languages; `depth` is None if it is off. `cards`: tier -> the card
+    of a model that has been loaded.
+    """
 
     detector: Detector
-    scenes: SceneClassifier
-    describer: Describer | None
-    depth: DepthModel | None = None
-
-    def cards(self) -> dict[str, ModelCard]:
-        """Tier → the card of its model."""
-        cards = {"detector": self.detector.card, "scenes": self.scenes.card}
-        optional = {"describer": self.describer, "depth": self.depth}
-        return cards | {tier: model.card for tier, model in optional.items() if model is not None}
+    scenes: ClassifiesScenes
+    describer: Describes | None
+    depth: MeasuresDepth | None
+    cards: dict[str, ModelCard]
+    parts: tuple[Part, ...] = ()
 
 
 def check_models(config: Config) -> None:
@@ -65,22 +87,69 @@ def _check_depth(config: Config) -> None:
         )
 
 
+def loads_in_background(config: Config) -> bool:
+    """Whether obstacles are announced while models still load: in real time, where each frame
+    continues the previous one. The first answer about a single image needs all of them."""
+    return config.source.realtime and related(config)
+
+
+def describer_settings(config: Config) -> dict[str, Any] | None:
+    """The settings of the describer's weights; None if the mode never uses it, or if it does not
+    speak the session's language. Loads no weights."""
+    if config.mode == "quick":
+        return None
+    from models.fastvlm.custom_checkpoint import find_checkpoint, languages_of
+
+    settings = find_checkpoint(config.models.pack, config.models.describer.path).settings()
+    return settings if config.language in languages_of(settings) else None
+
+
 def build_models(config: Config) -> Models:
-    """Load the models of the tiers that the mode needs."""
-    from models import import_libraries
+    """Load the models of the tiers that the settings need: all now, or the detector now and the
+    others by the `parts` of the result."""
     from models.detector import open_detector
-    from models.scenes import open_scenes
 
     pack, device, backend = config.models.pack, config.models.device, config.models.backend
-    import_libraries()
-    with ThreadPoolExecutor(1) as pool:
-        # One core for the detector and one for the answer, so that neither slows the other.
-        detector = pool.submit(open_detector, pack, device, backend, threads=1)
-        scenes = open_scenes(pack, device, backend)
-        describer = None
-        if config.mode != "quick":
-            describer = build_describer(config)
-        return Models(detector.result(), scenes, describer, build_depth_model(config))
+    # One core for the detector and one for the answer, so that neither slows the other.
+    detector = open_detector(pack, device, backend, threads=1)
+    models = _models_to_load(config, detector)
+    if loads_in_background(config):
+        return models
+    for part in models.parts:
+        if (card := part.load()) is not None:
+            models.cards[part.name] = card
+    return replace(models, parts=())
+
+
+def _models_to_load(config: Config, detector: Detector) -> Models:
+    scenes, describer, depth = LaterScenes(), None, None
+    parts = [_part("scenes", scenes.later, lambda: build_scenes(config), "scene_failed")]
+    if describer_settings(config) is not None:
+        describer = LaterDescriber()
+        load = partial(build_describer, config)
+        parts.append(_part("describer", describer.later, load, "describer_failed"))
+    if config.obstacles.depth != "off":
+        depth = LaterDepth()
+        parts.append(_part("depth", depth.later, lambda: build_depth_model(config), "depth_failed"))
+    return Models(detector, scenes, describer, depth, {"detector": detector.card}, tuple(parts))
+
+
+def _part(name: str, later: Later[M], load: Callable[[], M], failed: StatusKey) -> Part:
+    """Loads the model of a tier into `later`."""
+
+    def put() -> ModelCard:
+        model = load()
+        later.put(model)
+        return model.card
+
+    return Part(name, put, later.fail, failed)
+
+
+def build_scenes(config: Config) -> SceneClassifier:
+    """The scene classifier. Raises MissingPart."""
+    from models.scenes import open_scenes
+
+    return open_scenes(config.models.pack, config.models.device, config.models.backend)
 
 
 def build_describer(config: Config) -> Describer:
@@ -108,10 +177,8 @@ def build_describer(config: Config) -> Describer:
     )
 
 
-def build_depth_model(config: Config) -> DepthModel | None:
+def build_depth_model(config: Config) -> DepthModel:
     """The metric depth model. In real time it gets one CPU thread, beside the detector."""
-    if config.obstacles.depth == "off":
-        return None
     from models.depth import open_depth
 
     threads = 1 if config.source.realtime else None

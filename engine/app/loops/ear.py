@@ -1,22 +1,29 @@
 """The ear thread: passes wake words and spoken commands to the user input."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 
+from engine.app.loops.loop import POLL_S
 from engine.app.notifier import Notifier
-from engine.core.errors import RunError
+from engine.core.errors import EngineError, RunError
+from engine.core.later import Later
 from engine.core.report import Hearing
 from engine.listening.ear import Ear, Listener, lost
 
 
 class EarLoop:
-    """Runs the ear. If the microphone is lost, the session continues: keys and timers still trigger
-    answers. `on_end` takes the ear's counters."""
+    """Runs the ear, once it is there. If the microphone is lost, the session continues: keys and
+    timers still trigger answers. `on_end` takes the ear's counters."""
 
     name = "ear"
 
     def __init__(
-        self, ear: Ear, listener: Listener, notifier: Notifier, on_end: Callable[[Hearing], None]
+        self,
+        ear: Later[Ear],
+        listener: Listener,
+        notifier: Notifier,
+        on_end: Callable[[Hearing], None],
     ) -> None:
         self._ear = ear
         self._listener = listener
@@ -24,8 +31,15 @@ class EarLoop:
         self._on_end = on_end
 
     def run(self, stop: threading.Event) -> None:
+        while not self._ear.wait(POLL_S):
+            if stop.is_set():
+                return
         try:
-            self._ear.run(stop, self._listener)
+            ear = self._ear.get()
+        except EngineError:  # said when it failed to load
+            return
+        try:
+            ear.run(stop, self._listener)
         except RunError as error:
             self._notifier.fault(lost(error), "wake_failed")
 
@@ -33,4 +47,5 @@ class EarLoop:
         """Nothing to do: this loop waits for sound only a fraction of a second."""
 
     def close(self) -> None:
-        self._on_end(self._ear.hearing)
+        with contextlib.suppress(EngineError):  # nothing was heard
+            self._on_end(self._ear.get().hearing)

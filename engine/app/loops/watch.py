@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from engine.app.frame_step import FrameStep
 from engine.app.loops.camera import CameraLoop
-from engine.app.loops.loop import STALLED_S
+from engine.app.loops.loop import POLL_S, STALLED_S
 from engine.app.notifier import Notifier
 from engine.core.camera import Frame
 from engine.core.glance import Glance
@@ -15,8 +15,12 @@ from engine.core.triggers import Trigger
 
 
 class WatchLoop:
-    """Processes frames. `glances` holds the newest result; `ask` submits a request when the trigger
-    is due; `ended` is set when no more frames will be processed."""
+    """Processes frames. `glances` holds the newest result; `ended` is set when no more frames will
+    be processed.
+
+    `ask` submits a request when the trigger is due and the session is `ready` to answer in full:
+    nobody waits for such a request, so it is not answered by half.
+    """
 
     name = "watch"
 
@@ -27,6 +31,7 @@ class WatchLoop:
         glances: Slot[Glance],
         trigger: Trigger,
         ask: Callable[[str], None],
+        ready: Callable[[], bool],
         notifier: Notifier,
     ) -> None:
         self.ended = threading.Event()
@@ -35,6 +40,8 @@ class WatchLoop:
         self._glances = glances
         self._trigger = trigger
         self._ask = ask
+        self._ready = ready
+        self._owed = False  # the trigger was due before the session was ready
         self._notifier = notifier
         self._stalled = False
         self._first_s: float | None = None
@@ -46,6 +53,8 @@ class WatchLoop:
             if frame is not None:
                 self._process(frame)
             elif self._camera.frames.closed:
+                while self._owed and not stop.wait(POLL_S):
+                    self._ask_if_due()
                 break
             else:
                 self._announce_stall()
@@ -64,7 +73,12 @@ class WatchLoop:
         self._glances.put(self._step.process(frame))
         if self._first_s is None:
             self._first_s = frame.time_s
-        if self._trigger.due(frame.time_s - self._first_s):
+        self._owed = self._trigger.due(frame.time_s - self._first_s) or self._owed
+        self._ask_if_due()
+
+    def _ask_if_due(self) -> None:
+        if self._owed and self._ready():
+            self._owed = False
             self._ask(self._trigger.name)
 
     def _announce_stall(self) -> None:
