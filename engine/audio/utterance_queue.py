@@ -17,8 +17,8 @@ class UtteranceQueue:
 
     The next utterance is a critical one, else the next clause of the current answer, else the one
     with the highest priority, or the earliest of these. Clauses of one answer keep their order.
-    Alerts, resumed clauses, and statuses below an answer's priority wait for the gap after the last
-    alert; critical ones skip it. While the next utterance waits for the gap, no other overtakes it.
+    Alerts, statuses (but not "Ready.") and resumed clauses wait for the gap after the last alert;
+    critical ones skip it. While the next utterance waits for the gap, no other overtakes it.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class UtteranceQueue:
 
     def next(self, gap_over: bool, answer_first: bool = False) -> Utterance | None:
         """Remove and return the next utterance, or None while all must wait. With `answer_first`,
-        an answer is expected: alerts that are not critical wait for it, and lesser statuses too."""
+        an answer is expected, and only a critical utterance or "Ready." goes before it."""
         chosen = self._choose(gap_over, answer_first)
         if chosen is not None:
             self.waiting.remove(chosen)
@@ -86,8 +86,8 @@ def is_critical(utterance: Utterance) -> bool:
 
 
 def _is_answer_like(utterance: Utterance) -> bool:
-    """An answer, or a status that comes before one."""
-    return utterance.kind != "alert" and utterance.priority >= Priority.ANSWER
+    """An answer, or "Ready.", which comes before one."""
+    return utterance.kind == "answer" or utterance.priority == Priority.READY
 
 
 def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:
