@@ -130,9 +130,9 @@ class Answerer:
 
     def _read(self, draft: Draft) -> None:
         words, patience_s = self.plan.words, READ_PATIENCE_S
-        loading = self.reader is not None and not self.reader.ready
-        if loading and self.plan.settings.deadline_s is not None:  # a batch just waits
+        if self.reader is not None and not self.reader.ready:
             patience_s = LOADING_PATIENCE_S
+        if self.reader is not None and self.reader.loads_later:
             self._say(draft, words.status("reader_loading"))
         text = self.read_text(draft, large_only=False, patience_s=patience_s)
         if not draft.beats:

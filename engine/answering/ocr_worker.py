@@ -42,7 +42,8 @@ class OcrWorker:
     """The OCR reader's thread.
 
     `may_load`: load the reader once this returns true, even if it has not been needed; None: only
-    when needed. `ready` becomes true when it is loaded.
+    when needed. `ready` becomes true when it is loaded. `loads_later`: it is not loaded yet, and
+    whoever asks earlier is to be told.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class OcrWorker:
         self._open = open_reader
         self._reader: Reader | None = None
         self.ready = False
+        self._may_load = may_load
         self._wall = wall
         self._worker: Worker[Lines] = Worker(
             "reader", ReaderFailed, wall, LOADING_S, low_priority=True
@@ -67,6 +69,10 @@ class OcrWorker:
                     yield from self._load()
 
             self._worker.start(wait_and_load)
+
+    @property
+    def loads_later(self) -> bool:
+        return self._may_load is not None and not self.ready
 
     def text(
         self,

@@ -11,7 +11,7 @@ from engine.answering.grounding import Grounder
 from engine.answering.ocr_worker import OcrWorker
 from engine.answering.plan import AnswerPlan, AnswerSettings
 from engine.answering.speaker import Speaker
-from engine.app.builders.models import Models, describer_settings
+from engine.app.builders.models import Models, describer_settings, loads_in_background
 from engine.app.loading import Loading
 from engine.config import Config
 from engine.core.glance import Glance
@@ -66,8 +66,8 @@ def _build_router(config: Config, name: str) -> Router:
 
 
 def build_ocr_worker(config: Config, loading: Loading, wall: Clock) -> OcrWorker:
-    """The text reader's thread, which also loads the reader: in real time, a while after the models
-    have been loaded."""
+    """The text reader's thread, which also loads the reader: a while after the models, where these
+    load in the background, else when it is needed."""
 
     def load_reader() -> Reader:
         from models.reader import open_reader
@@ -82,7 +82,7 @@ def build_ocr_worker(config: Config, loading: Loading, wall: Clock) -> OcrWorker
             due_s = wall.now() + READER_LOADS_AFTER_S
         return wall.now() >= due_s
 
-    return OcrWorker(load_reader, wall, may_load if config.source.realtime else None)
+    return OcrWorker(load_reader, wall, may_load if loads_in_background(config) else None)
 
 
 def build_plan(

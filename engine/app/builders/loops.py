@@ -30,9 +30,7 @@ def build_live(session: Session, scorer: Scorer | None = None) -> Live:
     answer = AnswerLoop(answering, glances, session.speech, clocks, notifier, live)
     ask = partial(answer.ask, wish=feed.wish, target=feed.target)
     step, loading = build_frame_step(session), session.loading
-    watch = WatchLoop(
-        camera, step, glances, feed.trigger, ask, lambda: loading.ready, notifier
-    )
+    watch = WatchLoop(camera, step, glances, feed.trigger, ask, lambda: loading.ready, notifier)
     user_input = UserInput(session.keys, answer, session.speech.audio, notifier)
     ear = None
     if session.ear is not None:
