@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from engine.app.arguments import PATH_KEYS, Spelled, literal_path, spell_out
 from engine.app.settings_check import check
+from engine.app.settings_guard import check_arguments
 from engine.config import Config
 from engine.core.errors import ConfigError, EngineError, in_one_line
 from engine.core.settings import settings
@@ -30,14 +31,14 @@ PLUGINS = {
     "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
     "hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher",
 }
-# Hydra 1.3's own options, as `--hydra-help` lists them: without a value, and with one.
+# Hydra 1.3's own options, as `--hydra-help` lists them: without a value, and with one. Not
+# --experimental-rerun, which unpickles a file.
 FLAGS = (
     "--help -h", "--hydra-help", "--version", "--resolve", "--run -r", "--multirun -m",
     "--shell-completion -sc",
 )  # fmt: skip
 OPTIONS = (
     "--cfg -c", "--package -p", "--config-path -cp", "--config-name -cn", "--config-dir -cd",
-    "--experimental-rerun",
 )  # fmt: skip
 CFG = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -65,6 +66,8 @@ def read_arguments(arguments: Sequence[str]) -> Spelled:
             expected = "all KEY=VALUE together, before or after the options"
         raise ConfigError(f"{argument}: expected {expected}; see --help")
     _require_plugins(arguments)
+    files = (options.config_dir, options.config_path, options.config_name)
+    check_arguments(options.overrides, files, CONF)
     spelled = spell_out(list(arguments), options.overrides)
     found = [_quoted(argument, options.multirun) for argument in spelled.arguments]
     directed = any(
