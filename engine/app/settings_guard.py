@@ -56,11 +56,10 @@ def check_arguments(overrides: Sequence[str], files: Sequence[str | None], conf:
     for path in sorted(conf.rglob("*.yaml")):
         if SUSPECT.search(path.read_text(encoding="utf-8", errors="replace")):
             _check_file(path, path.relative_to(conf))
-    for folder in folders:
-        # a folder that is not there, or in a package, is refused by Hydra itself or below
-        if folder is not None and "://" in folder:
+    for folder in filter(None, folders):
+        if "://" in folder:
             raise ConfigError(f"{folder}: expected a folder, got a URL; give its path")
-        for path in sorted(Path(folder).rglob("*.y*ml")) if folder is not None else ():
+        for path in sorted(Path(folder).rglob("*.y*ml")):
             _check_file(path, path.relative_to(folder))
 
 
