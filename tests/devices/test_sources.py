@@ -1,5 +1,6 @@
 """Photos, folders, the sample and datasets: their frames, timestamps and labels."""
 
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -65,6 +66,56 @@ def test_a_broken_image_in_a_folder_raises_frame_skipped(tmp_path: Path) -> None
     assert third is not None
     assert (first.seq, third.seq, third.time_s) == (0, 2, 1.0)
     assert source.read() is None
+
+
+def test_a_folder_of_mixed_files_gives_its_pictures_and_names_those_it_cannot_read(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "0.svg").write_text("<svg></svg>")
+    (tmp_path / "1.jpg").write_bytes(b"")
+    save(tmp_path / "2.png", quadrants())
+    (tmp_path / "2.png").rename(tmp_path / "without a suffix")
+    (tmp_path / "3.cr2").write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(99))
+    (tmp_path / "4.jpg").symlink_to(tmp_path / "4.jpg")  # a loop
+    (tmp_path / "5.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "6.jpg").mkdir()
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0")
+    (tmp_path / "notes.txt").write_text("no picture")
+    source = FolderSource(tmp_path)
+    read, skipped = [], []
+    while True:
+        try:
+            frame = source.read()
+        except FrameSkipped as error:
+            skipped.append(str(error))
+            continue
+        if frame is None:
+            break
+        read.append(frame.name)
+    assert read == ["without a suffix"]
+    assert [Path(line.split(": expected")[0]).name for line in skipped] == [
+        "0.svg", "1.jpg", "3.cr2", "4.jpg", "5.jpg",
+    ]  # fmt: skip
+    assert "rsvg-convert" in skipped[0]
+
+
+def test_a_name_that_is_not_utf8_can_be_written_down(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    path.write_bytes(save(tmp_path / "a.png", quadrants()).read_bytes())
+    (tmp_path / "a.png").unlink()
+    frame = FolderSource(tmp_path).read()
+    assert frame is not None
+    assert frame.name.encode("utf-8").decode() == "caf\ufffd.png"
+    alone = ImageSource(path).read()
+    assert alone is not None
+    assert alone.name == frame.name
+
+
+def test_a_folder_of_folders_says_that_they_are_not_searched(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    save(tmp_path / "inner" / "a.png", quadrants())
+    assert "only folders" in refusal(lambda: FolderSource(tmp_path))
 
 
 def test_unusable_folders_are_refused(tmp_path: Path) -> None:

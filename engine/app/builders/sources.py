@@ -14,21 +14,23 @@ UNRELATED = ("image", "folder", "dataset")
 
 
 def resolve_source(config: Config) -> Config:
-    """If `source=auto` has a path, choose the source that reads it: a recording (.jsonl), a dataset
-    (a folder with a manifest), a folder, an image, else a video."""
+    """If `source=auto` has a path, choose the source that reads it: a recording of answers (.jsonl) or
+    of glasses (.vrs), a dataset (a folder with a manifest), a folder, a video or an image."""
     if config.source.name != "auto" or not config.source.path:
         return config
     from engine.devices.video.dataset import MANIFEST
-    from engine.devices.video.images import SUFFIXES
+    from engine.devices.video.picture_formats import is_video
 
     path = Path(os.path.expanduser(config.source.path))
     if path.is_dir():
         name = "dataset" if (path / MANIFEST).is_file() else "folder"
     elif path.suffix.lower() == ".jsonl":
         name = "recorded"
+    elif path.suffix.lower() == ".vrs":
+        name = "vrs"
     else:
-        name = "image" if path.suffix.lower() in SUFFIXES else "video"
-    realtime = config.source.realtime and name in ("image", "video")
+        name = "video" if is_video(path) else "image"
+    realtime = config.source.realtime and name in ("image", "video", "vrs")
     return replace(config, source=replace(config.source, name=name, realtime=realtime))
 
 

@@ -4,8 +4,10 @@ Every file either becomes an upright RGB image of a reasonable size, or raises a
 one-line message. Must not know what the images are used for.
 """
 
+import os
 import re
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,24 @@ from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
 from engine.core.camera import Frame, Image
-from engine.core.errors import FrameSkipped, InputError, message_of
+from engine.core.errors import FrameSkipped, InputError, MissingPart, SetupError, message_of
 from engine.core.glance import Truth
+from engine.devices.video import deep_tiff
+from engine.devices.video.picture_formats import (
+    FORMATS,
+    SUFFIXES,
+    foreign_format,
+    head_of,
+    is_heif,
+    is_picture,
+    what_to_do,
+)
+from engine.devices.video.pixels import to_rgb
 
-# Restricted, because Pillow would otherwise hand some files to external programs like Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MIN_SIDE_PX = 32  # less than one cell of a detector's coarsest grid
 MAX_SIDE_PX = 8192
 MAX_PIXELS = 50_000_000  # 150 MB once decoded; phones of 48 megapixels still pass
+DNG_VERSION = 50706  # the TIFF tag of a raw file (DNG 1.6); such a file opens as its thumbnail
 
 # Pillow warns about huge sizes and broken tags on stderr, and has no setting to prevent it. Errors
 # that matter are raised here. The filter is permanent, because `warnings.catch_warnings` is not
@@ -73,18 +84,26 @@ def _upright(picture: Pillow.Image) -> Pillow.Image:
         return picture
 
 
-def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
-    if picture.mode.startswith("I"):  # 16-bit gray, which Pillow's conversion would clip
-        gray = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
-        return Pillow.fromarray((gray // 257).astype(np.uint8)).convert("RGB")
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels, whose range is unknown")
-    if picture.has_transparency_data:
-        # most transparent images are drawn for a white page
-        rgba = picture.convert("RGBA")
-        background = Pillow.new("RGBA", rgba.size, "white")
-        return Pillow.alpha_composite(background, rgba).convert("RGB")
-    return picture.convert("RGB")
+@cache
+def _open_heif() -> None:
+    """Let Pillow read HEIF. Raises MissingPart."""
+    try:
+        import pi_heif
+    except (ImportError, OSError) as error:
+        raise MissingPart(
+            "a HEIC picture: expected the library pi-heif, found none; run: "
+            "pip install 'pi-heif>=1.1,<2'"
+        ) from error
+    pi_heif.register_heif_opener()
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    found = foreign_format(head, path.suffix)
+    if found is not None:
+        known = ", ".join(name.lower() for name in FORMATS)
+        raise InputError(
+            f"{path}: expected a picture ({known}), got {found.name}; {what_to_do(found, path)}"
+        )
 
 
 def decode_image(path: Path) -> Image:
@@ -95,15 +114,26 @@ def decode_image(path: Path) -> Image:
     file is missing, unreadable, empty, truncated, not an image, or of an unreasonable size.
     """
     check_file(path, "a picture")
+    head = head_of(path)
+    _refuse_foreign(path, head)
+    formats = [name for name in FORMATS if name != "HEIF"]
+    if is_heif(head):
+        _open_heif()
+        formats = ["HEIF"]
     try:
-        with Pillow.open(path, formats=FORMATS) as picture:
+        with Pillow.open(path, formats=formats) as picture:
+            if DNG_VERSION in getattr(picture, "tag_v2", {}):
+                _refuse_foreign(path.with_suffix(".dng"), head)
             check_size(path, *picture.size)
             picture.load()  # decodes it all, so that a truncated file raises here
-            return frozen(np.asarray(_to_rgb(_upright(picture))))
-    except InputError:
+            return frozen(to_rgb(_upright(picture)))
+    except (InputError, MissingPart):
         raise
-    except (UnidentifiedImageError, ImportError) as error:
-        # ImportError: Ultralytics makes Pillow try a HEIC plugin last, which may not be installed
+    except UnidentifiedImageError as error:
+        if (size := deep_tiff.size_of(path, head)) is not None:
+            check_size(path, *size)
+            if (pixels := deep_tiff.decode(path)) is not None:
+                return frozen(pixels)
         known = ", ".join(name.lower() for name in FORMATS)
         raise InputError(
             f"{path}: expected a picture ({known}), got something else or a broken header; "
@@ -134,9 +164,9 @@ class ImageSource:
     live = False
 
     def __init__(self, path: Path, fps: float = 15.0) -> None:
-        self.name = path.name
+        self.name = shown_name(path)
         self.fps = fps
-        self._frame: Frame | None = Frame(decode_image(path), 0.0, 0, name=path.name)
+        self._frame: Frame | None = Frame(decode_image(path), 0.0, 0, name=shown_name(path))
 
     def read(self) -> Frame | None:
         frame, self._frame = self._frame, None
@@ -155,11 +185,13 @@ class ImageSource:
 class ImageSequence:
     """The images of a list of files in order, at `fps` frames per second.
 
-    The constructor decodes the first and raises InputError if that fails. A later file that
-    cannot be decoded raises FrameSkipped from `read`; the next `read` gives the next file.
+    The constructor decodes the first, or with `skips_at_start` the first that can be decoded, and
+    raises InputError if that fails. Any other file that cannot be decoded raises FrameSkipped from
+    `read`; the next `read` gives the next file.
     """
 
     live = False
+    skips_at_start = False
 
     def __init__(self, name: str, paths: list[Path], names: list[str], fps: float) -> None:
         self.name = name
@@ -167,7 +199,16 @@ class ImageSequence:
         self._paths = paths
         self._names = names
         self._seq = 0
-        self._first: Image | None = self._decode(0)
+        self._first: tuple[int, Image] | None = self._first_readable()
+
+    def _first_readable(self) -> tuple[int, Image]:
+        failure: SetupError | None = None
+        for seq in range(len(self._paths) if self.skips_at_start else 1):
+            try:
+                return seq, self._decode(seq)
+            except SetupError as error:
+                failure = failure or error
+        raise failure or InputError(f"{self.name}: expected pictures, found none")
 
     def _decode(self, seq: int) -> Image:
         return decode_image(self._paths[seq])
@@ -177,11 +218,12 @@ class ImageSequence:
             return None
         seq = self._seq
         self._seq += 1
-        image, self._first = self._first, None
-        if image is None:
+        if self._first is not None and self._first[0] == seq:
+            image, self._first = self._first[1], None
+        else:
             try:
                 image = self._decode(seq)
-            except InputError as error:
+            except SetupError as error:
                 raise FrameSkipped(str(error)) from error
         return Frame(image, seq / self.fps, seq, name=self._names[seq])
 
@@ -198,30 +240,46 @@ class ImageSequence:
 
 class FolderSource(ImageSequence):
     """The images of a folder, without its subfolders, in natural order. Raises InputError if
-    there is no such folder, no image in it, or the first image cannot be decoded."""
+    there is no such folder, no image in it, or none that can be decoded."""
+
+    skips_at_start = True
 
     def __init__(self, path: Path, fps: float = 15.0) -> None:
         check_folder(path, "a folder of pictures")
         try:
-            paths = sorted(
-                (
-                    entry
-                    for entry in path.iterdir()
-                    if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".")
-                ),
-                key=lambda entry: (_natural(entry), entry.name),
-            )
+            entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
         except OSError as error:
             raise InputError(
                 f"{path}: expected a folder that can be read, got '{error.strerror}'; "
                 "check its permissions"
             ) from error
+        paths = sorted(filter(_is_listed, entries), key=lambda entry: (_natural(entry), entry.name))
         if not paths:
+            inner = "only folders, and they are not searched" if _has_folder(entries) else "none"
             raise InputError(
-                f"{path}: expected pictures ({' '.join(SUFFIXES)}), found none; "
+                f"{path}: expected pictures ({' '.join(SUFFIXES)}), found {inner}; "
                 "choose another folder"
             )
-        super().__init__(path.name or str(path), paths, [entry.name for entry in paths], fps)
+        super().__init__(path.name or str(path), paths, [shown_name(item) for item in paths], fps)
+
+
+def _is_listed(entry: Path) -> bool:
+    """Whether an entry of a folder is one of its pictures, readable or not."""
+    try:
+        if entry.is_file():
+            return is_picture(head_of(entry), entry.suffix)
+    except OSError:  # `decode_image` says why
+        pass
+    return entry.suffix.lower() in SUFFIXES and not entry.is_dir()
+
+
+def _has_folder(entries: list[Path]) -> bool:
+    return any(entry.is_dir() for entry in entries) and not any(map(Path.is_file, entries))
+
+
+def shown_name(path: Path) -> str:
+    """A file's name for the log and the screen, also where it is not valid UTF-8."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def check_folder(path: Path, what: str) -> None:

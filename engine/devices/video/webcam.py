@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.core.camera import Frame, Image
-from engine.core.errors import InputError, MissingPart, SetupError, SourceLost
+from engine.core.errors import InputError, SetupError, SourceLost
 from engine.core.glance import Truth
 from engine.devices.video.images import MIN_SIDE_PX, frozen
+from engine.devices.video.opencv import quiet_cv2
 
 if TYPE_CHECKING:
     from cv2 import VideoCapture
@@ -52,7 +53,7 @@ class WebcamSource:
         self._seq = 0
         self._closed = False
         _check_device(index)
-        self._cv2 = _cv2()
+        self._cv2 = quiet_cv2("source=webcam")
         self._capture = self._open()
         stated = self._capture.get(self._cv2.CAP_PROP_FPS)
         self.fps = stated if FPS_BOUNDS[0] <= stated <= FPS_BOUNDS[1] else fps
@@ -171,18 +172,3 @@ def _check_device(index: int) -> None:
             f"source.index={index}: expected {device} to be readable, but it is not; run: "
             "sudo usermod -aG video $USER, and log in again"
         )
-
-
-def _cv2() -> Any:
-    """OpenCV, with its log off: it prints warnings for a camera that is missing."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingPart(
-            "source=webcam: expected OpenCV, found none; run: "
-            "pip install 'opencv-python-headless>=4.11,<6'"
-        ) from error
-    module: Any = cv2  # OpenCV 5 has moved the setting; the stubs know only one of the two places
-    set_log_level = getattr(module, "setLogLevel", None) or module.utils.logging.setLogLevel
-    set_log_level(0)
-    return module
