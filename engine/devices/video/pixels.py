@@ -56,7 +56,7 @@ def scaled(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _on_background(picture: Pillow.Image) -> Image:
     """Laid on white, which most transparent pictures are drawn for, unless more of the picture stands
     out from a darker background."""
-    least, most = picture.getextrema()[3]
+    least, most = picture.getchannel("A").getextrema()
     if least == OPAQUE or most == 0:  # some programs write zeros instead of no transparency
         rgb = np.asarray(picture.convert("RGB"))
         return rgb if least == OPAQUE or np.ptp(rgb) else np.full_like(rgb, WHITE)
