@@ -82,6 +82,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
+    os.umask(0o077)  # what a session writes is for its owner alone
     # Hydra then raises errors instead of printing its own traceback; each becomes one line here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics

@@ -16,8 +16,9 @@ OPTIONAL = ("depth-indoor", "depth-outdoor")  # in the hub pack only; pulled onl
 
 @dataclass(frozen=True)
 class HubModel:
-    """A published model. `sha256` holds the checksums that a public source states; all others are
-    recorded at the first pull."""
+    """A published model. `revision` is the commit that is pulled; empty if no public source states
+    one. `sha256` holds the checksums that a public source states; all others are recorded at the
+    first pull."""
 
     name: str
     source: str  # a Hugging Face repository, or the URL of one file
@@ -26,6 +27,7 @@ class HubModel:
     patterns: tuple[str, ...]
     sha256: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    revision: str = ""
 
 
 HUB: dict[str, HubModel] = {
@@ -57,6 +59,8 @@ HUB: dict[str, HubModel] = {
         licence="Apple Machine Learning Research Model licence (research only)",
         megabytes=1520,  # in bf16
         patterns=("*.json", "*.safetensors", "*.jinja", "*.txt"),
+        # from five public projects that pin this commit
+        revision="16375720c2d673fa583e57e9876afde27549c7d0",
         settings={
             "prompt": "In one sentence, what is directly ahead, left and right? Hazards first.",
             "takes_prompts": True,
@@ -71,8 +75,13 @@ HUB: dict[str, HubModel] = {
             licence="Apache-2.0, as its publisher says of the Small models",
             megabytes=99,
             patterns=("config.json", "preprocessor_config.json", "model.safetensors"),
+            revision=revision,
         )
-        for kind in ("Indoor", "Outdoor")
+        # commits that several public projects pin
+        for kind, revision in (
+            ("Indoor", "8078d68a9c75a972131914f6afd0c1723be0da7f"),
+            ("Outdoor", "fd2c22027eaf20374204f14099b8341e1925ad39"),
+        )
     },
 }
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.core.errors import MissingPart
 from models.hub import HUB, OPTIONAL, TIERS, hub_home, pull_command
+from models.trust import PICKLES, TRUST, is_trusted
 
 # SCENE_ARIA_POCKET names a pocket pack to use instead of the shipped one, for example after
 # training.
@@ -59,7 +60,8 @@ class PackFiles:
         return {backend: path for backend, path in known.items() if self._within(path)}
 
     def open(self, path: str) -> Path:
-        """The full path of one file or folder, after checking its sha256 against the manifest.
+        """The full path of one file or folder, after checking its sha256 against the manifest. A
+        pickle must also be trusted by its digest (`models.trust`).
 
         Raises MissingPart with the file, what was expected and what was found.
         """
@@ -112,6 +114,12 @@ class PackFiles:
             raise self._refuse(name, f"{size} bytes", f"{path.stat().st_size}")
         if (got := sha256_of(path)) != expected:
             raise self._refuse(name, f"sha256 {expected[:12]}…", f"{got[:12]}…")
+        if path.suffix in PICKLES and not is_trusted(got):
+            raise MissingPart(
+                f"{self.pack} {self.tier}: {path}: expected a pickle that the engine knows, got "
+                f"another, which may run any code; use models.backend=openvino, or, if you have made "
+                f"it yourself, set {TRUST}={got}"
+            )
 
     def _check_no_others(self, folder: Path) -> None:
         # A loader picks files by name, so an added file could replace a listed one.

@@ -2,7 +2,8 @@
 
 A model is downloaded to a temporary folder, checked, and only then moved to its place with a
 manifest, so that an incomplete download is never used. The first pull records the commit and the
-sha256 of every file; later pulls are checked against it. Imports no library that could run a model.
+sha256 of every file; later pulls are checked against it. A model with a pinned commit is pulled at
+that commit from the first time on. Imports no library that could run a model.
 """
 
 import hashlib
@@ -43,11 +44,17 @@ def pull_tier(tier: str, home: Path, fetch: Fetch | None = None) -> str:
     recorded = _record(tier, place)
     if recorded is not None and not _first_damage(recorded):
         return f"{model.name}: already here, every checksum matches"
-    revision = None if recorded is None else str(read_manifest(place).get("revision") or "") or None
+    before = "" if recorded is None else str(read_manifest(place).get("revision") or "")
+    revision = before or model.revision or None
     staging = home / f".{tier}.partial"
     try:
         staging.mkdir(parents=True, exist_ok=True)
         fetched = (fetch or _fetcher(model))(model, staging, revision)
+        if model.revision and fetched.revision != model.revision:
+            raise MissingPart(
+                f"{model.name}: expected the commit {model.revision[:12]}…, got "
+                f"{fetched.revision[:12]}…; nothing was kept; do not trust that source"
+            )
         _verify(model, staging, fetched, recorded)
         write_manifest(staging, model.name, {"source": model.source, "revision": fetched.revision})
         if place.exists():

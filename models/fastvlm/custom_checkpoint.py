@@ -9,6 +9,7 @@ from engine.core.preferences import Language
 from models.hub import HUB
 from models.packs import PackFiles, find_pack
 
+UNCHECKED = "own, nothing vouches for it"  # the first screen and the log say so
 LARGE_BYTES = 300_000_000  # of weights; from here on, memory traffic limits the speed
 
 
@@ -23,7 +24,7 @@ def find_checkpoint(pack: str, path: str | None) -> PackFiles:
             "got none"
         )
     remedy = "set models.describer.path to a whole checkpoint, or to null"
-    return CustomCheckpoint("describer", "own", root, {}, remedy)
+    return CustomCheckpoint("describer", UNCHECKED, root, {}, remedy)
 
 
 def languages_of(settings: Mapping[str, Any]) -> tuple[Language, ...]:

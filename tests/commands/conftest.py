@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from models.packs import sha256_of
 from tests.fakes.tiny import save_pack
 
 
@@ -14,6 +15,7 @@ def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         root = save_pack(tmp_path_factory.mktemp("pack"))
         patch.setenv("SCENE_ARIA_POCKET", str(root))
+        patch.setenv("SCENE_ARIA_TRUST", sha256_of(root / "detector.pt"))
         yield root
 
 

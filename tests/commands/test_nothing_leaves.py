@@ -70,7 +70,9 @@ def test_the_guard_refuses_and_lists_every_way_out_also_in_children(tmp_path: Pa
     assert len(refused) == 8
 
 
-def test_no_command_uses_the_network_or_leaves_an_id(tmp_path: Path) -> None:
+def test_no_command_uses_the_network_leaves_an_id_or_shows_a_session_to_others(
+    tmp_path: Path,
+) -> None:
     photo = shlex.quote(str(sample_photo()))
     once = f"source=image source.path={photo} source.realtime=false trigger=once speech=wav"
     done, refused = guarded(
@@ -86,6 +88,9 @@ def test_no_command_uses_the_network_or_leaves_an_id(tmp_path: Path) -> None:
     assert refused == []
     assert (tmp_path / "session/audio.wav").exists()
     assert (tmp_path / "sweep/sweep.csv").exists()
+    for folder in (tmp_path / "session", tmp_path / "sweep"):  # for their owner alone
+        for path in (folder, *folder.rglob("*")):
+            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     home = tmp_path / "home"
     left = [path.relative_to(home) for path in home.rglob("*") if path.is_file()]
     assert {path.parts[:2] for path in left} <= {(".cache", "scene-aria"), (".cache", "matplotlib")}

@@ -1,6 +1,7 @@
 """A file with a correct checksum and bad content is refused by name, whatever its library
 raises."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,8 +34,14 @@ JUNK = b"neither weights nor words " * 40
     ],
 )
 def test_junk_with_a_correct_checksum_is_refused_by_name(
-    tmp_path: Path, tier: str, path: str, settings: dict[str, object], load: Callable[..., object]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tier: str,
+    path: str,
+    settings: dict[str, object],
+    load: Callable[..., object],
 ) -> None:
+    monkeypatch.setenv("SCENE_ARIA_TRUST", hashlib.sha256(JUNK).hexdigest())
     place = tmp_path / path
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(JUNK)

@@ -346,6 +346,9 @@ def test_without_memory_it_opens_and_refuses_every_request(
 
 def test_a_custom_checkpoint(root: Path, frame: Frame) -> None:
     describer: Any = open_describer(device="cpu", path=str(root / "describer"))
-    assert (describer.card.name, describer.card.pack) == ("describer", "own")
+    assert (describer.card.name, describer.card.pack) == (
+        "describer",
+        "own, nothing vouches for it",
+    )
     assert describer.card.takes_prompts
     assert list(describer.tokens(frame, PROMPT))

@@ -1,6 +1,7 @@
 """The detector's forms: loading them with random weights, and refusing what does not fit."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from engine.core.camera import Frame
 from engine.core.errors import MissingPart
 from models.detector import load_detector
-from models.packs import PackFiles, find_pack, write_manifest
+from models.packs import PackFiles, find_pack, sha256_of, write_manifest
 from models.runtime.boxes import Boxes
+from models.trust import TRUST
 from tests.fakes.tiny import LABELS, save_detector
 
 pytestmark = pytest.mark.weights
@@ -22,11 +24,13 @@ def frame() -> Frame:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("pocket")
     save_detector(root)
     write_manifest(root, "0")
-    return root
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TRUST, sha256_of(root / "detector.pt"))
+        yield root
 
 
 @pytest.fixture(scope="module")

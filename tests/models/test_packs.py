@@ -1,5 +1,6 @@
 """Packs: only files that match the manifest exactly are opened."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from engine.core.errors import MissingPart
 from models import packs
-from models.hub import TIERS
-from models.packs import check_packs, choose_form, find_pack, write_manifest
+from models.hub import HUB, TIERS
+from models.packs import POCKET, check_packs, choose_form, find_pack, sha256_of, write_manifest
+from models.trust import POCKET_DETECTOR, TRUST, is_trusted
 
 POCKET_FILES = {
     "detector.pt": b"pickle",
@@ -33,7 +35,8 @@ def write_pack(root: Path, files: dict[str, bytes]) -> Path:
 
 
 @pytest.fixture
-def pocket(tmp_path: Path) -> Path:
+def pocket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(TRUST, hashlib.sha256(b"pickle").hexdigest())
     return write_pack(tmp_path / "pocket", POCKET_FILES)
 
 
@@ -98,6 +101,26 @@ def test_a_file_that_differs_is_refused_by_name(
     assert "git checkout models/pocket" in str(caught.value)
     assert (name if opened != "detector.onnx" else opened) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_is_not_opened_on_the_word_of_the_manifest_beside_it(
+    pocket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRUST)
+    files = find_pack("detector", "pocket", pocket=pocket)
+    digest = hashlib.sha256(b"pickle").hexdigest()
+    with pytest.raises(MissingPart, match=f"which may run any code.*{TRUST}={digest}"):
+        files.open("detector.pt")
+    assert files.open("detector_openvino_model").is_dir()  # holds no code
+    monkeypatch.setenv(TRUST, f"{'0' * 64}, {digest.upper()}")
+    assert files.open("detector.pt").is_file()
+
+
+def test_the_shipped_and_the_published_pickles_are_trusted() -> None:
+    assert sha256_of(POCKET / "detector.pt") == POCKET_DETECTOR  # else write the new one there
+    assert is_trusted(POCKET_DETECTOR)
+    assert is_trusted(HUB["detector"].sha256["yolo11n.pt"])
+    assert not is_trusted("")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"files": {"detector.pt": {}}}'])

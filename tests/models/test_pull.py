@@ -2,6 +2,7 @@
 
 import hashlib
 import urllib.error
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from models.hub import HUB, OPTIONAL, TIERS, HubModel
 from models.packs import find_pack, read_manifest
 from models.pull import Fetched, git_sha1_of, pull_tier
 
+PUBLISHED = dict(HUB)
 GOOD = {"model.safetensors": b"the weights", "config.json": b"{}"}
 
 
@@ -55,6 +57,24 @@ def test_the_first_pull_records_and_the_second_only_checks(tmp_path: Path) -> No
     assert find_pack("scenes", "hub", hub=tmp_path).open("model.safetensors").is_file()
     assert "already here" in pull_tier("scenes", tmp_path, source)
     assert source.requested == [None]
+
+
+def test_a_first_pull_takes_the_pinned_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(HUB, "scenes", replace(HUB["scenes"], revision="c0ffee"))
+    source = Source(GOOD)
+    pull_tier("scenes", tmp_path, source)
+    assert source.requested == ["c0ffee"]
+    monkeypatch.setitem(HUB, "scenes", replace(HUB["scenes"], revision="another"))
+    with pytest.raises(MissingPart, match="expected the commit another"):
+        pull_tier("scenes", tmp_path / "elsewhere", Source(GOOD))
+    assert not (tmp_path / "elsewhere/scenes").exists()
+
+
+def test_every_model_is_pinned_by_a_commit_or_a_checksum() -> None:
+    """Of the scene classifier no public source states a commit; its weights have a checksum."""
+    assert all(model.revision or model.sha256 for model in PUBLISHED.values())
 
 
 def test_damage_is_repaired_from_the_recorded_commit(tmp_path: Path) -> None:
