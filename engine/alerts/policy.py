@@ -20,6 +20,7 @@ from engine.core.utterance import Heard, Utterance
 from engine.perception.geometry import CORRIDOR_DEG
 
 PhraseLength = Literal["full", "short", "shortest"]
+# The shortest names the thing alone, and leaves its side to the sound: for critical alerts only.
 PHRASE_LENGTHS: tuple[PhraseLength, ...] = ("full", "short", "shortest")
 
 HYSTERESIS = 1.3  # an obstacle leaves a level at limits wider by this factor
@@ -184,10 +185,10 @@ class AlertPolicy:
         return True
 
     def _alert(self, obstacle: Obstacle, level: Level, now_s: float) -> Utterance:
-        text, spare_s = self._fitting_phrase(obstacle)
+        critical = level is Level.CRITICAL
+        text, spare_s = self._fitting_phrase(obstacle, critical)
         self.memory.note_announced(obstacle, level)
         self._quiet_until_s = max(self._quiet_until_s, now_s) + self.speaking_s(text) + GAP_S
-        critical = level is Level.CRITICAL
         least_s, most_s = CRITICAL_WAIT_S if critical else ALERT_WAIT_S
         number = self._next_id()
         self._pending[number] = obstacle
@@ -228,12 +229,13 @@ class AlertPolicy:
             earcon="tick",
         )
 
-    def _fitting_phrase(self, obstacle: Obstacle) -> tuple[str, float]:
-        """The longest phrase that leaves REACTION_S before contact, or else the shortest, with the
-        seconds that it can still wait. An obstacle that does not approach gets the full phrase."""
+    def _fitting_phrase(self, obstacle: Obstacle, critical: bool) -> tuple[str, float]:
+        """The longest phrase that leaves REACTION_S before contact, or else the shortest for its
+        level, with the seconds that it can still wait. An obstacle that does not approach gets the
+        full phrase."""
         contact_s = math.inf if obstacle.ttc_s is None else obstacle.ttc_s
         text, spare_s = "", 0.0
-        for length in PHRASE_LENGTHS:
+        for length in PHRASE_LENGTHS if critical else PHRASE_LENGTHS[:-1]:
             text = self._words.alert(obstacle, length)
             spare_s = contact_s - PIPELINE_S - self.speaking_s(text) - REACTION_S
             if spare_s >= 0.0:

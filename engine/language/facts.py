@@ -5,7 +5,7 @@ from typing import Literal
 
 from engine.core.answer import Decision
 from engine.core.glance import SceneClass
-from engine.language.pack import Noun, SpokenDirection
+from engine.language.pack import Noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Span:
 class Place:
     """How many of a kind are in one direction, and how far away the nearest of them is."""
 
-    direction: SpokenDirection
+    direction: str
     count: int
     nearest: Span
 

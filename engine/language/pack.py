@@ -35,14 +35,6 @@ class Noun:
 
 
 @dataclass(frozen=True, slots=True)
-class SpokenDirection:
-    """A direction after a noun ("at two o'clock") and alone ("two o'clock")."""
-
-    phrase: str
-    shout: str
-
-
-@dataclass(frozen=True, slots=True)
 class SentenceMarks:
     """The marks that end a sentence, and those that may open one before its first letter."""
 
@@ -57,8 +49,8 @@ class Sayable:
     things: Mapping[str, Noun]
     scenes: Mapping[str, str | None]  # None: a class that names no place
     labels_are_words: bool  # whether labels, which are English, are words of this language
-    sides: Mapping[Side, SpokenDirection]
-    clock: tuple[SpokenDirection, ...]
+    sides: Mapping[Side, str]  # as said after a noun: "left"
+    clock: tuple[str, ...]  # likewise: "at two o'clock"; it starts at twelve
     units: Mapping[str, Noun]
     languages: Mapping[str, str]  # code → the name of a language in this one
     voice: str  # a voice of espeak-ng
@@ -182,8 +174,8 @@ def _sayable(code: str, folder: Path) -> Sayable:
             things={k: Noun(*v) for k, v in _read(folder, "things").items()},
             scenes=_read(folder, "scenes"),
             labels_are_words=bool(words["labels_are_words"]),
-            sides={side: SpokenDirection(*pair) for side, pair in words["sides"].items()},
-            clock=tuple(SpokenDirection(*pair) for pair in words["clock"]),
+            sides=words["sides"],
+            clock=tuple(words["clock"]),
             units={unit: Noun(*noun) for unit, noun in words["units"].items()},
             languages=words["languages"],
             voice=words["voice"],

@@ -16,7 +16,7 @@ from jinja2 import Template, TemplateError
 from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.core.preferences import Detail, Directions, Language, Units
 from engine.language.facts import Group, Place, Span, Whereabouts, Why
-from engine.language.pack import Noun, SpokenDirection, incomplete, sayable
+from engine.language.pack import Noun, incomplete, sayable
 from engine.language.quotation import inside_quotation
 
 SURE = 0.5  # a scene of at least this probability is stated; a less probable one is hedged
@@ -177,7 +177,7 @@ class Words:
 
     def alert(self, obstacle: Obstacle, length: AlertLength = "full") -> str:
         """One obstacle, the most important word first: "Person ahead, two meters.", "Person ahead."
-        or "Ahead!"."""
+        or "Person!", whose side is in its sound."""
         return self._render(
             "alert",
             length=length,
@@ -235,7 +235,7 @@ class Words:
     def _noun(self, label: str) -> Noun:
         return self._can.things.get(_normal(label), self._obstacle)
 
-    def _direction(self, obstacle: Obstacle) -> SpokenDirection:
+    def _direction(self, obstacle: Obstacle) -> str:
         if self._directions == "sides":
             return self._can.sides[obstacle.side]
         # each hour is 30 degrees wide: twelve o'clock is from -15 to 15 degrees
@@ -257,7 +257,7 @@ class Words:
 
     def _groups(self, obstacles: Sequence[Obstacle], most_places: int) -> list[Group]:
         """Obstacles by kind and by direction, the kind of the nearest obstacle first."""
-        kinds: dict[Noun, dict[SpokenDirection, list[Obstacle]]] = {}
+        kinds: dict[Noun, dict[str, list[Obstacle]]] = {}
         for obstacle in sorted(obstacles, key=lambda o: (o.distance_m, -o.priority, o.track)):
             kind = kinds.setdefault(self._noun(obstacle.label), {})
             kind.setdefault(self._direction(obstacle), []).append(obstacle)

@@ -120,11 +120,12 @@ def play(
     rate_wpm: int = 190,
     seed: int = 0,
     depth: DepthNoise | None = None,
+    words: Words | None = None,
 ) -> Played:
     """Play `walk` once. The engine assumes the camera mount `mount`; with `depth`,
-    it also gets the depth maps of a simulated model."""
+    it also gets the depth maps of a simulated model. `words` are English by default."""
     clock, heard = VirtualClock(), list[Heard]()
-    words = Words("en", "meters", "sides")
+    words = words or Words("en", "meters", "sides")
     next_id = itertools.count(1).__next__
     alerts = AlertPolicy(words, rate_wpm, next_id)
     localizer = Localizer(70.0, mount, None if depth is None else BoxHistory())

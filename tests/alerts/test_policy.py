@@ -123,7 +123,18 @@ def test_a_slow_speech_rate_warns_earlier() -> None:
 
 @pytest.mark.parametrize(
     ("ttc_s", "rate_wpm", "words"),
-    [(8.0, 190, 6), (2.5, 190, 2), (2.0, 190, 1), (0.2, 190, 1), (2.5, 450, 6)],
+    [
+        (8.0, 190, 6),
+        (2.5, 190, 2),
+        (
+            2.1,
+            190,
+            2,
+        ),  # too late for two words, but not critical: only a critical one drops its side
+        (2.0, 190, 1),
+        (0.2, 190, 1),
+        (2.5, 450, 6),
+    ],
 )
 def test_the_phrase_fits_the_time_left(ttc_s: float, rate_wpm: int, words: int) -> None:
     (alert,) = make_policy(rate_wpm).warn((obstacle(distance_m=3.0, ttc_s=ttc_s),), 0.0)

@@ -5,10 +5,12 @@ from functools import cache
 
 import pytest
 
+from engine.language.wording import Words
 from engine.perception.camera import Mount
 from experiments.walks.detector import NONE, Noise
 from experiments.walks.figures import figures
 from experiments.walks.measure import Played, play
+from experiments.walks.phrases import SideWords, form_figures
 from experiments.walks.scenes import drawn, scripted
 
 WALKS = {walk.name: walk for walk in scripted()}
@@ -60,3 +62,16 @@ def test_walks_are_deterministic_and_do_not_depend_on_how_many_are_drawn() -> No
     first, again = (play(walk, Mount(), Noise(), 190, 3) for _ in range(2))
     assert first.estimates == again.estimates
     assert first.alerts == again.alerts
+
+
+def test_an_urgent_alert_names_its_thing() -> None:
+    """The cyclist comes so fast that only the shortest phrase is in time."""
+    (walk,) = [walk for walk in scripted() if walk.name == "cyclist comes"]
+    forms = {"side": SideWords("en"), "thing": Words("en")}
+    found = {
+        form: form_figures([play(walk, Mount(), NONE, words=words)], 190)
+        for form, words in forms.items()
+    }
+    assert found["side"]["shortest"] == found["side"]["thing_never_said"] > 0
+    assert found["thing"]["thing_never_said"] == 0
+    assert found["thing"]["words_per_min"] <= found["side"]["words_per_min"]

@@ -20,7 +20,7 @@ class FakeWords:
         return {
             "full": f"{obstacle.label} is {obstacle.side}, {obstacle.distance_m:.0f} meters off",
             "short": f"{obstacle.label} {obstacle.side}",
-            "shortest": f"{obstacle.side}!",
+            "shortest": f"{obstacle.label}!",
         }[length]
 
     def status(self, key: str) -> str:
