@@ -273,6 +273,11 @@ class Config:
     view: str = choice(
         "none", "rerun", help="rerun writes frames, obstacles and speech to session.rrd"
     )
+    screen: str = choice(
+        "auto", "rich", "plain",
+        help="plain prints one line an event, for screen readers and pipes; auto is plain unless "
+        "the output is a terminal",
+    )  # fmt: skip
     models: ModelsConfig = field(default_factory=ModelsConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     trigger: TriggerConfig = field(default_factory=TriggerConfig)

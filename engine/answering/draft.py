@@ -87,4 +87,5 @@ class Draft:
             marks=tuple(self.marks),
             unsupported=tuple(dict.fromkeys(self.unsupported)),
             dropped=tuple(self.dropped),
+            picture=self.glance.frame.name,
         )

@@ -26,6 +26,7 @@ from engine.core.report import Health, ModelCard
 from engine.core.utterance import Utterance
 from engine.language.commands import SHOWN
 
+ROUTED = ("describe", "more")  # the requests whose answers a router chooses
 MARKS = {"alert": "[yellow]heard[/]", "status": "[cyan]heard[/]"}
 
 
@@ -126,28 +127,29 @@ class Screen:
         if self._job:
             self.line(f"{self._job}: {escape(source)}, {escape(router)} ...")
             return
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row("source", escape(source))
-        grid.add_row("mode", f"{mode}, router {escape(router)}")
-        for tier, card in models.items():
-            grid.add_row(tier, _described(card))
-        for tier in still_loading:
-            grid.add_row(tier, "still loading")
-        grid.add_row("speech", escape(speech))
-        grid.add_row("asks", escape(trigger))
-        grid.add_row("session", escape(str(folder)))
+        rows = [("source", source), ("mode", f"{mode}, router {router}")]
+        rows += [(tier, described(card)) for tier, card in models.items()]
+        rows += [(tier, "still loading") for tier in still_loading]
+        rows += [("speech", speech), ("asks", trigger), ("session", str(folder))]
         if view:
-            grid.add_row("view", escape(view))
+            rows.append(("view", view))
         if keys:
-            grid.add_row("keys", SHOWN)
+            rows.append(("keys", SHOWN))
+        self.settings(f"Scene Aria {version}", rows)
+
+    def settings(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Print names with their values."""
+        grid = Table.grid(padding=(0, 2))
+        for name, value in rows:
+            grid.add_row(name, escape(value))
         self.line("")
         with self._lock:
-            self.console.print(Panel(grid, title=f"Scene Aria {version}", expand=False))
+            self.console.print(Panel(grid, title=title, expand=False))
 
     def loaded(self, tier: str, card: ModelCard, time_s: float) -> None:
         """Print that a model was loaded `time_s` after the start of the session."""
         if not self._job:
-            self.line(f"{time_s:7.2f} s  loaded        {tier}: {_described(card)}")
+            self.line(f"{time_s:7.2f} s  loaded        {tier}: {escape(described(card))}")
 
     def heard(self, utterance: Utterance, time_s: float) -> None:
         """Print an alert or status that started `time_s` after the session."""
@@ -157,17 +159,11 @@ class Screen:
         self.line(f"{time_s:7.2f} s  {MARKS[utterance.kind]}  {where}  {escape(utterance.text)}")
 
     def description(self, description: Description, time_s: float) -> None:
-        """Print an answer, its route and the reasons for the route."""
+        """Print what was asked and the answer: of a description, the route and its reasons too."""
         if self._job:
             return
-        decision = description.decision
-        scene = description.scene
-        reasons = "; ".join(decision.reasons)
-        self.line(
-            f"{time_s:7.2f} s  [green]asked[/]         route [bold]{decision.tier}[/] "
-            f"(score {decision.score:.2f}, threshold {decision.threshold:.2f}: {escape(reasons)}); "
-            f"scene {escape(scene.label)} {scene.probability:.2f}"
-        )
+        what = escape(f"{asked(description)}{routed(description)}")
+        self.line(f"{time_s:7.2f} s  [green]asked[/]         {what}")
         for beat in description.beats:
             self.line(f"           [green]{beat.tier:>5}[/]         [bold]{escape(beat.text)}[/]")
 
@@ -212,9 +208,7 @@ class Screen:
         tiers = summary["latency_ms"]
         shown = [tier for tier in ("quick", "full") if tier in tiers]
         if shown:
-            self.line("")
-            with self._lock:
-                self.console.print(_latency_table(tiers, shown))
+            self.latencies(tiers, shown)
         frames = summary["frames"]
         utterances = summary["utterances"]
         self.line(
@@ -232,11 +226,35 @@ class Screen:
             self.line(f"quality: {figures or 'not judged, as no picture has labels to judge by'}")
         self.line(f"written to {escape(str(folder))}: {', '.join(files)}")
 
+    def latencies(self, tiers: dict[str, Any], shown: list[str]) -> None:
+        """Print the stages of the answers of these tiers."""
+        self.line("")
+        with self._lock:
+            self.console.print(_latency_table(tiers, shown))
 
-def _described(card: ModelCard) -> str:
+
+def described(card: ModelCard) -> str:
     """A model with its pack, library, precision and device."""
-    kind = f"{card.pack} pack, {card.backend} {card.precision} on {card.device}"
-    return f"{escape(card.name)} ({kind})"
+    return f"{card.name} ({card.pack} pack, {card.backend} {card.precision} on {card.device})"
+
+
+def asked(description: Description) -> str:
+    """What was asked, and of which picture: "where bus, street.jpg"."""
+    request = description.request
+    target = f" {request.target}" if request.target else ""
+    picture = f", {description.picture}" if description.picture else ""
+    return f"{request.wish}{target}{picture}"
+
+
+def routed(description: Description) -> str:
+    """Why a description came from its tier, and where it was; "" for answers that no router saw."""
+    if description.request.wish not in ROUTED:
+        return ""
+    decision, scene = description.decision, description.scene
+    return (
+        f": route {decision.tier} (score {decision.score:.2f}, threshold {decision.threshold:.2f}: "
+        f"{'; '.join(decision.reasons)}); scene {scene.label} {scene.probability:.2f}"
+    )
 
 
 def _latency_table(tiers: dict[str, Any], shown: list[str]) -> Table:
@@ -246,20 +264,22 @@ def _latency_table(tiers: dict[str, Any], shown: list[str]) -> Table:
         table.add_column(tier, justify="right")
     stages = dict.fromkeys(stage for tier in shown for stage in tiers[tier])
     for stage in [name for name in stages if name != "end_to_end"]:
-        table.add_row(stage, *(_cell(tiers[tier].get(stage)) for tier in shown))
+        table.add_row(stage, *(milliseconds(tiers[tier].get(stage)) for tier in shown))
     table.add_section()
-    table.add_row("end_to_end", *(_cell(tiers[tier].get("end_to_end")) for tier in shown))
+    table.add_row("end_to_end", *(milliseconds(tiers[tier].get("end_to_end")) for tier in shown))
     table.add_row("budget", *(f"{ANSWER_MS[tier]:.0f}" for tier in shown))
-    verdicts = []
-    for tier in shown:
-        total = tiers[tier].get("end_to_end")
-        met = total is not None and total["p95"] <= ANSWER_MS[tier]
-        verdicts.append(
-            "not heard" if total is None else "[green]met[/]" if met else "[red]missed[/]"
-        )
-    table.add_row("p95 within budget", *verdicts)
+    table.add_row("p95 within budget", *(verdict(tier, tiers[tier]) for tier in shown))
     return table
 
 
-def _cell(stats: dict[str, float] | None) -> str:
+def verdict(tier: str, stages: dict[str, Any]) -> str:
+    """Whether a tier's answers met their budget."""
+    total = stages.get("end_to_end")
+    if total is None:
+        return "not heard"
+    return "met" if total["p95"] <= ANSWER_MS[tier] else "missed"
+
+
+def milliseconds(stats: dict[str, float] | None) -> str:
+    """The median and the 95th percentile of a stage."""
     return "–" if stats is None else f"{stats['p50']:.1f} / {stats['p95']:.1f}"

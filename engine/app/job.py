@@ -76,9 +76,9 @@ def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
     Raises EngineError. KeyboardInterrupt, like any error while running, is raised only after the
     summary has been written.
     """
-    from engine.app.console import Screen
+    from engine.app.plain_screen import build_screen
 
-    with contextlib.closing(Screen(job=job_name)) as screen:
+    with contextlib.closing(build_screen(config.screen, job_name)) as screen:
         return _run(config, folder, screen)
 
 

@@ -70,7 +70,8 @@ class DroppedClause:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A whole answer to a request, about the same frame that was routed."""
+    """A whole answer to a request, about the same frame that was routed; `picture` is the name of
+    its file, if it has one."""
 
     request: Request
     frame_seq: int
@@ -81,6 +82,7 @@ class Description:
     beats: tuple[Beat, ...]
     marks: tuple[Mark, ...]
     unsupported: tuple[str, ...] = ()
+    picture: str = ""
     dropped: tuple[DroppedClause, ...] = ()
 
     @property

@@ -18,6 +18,7 @@ def description_record(
     return {
         "id": description.request.id,
         "frame": description.frame_seq,
+        "picture": description.picture or None,
         "trigger": description.request.trigger,
         "wish": description.request.wish,
         "mode": description.mode,
