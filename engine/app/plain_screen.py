@@ -61,7 +61,9 @@ class PlainScreen(Screen):
 
 def _direction(azimuth_deg: float) -> str:
     degrees = round(abs(azimuth_deg))
-    return "ahead" if degrees == 0 else f"{degrees} degrees {'left' if azimuth_deg < 0 else 'right'}"
+    return (
+        "ahead" if degrees == 0 else f"{degrees} degrees {'left' if azimuth_deg < 0 else 'right'}"
+    )
 
 
 def build_screen(choice: str, job: str = "") -> Screen:

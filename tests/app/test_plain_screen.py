@@ -64,9 +64,7 @@ def shown_by(screen_type: type[Screen], monkeypatch: pytest.MonkeyPatch, folder:
     return out.getvalue().splitlines()
 
 
-def test_every_event_is_one_line_of_text(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_every_event_is_one_line_of_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lines = shown_by(PlainScreen, monkeypatch, tmp_path)
     for expected in (
         "source: image [a].jpg",
@@ -83,7 +81,9 @@ def test_every_event_is_one_line_of_text(
     ):
         assert expected in lines
     assert all(line.strip() for line in lines)
-    drawn = [c for line in lines for c in line if unicodedata.name(c, "").startswith(("BOX", "BLO"))]
+    drawn = [
+        c for line in lines for c in line if unicodedata.name(c, "").startswith(("BOX", "BLO"))
+    ]
     assert not drawn
 
 
