@@ -5,11 +5,10 @@ runs in the caller's thread, so closing the iterator stops it at once. Knows not
 voices or deadlines.
 """
 
-import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -88,6 +87,9 @@ class NoMemoryDescriber:
         """Does nothing."""
         yield from ()
 
+    def stop(self) -> None:
+        """Does nothing."""
+
     def describe(
         self,
         frame: Frame,
@@ -136,8 +138,14 @@ class FastVlmDescriber:
         form = choose_form(files, backend, self._device)[1]
         folder = files.root / form
 
+        whole = cache(lambda: files.open(form))  # checks every file once
+
+        def check(exported: Path) -> None:
+            if exported.is_relative_to(files.root):
+                whole()
+
         def load(dtype: Any) -> Any:
-            files.open(form)
+            whole()
             limit_threads(threads)
             return load_model(folder, dtype)
 
@@ -146,7 +154,6 @@ class FastVlmDescriber:
         self._language = language
         self._prefetched: PrefetchedAnswer | None = None
         self._prompt: str = settings["prompt"]
-        self._stopped = threading.Event()
         try:
             self.chat = open_chat(files, form)
             side_px = self.chat.side_px if image_size is None else image_size
@@ -163,7 +170,7 @@ class FastVlmDescriber:
                 limit=max_new_tokens + 1,
                 large=bool(settings.get("large")),
                 threads=threads,
-                check=partial(check_shipped, files),
+                check=check,
             )
             self.encoder, self.decoder = parts.encoder, parts.decoder
             self._warm_up()
@@ -171,6 +178,11 @@ class FastVlmDescriber:
             raise ConfigError(f"models.describer.image_size={side_px}: {error}") from None
         except EngineError:
             raise
+        except ImportError as error:
+            raise MissingPart(
+                f"{files.pack} describer in torch: {in_one_line(error)}; run: pip install -e "
+                f"'.[torch]', or export it elsewhere: python -m models export --checkpoint {folder}"
+            ) from None
         except Exception as error:  # safetensors, tokenizers and transformers have their own
             self._free_gpu_memory()
             if is_out_of_memory(error):
@@ -246,6 +258,11 @@ class FastVlmDescriber:
     def _generate(self, ids: tuple[int, ...], features: Any) -> Iterator[int]:
         return self.decoder.write(ids, features, self.max_new_tokens + 1)
 
+    def stop(self) -> None:
+        """Stop, from any thread: a process that ends while a network runs would abort."""
+        self.encoder.stop()
+        self.decoder.stop()
+
     def _pieces(
         self, frame: Frame, on_first_token: Callable[[], None] | None, prompt: str | None
     ) -> Generator[str, None, bool]:
@@ -301,8 +318,9 @@ def open_chat(files: PackFiles, form: str) -> Chat:
     folder = find_chat(checkpoint)
     if folder is None:
         return load_chat(files.open(form))
-    for name in (CHAT_JSON, TOKENIZER_JSON):
-        check_shipped(files, folder / name)
+    if folder == checkpoint:
+        for name in (CHAT_JSON, TOKENIZER_JSON):
+            files.open((folder / name).relative_to(files.root).as_posix())
     try:
         return Chat.open(folder)
     except Exception as error:  # tokenizers has no error class of its own
@@ -310,13 +328,6 @@ def open_chat(files: PackFiles, form: str) -> Chat:
             f"{folder / CHAT_JSON}: expected the chat of a FastVLM checkpoint, got "
             f"{in_one_line(error)}; to repair it: {files.remedy}"
         ) from None
-
-
-def check_shipped(files: PackFiles, path: Path) -> None:
-    """Check a file or folder against the pack's manifest, if it is in the pack. Raises
-    MissingPart."""
-    if path.is_relative_to(files.root):
-        files.open(path.relative_to(files.root).as_posix())
 
 
 def check_image_size(files: PackFiles, side: int) -> None:

@@ -32,12 +32,12 @@ FORMS: dict[str, dict[str, dict[str, str]]] = {
     "pocket": {
         "detector": {"torch": "detector.pt", "openvino": "detector_openvino_model"},
         "scenes": dict.fromkeys(("torch", "openvino"), "scenes.safetensors"),
-        "describer": {"torch": "describer"},
+        "describer": dict.fromkeys(("torch", "openvino"), "describer"),
     },
     "hub": {
         "detector": {"torch": "yolo11n.pt"},
         "scenes": dict.fromkeys(("torch", "openvino"), "model.safetensors"),
-        "describer": {"torch": "."},
+        "describer": dict.fromkeys(("torch", "openvino"), "."),
         **{tier: {"torch": "."} for tier in OPTIONAL},
     },
 }

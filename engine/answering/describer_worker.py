@@ -49,5 +49,6 @@ class DescriberWorker:
         self._worker.cancel(task)
 
     def close(self) -> None:
-        """Stop the thread; a hung one is abandoned."""
+        """Stop the description in progress and the thread; a hung one is abandoned."""
+        self._describer.stop()
         self._worker.close()

@@ -133,6 +133,9 @@ class LaterDescriber:
     ) -> Iterator[str]:
         return self.later.get().describe(frame, on_first_token, prompt)
 
+    def stop(self) -> None:
+        _stop(self.later)
+
 
 class LaterDepth:
     """A depth model that may still be loading: `metres` then waits for it."""
@@ -145,8 +148,13 @@ class LaterDepth:
         return self.later.get().metres(frame)
 
     def stop(self) -> None:
-        if not self.later.settled:
-            self.later.fail(RunError("the session ends"))
-            return
-        with contextlib.suppress(EngineError):
-            self.later.get().stop()
+        _stop(self.later)
+
+
+def _stop(later: Later[DepthModel] | Later[Describer]) -> None:
+    """Stop the model if it is loaded; else its loading ends in an error."""
+    if not later.settled:
+        later.fail(RunError("the session ends"))
+        return
+    with contextlib.suppress(EngineError):
+        later.get().stop()

@@ -162,6 +162,10 @@ class Describes(Protocol):
         DescriberFailed and OutOfMemory."""
         ...
 
+    def stop(self) -> None:
+        """Stop, from any thread. A description in progress is abandoned and raises."""
+        ...
+
 
 class Describer(Describes, Protocol):
     """A loaded describer."""

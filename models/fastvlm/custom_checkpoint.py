@@ -36,7 +36,7 @@ class CustomCheckpoint(PackFiles):
     """A pack that is one folder without a manifest, so its files are not checked."""
 
     def forms(self) -> dict[str, str]:
-        return {"torch": "."}
+        return {"torch": ".", "openvino": "."}
 
     def open(self, path: str) -> Path:
         return self.root / path

@@ -22,6 +22,10 @@ class Encoder(Protocol):
         """Features (tokens, width) of pixels (1, 3, side_px, side_px) in [0, 1], as an array that
         NumPy and torch can read, without a copy where they share the memory."""
 
+    def stop(self) -> None:
+        """Stop, from any thread: `encode` in progress raises as soon as it can, and so does every
+        later one."""
+
 
 class Decoder(Protocol):
     """The language model with greedy decoding. To be used from one thread."""
@@ -39,3 +43,7 @@ class Decoder(Protocol):
         Raises engine.core.errors.PromptTooLong if the prompt and `limit` do not fit, and whatever
         its runtime raises.
         """
+
+    def stop(self) -> None:
+        """Stop, from any thread: the step in progress raises as soon as it can, and so does every
+        later one."""

@@ -57,6 +57,8 @@ class Fakes:
     def look(self, frame: Frame, prompt: str | None = None) -> Iterator[None]:
         return iter(())
 
+    def stop(self) -> None: ...
+
     def describe(
         self,
         frame: Frame,

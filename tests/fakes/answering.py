@@ -92,6 +92,8 @@ class ScriptedDescriber:
         if self.error is not None:
             raise self.error
 
+    def stop(self) -> None: ...
+
 
 class FakeScenes:
     """Classifies every frame as a street, and reads the same text in it."""

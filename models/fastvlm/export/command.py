@@ -231,6 +231,10 @@ def _write(checkpoint: Path, form: Form, model: Any, home: Path | None) -> str:
             exporter.export_decoder(model, form.precision, folder)
         else:
             exporter.export_encoder(model, form.precision, form.side_px, folder)
+        if home is not None and form.runtime == "openvino":
+            from models.fastvlm.export.sharing import share_weights
+
+            share_weights(folder, checkpoint)
 
     place = write_form(checkpoint, form, facts_of(model), writer, home)
     took_s = time.monotonic() - began

@@ -75,12 +75,17 @@ class OnnxEncoder:
         self.provider: str = provider
         self._session = open_session(folder, provider, threads)
         self._binding = self._session.io_binding()
+        self._options = _run_options()
+
+    def stop(self) -> None:
+        """See `Encoder`."""
+        self._options.terminate = True
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Features (tokens, width), in host memory."""
         self._binding.bind_output("features", "cpu")
         inputs = {"pixels": np.ascontiguousarray(pixels, np.float32)}
-        _run(self._session, self._binding, inputs)
+        _run(self._session, self._binding, inputs, self._options)
         features: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()
         return features
 
@@ -113,6 +118,11 @@ class OnnxDecoder:
         self._binding.bind_output("next_ids" if greedy.plain else "logits", "cpu")
         self._no_features = np.zeros((1, self._facts["hidden_size"]), np.float32)
         self._cache_tokens = 0  # capacity of the bound buffers
+        self._options = _run_options()
+
+    def stop(self) -> None:
+        """See `Decoder`."""
+        self._options.terminate = True
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
         """See `Decoder`. Raises DescriberFailed if the numbers of image tokens and features
@@ -145,7 +155,7 @@ class OnnxDecoder:
             "image_features": rows,
             "attention_mask": np.ones((1, len(seen)), np.int64),
         }
-        _run(self._session, self._binding, inputs)
+        _run(self._session, self._binding, inputs, self._options)
         chosen = self._binding.get_outputs()[0].numpy()
         return int(chosen[0, 0]) if self._greedy.plain else self._greedy.choose(chosen[0], seen)
 
@@ -239,13 +249,20 @@ def _providers(provider: Provider, folder: Path) -> list[Any]:
     return [(NAMES["tensorrt"], options), NAMES["cuda"]]
 
 
-def _run(session: Any, binding: Any, inputs: dict[str, NDArray[Any]]) -> None:
+def _run_options() -> Any:
+    """Options of one network's runs, by which another thread can end them."""
+    import onnxruntime
+
+    return onnxruntime.RunOptions()
+
+
+def _run(session: Any, binding: Any, inputs: dict[str, NDArray[Any]], options: Any) -> None:
     """Bind the inputs and run. Raises MemoryError if ONNX Runtime's message says that it ran out of
     memory."""
     for name, array in inputs.items():  # binds pointers only: `inputs` keeps the arrays alive
         binding.bind_cpu_input(name, array)
     try:
-        session.run_with_iobinding(binding)
+        session.run_with_iobinding(binding, options)
     except Exception as error:
         if "allocate memory" in str(error):
             raise MemoryError(message_of(error)) from None

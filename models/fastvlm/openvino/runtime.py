@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_nump
 from models.fastvlm.forms import Form, find_form, read_facts
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.openvino.file_pages import release_file_pages
+from models.fastvlm.openvino.requests import StoppableRequest
+from models.fastvlm.openvino.shared_weights import files_of, is_shared, read_graph
 from models.fastvlm.openvino.weights import GROUP
 from models.runtime.compiled import compile_model, compiled_home, core
 
@@ -86,14 +89,19 @@ class OpenVinoEncoder:
     def __init__(self, graph: Any, precision: str, side_px: int) -> None:
         self.precision = precision
         self.side_px = side_px
-        self._request = graph.create_infer_request()
+        self._request = StoppableRequest(graph)
         self.encode(np.zeros((1, 3, side_px, side_px), np.float32))
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Encoder`."""
-        self._request.infer([np.ascontiguousarray(pixels, np.float32)])
-        features: NDArray[np.float32] = self._request.get_output_tensor().data.copy()
+        features: NDArray[np.float32] = self._request.infer(
+            [np.ascontiguousarray(pixels, np.float32)]
+        ).copy()
         return features
+
+    def stop(self) -> None:
+        """See `Encoder`."""
+        self._request.stop()
 
 
 class OpenVinoDecoder:
@@ -110,7 +118,7 @@ class OpenVinoDecoder:
         arithmetic: Arithmetic,
     ) -> None:
         self.precision = precision
-        self._request = graph.create_infer_request()
+        self._request = StoppableRequest(graph)
         self._greedy = greedy
         self._context = int(facts["context"])
         self.prompt_block = arithmetic.block or self._context
@@ -123,6 +131,10 @@ class OpenVinoDecoder:
         self._prefix_cache: list[Any] = []  # its keys and values
         self._read([0, self._image_id], self._no_features)
         self._step([0], self._no_features, 2)
+
+    def stop(self) -> None:
+        """See `Decoder`."""
+        self._request.stop()
 
     def write(self, ids: Sequence[int], features: Any, limit: int) -> Iterator[int]:
         """See `Decoder`. Raises DescriberFailed if the numbers of image tokens and features
@@ -162,16 +174,14 @@ class OpenVinoDecoder:
         import openvino as ov
 
         if prefix and prefix == self._prefix:
-            for state, cached in zip(self._request.query_state(), self._prefix_cache, strict=True):
+            for state, cached in zip(self._request.states(), self._prefix_cache, strict=True):
                 state.state = cached
             return
         self._prefix = ()
         self._request.reset_state()
         if prefix:
             self._step(list(prefix), self._no_features, 0)
-            self._prefix_cache = [
-                ov.Tensor(state.state.data) for state in self._request.query_state()
-            ]
+            self._prefix_cache = [ov.Tensor(state.state.data) for state in self._request.states()]
             self._prefix = prefix
 
     def _step(self, new: list[int], rows: NDArray[np.float32], start: int) -> NDArray[np.float32]:
@@ -180,7 +190,7 @@ class OpenVinoDecoder:
         positions = np.arange(start, start + len(new))
         angles = np.tile(positions[:, None] * self._frequencies, 2)  # (T, head)
         later = np.arange(start + len(new)) > positions[:, None]  # (T, seen)
-        self._request.infer(
+        logits: NDArray[np.float32] = self._request.infer(
             {
                 "ids": np.array([new], np.int64),
                 "features": rows,
@@ -189,8 +199,7 @@ class OpenVinoDecoder:
                 "mask": np.where(later, np.float32(-np.inf), np.float32(0))[None, None],
                 "beam": np.zeros(1, np.int32),
             }
-        )
-        logits: NDArray[np.float32] = self._request.get_output_tensor().data[0]
+        )[0]
         return logits
 
 
@@ -213,6 +222,9 @@ def compiled(
     }
     if precision in ACTIVATION_GROUP:
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = ACTIVATION_GROUP[precision]
+    if is_shared(folder):
+        made, sources = partial(read_graph, folder, GRAPH), [folder / GRAPH, *files_of(folder)]
+        return compile_model(made, sources=sources, keep=keep, **options)
     keep = keep and (folder / WEIGHTS).stat().st_size < KEPT_BYTES
     return compile_model(folder / GRAPH, keep=keep, **options)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from engine.core.errors import MissingPart
+from engine.core.errors import DescriberFailed, MissingPart
 from models.devices import memory_bytes, synchronise
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -47,14 +47,25 @@ class CapturedPart:
         self._dtype = dtype_of(precision)
         self._captures = device == "cuda" if capture is None else capture
         self._pool: Any = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """See models.fastvlm.ports: work ends before the next step, or the next layer where
+        `_raise_if_stopped` is its hook."""
+        self._stopped = True
+
+    def _raise_if_stopped(self, *_layer: Any) -> None:
+        if self._stopped:
+            raise DescriberFailed("stopped")
 
     def memory(self) -> dict[str, int]:
         """Bytes that this process uses on the device; see models.devices.memory_bytes."""
         return memory_bytes(self.provider)
 
     def _on_stream(self) -> Any:
-        """A context in which work goes to the describer's stream. Do not `yield` inside it: it
-        applies to everything that the thread does."""
+        """A context in which work goes to the describer's stream; refused once stopped. Do not
+        `yield` inside it: it applies to everything that the thread does."""
+        self._raise_if_stopped()
         return torch.cuda.stream(side_stream() if self.provider == "cuda" else None)
 
     def _prepare(self, work: Callable[[], None]) -> Callable[[], None]:

@@ -86,6 +86,9 @@ class TorchEncoder(CapturedPart):
         layout = torch.channels_last if device == "cuda" else torch.contiguous_format
         self._tower = wrapper.to(device, self._dtype, memory_format=layout).timm_model
         self._projector = model.model.multi_modal_projector.to(device, self._dtype)
+        if device == "cpu":  # where an image may take seconds
+            for layer in self._tower.modules():
+                layer.register_forward_pre_hook(self._raise_if_stopped)
         self._layout = layout
         self._pixels = torch.zeros((1, 3, side_px, side_px), device=device)
         self._features = torch.empty(0)
