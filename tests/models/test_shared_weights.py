@@ -38,7 +38,8 @@ def halve(path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     state = load_file(path)
-    save_file({n: t.half() if t.is_floating_point() else t for n, t in state.items()}, path, {"format": "pt"})
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+    save_file(halves, path, {"format": "pt"})
 
 
 @pytest.mark.parametrize("form", [DECODER, Form("openvino", "encoder", "fp16", SIDE)])
