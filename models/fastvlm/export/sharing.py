@@ -27,9 +27,7 @@ def share_weights(folder: Path, checkpoint: Path) -> None:
     rest = bytearray()
     done = 0
     index = _tensors(contents)
-    found = [
-        piece for span in sorted(constants) for piece in _find(span, weights, contents, index)
-    ]
+    found = [piece for span in sorted(constants) for piece in _find(span, weights, contents, index)]
     for at, (file, start, size) in [*found, (len(weights), (0, 0, 0))]:
         if at > done:
             pieces.append((len(files), len(rest), at - done))
@@ -73,5 +71,7 @@ def _tensors(contents: list[bytes]) -> Index:
                 continue
             start, end = (8 + length + offset for offset in tensor["data_offsets"])
             if end - start >= SHORTEST:
-                index.setdefault(content[start : start + PROBE], []).append((file, start, end - start))
+                index.setdefault(content[start : start + PROBE], []).append(
+                    (file, start, end - start)
+                )
     return index
