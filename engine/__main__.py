@@ -2,24 +2,24 @@
 
 Exit status: 0 done, 1 a failure while running, 2 a configuration or input error, 130 interrupted.
 Imports Hydra and the engine only when they are needed: `--help` and a wrong option are answered at
-once.
+once, and with `--supervised` the parent process stays small.
 """
 
 import contextlib
 import errno
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import NoReturn
 
-from engine.app.command_line import asks_for_help, error_line, read_arguments
+from engine.app.leaving import INTERRUPTED, handle_signals, leave, tell
+
+SUPERVISED = "--supervised"
 
 
 def fail(line: str, status: int) -> NoReturn:
-    print(f"scene-aria: {line}", file=sys.stderr)
+    tell(f"scene-aria: {line}")
     sys.exit(status)
 
 
@@ -32,12 +32,14 @@ def report_failures() -> None:
     sweep = len(failures) > 1 or "-m" in sys.argv or "--multirun" in sys.argv
     lines = [f"job {item.overrides}: {item.line}" if sweep else item.line for item in failures]
     for line in lines[:-1]:
-        print(f"scene-aria: {line}", file=sys.stderr)
+        tell(f"scene-aria: {line}")
     fail(lines[-1], min(item.status for item in failures))
 
 
 def start() -> None:
     """Do what the arguments ask for: print the help, or run Hydra's jobs."""
+    from engine.app.command_line import asks_for_help, read_arguments
+
     arguments = sys.argv[1:]
     if asks_for_help(arguments):
         from engine.app.settings_help import help_text
@@ -77,24 +79,19 @@ def discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def main() -> None:
+def run() -> None:
+    """Do what the arguments ask for, and end with the right status."""
     os.umask(0o077)  # what a session writes is for its owner alone
     # Hydra then raises errors instead of printing its own traceback; each becomes one line here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for ASCII terminals
-    # SIGINT too: a shell starts background processes with SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    handle_signals()
     try:
         to_the_end(start)
     except KeyboardInterrupt:
-        fail("interrupted; what was recorded is kept", 130)
+        fail("interrupted; what was recorded is kept", INTERRUPTED)
     except Exception as error:
         if isinstance(error, OSError) and type(error).__module__ == "builtins":
             # Hydra, some of whose errors are OSErrors too, makes the output folder before the job.
@@ -104,7 +101,22 @@ def main() -> None:
                 f"({error.strerror}); choose another with hydra.run.dir=DIR",
                 2,
             )
+        from engine.app.command_line import error_line
+
         fail(error_line(error), 2)  # what Hydra raises while it composes
+
+
+def main() -> None:
+    if SUPERVISED in sys.argv[1:]:
+        from engine.app.supervisor import supervise
+
+        sys.exit(supervise([word for word in sys.argv[1:] if word != SUPERVISED]))
+    try:
+        run()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 0)
+        raise
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class Speaker:
                 id=self._next_id(),
                 kind="status",
                 text=self._words.status(key),
-                priority=Priority.STATUS,
+                priority=Priority.REASON,
                 queued_s=self._timeline.now(),
             )
         )

@@ -39,7 +39,7 @@ class AnswerStep:
     ) -> Description:
         """Answer `request` from `glance`; return when the whole answer is queued. `overtaken`
         returns true when the rest of it is no longer needed. An alarm ends its second beat."""
-        self._audio.supersede_answers()
+        self._audio.supersede_answers(request.id)
         before = self._audio.alarms
         description = self._answerer.answer(
             request, glance, overtaken, lambda: self._audio.alarms > before
@@ -61,8 +61,8 @@ class AnswerStep:
         latency of the original was already measured."""
         if self._last is None:
             return False
-        self._audio.supersede_answers()
         answer = next_id()
+        self._audio.supersede_answers(answer)
         for beat in self._last.beats:
             self._answerer.speaker.utter(beat.text, answer)
         return True

@@ -13,6 +13,7 @@ from engine.app.answer_step import AnswerStep
 from engine.app.frame_step import FrameStep
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
+from engine.app.skipped import SkippedFrames
 from engine.app.subsystems import Clocks, FrameFeed, Speech
 from engine.audio.playback import advance, drain
 from engine.core.answer import Request
@@ -50,6 +51,7 @@ class Batch:
         self._clocks = clocks
         self._observers = observers
         self._notifier = notifier
+        self._skipped = SkippedFrames(notifier, each=True)
         self._delay_s = 0.0  # delay of the frames by answers that were played to their end
 
     def run(self) -> None:
@@ -73,7 +75,7 @@ class Batch:
         finally:
             screen.stop_progress()
             self._drain()
-            feed.source.close()
+            self._close()
 
     def _in_order(self) -> Iterator[tuple[Frame, bool]]:
         """Each frame, and whether a description of it is due.
@@ -109,8 +111,11 @@ class Batch:
         while True:
             try:
                 frame = self._feed.source.read()
-            except (FrameSkipped, SourceNotice) as error:
-                self._notifier.source_fault(error)
+            except FrameSkipped as error:
+                self._skipped.add(error, self._clocks.timeline.now())
+                continue
+            except SourceNotice as message:
+                self._notifier.notice(message)
                 continue
             if frame is None:
                 return None
@@ -123,6 +128,7 @@ class Batch:
             self._frames.reset()
             self._answers.reset()
         glance = self._frames.process(frame, frame.time_s)
+        self._notifier.repeat_alarms(frame.time_s)
         trigger = self._feed.trigger
         if asked:
             asked_s, feed = self._clocks.wall.now(), self._feed
@@ -132,6 +138,12 @@ class Batch:
             self._drain()
             shown_s = frame.time_s - self._delay_s
             self._delay_s = max(self._delay_s, timeline.now() - shown_s)
+
+    def _close(self) -> None:
+        try:
+            self._feed.source.close()
+        except Exception as error:  # it must not hide how the session ended
+            self._notifier.report(Health("camera", in_one_line(error), "left it open"))
 
     def _drain(self) -> None:
         """Advance the timeline until everything has been played."""

@@ -100,6 +100,10 @@ class Screen:
         """Print `line` to the standard error."""
         PrintingThread(sys.stderr, self.outlet).write(line + "\n")
 
+    def bell(self, text: str) -> None:
+        """Ring the terminal's bell, and print `text`."""
+        self.warning(f"\a{text}")
+
     def close(self) -> None:
         """Let the terminal take what waits, within CLOSE_S."""
         self.outlet.close(CLOSE_S)

@@ -51,10 +51,16 @@ class FrameStep:
         self._timeline = timeline
         self._live = live
 
-    def process(self, frame: Frame, now_s: float | None = None) -> Glance:
+    def process(
+        self,
+        frame: Frame,
+        now_s: float | None = None,
+        beat: Callable[[], object] = lambda: None,
+    ) -> Glance:
         """Process `frame` and return its glance. Alerts are raised at `now_s`; None means the time
-        after perception."""
+        after perception. `beat` is called after perception, and ends it all by raising."""
         glance = self._perception.perceive(frame)
+        beat()
         glance = self.warn(glance, self._timeline.now() if now_s is None else now_s)
         self._observers.frame(glance)
         self.learn_depth(frame)
@@ -84,12 +90,14 @@ class FrameStep:
         return replace(glance, way_is_clear=self._alerts.way_is_clear)
 
     def _announce_camera_health(self, fault: CameraFault | None) -> None:
+        """An alarm while the picture is useless, and one at a time."""
         if fault is None:
-            health = Health("camera", "the picture is good again", "said so")
-            self._notifier.fault(health, "camera_clear", Priority.STATUS)
+            self._notifier.report(Health("camera", "the picture is good again", "said so"))
+            self._notifier.relieve(*FAULTS.values(), say="camera_clear")
         else:
             health = Health("camera", f"the picture is {fault}", "said so")
-            self._notifier.fault(health, FAULTS[fault])
+            self._notifier.relieve(*FAULTS.values())
+            self._notifier.alarm(health, FAULTS[fault])
 
     def learn_depth(self, frame: Frame) -> None:
         """Offer `frame`, which has been localized, to the depth worker, and let the localizer learn

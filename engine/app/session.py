@@ -6,6 +6,7 @@ the rest in the background (engine.app.loading). The builders choose the classes
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from engine.app.builders.answering import (
 from engine.app.builders.audio import (
     StartupSpeech,
     build_audio,
+    build_last_resort,
+    build_reopen_sink,
     build_sink,
     build_voice,
     startup_speech,
@@ -35,14 +38,16 @@ from engine.app.builders.inputs import (
     build_asking,
     build_ear,
     build_grammar,
+    build_listening,
     build_wish,
     describe_asking,
 )
 from engine.app.builders.loops import build_batch, build_live
 from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
-from engine.app.builders.perception import build_alerts, build_perception
+from engine.app.builders.perception import build_alerts, build_perception, reload_perception
 from engine.app.builders.recording import build_observers
 from engine.app.builders.sources import (
+    build_reopen_source,
     build_source,
     related,
     resolve_source,
@@ -56,16 +61,18 @@ from engine.app.observers import Observers
 from engine.app.offline import offline
 from engine.app.settings_check import check
 from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech, Work
+from engine.app.supervisor import RESTARTED
 from engine.audio.earcons import prepare
 from engine.config import Config
 from engine.core.clock import MonotonicClock, VirtualClock
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, MissingPart
 from engine.core.later import Later
 from engine.core.ports import Sink, Voice
 from engine.core.priority import Priority
 from engine.core.report import Health, ModelCard
+from engine.core.threads import unless_running
 from engine.core.utterance import Utterance
-from engine.language.wording import Words
+from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard, GuardedSink
 
@@ -115,13 +122,14 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         clocks = Clocks(wall if config.source.realtime else VirtualClock(), wall)
         words = build_words(config)
         kind = source_kind(config)
-        source = stack.enter_context(closing(build_source(config, kind)))
+        source = build_source(config, kind)
+        stack.callback(unless_running("camera", source.close))
         check_models(config)
         router = build_router(config)
         observers, view_name = build_observers(config, folder, screen, clocks, stack)
         voice = stack.enter_context(closing(build_voice(config)))
         sink, sink_name = build_sink(config, folder, voice.sample_rate_hz)
-        stack.callback(sink.close)
+        stack.callback(unless_running("speak", sink.close))
         asking = build_asking(config, kind, source, wall, observers.report, stack)
 
         next_id = itertools.count(1).__next__
@@ -130,10 +138,13 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
 
         alerts = build_alerts(config, words, next_id)
         audio = build_audio(voice, next_id, observers, alerts)
-        notifier = Notifier(words, audio.say, observers.report, next_id, clocks.timeline)
+        last_resort = build_last_resort(sink_name, observers.screen, voice, words)
+        notifier = Notifier(
+            words, audio.say, observers.report, next_id, clocks.timeline, last_resort
+        )
         labels = models.detector.labels
         grammar = build_grammar(config, words, labels)
-        ear = None
+        ear = guard = None
         if asking.listening is not None:
             guard = EchoGuard(audio.sample_rate_hz)
             sink = GuardedSink(sink, guard, wall)
@@ -142,6 +153,13 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
                 build_ear, config, asking.listening, guard, grammar, wall, observers.report
             )
             parts.append(Part("wake", partial(_put, ear, build), ear.fail, "wake_failed"))
+
+        def reopen_ear() -> Ear:
+            listening = build_listening(config, source, wall)
+            if listening is None or guard is None:
+                raise MissingPart("trigger=wake: expected a microphone, got none; plug one in")
+            return build_ear(config, listening, guard, grammar, wall, observers.report)
+
         loading = Loading(parts)
         plan = build_plan(config, router, words, labels, build_prompt(config, words))
         speaker = Speaker(words, audio.say, next_id, clocks.timeline)
@@ -156,16 +174,26 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
                 config.source.max_frames,
                 related(config),
                 *build_wish(config, grammar),
+                build_reopen_source(config, kind, source),
             ),
             perception,
             alerts,
             answerer,
-            Speech(audio, sink, next_id, startup.fed_until_s),
+            Speech(
+                audio,
+                sink,
+                next_id,
+                startup.fed_until_s,
+                build_reopen_sink(sink_name, voice.sample_rate_hz, guard, wall),
+                partial(build_voice, config),
+            ),
             KeyInputs(grammar, asking.keyboard, asking.media_keys),
             ear,
             observers,
             notifier,
             loading,
+            partial(reload_perception, config, perception, source),
+            None if ear is None else reopen_ear,
         )
 
         asking_line = describe_asking(config, asking.listening, asking.trigger.name)
@@ -191,9 +219,8 @@ def _load_models(
     later."""
     observers.screen.loading()
     timeline = observers.timeline
-    starting = Utterance(
-        next_id(), "status", words.status("starting"), Priority.STATUS, timeline.now()
-    )
+    key: StatusKey = "restarted" if os.environ.get(RESTARTED) else "starting"
+    starting = Utterance(next_id(), "status", words.status(key), Priority.STATUS, timeline.now())
     observers.log.start()
     said = starting if config.source.realtime and config.source.name != "image" else None
     with startup_speech(said, voice, sink, timeline, observers.report) as startup:

@@ -12,7 +12,7 @@ from engine.app.observers import Observers
 from engine.audio.scheduler import Audio
 from engine.core.answer import Wish
 from engine.core.later import Later
-from engine.core.ports import Clock, Sink, Source
+from engine.core.ports import Clock, Sink, Source, Voice
 from engine.core.triggers import Trigger
 from engine.devices.input.media_keys import MediaKeys
 from engine.language.commands import CommandGrammar
@@ -33,7 +33,7 @@ class Clocks:
 class FrameFeed:
     """The frames of a session, and the trigger that requests answers. `related` says whether each
     frame continues the previous one, as in a video; the trigger asks for `wish` and `target`, as in
-    a `Request`."""
+    a `Request`. `reopen` opens a lost camera again; None if that cannot help."""
 
     source: Source
     trigger: Trigger
@@ -41,17 +41,21 @@ class FrameFeed:
     related: bool = True
     wish: Wish = "describe"
     target: str | None = None
+    reopen: Callable[[], Source] | None = None
 
 
 @dataclass(frozen=True)
 class Speech:
     """The queue of all sound, and the sink it goes to. `next_id` numbers utterances and requests;
-    `fed_until_s` is the time up to which the sink was fed while the models loaded."""
+    `fed_until_s` is the time up to which the sink was fed while the models loaded. `reopen_sink`
+    and `reopen_voice` give others in the place of lost ones; None if there are none."""
 
     audio: Audio
     sink: Sink
     next_id: Callable[[], int]
     fed_until_s: float | None = None
+    reopen_sink: Callable[[], Sink] | None = None
+    reopen_voice: Callable[[], Voice] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class KeyInputs:
 @dataclass(frozen=True)
 class Session:
     """An open session. `alerts` is None if obstacles are not announced, `ear` if there is no wake
-    word; both `ear` and what is in `loading` may come later."""
+    word; both `ear` and what is in `loading` may come later. `reload_perception` loads a detector
+    anew, `reopen_ear` opens the microphone again; None if that cannot help."""
 
     clocks: Clocks
     feed: FrameFeed
@@ -80,6 +85,8 @@ class Session:
     observers: Observers
     notifier: Notifier
     loading: Loading = field(default_factory=Loading)
+    reload_perception: Callable[[], Perception] | None = None
+    reopen_ear: Callable[[], Ear] | None = None
 
 
 @dataclass(frozen=True)

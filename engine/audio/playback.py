@@ -2,9 +2,10 @@
 
 import math
 import threading
+from collections.abc import Callable
 
 from engine.audio.scheduler import Audio
-from engine.core.errors import SpeechFailed
+from engine.core.errors import in_one_line
 from engine.core.ports import Clock, Sink
 from engine.core.report import Health
 from engine.core.sound import Samples
@@ -31,14 +32,24 @@ def drain(audio: Audio, sink: Sink, clock: Clock) -> None:
         clock.sleep(audio.block_s)
 
 
+def no_beat() -> None:
+    """Nobody watches."""
+
+
 def speak(
-    audio: Audio, sink: Sink, clock: Clock, stop: threading.Event, since_s: float | None = None
+    audio: Audio,
+    sink: Sink,
+    clock: Clock,
+    stop: threading.Event,
+    since_s: float | None = None,
+    beat: Callable[[], object] = no_beat,
 ) -> float:
     """Feed the sink in real time until `stop` is set, then cancel everything and fall silent.
 
     A paced sink sets the pace. Otherwise, and after a device is lost, the clock does, and a late
-    loop catches up. A failing sink is reported, and speech continues without it. Returns the time
-    up to which the sink has been fed, for the next call's `since_s`; None means now.
+    loop catches up. A failing sink is reported, and speech continues without it. `beat` is called
+    after everything that can hang, and may end the loop by raising. Returns the time up to which
+    the sink has been fed, for the next call's `since_s`; None means now.
     """
     due_s = clock.now() if since_s is None else since_s
     while not stop.is_set():
@@ -47,22 +58,24 @@ def speak(
             due_s = now_s
         elif now_s < due_s:
             clock.sleep(due_s - now_s)
+            beat()
             continue
-        _step(audio, sink, clock)
+        _step(audio, sink, clock, beat)
         due_s += audio.block_s
     audio.stop()
-    _step(audio, sink, clock)
+    _step(audio, sink, clock, beat)
     return due_s + audio.block_s
 
 
-def _step(audio: Audio, sink: Sink, clock: Clock) -> None:
-    block = audio.render(clock.now())
+def _step(audio: Audio, sink: Sink, clock: Clock, beat: Callable[[], object] = no_beat) -> None:
+    block = audio.render(clock.now(), beat)
     audio.handed(clock.now())  # after synthesis, which took time: the first sample leaves now
     _write(audio, sink, block)
+    beat()
 
 
 def _write(audio: Audio, sink: Sink, block: Samples) -> None:
     try:
         sink.write(block)
-    except SpeechFailed as error:
-        audio.on_health(Health("speech", str(error), "went on without sound"))
+    except Exception as error:  # whatever a sink raises, the next block may be heard
+        audio.on_health(Health("speech", in_one_line(error), "went on without sound"))

@@ -19,7 +19,7 @@ from engine.audio.earcons import earcon
 from engine.audio.hrtf import centre, spatialise
 from engine.audio.mixer import Event, Mixer, Playing
 from engine.audio.utterance_queue import UtteranceQueue, is_critical
-from engine.core.errors import SpeechFailed
+from engine.core.errors import in_one_line
 from engine.core.ports import Voice
 from engine.core.report import Health
 from engine.core.sound import Samples
@@ -70,6 +70,9 @@ class Audio:
         self._free_s = -math.inf  # the end of the last words
         self._alarms = 0
         self._volume_db = 0.0
+        self._muted = False
+        self._answers_from = 0  # the request from which on answers are said
+        self.failures = 0  # of the voice, since it last worked
 
     @property
     def block_s(self) -> float:
@@ -92,10 +95,28 @@ class Audio:
         """Queue `utterance`. It supersedes older alerts from its direction (`UtteranceQueue.add`).
         A critical one also supersedes everything that `yields`."""
         with self._lock:
+            if utterance.answer is not None and utterance.answer < self._answers_from:
+                self._drop([utterance], "superseded")
+                return
             self._drop(self._queue.add(utterance), "superseded")
             if is_critical(utterance):
                 self._alarms += 1
                 self._drop(self._queue.take(lambda u: u.yields), "superseded")
+
+    def mute(self, muted: bool) -> None:
+        """While muted, since nobody would hear it, drop whatever is said, as cancelled."""
+        with self._lock:
+            self._muted = muted
+
+    def renew(self, voice: Voice | None) -> None:
+        """Go on with another voice, or try the same again if None. The utterance whose words the
+        old one has not given is lost."""
+        with self._lock:
+            self._voice = voice or self._voice
+            self.failures = 0
+            speaking = self._mixer.speaking
+            if speaking is not None and len(speaking.samples) <= speaking.words_at:
+                speaking.text, speaking.cut = "", "cancelled"
 
     def expect_answer(self, until_s: float) -> None:
         """The wearer has asked: alerts that are not critical wait until `until_s` at most for the
@@ -108,8 +129,11 @@ class Audio:
         waiting utterances."""
         self._silence(lambda u: not kinds or u.kind in kinds, "cancelled")
 
-    def supersede_answers(self) -> None:
-        """A newer request has come: drop waiting answers and cut the one being said."""
+    def supersede_answers(self, newer: int | None = None) -> None:
+        """A newer request has come: drop waiting answers and cut the one being said. `newer` is its
+        id: what is still said in answer to an older one is dropped too."""
+        with self._lock:
+            self._answers_from = newer or self._answers_from
         self._silence(lambda u: u.kind == "answer", "superseded")
 
     def change_volume(self, steps: int) -> bool:
@@ -122,12 +146,12 @@ class Audio:
             self._mixer.volume = 10 ** (self._volume_db / 20)
             return self._volume_db != before_db
 
-    def render(self, now_s: float) -> Samples:
+    def render(self, now_s: float, beat: Callable[[], object] = lambda: None) -> Samples:
         """The next block, stereo (block_samples, 2), with a peak of at most -1 dBFS.
 
         Deadlines are compared with `now_s`. Call `handed` afterwards. The words of an utterance are
         synthesised when its turn comes, which may take some 10 ms. A failure is reported, and the
-        utterance is left out.
+        utterance is left out. `beat` is called after the synthesis, and ends it all by raising.
         """
         with self._lock:
             if self._is_idle():
@@ -136,7 +160,7 @@ class Audio:
             speaking = self._mixer.speaking
         # The first block of an earcon is rendered before its words are synthesised, to save time.
         if speaking and speaking.text and (speaking.position or speaking.words_at == 0):
-            self._add_words(speaking)
+            self._add_words(speaking, beat)
         with self._lock:
             return self._mix()
 
@@ -159,6 +183,10 @@ class Audio:
         return not (self._queue.waiting or self._mixer.playing or self._reports)
 
     def _start_next(self, now_s: float) -> None:
+        if self._muted:
+            self._drop(self._queue.take(lambda u: True), "cancelled")
+            for playing in self._mixer.playing:
+                playing.cut = playing.cut or "cancelled"
         late = self._queue.take(lambda u: u.deadline_s is not None and now_s > u.deadline_s)
         self._drop(late, "stale")
         self._mixer.sounds += [self._begin(u) for u in self._queue.take(lambda u: not u.text)]
@@ -206,14 +234,18 @@ class Audio:
 
     # Rendering.
 
-    def _add_words(self, playing: Playing) -> None:
+    def _add_words(self, playing: Playing, beat: Callable[[], object]) -> None:
         """Synthesise the words of `playing`, without the lock, so that no caller waits for it."""
         said, text = playing.utterance, playing.text
         playing.text = ""
         try:
             mono = self._voice.synthesise(text)
-        except SpeechFailed as error:
-            self.on_health(Health("speech", str(error), "left the words out"))
+            beat()
+            self.failures = 0
+        except Exception as error:  # a voice's bug costs one utterance, not all of them
+            beat()
+            self.failures += 1
+            self.on_health(Health("speech", in_one_line(error), "left the words out"))
             if not playing.words_at:
                 playing.cut = "cancelled"
             return

@@ -16,7 +16,8 @@ class UtteranceQueue:
     """The waiting utterances in order of arrival.
 
     The next utterance is a critical one, else the next clause of the current answer, else the one
-    with the highest priority, or the earliest of these. Clauses of one answer keep their order.
+    with the highest priority, or the earliest of these. Clauses of one answer keep their order, but
+    a status that gives a reason (`Priority.REASON`) is heard before the next clause.
     Alerts, statuses (but not "Ready.") and resumed clauses wait for the gap after the last alert;
     critical ones skip it. While the next utterance waits for the gap, no other overtakes it.
     """
@@ -70,7 +71,10 @@ class UtteranceQueue:
             return best
         answers = [u for u in heads if u.kind == "answer"]
         current = [u for u in answers if u.answer == self._answer is not None]
-        if current:
+        reasons = [u for u in heads if u.priority == Priority.REASON]
+        if reasons and (current or answer_first):  # one who keeps asking would never hear it
+            best = reasons[0]
+        elif current:
             best = current[0]
         elif answer_first:
             expected = [u for u in heads if _is_answer_like(u)]

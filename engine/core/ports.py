@@ -211,13 +211,25 @@ class Sink(Protocol):
     """An output for sound: a loudspeaker, a WAV file, or none."""
 
     name: str
-    paced: bool  # whether write() blocks in real time, as a loudspeaker does
+
+    @property
+    def paced(self) -> bool:
+        """Whether `write` blocks in real time, as a loudspeaker does."""
+        ...
 
     def write(self, block: Samples) -> None:
         """Take stereo samples (n, 2). Raises SpeechFailed."""
         ...
 
     def close(self) -> None: ...
+
+
+class LastResort(Protocol):
+    """A way to reach the wearer that needs neither the session's voice nor its sink."""
+
+    def sound(self, text: str) -> None:
+        """Make `text` known, as words or at least as a sound. Never waits and never raises."""
+        ...
 
 
 class AudioSource(Protocol):

@@ -15,6 +15,7 @@ class Priority(float, Enum):
     STATUS = 10.0
     ANSWER = 20.0
     READY = 25.0  # said before an answer that waits: from now on, questions are answered in full
+    REASON = 26.0  # why an answer is shorter, or missing: heard after the current clause
     ALERT = 30.0  # the least urgent alert, and the all-clear
     ALERT_MAX = 60.0
     CRITICAL = 70.0  # the least urgent critical alert

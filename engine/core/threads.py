@@ -15,10 +15,15 @@ _started: "WeakSet[threading.Thread]" = WeakSet()
 def start_thread(name: str, target: Callable[[], None]) -> threading.Thread:
     """Run `target` in a daemon thread called `name`, and return the thread."""
     thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    know(thread)
+    return thread
+
+
+def know(thread: threading.Thread) -> None:
+    """Count a thread that was started elsewhere among the engine's."""
     with _lock:
         _started.add(thread)
-    thread.start()
-    return thread
 
 
 def still_running(*names: str) -> list[str]:
@@ -26,3 +31,14 @@ def still_running(*names: str) -> list[str]:
     with _lock:
         threads = list(_started)
     return sorted(t.name for t in threads if t.is_alive() and (not names or t.name in names))
+
+
+def unless_running(name: str, close: Callable[[], None]) -> Callable[[], None]:
+    """`close`, skipped while the thread `name` still runs: to close a native object beside a thread
+    that uses it can crash the process."""
+
+    def close_unless_used() -> None:
+        if not still_running(name):
+            close()
+
+    return close_unless_used

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 from engine.core.errors import EngineError, OutOfMemory, RunError, in_one_line
 from engine.core.ports import Clock
+from engine.core.threads import start_thread
 
 T = TypeVar("T")
 
@@ -89,8 +90,7 @@ class Worker(Generic[T]):
         self._current: Task[T] | None = None
         self._busy = False
         self._name = name
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._thread = start_thread(name, self._run)
 
     def start(self, work: Work[T]) -> Task[T]:
         """Begin `work` as soon as the earlier work ends; never waits. Raises `failure` if the

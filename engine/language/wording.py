@@ -69,6 +69,15 @@ StatusKey = Literal[
     "find_what",
     "not_understood",
     "failed",
+    "restarted",
+    "stopped",
+    "watch_slow",
+    "watch_lost",
+    "watch_back",
+    "sound_lost",
+    "sound_back",
+    "answer_failed",
+    "wake_back",
 ]
 
 _PLAIN_WORDS = re.compile(r"[a-z]{2,20}( [a-z]{2,20}){0,3}")  # labels are in ASCII

@@ -16,7 +16,6 @@ from typing import Protocol
 import numpy as np
 
 from engine.core.answer import Command
-from engine.core.errors import RunError
 from engine.core.ports import AudioSource, Clock, WakeEngine
 from engine.core.report import Health, Hearing
 from engine.core.sound import HEARING_HZ, Sound
@@ -82,10 +81,21 @@ class Ear:
             return self._counts
         return replace(self._counts, not_understood=self._commands.not_understood)
 
-    def run(self, stop: threading.Event, listener: Listener) -> None:
-        """Report wakes and commands to `listener`. Raises SourceLost."""
+    def continue_from(self, other: "Ear") -> None:
+        """Add to the counters of `other`, in whose place this one listens."""
+        self._counts = other.hearing
+
+    def run(
+        self,
+        stop: threading.Event,
+        listener: Listener,
+        beat: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Report wakes and commands to `listener`. `beat` is called several times a second, and
+        ends it all by raising. Raises SourceLost."""
         while not stop.is_set() and not self.source.ended:
             sound = self.source.read(POLL_S)
+            beat()
             if sound is not None:
                 self._hear(sound, listener)
 
@@ -150,8 +160,3 @@ class Ear:
         """Close the device and the wake engine."""
         self.source.close()
         self.wake.close()
-
-
-def lost(error: RunError) -> Health:
-    """The log record of a lost microphone."""
-    return Health("ear", str(error), "said so; keys and timers still ask")

@@ -11,6 +11,7 @@ from engine.core.errors import in_one_line
 from engine.core.glance import Glance
 from engine.core.ports import View
 from engine.core.report import Health, Shown
+from engine.core.threads import know
 
 MAX_GLANCES = 8  # queue length from which glances are dropped; each holds a whole image
 MAX_EVENTS = 256  # queue length from which all events are dropped
@@ -63,6 +64,7 @@ class ViewQueue:
             elif not (self._closing or self._failed):
                 if self._thread.ident is None:
                     self._thread.start()
+                    know(self._thread)
                 self._waiting.append((event, time_s))
                 self._changed.notify_all()
 

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from engine.__main__ import main, to_the_end
+from engine.__main__ import run, to_the_end
 from engine.app import job
 from engine.app.command_line import CONF
 from engine.app.job import FolderGuard
@@ -25,7 +25,7 @@ def ends(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sweep, "failures", [])
     monkeypatch.setattr(job, "failures", sweep.failures)
     try:
-        main()
+        run()
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -1,6 +1,8 @@
 """A session over a fake camera, fake models and a fast voice: no device, no weights."""
 
 import itertools
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from engine.core.triggers import Once
 from engine.core.utterance import Heard
 from engine.evaluation.scoring import Scorer
 from engine.language.commands import command_grammar
-from engine.language.wording import Words
+from engine.language.wording import StatusKey, Words
 from engine.perception.localize import Localizer
 from engine.perception.perceive import Perception
 from engine.recording.session_log import SessionLog
@@ -107,6 +109,57 @@ class QuickClock(MonotonicClock):
         super().sleep(seconds / self.RATE)
 
 
+class HandClock:
+    """A watchdog's clock that stands still until a test advances it, so that a busy machine raises
+    no alarm. `sleep` returns soon, in real time."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._seen: dict[str, float] = {}  # thread → the time that it was last told
+        self._changed = threading.Condition(threading.RLock())
+
+    def now(self) -> float:
+        with self._changed:
+            self._seen[threading.current_thread().name] = self._now_s
+            self._changed.notify_all()
+            return self._now_s
+
+    def sleep(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait(0.002)
+
+    def advance(self, seconds: float, step_s: float = 0.9) -> None:
+        """Let `seconds` pass, in steps after each of which every thread that does not hang has
+        looked at the clock, and the watchdog has looked at them."""
+        with self._changed:
+            while seconds > 0.0:
+                before_s, step_s = self._now_s, min(step_s, seconds)
+                self._now_s += step_s
+                seconds -= step_s
+                awake = {name for name, time_s in self._seen.items() if time_s >= before_s}
+                self._changed.wait_for(lambda awake=awake: self._have_looked(awake), 0.3)  # type: ignore[misc]
+                self.wait_for_look()
+
+    def wait_for_look(self) -> None:
+        """Wait until the watchdog looks at the clock, or the session has ended."""
+        with self._changed:
+            self._seen.pop("session", None)
+            self._changed.wait_for(lambda: "session" in self._seen, 0.5)
+
+    def _have_looked(self, names: set[str]) -> bool:
+        return all(self._seen.get(name) == self._now_s for name in names)
+
+
+class Heralds:
+    """A last resort that only notes what it sounds."""
+
+    def __init__(self) -> None:
+        self.sounded: list[str] = []
+
+    def sound(self, text: str) -> None:
+        self.sounded.append(text)
+
+
 class FastVoice(ToneVoice):
     """Says a word in 10 ms, since live tests wait until all has been said."""
 
@@ -122,14 +175,19 @@ class RecordingLog(SessionLog):
         self.kept_health: list[Health] = []
         self.kept_heard: list[Heard] = []
         self.kept_descriptions: list[Description] = []
+        self.changed = threading.Condition()
 
     def health(self, health: Health) -> None:
-        self.kept_health.append(health)
         super().health(health)
+        with self.changed:
+            self.kept_health.append(health)
+            self.changed.notify_all()
 
     def heard(self, heard: Heard) -> None:
-        self.kept_heard.append(heard)
         super().heard(heard)
+        with self.changed:
+            self.kept_heard.append(heard)
+            self.changed.notify_all()
 
     def description(self, description: Description) -> None:
         self.kept_descriptions.append(description)
@@ -161,6 +219,8 @@ class LiveBench:
         self.heard = self.log.kept_heard
         self.descriptions = self.log.kept_descriptions
         self.sink = TapeSink()
+        self.watch_clock = HandClock()
+        self.last_resort = Heralds()
         self._describer = describer
         self._worker = None if describer is None else DescriberWorker(describer, clock)
         observers = Observers(self.log, Screen(job="test"), NoView(), clock)
@@ -184,7 +244,7 @@ class LiveBench:
             KeyInputs(command_grammar("en", {})),
             None,
             observers,
-            Notifier(words, audio.say, observers.report, next_id, clock),
+            Notifier(words, audio.say, observers.report, next_id, clock, self.last_resort),
         )
 
     @property
@@ -209,9 +269,13 @@ class LiveBench:
     def run(self, scorer: Scorer | None = None) -> None:
         """Run live to the end, and close everything."""
         try:
-            build_live(self.session, scorer).run()
+            build_live(self.session, scorer, self.watch_clock).run()
         finally:
             self.close()
+
+    def start(self) -> "Running":
+        """Run live in a thread, while the test advances the watchdog's clock."""
+        return Running(self)
 
     def run_batch(self) -> None:
         """Run as a batch to the end, and close everything."""
@@ -227,3 +291,47 @@ class LiveBench:
         if self._worker is not None:
             self._worker.close()
         self.log.close()
+
+
+class Running:
+    """A live session in a thread of its own. At the end of the `with`, it has ended: the watchdog's
+    time goes on until then."""
+
+    def __init__(self, bench: LiveBench) -> None:
+        self.error: BaseException | None = None
+        self._bench = bench
+        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+
+    def __enter__(self) -> "Running":
+        self._thread.start()
+        for _ in range(2):
+            self._bench.watch_clock.wait_for_look()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for _ in range(60):
+            self._thread.join(0.1)
+            if not self._thread.is_alive():
+                return
+            self._bench.watch_clock.advance(0.9)
+        assert not self._thread.is_alive(), "the session hangs"
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition` holds, at most 10 s."""
+        for _ in range(500):
+            if condition():
+                return
+            with self._bench.log.changed:
+                self._bench.log.changed.wait(0.02)
+        raise AssertionError(f"never: heard {self._bench.said}, health {self._bench.health}")
+
+    def hears(self, key: StatusKey, times: int = 1) -> None:
+        """Wait until the status has been heard that often."""
+        text = self._bench.words.status(key)
+        self.until(lambda: self._bench.said.count(text) >= times)
+
+    def _run(self) -> None:
+        try:
+            self._bench.run()
+        except BaseException as error:
+            self.error = error

@@ -7,15 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.alerts.policy import AlertPolicy
+from engine.app.console import Screen
 from engine.app.observers import Observers
 from engine.audio.playback import speak
 from engine.audio.scheduler import Audio
 from engine.config import Config
-from engine.core.ports import Clock, Sink, Voice
+from engine.core.ports import Clock, LastResort, Sink, Voice
 from engine.core.report import Health
+from engine.core.threads import start_thread
 from engine.core.utterance import Heard, Utterance
+from engine.language.wording import StatusKey, Words
+from engine.listening.echo_guard import EchoGuard, GuardedSink
 
 JOIN_S = 3.0
+LOUDSPEAKER = "loudspeaker"  # the sink's name on the first screen
+# The sentences that must reach the wearer even if the voice or the sink is lost.
+LAST_WORDS: tuple[StatusKey, ...] = (
+    "sound_lost",
+    "camera_lost",
+    "glasses_lost",
+    "watch_slow",
+    "watch_lost",
+    "failed",
+)
 
 
 def build_voice(config: Config) -> Voice:
@@ -34,13 +48,38 @@ def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink,
     if kind == "auto" and config.source.realtime:
         sink, why = find_device_sink(sample_rate_hz)
         if sink is not None:
-            return sink, "loudspeaker"
+            return sink, LOUDSPEAKER
     if kind == "device":
-        return DeviceSink(sample_rate_hz), "loudspeaker"
+        return DeviceSink(sample_rate_hz), LOUDSPEAKER
     if kind == "silent":
         return SilentSink(), "silent"
     wav = folder / "audio.wav"
     return WavSink(wav, sample_rate_hz), f"{wav.name}{f' ({why})' if why else ''}"
+
+
+def build_reopen_sink(
+    name: str, sample_rate_hz: int, guard: EchoGuard | None, wall: Clock
+) -> Callable[[], Sink]:
+    """Opens the sink again after a loss: the loudspeaker; in place of a file, a sink that discards
+    all sound. `guard` is to know what is played."""
+
+    def reopen() -> Sink:
+        from engine.devices.sound.loudspeaker import DeviceSink
+        from engine.devices.sound.wav import SilentSink
+
+        sink: Sink = DeviceSink(sample_rate_hz) if name == LOUDSPEAKER else SilentSink()
+        return sink if guard is None else GuardedSink(sink, guard, wall)
+
+    return reopen
+
+
+def build_last_resort(name: str, screen: Screen, voice: Voice, words: Words) -> LastResort | None:
+    """The way to a wearer whose sound is lost; None if nobody listens to a loudspeaker."""
+    if name != LOUDSPEAKER:
+        return None
+    from engine.devices.sound.last_resort import Player
+
+    return Player(voice, [words.status(key) for key in LAST_WORDS], screen.bell)
 
 
 def build_audio(
@@ -100,8 +139,7 @@ def startup_speech(
     def run() -> None:
         startup.fed_until_s = speak(audio, sink, clock, stop)
 
-    thread = threading.Thread(target=run, name="starting", daemon=True)
-    thread.start()
+    thread = start_thread("starting", run)
     try:
         yield startup
     finally:

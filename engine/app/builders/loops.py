@@ -1,12 +1,13 @@
 """Builds the loop that runs a session: live or batch. Each loop gets only the parts that it
 uses."""
 
+from dataclasses import replace
 from functools import partial
 
 from engine.app.answer_step import AnswerStep, Score
 from engine.app.batch import Batch
 from engine.app.frame_step import FrameStep
-from engine.app.live import Live
+from engine.app.live import Live, Loops
 from engine.app.loops.answer import AnswerLoop
 from engine.app.loops.camera import CameraLoop
 from engine.app.loops.ear import EarLoop
@@ -15,13 +16,17 @@ from engine.app.loops.watch import WatchLoop
 from engine.app.subsystems import Session
 from engine.app.user_input import UserInput
 from engine.core.answer import Description
+from engine.core.clock import MonotonicClock
 from engine.core.glance import Glance
+from engine.core.ports import Clock
 from engine.core.slot import Slot
 from engine.evaluation.scoring import Scorer
 
 
-def build_live(session: Session, scorer: Scorer | None = None) -> Live:
-    """The live loops, in real time."""
+def build_live(
+    session: Session, scorer: Scorer | None = None, watch_clock: Clock | None = None
+) -> Live:
+    """The live loops, in real time. `watch_clock` is the watchdog's; None means the host's."""
     clocks, feed, notifier = session.clocks, session.feed, session.notifier
     log, live = session.observers.log, feed.source.live
     glances: Slot[Glance] = Slot()
@@ -29,14 +34,22 @@ def build_live(session: Session, scorer: Scorer | None = None) -> Live:
     answering = build_answer_step(session, scorer, shows=True)
     answer = AnswerLoop(answering, glances, session.speech, clocks, notifier, live)
     ask = partial(answer.ask, wish=feed.wish, target=feed.target)
-    step, loading = build_frame_step(session), session.loading
-    watch = WatchLoop(camera, step, glances, feed.trigger, ask, lambda: loading.ready, notifier)
+    loading = session.loading
+
+    def make_step(first: bool) -> FrameStep:
+        return build_frame_step(session) if first else rebuild_frame_step(session)
+
+    watch = WatchLoop(
+        camera, make_step, glances, feed.trigger, ask, lambda: loading.ready, notifier
+    )
     user_input = UserInput(session.keys, answer, session.speech.audio, notifier)
     ear = None
     if session.ear is not None:
-        ear = EarLoop(session.ear, user_input, notifier, log.hearing)
-    speak = SpeakLoop(session.speech, clocks.timeline)
-    return Live(camera, watch, answer, speak, ear, user_input, notifier)
+        ear = EarLoop(session.ear, session.reopen_ear, user_input, notifier, log.hearing)
+    speak = SpeakLoop(session.speech, clocks.timeline, notifier)
+    loops = Loops(camera, watch, answer, speak, ear)
+    outlets = (log.outlet, session.observers.screen.outlet)
+    return Live(loops, user_input, notifier, outlets, watch_clock or MonotonicClock())
 
 
 def build_batch(session: Session, scorer: Scorer | None = None) -> Batch:
@@ -63,6 +76,17 @@ def build_frame_step(session: Session) -> FrameStep:
         session.clocks.timeline,
         session.feed.source.live,
     )
+
+
+def rebuild_frame_step(session: Session) -> FrameStep:
+    """The step of every frame, over a detector that is loaded anew where that is possible. What is
+    known about obstacles is forgotten with the tracks: they are announced again."""
+    perception = session.perception
+    if session.reload_perception is not None:
+        perception = session.reload_perception()
+    step = build_frame_step(replace(session, perception=perception))
+    step.reset()
+    return step
 
 
 def build_answer_step(session: Session, scorer: Scorer | None, shows: bool) -> AnswerStep:

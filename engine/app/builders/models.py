@@ -107,12 +107,7 @@ def describer_settings(config: Config) -> dict[str, Any] | None:
 def build_models(config: Config) -> Models:
     """Load the models of the tiers that the settings need: all now, or the detector now and the
     others by the `parts` of the result."""
-    from models.detector import open_detector
-
-    pack, device, backend = config.models.pack, config.models.device, config.models.backend
-    # One core for the detector and one for the answer, so that neither slows the other.
-    detector = open_detector(pack, device, backend, threads=1)
-    models = _models_to_load(config, detector)
+    models = _models_to_load(config, build_detector(config))
     if loads_in_background(config):
         return models
     for part in models.parts:
@@ -150,6 +145,15 @@ def build_scenes(config: Config) -> SceneClassifier:
     from models.scenes import open_scenes
 
     return open_scenes(config.models.pack, config.models.device, config.models.backend)
+
+
+def build_detector(config: Config) -> Detector:
+    """The detector. It gets one CPU core, and the answer another, so that neither slows the
+    other."""
+    from models.detector import open_detector
+
+    models = config.models
+    return open_detector(models.pack, models.device, models.backend, threads=1)
 
 
 def build_describer(config: Config) -> Describer:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from engine.alerts.policy import AlertPolicy
-from engine.app.builders.models import Models
+from engine.app.builders.models import Models, build_detector
 from engine.config import Config
 from engine.core.ports import Clock, DepthWorker, HasSideCameras, Source
 from engine.language.wording import Words
@@ -64,6 +64,20 @@ def build_perception(
         wall,
         build_side_cameras(config, source, mount),
         depth,
+    )
+
+
+def reload_perception(config: Config, perception: Perception, source: Source) -> Perception:
+    """Perception over a detector that is loaded anew, in place of one that hangs or fails. The
+    depth worker, which has a thread of its own, is kept."""
+    mount = build_mount(config)
+    box_history = None if perception.depth is None else BoxHistory()
+    return Perception(
+        build_detector(config),
+        Localizer(config.source.hfov_deg, mount, box_history),
+        perception.wall,
+        build_side_cameras(config, source, mount),
+        perception.depth,
     )
 
 

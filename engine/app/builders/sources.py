@@ -2,11 +2,12 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from engine.config import Config, SourceConfig
-from engine.core.ports import Counting, Source
+from engine.core.ports import Counting, Hears, Source
 from engine.core.report import StreamCount
 
 # Sources with frames that are unrelated to one another.
@@ -78,6 +79,14 @@ def build_source(config: Config, kind: str) -> Source:
 
     # A new source needs a branch above, or it is opened as an image.
     return (FolderSource if kind == "folder" else ImageSource)(path, settings.fps)
+
+
+def build_reopen_source(config: Config, kind: str, source: Source) -> Callable[[], Source] | None:
+    """Opens a lost camera again. None for files, which do not return, and for glasses, whose link
+    looks after itself and which also carry the microphones."""
+    if not source.live or isinstance(source, Hears):
+        return None
+    return lambda: build_source(config, kind)
 
 
 def _build_glasses(settings: SourceConfig) -> Source:

@@ -9,7 +9,10 @@ from engine.app.notifier import Notifier
 from engine.app.subsystems import Clocks, Speech
 from engine.app.user_input import Spoken
 from engine.core.answer import Request, Wish
+from engine.core.errors import in_one_line
 from engine.core.glance import Glance
+from engine.core.priority import Priority
+from engine.core.pulse import Pulse
 from engine.core.report import Health
 from engine.core.slot import Slot
 
@@ -21,13 +24,17 @@ PREFETCH_FRESH_S = 0.6
 
 
 class AnswerLoop:
-    """Answers requests from `glances`. A new request ends the current answer.
+    """Answers requests from `glances`. A new request ends the current answer. One that fails is
+    said to have failed, and the next one is answered.
 
     `ask`, `repeat`, `stop_answer` and `hint` may be called from any thread. `live` says whether the
     source is a live camera, whose glances can be too old.
     """
 
     name = "answer"
+    patience_s = 10.0  # every model has a deadline of its own
+    vital = False
+    restarts = 5
 
     def __init__(
         self,
@@ -46,7 +53,9 @@ class AnswerLoop:
         self._notifier = notifier
         self._live = live
         self._requests: Slot[Request] = Slot()
-        self._answered = 0  # the version of the newest request that was handled
+        self._reader = self._requests.reader()
+        self._taken = 0  # the version of the newest request that was begun
+        self._answered = 0  # and of the newest one that was handled
         self._called = threading.Event()  # there is something to do
         self._hinted = threading.Event()  # the wearer may be about to ask
         self._stopped = threading.Event()  # the wearer has stopped the current answer
@@ -84,22 +93,37 @@ class AnswerLoop:
         self._hinted.set()
         self._called.set()
 
-    def run(self, stop: threading.Event) -> None:
-        requests = self._requests.reader()
-        while not stop.is_set():
-            self._called.wait(POLL_S * 4)
+    def run(self, pulse: Pulse) -> None:
+        if self._taken > self._answered:  # an abandoned thread has begun an answer
+            self._answered = self._taken
+            self._audio.supersede_answers(self._next_id())
+            self._notifier.announce("answer_failed", Priority.REASON)
+        while not pulse.stop.is_set():
+            pulse.beat()
+            self._called.wait(POLL_S)
             self._called.clear()
-            request = requests.next(timeout_s=0.0)
-            if request is None:
-                self.prefetch()
-                continue
-            number = self._requests.version
-            self._stopped.clear()
-            glance = self.glance_for(request, stop)
+            request = self._reader.next(timeout_s=0.0)
+            try:
+                if request is None:
+                    self.prefetch()
+                else:
+                    self._answer(request, pulse)
+            except Exception as error:
+                pulse.beat()
+                health = Health("answer", in_one_line(error), "said so")
+                self._notifier.fault(health, "answer_failed", Priority.REASON)
+
+    def _answer(self, request: Request, pulse: Pulse) -> None:
+        self._taken = number = self._requests.version
+        self._stopped.clear()
+        try:
+            glance = self.glance_for(request, pulse.stop)
+            pulse.beat()
             if glance is not None:
-                overtaken = partial(self._is_overtaken, number)
-                self._step.answer(request, glance, overtaken)
-            self._answered = number
+                self._step.answer(request, glance, partial(self._is_overtaken, number, pulse))
+                pulse.beat()
+        finally:
+            self._answered = max(self._answered, number)
             self._hinted.clear()  # a hint that came before this answer
 
     def wake(self) -> None:
@@ -109,7 +133,8 @@ class AnswerLoop:
     def close(self) -> None:
         """Nothing to close: no other loop waits for an answer."""
 
-    def _is_overtaken(self, number: int) -> bool:
+    def _is_overtaken(self, number: int, pulse: Pulse) -> bool:
+        pulse.beat()  # an answer asks this while it waits for a model
         return self._stopped.is_set() or self._requests.version > number
 
     def prefetch(self) -> None:

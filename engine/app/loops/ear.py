@@ -1,51 +1,86 @@
 """The ear thread: passes wake words and spoken commands to the user input."""
 
 import contextlib
-import threading
 from collections.abc import Callable
 
-from engine.app.loops.loop import POLL_S
+from engine.app.loops.loop import OPENING_S, POLL_S
 from engine.app.notifier import Notifier
-from engine.core.errors import EngineError, RunError
+from engine.core.errors import EngineError, RunError, in_one_line
 from engine.core.later import Later
+from engine.core.pulse import Pulse
 from engine.core.report import Hearing
-from engine.listening.ear import Ear, Listener, lost
+from engine.listening.ear import Ear, Listener
 
 
 class EarLoop:
     """Runs the ear, once it is there. If the microphone is lost, the session continues: keys and
-    timers still trigger answers. `on_end` takes the ear's counters."""
+    timers still trigger answers. `reopen` gives another ear in its place; None: there is none.
+    `on_end` takes the ear's counters."""
 
     name = "ear"
+    patience_s = 5.0
+    vital = False
 
     def __init__(
         self,
         ear: Later[Ear],
+        reopen: Callable[[], Ear] | None,
         listener: Listener,
         notifier: Notifier,
         on_end: Callable[[Hearing], None],
     ) -> None:
-        self._ear = ear
+        self._later = ear
+        self._ear: Ear | None = None
+        self._reopen = reopen
         self._listener = listener
         self._notifier = notifier
         self._on_end = on_end
 
-    def run(self, stop: threading.Event) -> None:
-        while not self._ear.wait(POLL_S):
-            if stop.is_set():
+    @property
+    def restarts(self) -> int:
+        return 0 if self._reopen is None else 8
+
+    def run(self, pulse: Pulse) -> None:
+        """Raises SourceLost."""
+        while not self._later.wait(POLL_S):
+            pulse.beat()
+            if pulse.stop.is_set():
                 return
-        try:
-            ear = self._ear.get()
-        except EngineError:  # said when it failed to load
+        ear = self._open(pulse)
+        if ear is None:
             return
         try:
-            ear.run(stop, self._listener)
-        except RunError as error:
-            self._notifier.fault(lost(error), "wake_failed")
+            ear.run(pulse.stop, self._listener, pulse.beat)
+        finally:
+            ear.close()
 
     def wake(self) -> None:
         """Nothing to do: this loop waits for sound only a fraction of a second."""
 
     def close(self) -> None:
-        with contextlib.suppress(EngineError):  # nothing was heard
-            self._on_end(self._ear.get().hearing)
+        if self._ear is not None:
+            self._on_end(self._ear.hearing)
+
+    def _open(self, pulse: Pulse) -> Ear | None:
+        """The ear that was loaded, or another in its place; None if it could not be loaded, which
+        has been said."""
+        lost = self._ear
+        if lost is None or self._reopen is None:
+            with contextlib.suppress(EngineError):
+                self._ear = self._later.get()
+            return self._ear
+        pulse.patience_s = OPENING_S
+        try:
+            ear = self._reopen()
+        except EngineError as error:
+            raise RunError(in_one_line(error)) from error
+        try:
+            pulse.beat()
+        except BaseException:
+            ear.close()
+            raise
+        pulse.patience_s = self.patience_s
+        ear.continue_from(lost)
+        self._ear = ear
+        self._notifier.announce("wake_back")
+        return ear

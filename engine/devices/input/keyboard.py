@@ -46,7 +46,8 @@ class Keyboard:
         if self._saved is not None:
             import termios
 
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+            # not TCSADRAIN, which waits for a terminal stopped by Ctrl-S
+            termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
             self._saved = None
 
     def _cbreak(self) -> list[Any]:

@@ -1,0 +1,480 @@
+"""Faults put into the live loops, one at a time: each is said within seconds, the rest goes on.
+
+The threads are real. The watchdog's clock stands still until a test advances it.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.core.camera import Frame
+from engine.core.clock import MonotonicClock
+from engine.core.errors import FrameSkipped, MissingPart, RunError, SourceLost, SpeechFailed
+from engine.core.glance import Detection, Glance
+from engine.core.sound import Samples
+from engine.core.triggers import Interval, OnDemand
+from tests.fakes.live import FakeCamera, FakeVision, FastVoice, LiveBench, QuickClock
+from tests.fakes.stage import TapeSink
+
+STREETS = np.random.default_rng(1).integers(
+    0, 255, (8, 48, 64, 3), np.uint8
+)  # neither dark nor still
+
+
+class LiveCamera(FakeCamera):
+    """A camera that gives frames until `released`; a hook runs in each read."""
+
+    live = True
+
+    def __init__(self, on_read: Callable[[int], None] = lambda seq: None) -> None:
+        super().__init__()
+        self._clock = QuickClock()
+        self._on_read = on_read
+        self._seq = 0
+        self.end = threading.Event()
+        self.closed_in: list[str] = []
+
+    def read(self) -> Frame | None:
+        if self.end.is_set():
+            return None
+        self._seq += 1
+        MonotonicClock().sleep(0.002)
+        self._on_read(self._seq)
+        return Frame(STREETS[self._seq % len(STREETS)], self._clock.now(), self._seq)
+
+    def close(self) -> None:
+        self.closed_in.append(threading.current_thread().name)
+
+
+class Hang:
+    """Holds whoever calls it while it is `set`, until the end of the test."""
+
+    def __init__(self) -> None:
+        self.on = threading.Event()
+        self.reached = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, *_: object) -> None:
+        if self.on.is_set() and not self.released.is_set():
+            self.reached.set()
+            self.released.wait(30.0)
+
+    def begin(self) -> None:
+        """Hold the next caller, and wait for it."""
+        self.on.set()
+        assert self.reached.wait(10.0)
+
+
+@pytest.fixture
+def hang() -> Iterator[Hang]:
+    held = Hang()
+    yield held
+    held.released.set()
+
+
+class HookedVision(FakeVision):
+    def __init__(self, on_detect: Callable[[Frame], object] = lambda frame: None) -> None:
+        super().__init__()
+        self._on_detect = on_detect
+
+    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+        self._on_detect(frame)
+        return super().detect(frame)
+
+
+def live_bench(folder: Path, camera: FakeCamera, **more: Any) -> LiveBench:
+    bench = LiveBench(folder, camera=camera, **more)
+    bench.change_feed(trigger=OnDemand("keyboard"))
+    return bench
+
+
+def change_speech(bench: LiveBench, **changes: Any) -> None:
+    bench.session = replace(bench.session, speech=replace(bench.session.speech, **changes))
+
+
+@contextmanager
+def ended(camera: LiveCamera) -> Iterator[None]:
+    """Let the camera end after the block, whatever happens in it."""
+    try:
+        yield
+    finally:
+        camera.end.set()
+
+
+def test_a_camera_whose_read_blocks_is_said_again_every_ten_seconds(
+    tmp_path: Path, hang: Hang
+) -> None:
+    camera = LiveCamera(on_read=hang)
+    bench = live_bench(tmp_path, camera)
+    with bench.start() as running, ended(camera):
+        hang.begin()
+        bench.watch_clock.advance(2.5)
+        running.hears("camera_lost")
+        for times in (2, 3):
+            bench.watch_clock.advance(10.5)
+            running.hears("camera_lost", times)
+        hang.released.set()
+        running.hears("camera_back")
+    assert running.error is None
+
+
+def test_a_stopped_alarm_is_heard_again_until_its_cause_has_gone(
+    tmp_path: Path, hang: Hang
+) -> None:
+    camera = LiveCamera(on_read=hang)
+    bench = live_bench(tmp_path, camera)
+    with bench.start() as running, ended(camera):
+        hang.begin()
+        bench.watch_clock.advance(2.5)
+        bench.session.speech.audio.stop()  # as it begins
+        running.until(lambda: bench.words.status("camera_lost") in bench.said)
+        (first,) = [h for h in bench.heard if h.utterance.text == bench.said[-1]]
+        assert "cancelled" in (first.cut, first.dropped) or first.ended_s is not None
+        bench.watch_clock.advance(10.5)
+        running.hears("camera_lost", 2)
+        hang.released.set()
+        running.hears("camera_back")
+        count = bench.said.count(bench.words.status("camera_lost"))
+        bench.watch_clock.advance(11.0)
+        assert bench.said.count(bench.words.status("camera_lost")) == count
+
+
+def test_a_lost_camera_is_opened_again(tmp_path: Path) -> None:
+    lost = threading.Event()
+
+    def pulled_out(_: int) -> None:
+        if lost.is_set():
+            raise SourceLost("the camera was pulled out")
+
+    camera, other = LiveCamera(pulled_out), LiveCamera()
+    attempts: list[int] = []
+
+    def reopen() -> LiveCamera:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise MissingPart("no camera here")
+        return other
+
+    bench = live_bench(tmp_path, camera)
+    bench.change_feed(reopen=reopen)
+    with bench.start() as running, ended(other):
+        lost.set()
+        running.hears("camera_lost")
+        bench.watch_clock.advance(4.0)
+        running.hears("camera_back")
+    assert running.error is None
+    assert camera.closed_in == other.closed_in == ["camera"]
+
+
+def test_a_camera_that_never_returns_ends_the_session_with_its_error(tmp_path: Path) -> None:
+    def pulled_out(_: int) -> None:
+        raise SourceLost("the camera was pulled out")
+
+    def reopen() -> LiveCamera:
+        raise MissingPart("no camera here")
+
+    bench = live_bench(tmp_path, LiveCamera(pulled_out))
+    bench.change_feed(reopen=reopen)
+    with bench.start() as running:
+        running.hears("camera_lost")
+        for _ in range(20):
+            bench.watch_clock.advance(10.0, step_s=10.0)
+    assert isinstance(running.error, SourceLost)
+
+
+def test_every_broken_frame_is_counted_and_not_said_one_by_one(tmp_path: Path) -> None:
+    def broken(seq: int) -> None:
+        raise FrameSkipped(f"frame {seq} is broken")
+
+    camera = LiveCamera(broken)
+    bench = live_bench(tmp_path, camera)
+    with bench.start() as running, ended(camera):
+        running.hears("frame_skipped")
+        bench.watch_clock.advance(2.5)
+        running.hears("camera_lost")  # no good frame is as bad as none
+        bench.watch_clock.advance(8.0)
+        running.until(lambda: sum("broken pictures" in text for text in bench.said) == 1)
+    assert len([h for h in bench.health if h.what == "frame"]) <= 3
+
+
+def test_a_detector_that_hangs_is_said_and_loaded_anew(tmp_path: Path, hang: Hang) -> None:
+    camera = LiveCamera()
+    looks: list[Frame] = []
+    old, new = HookedVision(hang), HookedVision(looks.append)
+    bench = live_bench(tmp_path, camera, vision=old)
+    session = bench.session
+    bench.session = replace(
+        session, reload_perception=lambda: replace(session.perception, detector=new)
+    )
+    with bench.start() as running, ended(camera):
+        hang.begin()
+        bench.watch_clock.advance(1.5)
+        running.hears("watch_slow")
+        bench.watch_clock.advance(1.0)
+        running.hears("watch_lost")
+        bench.watch_clock.advance(3.0)
+        running.hears("watch_back")
+        hang.released.set()  # the old thread wakes, and changes nothing
+        bench.watch_clock.advance(20.0)
+    assert running.error is None
+    assert any("no sign of life for 5 s" in h.detail for h in bench.health)
+
+
+def test_a_detector_that_raises_once_costs_one_frame(tmp_path: Path) -> None:
+    failed = threading.Event()
+
+    def fail_once(_: Frame) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("a bug in an adapter")
+
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera, vision=HookedVision(fail_once))
+    with bench.start() as running, ended(camera):
+        running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
+    assert running.error is None
+    assert [h.what for h in bench.health] == ["watch"]
+
+
+def test_a_detector_that_keeps_failing_is_said_and_ends_the_session(tmp_path: Path) -> None:
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera, vision=FakeVision(fails=True))
+    with bench.start() as running, ended(camera):
+        running.hears("watch_lost")
+        bench.watch_clock.advance(6.0)
+        running.hears("failed")
+    assert isinstance(running.error, RunError)
+    assert isinstance(running.error.__cause__, ValueError)
+    assert bench.log.close()["errors"] >= 4
+
+
+class BadVoice(FastVoice):
+    """Fails, or does what `on_speech` does, for the sentences that contain `bad`."""
+
+    def __init__(self, bad: str, on_speech: Callable[[], None]) -> None:
+        super().__init__(0.2)
+        self._bad = bad
+        self._on_speech = on_speech
+
+    def synthesise(self, text: str) -> Samples:
+        if self._bad in text:
+            self._on_speech()
+        return super().synthesise(text)
+
+
+def crash() -> None:
+    raise ValueError("a bug in a voice")
+
+
+def test_a_voice_that_raises_once_loses_one_utterance(tmp_path: Path) -> None:
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    bench.session.speech.audio.renew(BadVoice("Louder", crash))
+    with bench.start() as running, ended(camera):
+        bench.session.notifier.announce("louder")
+        bench.session.notifier.announce("quieter")
+        running.hears("quieter")
+    lost = [h for h in bench.heard if h.utterance.text == bench.words.status("louder")]
+    assert [h.dropped for h in lost] == ["cancelled"]
+    assert [h.detail for h in bench.health] == ["ValueError: a bug in a voice"]
+
+
+def test_a_voice_that_hangs_is_told_of_by_another_way_and_replaced(
+    tmp_path: Path, hang: Hang
+) -> None:
+    hang.on.set()
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    bench.session.speech.audio.renew(BadVoice("Louder", hang))
+    change_speech(bench, reopen_voice=lambda: FastVoice(0.2), reopen_sink=TapeSink)
+    with bench.start() as running, ended(camera):
+        bench.session.notifier.announce("louder")
+        assert hang.reached.wait(10.0)
+        bench.watch_clock.advance(2.5)
+        assert bench.last_resort.sounded == [bench.words.status("sound_lost")]
+        running.hears("sound_back")
+        bench.session.notifier.announce("quieter")
+        running.hears("quieter")
+        hang.released.set()
+    lost = [h for h in bench.heard if h.utterance.text == bench.words.status("louder")]
+    assert [h.cut or h.dropped for h in lost] == ["cancelled"]
+    assert running.error is None
+
+
+def test_a_voice_that_fails_for_good_ends_the_session_by_another_way(tmp_path: Path) -> None:
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    bench.session.speech.audio.renew(BadVoice("", crash))
+    with bench.start() as running, ended(camera):
+        for _ in range(12):
+            if running.error is None:
+                bench.session.notifier.announce("louder")
+                bench.watch_clock.advance(1.0)
+    assert isinstance(running.error, SpeechFailed)
+    assert bench.last_resort.sounded[0] == bench.words.status("sound_lost")
+    assert bench.last_resort.sounded[-1] == bench.words.status("failed")
+    assert bench.log.close()["utterances"]["dropped"] >= 4
+
+
+class BrokenSink(TapeSink):
+    """Raises a library's own error at its first sound."""
+
+    def write(self, block: Samples) -> None:
+        if np.any(block):
+            raise ValueError("a bug in a sink")
+
+
+def test_a_sink_that_vanishes_is_opened_again_when_it_returns(tmp_path: Path) -> None:
+    camera, returned = LiveCamera(), TapeSink()
+    plugged_in = threading.Event()
+
+    def reopen() -> TapeSink:
+        if not plugged_in.is_set():
+            raise MissingPart("no loudspeaker")
+        return returned
+
+    bench = live_bench(tmp_path, camera)
+    change_speech(bench, sink=BrokenSink(), reopen_sink=reopen)
+    with bench.start() as running, ended(camera):
+        bench.session.notifier.announce("louder")
+        running.until(lambda: bench.last_resort.sounded == [bench.words.status("sound_lost")])
+        bench.session.notifier.announce("quieter")  # nobody would hear it
+        running.until(lambda: any(h.dropped for h in bench.heard))
+        bench.watch_clock.advance(11.0)
+        running.until(lambda: len(bench.last_resort.sounded) == 2)  # the alarm is repeated
+        plugged_in.set()
+        running.hears("sound_back")
+        bench.session.notifier.announce("loudest")
+        running.hears("loudest")
+    assert running.error is None
+    assert np.any(returned.tape)
+
+
+def test_a_sink_whose_write_stalls_is_replaced(tmp_path: Path, hang: Hang) -> None:
+    class Stalling(TapeSink):
+        def write(self, block: Samples) -> None:
+            hang()
+            super().write(block)
+
+    camera, other = LiveCamera(), TapeSink()
+    bench = live_bench(tmp_path, camera)
+    change_speech(bench, sink=Stalling(), reopen_sink=lambda: other)
+    with bench.start() as running, ended(camera):
+        hang.begin()
+        bench.watch_clock.advance(2.5)
+        assert bench.last_resort.sounded == [bench.words.status("sound_lost")]
+        running.hears("sound_back")
+        hang.released.set()
+    assert running.error is None
+    assert np.any(other.tape)
+
+
+def test_a_router_that_raises_costs_one_answer(tmp_path: Path) -> None:
+    class Router:
+        name = "broken"
+        threshold = 0.5
+        left = 1
+
+        def decide(self, glance: Glance) -> Any:
+            if self.left:
+                self.left -= 1
+                raise ValueError("a bug in a router")
+            return router.decide(glance)
+
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    router = bench.session.answerer.plan.router
+    bench.session.answerer.plan.router = Router()
+    bench.change_feed(trigger=Interval(0.5))
+    with bench.start() as running, ended(camera):
+        running.hears("answer_failed")
+        running.until(lambda: any(h.utterance.kind == "answer" for h in bench.heard))
+        running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
+    assert running.error is None
+
+
+def test_an_answer_that_hangs_is_given_up_and_the_next_one_is_given(
+    tmp_path: Path, hang: Hang
+) -> None:
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    router = bench.session.answerer.plan.router
+
+    class Router:
+        name = "hanging"
+        threshold = 0.5
+
+        def decide(self, glance: Glance) -> Any:
+            hang()
+            return router.decide(glance)
+
+    bench.session.answerer.plan.router = Router()
+    bench.change_feed(trigger=Interval(1e6))
+    hang.on.set()
+    with bench.start() as running, ended(camera):
+        assert hang.reached.wait(10.0)
+        bench.watch_clock.advance(11.0)
+        running.hears("answer_failed")
+        hang.released.set()  # the old thread wakes; its answer is not heard
+    answers = [h for h in bench.heard if h.utterance.kind == "answer"]
+    assert all(h.dropped for h in answers)
+    assert running.error is None
+
+
+def test_quit_is_said_and_leaves_a_summary(tmp_path: Path) -> None:
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    with bench.start() as running:
+        running.until(lambda: bench.heard)
+        camera.end.set()
+    assert bench.said[-1] == bench.words.status("stopped")
+    assert running.error is None
+    assert camera.closed_in == ["camera"]
+
+
+def test_a_source_that_fails_to_close_does_not_hide_how_the_session_ended(tmp_path: Path) -> None:
+    class Sticky(FakeCamera):
+        def close(self) -> None:
+            raise OSError("the device is busy")
+
+    bench = LiveBench(tmp_path, camera=Sticky())
+    bench.run()
+    assert [h.detail for h in bench.health] == ["OSError: the device is busy"]
+    batch = LiveBench(tmp_path / "batch", camera=Sticky(3, breaks=True), batch=True)
+    with pytest.raises(SourceLost, match="pulled out"):
+        batch.run_batch()
+
+
+@pytest.mark.parametrize("jump_s", [-100.0, 100.0])
+def test_times_that_jump_still_increase(tmp_path: Path, jump_s: float) -> None:
+    times: list[float] = []
+
+    class Jumping(LiveCamera):
+        def read(self) -> Frame | None:
+            frame = super().read()
+            if frame is not None and frame.seq == 5:
+                return replace(frame, time_s=frame.time_s + jump_s)
+            return frame
+
+    camera = Jumping()
+    bench = live_bench(tmp_path, camera, vision=HookedVision(lambda f: times.append(f.time_s)))
+    with bench.start() as running, ended(camera):
+        running.until(lambda: len(times) > 12 or any(h.utterance.text for h in bench.heard))
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+
+
+def test_a_stopped_process_is_no_reason_to_restart_anything(tmp_path: Path) -> None:
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    with bench.start() as running, ended(camera):
+        running.until(lambda: bench.heard)
+        bench.watch_clock.advance(3600.0, step_s=3600.0)
+        bench.watch_clock.advance(1.0)
+    assert not [h for h in bench.health if "sign of life" in h.detail]
