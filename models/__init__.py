@@ -70,3 +70,6 @@ def _writable_folder(wanted: Path) -> Path:
     except OSError:
         return Path(tempfile.mkdtemp(prefix="scene-aria-"))
     return wanted if os.access(wanted, os.W_OK) else Path(tempfile.mkdtemp(prefix="scene-aria-"))
+
+
+quiet_openvino()  # here, since no module of this package can import openvino before this one
