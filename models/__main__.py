@@ -1,5 +1,5 @@
-"""`python -m models`: lists the packs; `pull` downloads the hub pack, `export` exports the
-describer for other runtimes, `seal` writes the pocket pack's manifest. Loads no weights itself.
+"""`python -m models`: lists the packs; `pull` downloads the hub pack, `build` and `export` make forms
+for other runtimes, `seal` writes the pocket pack's manifest. Loads no weights itself.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.core.errors import EngineError, MissingPart
+from models.build.command import add_build, build
 from models.fastvlm.export.command import add_export, export
 from models.hub import HUB, OPTIONAL, TIERS, hub_home
 from models.packs import POCKET, find_pack, write_manifest
@@ -19,6 +20,7 @@ EXAMPLES = """examples:
   python -m models pull                   download the hub pack (about 1.5 GB)
   python -m models pull detector          download one model of it
   python -m models pull depth             download both metric depth models (198 MB), for obstacles.depth
+  python -m models build --pack hub       make the hub pack's forms for OpenVINO, after `pull`
   python -m models export                 export the describer for OpenVINO
 """
 
@@ -87,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = (*TIERS, "depth", *OPTIONAL)
     puller.add_argument("name", nargs="?", choices=names, help="download only this")
     puller.add_argument("--only", choices=names, help="the same")
+    add_build(commands)
     add_export(commands)
     sealer = commands.add_parser(
         "seal", help="after training: write models/pocket/manifest.json again"
@@ -97,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command == "pull":
             pull(_tiers_of(args.name or args.only), console)
+        elif args.command == "build":
+            build(args, lambda line: console.print(line, soft_wrap=True, highlight=False))
         elif args.command == "export":
             export(args, console)
         elif args.command == "seal":

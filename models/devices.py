@@ -56,11 +56,13 @@ def choose_device(requested: str) -> str:
 def _may_have_accelerator() -> bool:
     """Whether it is worth asking torch for a device: by the graphics driver, as importing torch
     takes seconds."""
-    if not _has_torch():
-        return False
+    return _has_driver() and _has_torch()
+
+
+def _has_driver() -> bool:
     if sys.platform == "darwin":
         return platform.machine() == "arm64"  # mps
-    if Path("/dev/kfd").exists():  # AMD's driver
+    if Path("/dev/kfd").exists():  # AMD's
         return True
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")

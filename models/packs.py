@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.core.errors import MissingPart
 from models.hub import HUB, OPTIONAL, TIERS, hub_home, pull_command
+from models.runtime.graphs import FORM_JSON, stores
 from models.trust import PICKLES, TRUST, is_trusted
 
 # SCENE_ARIA_POCKET names a pocket pack to use instead of the shipped one, for example after
@@ -26,17 +27,17 @@ WEIGHT_SUFFIXES = {
 }  # fmt: skip
 
 
-# pack -> tier -> backend -> the file or folder that it reads; a pack may ship fewer. The scene
-# classifier's torch weights are converted to OpenVINO when they are loaded.
+# pack -> tier -> backend -> the file or folder that it reads; a pack may ship fewer. `python -m models
+# build` makes the forms for OpenVINO.
 FORMS: dict[str, dict[str, dict[str, str]]] = {
     "pocket": {
         "detector": {"torch": "detector.pt", "openvino": "detector_openvino_model"},
-        "scenes": dict.fromkeys(("torch", "openvino"), "scenes.safetensors"),
+        "scenes": {"torch": "scenes.safetensors", "openvino": "scenes_openvino_model"},
         "describer": dict.fromkeys(("torch", "openvino"), "describer"),
     },
     "hub": {
-        "detector": {"torch": "yolo11n.pt"},
-        "scenes": dict.fromkeys(("torch", "openvino"), "model.safetensors"),
+        "detector": {"torch": "yolo11n.pt", "openvino": "detector_openvino_model"},
+        "scenes": {"torch": "model.safetensors", "openvino": "scenes_openvino_model"},
         "describer": dict.fromkeys(("torch", "openvino"), "."),
         **{tier: {"torch": "."} for tier in OPTIONAL},
     },
@@ -73,6 +74,7 @@ class PackFiles:
         full_path = self.root / path
         if full_path.is_dir():
             self._check_no_others(full_path)
+            self._check_stores(path)
         return full_path
 
     def settings(self) -> dict[str, Any]:
@@ -128,6 +130,20 @@ class PackFiles:
             hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
             if path.is_file() and not hidden and name not in self.files and name != MANIFEST:
                 raise self._refuse(name, "only files listed in the manifest", "one more")
+
+    def _check_stores(self, path: str) -> None:
+        # A form may read its weights from another file of the pack: the one that it was made from.
+        try:
+            found = stores(self.root / path)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._refuse(f"{path}/{FORM_JSON}", "the facts of a form", str(error)) from None
+        for name, sha256 in found.items():
+            if self.files.get(name, ("", 0))[0] != sha256:
+                raise MissingPart(
+                    f"{self.pack} {self.tier}: {self.root / path}: expected {name} as this form was "
+                    f"made from it, got another; run: python -m models build --pack {self.pack}"
+                )
+            self._check(name)
 
     def _refuse(self, name: str, expected: str, got: str) -> MissingPart:
         return MissingPart(
@@ -207,6 +223,11 @@ def choose_form(files: PackFiles, requested: str, device: str) -> tuple[str, str
         raise MissingPart(
             f"models.backend={requested}: the {files.pack} {files.tier} comes as "
             f"{', '.join(forms)}; use one of those or models.backend=auto"
+        )
+    if requested == "torch" and importlib.util.find_spec("torch") is None:
+        raise MissingPart(
+            f"{files.pack} {files.tier}: expected torch, which runs {forms['torch']}, got none; run: "
+            "pip install -e '.[torch]'"
         )
     if requested == "openvino" and not has_openvino:
         raise MissingPart("models.backend=openvino: not installed; run: pip install openvino")

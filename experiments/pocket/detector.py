@@ -43,6 +43,7 @@ from experiments.pocket.detector_data import IMAGE_SIZE, SLOW_SIZE
 from experiments.pocket.detector_eval import evaluate_model
 from experiments.pocket.detector_labels import LABELS, read_samples
 from experiments.pocket.detector_trainer import EPOCH, PocketTrainer
+from models.build.detector import build_detector
 
 DEFAULT_WORK = Path("work/detector")
 DEFAULT_OUT = Path("models/pocket")
@@ -120,13 +121,7 @@ def export(arguments: argparse.Namespace) -> None:
     torch.save(kept, path)
     if arguments.weights_only:
         return
-    YOLO(str(path)).export(format="openvino", imgsz=IMAGE_SIZE, quantize=16, dynamic=True)
-    metadata = arguments.out / "detector_openvino_model" / "metadata.yaml"
-    lines = metadata.read_text(encoding="utf-8").splitlines()
-    dull = ("date:", "description:", "author:", "docs:")  # `description` may name a local path
-    metadata.write_text(
-        "".join(f"{line}\n" for line in lines if not line.startswith(dull)), encoding="utf-8"
-    )
+    build_detector(path, arguments.out / "detector_openvino_model", share=True)
 
 
 def average(model: nn.Module, other: nn.Module) -> None:

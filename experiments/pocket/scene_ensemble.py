@@ -26,15 +26,15 @@ from experiments.pocket.teacher import compiled, lite0
 from experiments.pocket.views import random_views, whole_views
 from models.devices import has_bf16
 from models.packs import sha256_of
-from models.scene_ensemble import TRUNK_CHANNELS, build_head
+from models.torch.scenes import TRUNK_CHANNELS, build_head
 
 CROPS = 3  # of each training image, in addition to the whole
 SMALLEST = 0.45  # least share of the area in a crop, as when a walker comes nearer
 EPOCHS, BATCH = 16, 256
 PEAK_RATE = 1e-3
 WEIGHTS = "scenes.second.safetensors"
-# The last stage of the trunk in the detector's OpenVINO form.
-NODE = "__module.model.0.m.8.0.bn3/aten::batch_norm/BatchNormInference"
+# The last convolution of the trunk in the detector.
+LAST_LAYER = "model.0.m.8.0.conv_pwl"
 
 
 def imagenet_trunk() -> nn.Module:

@@ -29,7 +29,7 @@ from experiments.pocket.data import add_common_arguments, chosen_device, require
 from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import WIDTH
 from experiments.pocket.views import random_views
-from models.scene_ensemble import build_head
+from models.torch.scenes import build_head
 
 ARCHITECTURE = "fastvit_t8"
 WEIGHTS = "scenes.safetensors"
@@ -271,8 +271,7 @@ def evaluate(args: argparse.Namespace) -> None:
     card = json.loads((args.out / scene_report.CARD).read_text(encoding="utf-8"))
     card["second"] = {
         "weights": scene_ensemble.WEIGHTS,
-        "trunk": "detector_openvino_model",
-        "node": scene_ensemble.NODE,
+        "last_layer": scene_ensemble.LAST_LAYER,
         "image_size": STORED_PX,
         "weight": report["weight"],
         "command": "python -m experiments.pocket.scene_ensemble, then scenes evaluate",

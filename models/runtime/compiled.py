@@ -50,6 +50,7 @@ def compile_model(
     model: Path | Callable[[], Any],
     *,
     sources: Sequence[Path] = (),
+    variant: str = "",
     device: str = "CPU",
     keep: bool = True,
     **settings: Any,
@@ -58,7 +59,8 @@ def compile_model(
 
     `model` is the path of an OpenVINO graph (`NAME.xml`, with its weights in `NAME.bin`). If the
     graph must first be made or changed, it is a function that returns an openvino.Model, and
-    `sources` are the files that the function reads; it is called only if nothing is cached.
+    `sources` are the files that the function reads; it is called only if nothing is cached. `variant`
+    is anything else that decides what it returns.
     `settings` are OpenVINO's properties, with plain values:
 
         compile_model(folder / "detector.xml", INFERENCE_NUM_THREADS=1)
@@ -78,7 +80,7 @@ def compile_model(
     name = sources[0].stem if sources else ""
     place = None
     if keep:
-        place = compiled_home() / f"{name}-{_key(sources, device, settings)}.blob"
+        place = compiled_home() / f"{name}-{_key(sources, variant, device, settings)}.blob"
         if (kept := _read(place, device, settings)) is not None:
             return kept
     graph = core().read_model(model) if isinstance(model, Path) else model()
@@ -88,7 +90,7 @@ def compile_model(
     return compiled
 
 
-def _key(sources: Sequence[Path], device: str, settings: dict[str, Any]) -> str:
+def _key(sources: Sequence[Path], variant: str, device: str, settings: dict[str, Any]) -> str:
     """Names a compiled network: the same key, the same result."""
     import openvino as ov
 
@@ -99,6 +101,7 @@ def _key(sources: Sequence[Path], device: str, settings: dict[str, Any]) -> str:
         platform.machine(),
         os.cpu_count(),
         device,
+        variant,
         sorted((name, str(value)) for name, value in settings.items()),
         [_digest(path) for path in sources if path.exists()],
     ]

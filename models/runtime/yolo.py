@@ -4,7 +4,6 @@ Reads the layout that Ultralytics' exporter writes: an .xml, its .bin and metada
 `models/build/` writes form.json in place of the last. Knows nothing of tracks and thresholds.
 """
 
-import json
 import platform
 import threading
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from engine.core.camera import Image
 from models.runtime.boxes import LEAST_SCORE, MOST_BOXES, Boxes, suppressed
 from models.runtime.compiled import compile_model
+from models.runtime.graphs import read_form_json, stored_graph
 from models.runtime.letterbox import letterbox
 
-FORM_JSON = "form.json"
 METADATA_YAML = "metadata.yaml"
 
 
@@ -37,8 +36,7 @@ class YoloForm:
 def read_form(folder: Path) -> YoloForm:
     """The facts beside a form, in form.json or Ultralytics' metadata.yaml. Raises OSError,
     ValueError or KeyError if there are none, or if it is no detector."""
-    if (folder / FORM_JSON).is_file():
-        facts = json.loads((folder / FORM_JSON).read_text(encoding="utf-8"))
+    if facts := read_form_json(folder):
         form = YoloForm(tuple(facts["labels"]), facts["stride"], facts["end2end"], facts["task"])
     else:
         import yaml
@@ -65,7 +63,8 @@ class OpenVinoYolo:
     def __init__(self, folder: Path, image_size: int, threads: int | None = None) -> None:
         form = read_form(folder)
         self.labels = form.labels
-        network = compile_model(next(folder.glob("*.xml")), **_settings(threads))
+        graph = stored_graph(folder, next(folder.glob("*.xml")).stem)
+        network = compile_model(graph.read, sources=graph.files, **_settings(threads))
         self.precision = _precision(network)
         self.end2end = form.end2end
         self._stride = form.stride

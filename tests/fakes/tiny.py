@@ -137,18 +137,16 @@ def save(net: Any, path: Path) -> None:
 def save_detector(root: Path) -> None:
     """Write a random YOLO11n with two classes, in both forms."""
     import torch
-    import ultralytics
     from ultralytics.nn.tasks import DetectionModel
+
+    from models.build.detector import build_detector
 
     torch.manual_seed(0)
     build: Any = DetectionModel
     net = build("yolo11n.yaml", nc=len(LABELS), verbose=False)
     net.names = dict(enumerate(LABELS))
     torch.save({"model": net, "train_args": {}}, root / "detector.pt")
-    library: Any = ultralytics
-    library.YOLO(str(root / "detector.pt"), task="detect").export(
-        format="openvino", imgsz=DETECTOR_SIDE, verbose=False
-    )
+    build_detector(root / "detector.pt", root / "detector_openvino_model", share=True)
     settings = {
         "name": "tiny",
         "labels": LABELS,
@@ -158,11 +156,20 @@ def save_detector(root: Path) -> None:
     (root / "detector.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
+def save_scenes(root: Path) -> None:
+    """Write a random FastViT, in both forms."""
+    from models.build.scenes import build_scenes
+
+    save(random_net(len(SCENES), inference=True), root / "scenes.safetensors")
+    (root / "scenes.json").write_text(json.dumps(SCENE_SETTINGS), encoding="utf-8")
+    weights = root / "scenes.safetensors"
+    build_scenes(weights, SCENE_SETTINGS, root / "scenes_openvino_model", share=True)
+
+
 def save_pack(root: Path) -> Path:
     """Write all three tiers and their manifest to `root`; return it."""
     save_detector(root)
-    save(random_net(len(SCENES), inference=True), root / "scenes.safetensors")
-    (root / "scenes.json").write_text(json.dumps(SCENE_SETTINGS), encoding="utf-8")
+    save_scenes(root)
     save_model(root / "describer", save_processor(root / "describer"))
     settings = {"name": "tiny", "prompt": "What is ahead?"}
     (root / "describer.json").write_text(json.dumps(settings), encoding="utf-8")

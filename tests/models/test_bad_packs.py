@@ -12,7 +12,7 @@ from engine.core.errors import MissingPart
 from models.describer import FastVlmDescriber
 from models.detector import load_detector
 from models.packs import PackFiles, find_pack, write_manifest
-from models.scenes import FastVitScenes
+from models.scenes import load_scenes
 from tests.fakes.tiny import DETECTOR_SIDE, LABELS, SCENE_SETTINGS
 
 pytestmark = pytest.mark.weights
@@ -29,7 +29,7 @@ JUNK = b"neither weights nor words " * 40
             {"labels": LABELS, "image_size": DETECTOR_SIDE},
             load_detector,
         ),
-        ("scenes", "scenes.safetensors", SCENE_SETTINGS, FastVitScenes),
+        ("scenes", "scenes.safetensors", SCENE_SETTINGS, load_scenes),
         ("describer", "describer/config.json", {"prompt": "?"}, FastVlmDescriber),
     ],
 )

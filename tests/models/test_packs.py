@@ -18,6 +18,7 @@ POCKET_FILES = {
     "detector_openvino_model/detector.xml": b"<net/>",
     "detector_openvino_model/detector.bin": b"weights",
     "scenes.safetensors": b"tensors",
+    "scenes_openvino_model/fastvit.xml": b"<net/>",
     "scenes.json": b'{"labels": []}',
     "describer/model.safetensors": b"tensors too",
     "describer/config.json": b"{}",
@@ -65,7 +66,11 @@ def test_a_pull_without_a_manifest_does_not_count(pocket: Path, hub: Path) -> No
 
 def test_each_tier_has_only_its_files(pocket: Path) -> None:
     names = {tier: set(find_pack(tier, "pocket", pocket=pocket).files) for tier in TIERS}
-    assert names["scenes"] == {"scenes.safetensors", "scenes.json"}
+    assert names["scenes"] == {
+        "scenes.safetensors",
+        "scenes.json",
+        "scenes_openvino_model/fastvit.xml",
+    }
     assert set.union(*names.values()) == set(POCKET_FILES)
     assert sum(map(len, names.values())) == len(POCKET_FILES)
 
@@ -164,11 +169,46 @@ def test_a_requested_backend_is_never_replaced(
 def test_openvino_that_is_not_installed_is_refused(
     pocket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name != "openvino" or None)
     files = find_pack("detector", "pocket", pocket=pocket)
     assert choose_form(files, "auto", "cpu")[0] == "torch"
     with pytest.raises(MissingPart, match="pip install openvino"):
         choose_form(files, "openvino", "cpu")
+
+
+def test_torch_that_is_not_installed_is_refused(
+    pocket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name != "torch" or None)
+    files = find_pack("detector", "pocket", pocket=pocket)
+    assert choose_form(files, "auto", "cpu")[0] == "openvino"
+    with pytest.raises(MissingPart, match=r"pip install -e '\.\[torch\]'"):
+        choose_form(files, "torch", "cpu")
+
+
+def test_a_form_is_opened_only_with_the_weights_that_it_was_made_from(pocket: Path) -> None:
+    def form(sha256: str) -> packs.PackFiles:
+        facts = {"weights_in": {"fastvit": ["scenes.safetensors", sha256]}}
+        path = pocket / "scenes_openvino_model" / "form.json"
+        path.write_text(json.dumps(facts), encoding="utf-8")
+        write_manifest(pocket, "0")
+        return find_pack("scenes", "pocket", pocket=pocket)
+
+    made_from = packs.sha256_of(pocket / "scenes.safetensors")
+    assert form(made_from).open("scenes_openvino_model").is_dir()
+    (pocket / "scenes.safetensors").write_bytes(b"trained on")
+    with pytest.raises(MissingPart, match="expected 7 bytes, got 10"):
+        find_pack("scenes", "pocket", pocket=pocket).open("scenes_openvino_model")
+    write_manifest(pocket, "1")  # sealed, but not built
+    with pytest.raises(MissingPart, match="python -m models build"):
+        find_pack("scenes", "pocket", pocket=pocket).open("scenes_openvino_model")
+
+
+@pytest.mark.parametrize("facts", [b"{", b"[]", b'{"weights_in": []}', b'{"weights_in": {"a": 1}}'])
+def test_a_form_without_its_facts_is_refused(pocket: Path, facts: bytes) -> None:
+    write_pack(pocket, {"scenes_openvino_model/form.json": facts})
+    with pytest.raises(MissingPart, match=r"form\.json: expected the facts of a form"):
+        find_pack("scenes", "pocket", pocket=pocket).open("scenes_openvino_model")
 
 
 def test_damage_is_found_before_anything_loads(

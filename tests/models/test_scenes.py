@@ -1,6 +1,8 @@
 """The scene classifier with random FastViTs, and the table from ImageNet to scenes."""
 
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import models.scenes
 from engine.core.camera import Frame
 from engine.core.errors import MissingPart
-from models.packs import PackFiles, find_pack, write_manifest
-from models.scenes import FastVitScenes, hub_head, pocket_head, scene_of
+from models.__main__ import main
+from models.packs import PackFiles, find_pack, read_manifest, write_manifest
+from models.scenes import Scenes, hub_head, hub_settings, load_scenes, pocket_head, scene_of
+from models.torch.scenes import load_network
 from tests.fakes.tiny import SCENE_SETTINGS as SETTINGS
 from tests.fakes.tiny import SCENES as LABELS
-from tests.fakes.tiny import random_net, save
+from tests.fakes.tiny import random_net, save, save_scenes
 
 pytestmark = pytest.mark.weights
 
@@ -32,8 +35,7 @@ def frame(colour: tuple[int, int, int], height: int = 90, width: int = 160) -> F
 @pytest.fixture(scope="module")
 def pocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pocket")
-    save(random_net(len(LABELS), inference=True), root / "scenes.safetensors")
-    (root / "scenes.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
+    save_scenes(root)
     write_manifest(root, "0")
     return root
 
@@ -43,12 +45,12 @@ def files_of(root: Path) -> PackFiles:
 
 
 @pytest.fixture(scope="module")
-def scenes(pocket: Path) -> FastVitScenes:
+def scenes(pocket: Path) -> Scenes:
     """Opened with the backend `auto`."""
-    return FastVitScenes(files_of(pocket), "cpu")
+    return load_scenes(files_of(pocket), "cpu")
 
 
-def test_a_frame_becomes_a_scene_class(scenes: FastVitScenes) -> None:
+def test_a_frame_becomes_a_scene_class(scenes: Scenes) -> None:
     seen = scenes.classify(frame((255, 0, 0)))
     assert scenes.labels == tuple(LABELS)
     assert (scenes.card.name, scenes.card.backend, scenes.card.precision) == (
@@ -61,7 +63,7 @@ def test_a_frame_becomes_a_scene_class(scenes: FastVitScenes) -> None:
     assert 0 < seen.entropy < 1
 
 
-def test_the_pixels_are_those_of_training(pocket: Path, scenes: FastVitScenes) -> None:
+def test_the_pixels_are_those_of_training(pocket: Path, scenes: Scenes) -> None:
     """Against torch on a Pillow image: RGB order, squashing, mean and standard deviation."""
     import timm
     import torch
@@ -81,8 +83,8 @@ def test_the_pixels_are_those_of_training(pocket: Path, scenes: FastVitScenes) -
         assert probability == pytest.approx(float(expected[LABELS.index(label)]), abs=0.01)
 
 
-def test_openvino_and_torch_agree(pocket: Path, scenes: FastVitScenes) -> None:
-    in_torch = FastVitScenes(files_of(pocket), "cpu", "torch")
+def test_openvino_and_torch_agree(pocket: Path, scenes: Scenes) -> None:
+    in_torch = load_scenes(files_of(pocket), "cpu", "torch")
     assert (scenes.card.backend, in_torch.card.backend) == ("openvino", "torch")
     seen = frame((30, 120, 200))
     by_openvino, by_torch = scenes.classify(seen), in_torch.classify(seen)
@@ -95,39 +97,68 @@ def test_weights_that_do_not_fit_are_refused(pocket: Path, tmp_path: Path) -> No
     (tmp_path / "scenes.json").write_bytes((pocket / "scenes.json").read_bytes())
     write_manifest(tmp_path, "0")
     with pytest.raises(MissingPart, match=r"scenes\.safetensors") as caught:
-        FastVitScenes(files_of(tmp_path), "cpu")
+        load_scenes(files_of(tmp_path), "cpu")
     assert "\n" not in str(caught.value)
 
 
-def test_the_hub_model_is_reparameterised_and_mapped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    net = random_net(1000, inference=False)
-    place = tmp_path / "scenes"
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hub pack with a random FastViT in training form."""
+    root = tmp_path_factory.mktemp("hub")
+    place = root / "scenes"
     place.mkdir()
-    save(net, place / "model.safetensors")
+    save(random_net(1000, inference=False), place / "model.safetensors")
     cfg = {"input_size": [3, 64, 64], "crop_pct": 0.9, "mean": [0, 0, 0], "std": [1, 1, 1]}
     config = {"architecture": "fastvit_t8", "num_classes": 1000, "pretrained_cfg": cfg}
     (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    write_manifest(place, "0")
-    loaded: list[Any] = []
-    load = models.scenes.load_network
+    write_manifest(place, "0", {"source": "here"})
+    return root
 
-    def record(*args: Any) -> Any:
-        loaded.append(load(*args))
-        return loaded[-1]
 
-    monkeypatch.setattr(models.scenes, "load_network", record)
-    scenes = FastVitScenes(find_pack("scenes", "hub", hub=tmp_path), "cpu")
-    counts = [sum(p.numel() for p in some.parameters()) for some in (*loaded, net)]
+def test_the_hub_model_is_reparameterised_and_mapped(hub: Path) -> None:
+    files = find_pack("scenes", "hub", hub=hub)
+    settings = hub_settings(files, hub)
+    net = load_network(settings, hub / "scenes" / "model.safetensors")
+    counts = [
+        sum(each.numel() for each in some.parameters()) for some in (net, random_net(1000, False))
+    ]
     assert counts[0] < counts[1]
+    scenes = load_scenes(files, "cpu", "torch")
     seen = scenes.classify(frame((255, 255, 255)))
     assert seen.label in scenes.labels
     assert "street" in scenes.labels
 
 
+def test_a_form_built_for_the_hub_model_agrees_with_torch_and_needs_no_timm(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(hub / "scenes", tmp_path / "hub" / "scenes")
+    monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
+    in_torch = load_scenes(find_pack("scenes", "hub"), "cpu")
+    assert in_torch.card.backend == "torch"  # the only form until another is built
+    assert main(["build", "scenes", "--pack", "hub"]) == 0
+    assert read_manifest(tmp_path / "hub" / "scenes")["source"] == "here"
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "timm.data", None)
+    built = load_scenes(find_pack("scenes", "hub"), "cpu")
+    assert built.card.backend == "openvino"
+    assert built.labels == in_torch.labels
+    seen = frame((90, 120, 30))
+    expected = in_torch.classify(seen)
+    assert built.classify(seen).label == expected.label
+    assert built.classify(seen).probability == pytest.approx(expected.probability, abs=1e-4)
+
+
+def imagenet() -> list[str]:
+    import timm.data
+
+    library: Any = timm.data
+    info = library.ImageNetInfo("imagenet-1k")
+    return [info.index_to_description(i).split(",")[0] for i in range(1000)]
+
+
 def test_every_imagenet_label_counts_once_and_the_rest_is_other() -> None:
-    head = hub_head()
+    head = hub_head(imagenet())
     assert head.matrix.shape == (len(head.labels), 1000)
     assert np.all(head.matrix.sum(axis=0) == 1)
     assert head.labels[-1] == "other"
@@ -150,14 +181,10 @@ def test_every_imagenet_label_counts_once_and_the_rest_is_other() -> None:
 def test_a_certain_imagenet_label_gives_its_scene(
     name: str, scene: str, indoor: bool | None
 ) -> None:
-    import timm.data
-
-    library: Any = timm.data
-    info = library.ImageNetInfo("imagenet-1k")
-    names = [info.index_to_description(i).split(",")[0] for i in range(1000)]
+    names = imagenet()
     logits = np.zeros(1000, np.float32)
     logits[names.index(name)] = 20
-    seen = scene_of(logits, hub_head())
+    seen = scene_of(logits, hub_head(names))
     assert (seen.label, seen.indoor) == (scene, indoor)
 
 

@@ -1,0 +1,1 @@
+"""Makes the forms that `models/runtime/` runs, once, from checkpoints. Needs torch."""
