@@ -4,13 +4,18 @@ A check opens a device at most for a moment, records nothing, and never raises: 
 that is missing or broken is a Finding.
 """
 
+import ctypes
 import os
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from engine.core.errors import EngineError, in_one_line
+from engine.core.extras import pip_install
 
+DEBIAN = os.path.exists("/etc/debian_version")
+CPU = "models run on the CPU; the pocket pack is made for that"
 State = Literal["yes", "no", "needed"]
 
 
@@ -39,12 +44,51 @@ def camera() -> Finding:
     )
 
 
+def graphics_card() -> Finding:
+    """By NVIDIA's driver, since importing torch takes seconds."""
+    name = _nvidia_card()
+    if name is None:
+        return Finding(
+            "GPU",
+            "no",
+            f"{os.cpu_count()} CPU cores",
+            CPU,
+            "an NVIDIA driver; models.device=auto then takes the GPU",
+        )
+    if installed_version("torch") is None:
+        return Finding("GPU", "no", f"{name}; torch is not installed", CPU, pip_install("torch"))
+    return Finding("GPU", "yes", f"{name}; models.device=auto takes it")
+
+
+def _nvidia_card() -> str | None:
+    """The name of the first card, by CUDA's driver API; its functions return 0 for success."""
+    name, card = ctypes.create_string_buffer(100), ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(card), 0):
+            return None
+        if driver.cuDeviceGetName(name, len(name), card):
+            return None
+    except (OSError, AttributeError):
+        return None
+    return name.value.decode(errors="replace")
+
+
+def torch() -> Finding:
+    installed = installed_version("torch")
+    if installed is not None:
+        return Finding("torch", "yes", f"torch {installed}, for models.backend=torch and CUDA")
+    return Finding(
+        "torch", "no", "not installed", "no checkpoints, CUDA, training", pip_install("torch")
+    )
+
+
 def speaker() -> Finding:
     return _sound_device(
         "speaker",
         "max_output_channels",
         "speech goes to audio.wav",
-        "a sound device; on Debian: apt install libportaudio2",
+        "apt install libportaudio2" if DEBIAN and not _has_portaudio() else "a sound device",
     )
 
 
@@ -57,12 +101,22 @@ def microphone() -> Finding:
     )
 
 
+def _has_portaudio() -> bool:
+    try:
+        import sounddevice  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
+
+
 def _sound_device(kind: str, channels_key: str, costs: str, fix: str) -> Finding:
     try:
         import sounddevice
 
         devices = [d["name"] for d in sounddevice.query_devices() if d[channels_key] > 0]
-    except Exception as error:  # without the library, PortAudio or a sound server, it varies
+    except OSError as error:  # the library has no PortAudio
+        return Finding(kind, "no", str(error), costs, fix)
+    except Exception as error:  # without the library or a sound server, it varies
         return Finding(kind, "no", in_one_line(error), costs, fix)
     if devices:
         return Finding(kind, "yes", str(devices[0]))
@@ -157,7 +211,7 @@ def glasses() -> Finding:
             "no",
             "projectaria-client-sdk is not installed",
             "no glasses (source=aria) and no recordings of them (source=vrs)",
-            "pip install -e '.[aria]'",
+            pip_install("aria"),
         )
     sdk = f"projectaria-client-sdk {installed}"
     generation = plugged_in()
@@ -181,7 +235,7 @@ def viewer() -> Finding:
         "no",
         "rerun-sdk is not installed",
         "no recording for a sighted helper (view=rerun)",
-        "pip install 'rerun-sdk>=0.23,<0.42'",
+        pip_install("view"),
     )
 
 
