@@ -55,6 +55,17 @@ class DescriberConfig:
 
 
 @dataclass
+class DetectorConfig:
+    """The network that finds obstacles."""
+
+    image_size: str = choice(
+        "auto", "320", "416", "640",
+        help="longer side in pixels of the picture it sees; auto measures this machine once, and "
+        "takes the largest that leaves 15 frames a second beside a description",
+    )  # fmt: skip
+
+
+@dataclass
 class ModelsConfig:
     """The models and the library that runs them. One that is named but missing is an error."""
 
@@ -68,6 +79,7 @@ class ModelsConfig:
         "auto", "torch", "openvino", "onnx",
         help="library that runs the models; auto is OpenVINO on a CPU, else PyTorch",
     )  # fmt: skip
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
     describer: DescriberConfig = field(default_factory=DescriberConfig)
 
 

@@ -4,7 +4,10 @@ Knows nothing of distances, sides or alerts.
 """
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,20 +17,24 @@ from engine.core.camera import Frame, Image
 from engine.core.errors import MissingPart, in_one_line
 from engine.core.glance import Box, Detection
 from engine.core.report import ModelCard
-from models.devices import choose_device, has_bf16
+from models.devices import choose_device
+from models.fit import Fit, beside, cpu_name, fit, key_of, others_s, rate, thread_counts
 from models.packs import PackFiles, choose_form, find_pack
 from models.runtime.boxes import LEAST_SCORE, Boxes, suppressed, without_parts
 from models.runtime.tracker import Tracker
 
+SIZES = (640, 416, 320)  # of models.detector.image_size
 DEFAULT_CONFIDENCE = 0.25  # Ultralytics' default, for labels without a threshold in the pack
 
 
 class Network(Protocol):
-    """Finds boxes in one picture. The boxes of an `end2end` network may overlap."""
+    """Finds boxes in one picture, whose longer side it resizes to `image_size` pixels. The boxes of
+    an `end2end` network may overlap."""
 
     labels: tuple[str, ...]
     end2end: bool
     precision: str
+    image_size: int
 
     def find(self, image: Image) -> Boxes:
         """The boxes in an RGB image (height, width, 3), also from several threads."""
@@ -59,7 +66,7 @@ def load_detector(
     """
     device = choose_device(device)
     backend, form = choose_form(files, backend, device)
-    settings = _settings(files, device, image_size)
+    settings = _settings(files, image_size)
     path = files.open(form)  # checks the sha256, as a .pt is a pickle
     try:
         network = _network(path, backend, settings["image_size"], device, threads)
@@ -76,7 +83,15 @@ def load_detector(
             f"({', '.join(expected[:3])}, ...), got {', '.join(network.labels[:3])}, ...; "
             f"to repair it: {files.remedy}"
         )
-    card = ModelCard(settings["name"], files.pack, device, backend, network.precision)
+    card = ModelCard(
+        settings["name"],
+        files.pack,
+        device,
+        backend,
+        network.precision,
+        image_size=network.image_size,
+        threads=threads,
+    )
     return TrackingDetector(network, settings.get("confidence") or {}, card)
 
 
@@ -146,16 +161,58 @@ class TrackingDetector:
         ]
 
 
-def _settings(files: PackFiles, device: str, image_size: int | None) -> dict[str, Any]:
+def fit_detector(files: PackFiles, backend: str = "auto", image_size: int | None = None) -> Fit:
+    """The image size and threads that fit this machine's CPU, measured at the first call and then
+    kept (models.fit): of the sizes that suit the pack, or of `image_size` alone.
+
+    A description is stood for by this network at its largest size, on a thread for each core, as
+    the describer has. Raises MissingPart.
+    """
+    sizes = sizes_to_try(files.settings()) if image_size is None else (image_size,)
+    threads = thread_counts()
+    backend, _ = choose_form(files, backend, "cpu")
+
+    def looking(size: int, count: int) -> Callable[[Image], object]:
+        detector = load_detector(files, "cpu", backend, count, size)
+        return lambda image: detector.detect(Frame(image, 0.0, 0))
+
+    def measure_fps(size: int, count: int) -> float:
+        find = looking(size, count)
+        with beside(load_at(max(sizes), max(threads))):
+            return rate(find)
+
+    load_at = cache(looking)
+    versions = {name: version(name) for name in ("openvino", "numpy")}
+    digests = sorted(files.files.items())
+    return fit(
+        sizes,
+        threads,
+        measure_fps,
+        key_of(cpu_name(), threads, versions, backend, digests),
+        disturbance=others_s,
+    )
+
+
+def known_sizes(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The image sizes at which a pack's thresholds were chosen and its accuracy was measured."""
+    return (settings["image_size"], *map(int, settings.get("confidence_at", {})))
+
+
+def sizes_to_try(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The image sizes that a machine may be fitted with: none above the pack's own, since a network
+    sees worse in larger pictures than it was trained on; of those, the ones with known accuracy, if
+    the pack states it for more than its own size."""
+    own, known = settings["image_size"], known_sizes(settings)
+    smaller = [size for size in (known if len(known) > 1 else SIZES) if size < own]
+    return (own, *smaller)
+
+
+def _settings(files: PackFiles, image_size: int | None) -> dict[str, Any]:
     """The pack's settings, with the thresholds that were chosen for this image size."""
     settings = files.settings()
-    small = settings.get("without_bf16", {})
-    if image_size is None and device == "cpu" and small and not has_bf16():
-        image_size = small["image_size"]  # smaller images, to keep the frame rate
     if image_size is not None:
-        if image_size == small.get("image_size"):
-            settings |= small
-        settings["image_size"] = image_size
+        at_size = settings.get("confidence_at", {}).get(str(image_size))
+        settings |= {"image_size": image_size, "confidence": at_size or settings.get("confidence")}
     return settings
 
 

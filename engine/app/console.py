@@ -126,6 +126,7 @@ class Screen:
         keys: bool,
         view: str = "",
         still_loading: Sequence[str] = (),
+        fit: str = "",
     ) -> None:
         """Print the settings, the models, and the folder of the session."""
         if self._job:
@@ -134,6 +135,7 @@ class Screen:
         rows = [("source", source), ("mode", f"{mode}, router {router}")]
         rows += [(tier, described(card)) for tier, card in models.items()]
         rows += [(tier, "still loading") for tier in still_loading]
+        rows += [("speed", fit)] if fit else []
         rows += [("speech", speech), ("asks", trigger), ("session", str(folder))]
         if view:
             rows.append(("view", view))
@@ -239,7 +241,12 @@ class Screen:
 
 def described(card: ModelCard) -> str:
     """A model with its pack, library, precision and device."""
-    return f"{card.name} ({card.pack} pack, {card.backend} {card.precision} on {card.device})"
+    kind = f"{card.pack} pack, {card.backend} {card.precision} on {card.device}"
+    if card.image_size is not None:
+        kind += f", {card.image_size} px"
+    if card.threads is not None and card.device == "cpu":
+        kind += f", {card.threads} thread{'s' if card.threads > 1 else ''}"
+    return f"{card.name} ({kind})"
 
 
 def asked(description: Description) -> str:

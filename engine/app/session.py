@@ -43,7 +43,13 @@ from engine.app.builders.inputs import (
     describe_asking,
 )
 from engine.app.builders.loops import build_batch, build_live
-from engine.app.builders.models import Models, build_models, check_models, peak_gpu_memory_mb
+from engine.app.builders.models import (
+    Models,
+    build_models,
+    check_models,
+    fit_note,
+    peak_gpu_memory_mb,
+)
 from engine.app.builders.perception import build_alerts, build_perception, reload_perception
 from engine.app.builders.recording import build_observers
 from engine.app.builders.sources import (
@@ -76,6 +82,8 @@ from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard, GuardedSink
 
+READY_S = 1.0  # to say "Ready."
+
 
 @contextmanager
 def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
@@ -92,6 +100,7 @@ def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
 
         def finish() -> dict[str, Any]:
             observers = running.observers
+            running.loading.stop()
             observers.view.close()  # its last failure must still be logged
             quality = scorer.quality() if scorer else None
             counts = stream_counts(running.feed.source)
@@ -250,6 +259,8 @@ def _load_rest(running: Session, models: Models, says_ready: bool) -> None:
         observers.log.models_loaded()
         if says_ready:  # with a file, this would only delay the answer
             running.notifier.announce("ready", Priority.READY)
+            # a question that nobody waits for comes after it
+            running.clocks.timeline.sleep(READY_S)
 
     running.loading.start(loaded, failed, ready)
 
@@ -273,4 +284,5 @@ def _introduce(config: Config, running: Session, models: Models, names: FirstScr
         keys=running.keys.keyboard,
         view=names.view,
         still_loading=to_load,
+        fit=fit_note(config, models.fit),
     )

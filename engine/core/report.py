@@ -11,7 +11,8 @@ from engine.core.utterance import Heard
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """Which model serves a tier. A describer's card also has the languages that it speaks, and
-    whether it follows a prompt or has learnt a single task."""
+    whether it follows a prompt or has learnt a single task; a detector's the longer side of the
+    picture that it sees, in pixels, and its CPU threads."""
 
     name: str
     pack: str
@@ -20,6 +21,8 @@ class ModelCard:
     precision: str
     languages: tuple[Language, ...] = ()
     takes_prompts: bool = False
+    image_size: int | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

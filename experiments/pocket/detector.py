@@ -39,7 +39,7 @@ from ultralytics.utils import SETTINGS
 
 from experiments.common import add_data, add_seed, command_parser
 from experiments.pocket.data import require_data
-from experiments.pocket.detector_data import IMAGE_SIZE, SLOW_SIZE
+from experiments.pocket.detector_data import IMAGE_SIZE, OTHER_SIZES
 from experiments.pocket.detector_eval import evaluate_model
 from experiments.pocket.detector_labels import LABELS, read_samples
 from experiments.pocket.detector_trainer import EPOCH, PocketTrainer
@@ -141,7 +141,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     model = YOLO(str(arguments.out / "detector.pt"))
     confidence, figures = evaluate_model(model, root, IMAGE_SIZE, arguments.seed)
-    slow_confidence, slow_figures = evaluate_model(model, root, SLOW_SIZE, arguments.seed)
+    others = {size: evaluate_model(model, root, size, arguments.seed) for size in OTHER_SIZES}
     samples = read_samples(root, "train", arguments.seed)
     pictures = Counter(sample.set_name for sample in samples)
     trusted = [n for sample in samples for n in sample.classes if n < len(LABELS)]
@@ -153,7 +153,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "labels": list(LABELS),
         "image_size": IMAGE_SIZE,
         "confidence": confidence,
-        "without_bf16": {"image_size": SLOW_SIZE, "confidence": slow_confidence},
+        "confidence_at": {str(size): found[0] for size, found in others.items()},
         "seed": arguments.seed,
         "data": {
             "train_pictures": dict(pictures),
@@ -161,12 +161,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
             "pictures_drawn_in_last_training": checkpoint["pictures"],
         },
         "figures": figures,
-        "figures_without_bf16": slow_figures,
+        "figures_at": {str(size): found[1] for size, found in others.items()},
         "command": "see experiments/pocket/detector.py: train, train --start, export, evaluate",
     }
     path = arguments.out / "detector.json"
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({IMAGE_SIZE: figures, SLOW_SIZE: slow_figures}, indent=2))
+    print(json.dumps({IMAGE_SIZE: figures} | {s: f for s, (_, f) in others.items()}, indent=2))
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -24,8 +24,8 @@ from experiments.pocket.detector_labels import (
 )
 
 IMAGE_SIZE = 416
-# On a processor without bf16, where IMAGE_SIZE takes too long for 15 detections per second.
-SLOW_SIZE = 320
+# Also evaluated: 320 for slower machines (models.fit), and 640 because a user may ask for it.
+OTHER_SIZES = (320, 640)
 PAD = 114  # Ultralytics' letterbox grey
 
 

@@ -70,15 +70,15 @@ class OpenVinoYolo:
         self._stride = form.stride
         shape = network.input(0).partial_shape
         self._fixed = shape.is_static
-        self._side = max(shape.to_shape()[2:]) if self._fixed else image_size
-        self._side += -self._side % form.stride
+        self.image_size = max(shape.to_shape()[2:]) if self._fixed else image_size
+        self.image_size += -self.image_size % form.stride
         self._request = network.create_infer_request()
         self._busy = threading.Lock()
 
     def find(self, image: Image) -> Boxes:
         """The boxes in an RGB image (height, width, 3), also from several threads."""
         height, width = image.shape[:2]
-        frame = letterbox((height, width), self._side, self._stride, self._fixed)
+        frame = letterbox((height, width), self.image_size, self._stride, self._fixed)
         pixels = frame.pixels(image)
         with self._busy:
             self._request.infer([pixels], share_inputs=True)

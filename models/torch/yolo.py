@@ -23,7 +23,7 @@ class TorchYolo:
 
         quiet_ultralytics()
         limit_threads(threads)
-        self._device, self._side = device, image_size
+        self._device, self.image_size = device, image_size
         self._model: Any = YOLO(str(checkpoint), task="detect", verbose=False)
         self.find(np.full((64, 64, 3), 128, np.uint8))  # loads the network
         loaded = self._model.predictor.model
@@ -38,7 +38,7 @@ class TorchYolo:
         with high_priority_stream(self._device):
             found = self._model.predict(
                 cv2.cvtColor(image, cv2.COLOR_RGB2BGR),  # Ultralytics' channel order
-                imgsz=self._side,
+                imgsz=self.image_size,
                 conf=LEAST_SCORE,
                 iou=NMS_IOU,
                 agnostic_nms=True,

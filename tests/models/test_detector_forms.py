@@ -75,29 +75,29 @@ def test_labels_that_differ_from_the_pack_are_refused(root: Path, tmp_path: Path
         load_detector(find_pack("detector", "pocket", pocket=tmp_path), "cpu", "torch")
 
 
-@pytest.mark.parametrize(("bf16", "size", "least"), [(True, 96, 0.5), (False, 64, 0.3)])
-def test_a_processor_without_bf16_uses_smaller_images(
+@pytest.mark.parametrize(
+    ("asked", "size", "least"), [(None, 96, 0.5), (64, 64, 0.3), (128, 128, 0.5)]
+)
+def test_each_image_size_has_its_thresholds(
     root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    bf16: bool,
+    asked: int | None,
     size: int,
     least: float,
 ) -> None:
     settings = json.loads((root / "detector.json").read_text(encoding="utf-8"))
     settings |= {"image_size": 96, "confidence": {"person": 0.5}}
-    settings["without_bf16"] = {"image_size": 64, "confidence": {"person": 0.3}}
+    settings["confidence_at"] = {"64": {"person": 0.3}}
     (tmp_path / "detector.json").write_text(json.dumps(settings), encoding="utf-8")
     (tmp_path / "detector.pt").write_bytes((root / "detector.pt").read_bytes())
     write_manifest(tmp_path, "0")
-    monkeypatch.setattr("models.detector.has_bf16", lambda: bf16)
-    sizes: list[int] = []
 
     class Recording:
         labels, end2end, precision = LABELS, False, "fp32"
 
         def __init__(self, checkpoint: Path, image_size: int, *_: object) -> None:
-            sizes.append(image_size)
+            self.image_size = image_size
 
         def find(self, image: Any) -> Boxes:
             return Boxes(
@@ -106,12 +106,9 @@ def test_a_processor_without_bf16_uses_smaller_images(
 
     monkeypatch.setattr("models.torch.yolo.TorchYolo", Recording)
     pack = find_pack("detector", "pocket", pocket=tmp_path)
-    detector = load_detector(pack, "cpu")
-    assert sizes == [size]
+    detector = load_detector(pack, "cpu", image_size=asked)
+    assert detector.card.image_size == size
     assert detector.confidence == {"person": least}
-    assert load_detector(pack, "cpu", image_size=64).confidence == {"person": 0.3}
-    load_detector(pack, "cpu", image_size=128)
-    assert sizes[1:] == [64, 128]
 
 
 def test_a_missing_device_is_refused(files: PackFiles, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from engine.core.ports import (
 )
 from engine.core.report import ModelCard
 from engine.language.wording import StatusKey
+from models.fit import Fit
 
 
 class HasCard(Protocol):
@@ -39,7 +40,7 @@ class Models:
 
     `describer` is None if the mode never uses it, or if it does not speak the session's language,
     so that no answer mixes two languages; `depth` is None if it is off. `cards`: tier -> the card
-    of a model that has been loaded.
+    of a model that has been loaded. `fit`: how the detector fits this machine, if that was measured.
     """
 
     detector: Detector
@@ -48,6 +49,7 @@ class Models:
     depth: MeasuresDepth | None
     cards: dict[str, ModelCard]
     parts: tuple[Part, ...] = ()
+    fit: Fit | None = None
 
 
 def check_models(config: Config) -> None:
@@ -107,13 +109,52 @@ def describer_settings(config: Config) -> dict[str, Any] | None:
 def build_models(config: Config) -> Models:
     """Load the models of the tiers that the settings need: all now, or the detector now and the
     others by the `parts` of the result."""
-    models = _models_to_load(config, build_detector(config))
+    fit = fit_detector(config)
+    if fit is None:  # the pack's own image size is the most accurate; a thread is left to the answer
+        detector = build_detector(config, detector_image_size(config), threads=1)
+    else:
+        detector = build_detector(config, fit.image_size, fit.threads)
+    models = replace(_models_to_load(config, detector), fit=fit)
     if loads_in_background(config):
         return models
     for part in models.parts:
         if (card := part.load()) is not None:
             models.cards[part.name] = card
     return replace(models, parts=())
+
+
+def fit_detector(config: Config) -> Fit | None:
+    """What fits this machine, where frames must not be late: in real time on a CPU. The first call
+    on a machine measures it, which takes a second or two. Raises MissingPart."""
+    if not loads_in_background(config):
+        return None
+    from models.detector import fit_detector as fit
+    from models.devices import choose_device
+    from models.packs import find_pack
+
+    if choose_device(config.models.device) != "cpu":
+        return None
+    files = find_pack("detector", config.models.pack)
+    return fit(files, config.models.backend, detector_image_size(config))
+
+
+def fit_note(config: Config, fit: Fit | None) -> str:
+    """What the first screen says about the fit; empty without one."""
+    if fit is None:
+        return ""
+    from models.detector import known_sizes
+    from models.packs import find_pack
+
+    known = fit.image_size in known_sizes(find_pack("detector", config.models.pack).settings())
+    doubt = "" if known else f"; how well it sees at {fit.image_size} px has not been measured"
+    again = "; other programs were busy, so the next start measures again" if fit.disturbed else ""
+    return f"{fit.fps:g} frames a second beside a description, measured here{again}{doubt}"
+
+
+def detector_image_size(config: Config) -> int | None:
+    """The image size that the settings ask for; None for `auto`."""
+    size = config.models.detector.image_size
+    return None if size == "auto" else int(size)
 
 
 def _models_to_load(config: Config, detector: Detector) -> Models:
@@ -147,13 +188,12 @@ def build_scenes(config: Config) -> SceneClassifier:
     return open_scenes(config.models.pack, config.models.device, config.models.backend)
 
 
-def build_detector(config: Config) -> Detector:
-    """The detector. It gets one CPU core, and the answer another, so that neither slows the
-    other."""
+def build_detector(config: Config, image_size: int | None, threads: int | None) -> Detector:
+    """The detector, for images of this longer side in pixels; None is the pack's own."""
     from models.detector import open_detector
 
     models = config.models
-    return open_detector(models.pack, models.device, models.backend, threads=1)
+    return open_detector(models.pack, models.device, models.backend, threads, image_size)
 
 
 def build_describer(config: Config) -> Describer:
@@ -193,6 +233,7 @@ def build_depth_model(config: Config) -> DepthModel:
 def peak_gpu_memory_mb() -> float | None:
     """The peak of allocated GPU memory in MiB; None if no GPU was used."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    cuda = getattr(torch, "cuda", None)  # it may still be being imported
+    if cuda is None or not cuda.is_available():
         return None
-    return float(round(torch.cuda.max_memory_allocated() / 2**20, 1))
+    return float(round(cuda.max_memory_allocated() / 2**20, 1))

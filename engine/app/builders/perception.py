@@ -7,6 +7,7 @@ from engine.alerts.policy import AlertPolicy
 from engine.app.builders.models import Models, build_detector
 from engine.config import Config
 from engine.core.ports import Clock, DepthWorker, HasSideCameras, Source
+from engine.core.report import ModelCard
 from engine.language.wording import Words
 from engine.perception.camera import Mount
 from engine.perception.depth_prior import BoxHistory
@@ -29,18 +30,17 @@ def build_depth_worker(config: Config, models: Models) -> DepthWorker | None:
     return ThreadedDepth(models.depth) if config.source.realtime else InlineDepth(models.depth)
 
 
-def build_side_cameras(config: Config, source: Source, mount: Mount) -> SideCameras | None:
-    """The side cameras of `source`, each with its own detector, since a detector keeps tracks; None
-    if the source has none or they are off."""
+def build_side_cameras(
+    config: Config, source: Source, mount: Mount, main: ModelCard
+) -> SideCameras | None:
+    """The side cameras of `source`, each with its own detector like the `main` one, since a detector
+    keeps tracks; None if the source has none or they are off."""
     if not isinstance(source, HasSideCameras) or not source.side_camera_labels:
         return None
-    from models.detector import open_detector
-
-    pack, device, backend = config.models.pack, config.models.device, config.models.backend
     return SideCameras(
         {
             label: (
-                open_detector(pack, device, backend, threads=1),
+                build_detector(config, main.image_size, main.threads),
                 Localizer(config.source.hfov_deg, mount),
             )
             for label in source.side_camera_labels
@@ -62,7 +62,7 @@ def build_perception(
         models.detector,
         Localizer(config.source.hfov_deg, mount, box_history),
         wall,
-        build_side_cameras(config, source, mount),
+        build_side_cameras(config, source, mount, models.detector.card),
         depth,
     )
 
@@ -72,11 +72,12 @@ def reload_perception(config: Config, perception: Perception, source: Source) ->
     depth worker, which has a thread of its own, is kept."""
     mount = build_mount(config)
     box_history = None if perception.depth is None else BoxHistory()
+    card = perception.detector.card
     return Perception(
-        build_detector(config),
+        build_detector(config, card.image_size, card.threads),
         Localizer(config.source.hfov_deg, mount, box_history),
         perception.wall,
-        build_side_cameras(config, source, mount),
+        build_side_cameras(config, source, mount, card),
         perception.depth,
     )
 
