@@ -14,6 +14,8 @@
         ├── DescriberFailed     the describer could not answer; the template answers instead
         │   ├── DescriberLate   it gave no text within the deadline
         │   └── PromptTooLong   the prompt leaves it no room for an answer
+        ├── SceneFailed         the kind of place could not be classified
+        │   └── SceneLate       not within the deadline
         ├── ReaderFailed        the text in an image could not be read
         │   └── ReaderLate      it missed the deadline, or a newer request replaced this one
         ├── OutOfMemory         a model ran out of memory
@@ -104,6 +106,14 @@ class DescriberLate(DescriberFailed):
 
 class PromptTooLong(DescriberFailed):
     """The prompt leaves the describer no room for an answer."""
+
+
+class SceneFailed(RunError):
+    """The scene classifier raised."""
+
+
+class SceneLate(SceneFailed):
+    """The scene classifier gave nothing within the answer's deadline."""
 
 
 class ReaderFailed(RunError):

@@ -16,10 +16,20 @@ import pytest
 
 from engine.core.camera import Frame
 from engine.core.clock import MonotonicClock
-from engine.core.errors import FrameSkipped, MissingPart, RunError, SourceLost, SpeechFailed
+from engine.core.errors import (
+    DescriberFailed,
+    FrameSkipped,
+    MissingPart,
+    RunError,
+    SourceLost,
+    SpeechFailed,
+)
 from engine.core.glance import Detection, Glance
+from engine.core.later import Later
+from engine.core.report import Hearing
 from engine.core.sound import Samples
 from engine.core.triggers import Interval, OnDemand
+from tests.fakes.answering import ScriptedDescriber
 from tests.fakes.live import FakeCamera, FakeVision, FastVoice, LiveBench, QuickClock
 from tests.fakes.stage import TapeSink
 
@@ -426,6 +436,60 @@ def test_an_answer_that_hangs_is_given_up_and_the_next_one_is_given(
     answers = [h for h in bench.heard if h.utterance.kind == "answer"]
     assert all(h.dropped for h in answers)
     assert running.error is None
+
+
+def test_the_reason_is_heard_early_by_a_wearer_who_keeps_asking(tmp_path: Path) -> None:
+    """The describer is down, and every question cuts the answer to the one before."""
+    camera = LiveCamera()
+    failing = ScriptedDescriber(error=DescriberFailed("out of memory"))
+    bench = live_bench(tmp_path, camera, describer=failing)
+    bench.change_feed(trigger=Interval(1.0))
+    reason = bench.words.status("describer_failed")
+    with bench.start() as running, ended(camera):
+        running.until(lambda: reason in bench.said)
+        running.until(lambda: len(bench.descriptions) >= 4)
+    said = [h.utterance for h in bench.heard if h.started_s is not None]
+    assert [u.text for u in said].count(reason) == 1
+    asked = [u.answer for u in said[: [u.text for u in said].index(reason)] if u.answer]
+    assert len(set(asked)) <= 1  # it comes after one sentence of the first answer
+
+
+def test_a_wake_library_that_raises_is_loaded_anew(tmp_path: Path) -> None:
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    closed: list[str] = []
+
+    class FakeEar:
+        """An ear whose library has a bug."""
+
+        hearing = Hearing(wakes=1)
+
+        def __init__(self, name: str, broken: bool) -> None:
+            self.name, self.broken = name, broken
+
+        def run(self, stop: threading.Event, listener: object, beat: Callable[[], object]) -> None:
+            while not stop.wait(0.01):
+                beat()
+                if self.broken:
+                    raise ValueError("a bug in a wake library")
+
+        def continue_from(self, other: "FakeEar") -> None:
+            closed.append(f"after {other.name}")
+
+        def close(self) -> None:
+            closed.append(self.name)
+
+    ear: Later[Any] = Later("the wake word")
+    ear.put(FakeEar("first", broken=True))
+    other: Any = FakeEar("second", broken=False)
+    bench.session = replace(bench.session, ear=ear, reopen_ear=lambda: other)
+    with bench.start() as running, ended(camera):
+        running.hears("wake_failed")
+        running.hears("wake_back")
+        running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
+    assert running.error is None
+    assert closed == ["first", "after first", "second"]
+    assert bench.log.close()["hearing"]["wakes"] == 1
 
 
 def test_quit_is_said_and_leaves_a_summary(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ class HandClock:
             self._changed.wait_for(lambda: "session" in self._seen, 0.5)
 
     def _have_looked(self, names: set[str]) -> bool:
-        return all(self._seen.get(name) == self._now_s for name in names)
+        alive = {thread.name for thread in threading.enumerate()}
+        return all(self._seen.get(name) == self._now_s for name in names & alive)
 
 
 class Heralds:

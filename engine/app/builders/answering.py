@@ -10,12 +10,13 @@ from engine.answering.describer_worker import DescriberWorker
 from engine.answering.grounding import Grounder
 from engine.answering.ocr_worker import OcrWorker
 from engine.answering.plan import AnswerPlan, AnswerSettings
+from engine.answering.scene_worker import SceneWorker
 from engine.answering.speaker import Speaker
 from engine.app.builders.models import Models, describer_settings, loads_in_background
 from engine.app.loading import Loading
 from engine.config import Config
 from engine.core.glance import Glance
-from engine.core.ports import Clock, Reader, Router
+from engine.core.ports import ClassifiesScenes, Clock, Reader, Router
 from engine.core.preferences import Detail, Directions, Units, Unsupported
 from engine.core.report import Health
 from engine.evaluation.scoring import Scorer
@@ -129,12 +130,17 @@ def build_answerer(
     wall: Clock,
     resources: ExitStack,
 ) -> Answerer:
-    """The answerer, with a thread for the describer."""
+    """The answerer, with threads for the describer and, in real time, for the scene classifier."""
     describer = None
+    scenes: ClassifiesScenes = models.scenes
+    if plan.settings.deadline_s is not None:
+        worker = SceneWorker(scenes, wall, plan.settings.deadline_s)
+        resources.callback(worker.close)
+        scenes = worker
     if models.describer is not None:
         describer = DescriberWorker(models.describer, wall)
         resources.callback(describer.close)
-    return Answerer(plan, SceneCache(models.scenes), speaker, report, wall, describer, reader)
+    return Answerer(plan, SceneCache(scenes), speaker, report, wall, describer, reader)
 
 
 def build_words(config: Config) -> Words:
