@@ -52,7 +52,12 @@ def start() -> None:
     sys.argv[1:] = spelled.arguments
     from engine.app.job import job
 
-    job()
+    try:
+        job()
+    except OSError as error:
+        if error.errno == errno.ENOSPC and error.filename is None:  # Hydra's own files
+            error.filename = "a full disk"
+        raise
     report_failures()
 
 

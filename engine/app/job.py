@@ -6,6 +6,7 @@ The only Hydra entry. `engine.__main__` starts it and turns the failures into li
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import sys
 import traceback
@@ -19,6 +20,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.markup import escape
 
 from engine.app.command_line import CONF, error_line, read_config
 from engine.app.settings_check import deprecations
@@ -33,6 +35,7 @@ from engine.core.errors import (
 )
 from engine.evaluation.sweep import Failure, all_answers, failures, forget_failure, keep_failure
 from engine.recording.session_folder import FolderLock, refuse_used
+from engine.recording.session_log import SUMMARY
 
 if TYPE_CHECKING:
     from engine.app.console import Screen
@@ -95,6 +98,9 @@ def _run(config: Config, folder: Path, screen: Screen) -> dict[str, Any]:
         except KeyboardInterrupt:
             interrupted = True
         summary = opened.finish()
+    missing = opened.unwritten
+    if SUMMARY in missing:
+        screen.line(escape(json.dumps(summary)))
     screen.last(summary, folder, sorted(p.name for p in folder.iterdir() if p.is_file()))
     if interrupted:
         raise KeyboardInterrupt
@@ -102,6 +108,11 @@ def _run(config: Config, folder: Path, screen: Screen) -> dict[str, Any]:
         if failure.__cause__ is not None and not isinstance(failure.__cause__, EngineError):
             keep_traceback(failure, folder)
         raise RunError(f"{failure}; the log is {folder / 'session.jsonl'}") from failure
+    if missing:
+        raise RunError(
+            f"{folder}: expected room for the session's files, but these could not be written: "
+            f"{', '.join(missing)}; free some space, and run it again"
+        )
     return summary
 
 

@@ -80,7 +80,7 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
             screen.advance()
         screen.stop_progress()
 
-    return Work(run, lambda: log.close(scorer.quality() if scorer else None))
+    return Work(run, lambda: log.close(scorer.quality() if scorer else None), log.unwritten)
 
 
 def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> Work:
@@ -131,6 +131,7 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     return Work(
         run,
         lambda: log.close(scorer.quality() if scorer else None, peak_gpu_memory_mb()),
+        log.unwritten,
     )
 
 

@@ -81,6 +81,7 @@ from engine.core.utterance import Utterance
 from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard, GuardedSink
+from engine.recording.session_log import SessionLog
 
 READY_S = 1.0  # to say "Ready."
 
@@ -106,7 +107,7 @@ def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
             counts = stream_counts(running.feed.source)
             return observers.log.close(quality, peak_gpu_memory_mb(), counts)
 
-        yield Work(loop.run, finish)
+        yield Work(loop.run, finish, running.observers.log.unwritten)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         router = build_router(config)
         observers, view_name = build_observers(config, folder, screen, clocks, stack)
         voice = stack.enter_context(closing(build_voice(config)))
-        sink, sink_name = build_sink(config, folder, voice.sample_rate_hz)
+        sink, sink_name = build_sink(
+            config, folder, voice.sample_rate_hz, observers.log.unwritten.append
+        )
         stack.callback(unless_running("speak", sink.close))
         asking = build_asking(config, kind, source, wall, observers.report, stack)
 
@@ -151,6 +154,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         notifier = Notifier(
             words, audio.say, observers.report, next_id, clocks.timeline, last_resort
         )
+        announce_full_disk(observers.log, notifier)
         labels = models.detector.labels
         grammar = build_grammar(config, words, labels)
         ear = guard = None
@@ -213,6 +217,18 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         stack.callback(loading.close)
         _load_rest(running, models, says_ready=source.live or kind == "sample")
         yield running
+
+
+def announce_full_disk(log: SessionLog, notifier: Notifier) -> None:
+    """Also say the first time that the log cannot be written."""
+    shown = log.on_full
+
+    def announce(line: str) -> None:
+        shown(line)
+        log.on_full = shown
+        notifier.announce("not_recorded")
+
+    log.on_full = announce
 
 
 def _load_models(

@@ -1,6 +1,6 @@
 """The subsystems of a session, which the builders return and the loops use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +91,9 @@ class Session:
 
 @dataclass(frozen=True)
 class Work:
-    """A session ready to run. `run` raises RunError; `finish` returns the summary even then."""
+    """A session ready to run. `run` raises RunError; `finish` returns the summary even then.
+    `unwritten` names the files that a full disk did not take, once the session is closed."""
 
     run: Callable[[], None]
     finish: Callable[[], dict[str, Any]]
+    unwritten: Sequence[str] = ()

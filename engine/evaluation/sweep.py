@@ -32,14 +32,16 @@ class Failure:
 
 
 failures: list[Failure] = []  # of this process's single run, or of all jobs of its multirun
+unkept: list[Failure] = []  # of those, what could not be written into its job's folder
 
 
 def keep_failure(failure: Failure, folder: Path) -> None:
     """Write a failure into the job's folder, where the process that started the sweep finds it."""
     try:
         (folder / FAILURE).write_text(json.dumps(asdict(failure)) + "\n", encoding="utf-8")
-    except OSError as error:
-        print(f"scene-aria: {folder}: {error.strerror}: {failure.line}", file=sys.stderr)
+    except OSError:  # a full disk
+        forget_failure(folder)
+        unkept.append(failure)
 
 
 def forget_failure(folder: Path) -> None:
@@ -54,7 +56,7 @@ class SweepReport(Callback):  # type: ignore[misc]  # Hydra's base class is unty
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         jobs = sorted(job_folders(folder), key=_natural)
-        failures[:] = [failure for job in jobs if (failure := failure_of(job)) is not None]
+        failures[:] = [failure for job in jobs if (failure := failure_of(job)) is not None] + unkept
         rows = [read_job(job) for job in jobs]
         if not rows:
             return

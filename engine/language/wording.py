@@ -62,6 +62,7 @@ StatusKey = Literal[
     "reader_late",
     "wake_failed",
     "nothing_to_repeat",
+    "not_recorded",
     "louder",
     "quieter",
     "loudest",

@@ -35,6 +35,7 @@ from engine.recording.records import (
 
 # Files of an earlier session in the same folder, which could be mistaken for this one's.
 STALE_FILES = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
+SUMMARY = "summary.json"
 MAX_WAITING = 4096  # records, some seconds of a crowded street
 CLOSE_S = 5.0  # wait for the disk at the end of a session
 PATIENCE_S = 30.0  # a batch waits for a slow disk, for this long at most
@@ -73,6 +74,7 @@ class SessionLog:
         self._first_frame_s = self._last_frame_s = 0.0
         self.on_answered: Callable[[Answered], None] = lambda _: None
         self.on_full: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
+        self.unwritten: list[str] = []  # files of the session that are missing or not whole
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name in STALE_FILES:
@@ -218,26 +220,29 @@ class SessionLog:
             self._write("summary", summary)
             self.outlet.put(partial(self._finish, summary))
         if not self.outlet.close(CLOSE_S if done else 0.0):
-            self.on_full(
-                f"{self.path}: the disk took nothing for {CLOSE_S:g} s, and "
-                f"{self.outlet.lost} records are lost; free some space, or use another disk"
+            self._not_written(
+                self.path,
+                f"the disk took nothing for {CLOSE_S:g} s, and {self.outlet.lost} records are lost; "
+                "free some space, or use another disk",
             )
         return summary
 
     def _finish(self, summary: dict[str, Any]) -> None:
         """Close the file and write `summary.json`; in the log's thread."""
         if self._file is not None:
-            with contextlib.suppress(OSError):
+            try:
                 self._file.close()
+            except OSError as error:
+                self._not_written(self.path, f"could not be written ({error.strerror})")
         self._file = None
-        path = self.folder / "summary.json"
+        path = self.folder / SUMMARY
         try:
             text = json.dumps(summary, indent=2, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)  # a partial summary is worse than none
-            self.on_full(f"{path}: could not be written ({error.strerror}); free some space")
+            self._not_written(path, f"could not be written ({error.strerror}); free some space")
 
     def _since(self, time_s: float | None) -> float | None:
         return None if time_s is None else round(self.since(time_s), 4)
@@ -272,10 +277,15 @@ class SessionLog:
         except OSError as error:
             self._file = None
             self._errors += 1
-            self.on_full(
-                f"{self.path}: the log could not be written ({error.strerror}); "
-                "the session goes on without it; free some space"
+            self._not_written(
+                self.path,
+                f"the log could not be written ({error.strerror}); the session goes on without it; "
+                "free some space",
             )
+
+    def _not_written(self, path: Path, why: str) -> None:
+        self.unwritten.append(path.name)
+        self.on_full(f"{path}: {why}")
 
     def _write_description(self, description: Description, first_audio_s: float | None) -> None:
         stages = latencies(description.marks, first_audio_s)

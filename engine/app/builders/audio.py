@@ -38,8 +38,11 @@ def build_voice(config: Config) -> Voice:
     return Pyttsx3Voice(config.language, config.speech.rate_wpm)
 
 
-def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink, str]:
-    """The sink, and its name on the first screen."""
+def build_sink(
+    config: Config, folder: Path, sample_rate_hz: int, on_unwritten: Callable[[str], None]
+) -> tuple[Sink, str]:
+    """The sink, and its name on the first screen. `on_unwritten` gets the name of a sound file that
+    is not whole."""
     from engine.devices.sound.loudspeaker import DeviceSink, find_device_sink
     from engine.devices.sound.wav import SilentSink, WavSink
 
@@ -54,7 +57,7 @@ def build_sink(config: Config, folder: Path, sample_rate_hz: int) -> tuple[Sink,
     if kind == "silent":
         return SilentSink(), "silent"
     wav = folder / "audio.wav"
-    return WavSink(wav, sample_rate_hz), f"{wav.name}{f' ({why})' if why else ''}"
+    return WavSink(wav, sample_rate_hz, on_unwritten), f"{wav.name}{f' ({why})' if why else ''}"
 
 
 def build_reopen_sink(

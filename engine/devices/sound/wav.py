@@ -4,8 +4,8 @@ The WAV header is updated after every block, so that a killed session leaves a p
 not know what is played.
 """
 
-import contextlib
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,22 @@ class SilentSink:
 
 
 class WavSink:
-    """Writes 16-bit stereo to `path`. Raises InputError if the file cannot be created."""
+    """Writes 16-bit stereo to `path`. Raises InputError if the file cannot be created.
+
+    `on_unwritten` gets the file's name if it could not be written to its end.
+    """
 
     name = "wav"
     paced = False
 
-    def __init__(self, path: Path, sample_rate_hz: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sample_rate_hz: int,
+        on_unwritten: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self._path = path
+        self._on_unwritten = on_unwritten
         self._bytes = 0
         try:
             self._file = path.open("wb")
@@ -62,7 +71,8 @@ class WavSink:
                 raise OSError(27, "the file has reached the size limit of WAV")
             self._wave.writeframes(pcm)
         except OSError as error:
-            self.close()
+            self._close()
+            self._on_unwritten(self._path.name)
             raise SpeechFailed(
                 f"{self._path}: the sound could not be written ({error.strerror}); the session "
                 "goes on without it; free some space"
@@ -70,11 +80,22 @@ class WavSink:
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
+        if self._wave is not None and not self._close():
+            self._on_unwritten(self._path.name)
+
+    def _close(self) -> bool:
+        """Whether all of the file is on the disk."""
+        whole = True
+        for step in (self._end_header, self._file.close):
+            try:
+                step()
+            except OSError:
+                whole = False
+        self._wave = None
+        return whole
+
+    def _end_header(self) -> None:
         if self._wave is not None:
-            with contextlib.suppress(OSError):
-                if self._bytes == 0:
-                    self._wave.writeframes(b"")  # writes the header
-                self._wave.close()
-            self._wave = None
-            with contextlib.suppress(OSError):
-                self._file.close()
+            if self._bytes == 0:
+                self._wave.writeframes(b"")  # writes the header
+            self._wave.close()

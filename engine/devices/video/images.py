@@ -278,8 +278,9 @@ def _has_folder(entries: list[Path]) -> bool:
 
 
 def shown_name(path: Path) -> str:
-    """A file's name for the log and the screen, also where it is not valid UTF-8."""
-    return os.fsencode(path.name).decode("utf-8", "replace")
+    """A file's name in one printable line, also where it is not valid UTF-8."""
+    name = os.fsencode(path.name).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def check_folder(path: Path, what: str) -> None:
