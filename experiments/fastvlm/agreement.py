@@ -3,8 +3,8 @@
 `python -m experiments.fastvlm.agreement` lets transformers' `generate` in fp32 describe each
 image, greedily until the end token, and compares every recipe with it: the share of tokens that
 agree position by position, the share of identical answers, and the mean position of the first
-mismatch in the others. By default it uses the pocket pack's describer, the two photos that
-Ultralytics installs and crops of them; --checkpoint takes any FastVLM, --pictures a folder.
+mismatch in the others. By default it uses the pocket pack's describer, the sample's photo and
+crops of it; --checkpoint takes any FastVLM, --pictures a folder.
 It prints the table as Markdown.
 """
 
@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.core.errors import InputError, MissingPart, in_one_line
+from engine.core.errors import InputError, in_one_line
 from engine.devices.video.sample import sample_photo
 from experiments.common import add_device, command_parser, device_name, last_line
 from experiments.fastvlm.bench import Bench, Question, blocks
@@ -88,10 +87,8 @@ def pictures(folder: Path | None) -> list[NDArray[np.uint8]]:
 
 
 def photos() -> list[Path]:
-    """The photos that Ultralytics installs; none if it is not installed."""
-    with suppress(MissingPart):
-        return sorted(sample_photo().parent.glob("*.jpg"))
-    return []
+    """The sample's photo."""
+    return [sample_photo()]
 
 
 def views(photo: NDArray[np.uint8], seed: int) -> Iterator[NDArray[np.uint8]]:

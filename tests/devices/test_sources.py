@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.core.errors import FrameSkipped, InputError, MissingPart
+from engine.core.errors import FrameSkipped, InputError
 from engine.core.glance import Box, Truth
 from engine.devices.video import sample
 from engine.devices.video.dataset import DatasetSource
@@ -190,12 +190,6 @@ def test_the_sample_does_not_import_ultralytics() -> None:
     )
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
-
-
-def test_a_missing_sample_photo_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingPart, match="pip install"):
-        SampleSource()
 
 
 def test_a_closed_sample_gives_nothing() -> None:

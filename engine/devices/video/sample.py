@@ -1,10 +1,8 @@
-"""The `sample` source: a simulated walk towards the street photo that Ultralytics installs.
+"""The `sample` source: a simulated walk towards a street photo.
 
-It lets a user try the engine without a camera. It finds the photo without importing Ultralytics.
-Must not know what the detector finds in it.
+It lets a user try the engine without a camera. Must not know what the detector finds in it.
 """
 
-import importlib.util
 import math
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import numpy as np
 from PIL import Image as Pillow
 
 from engine.core.camera import Frame, Intrinsics
-from engine.core.errors import MissingPart
 from engine.core.glance import Truth
 from engine.devices.video.images import decode_image, frozen
 
@@ -30,16 +27,8 @@ HFOV_DEG = 70.0  # along the longer side; typical of a phone's main camera
 
 
 def sample_photo() -> Path:
-    """Path of the photo. Raises MissingPart if Ultralytics or its assets are not installed."""
-    spec = importlib.util.find_spec("ultralytics")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        photo = Path(folder, "assets", "bus.jpg")
-        if photo.is_file():
-            return photo
-    raise MissingPart(
-        "source=sample: expected the photo that ultralytics installs (assets/bus.jpg), found none; "
-        "run: pip install --force-reinstall ultralytics"
-    )
+    """Path of the street photo, which Ultralytics ships with its package (AGPL-3.0)."""
+    return Path(__file__).with_name("bus.jpg")
 
 
 class SampleSource:
@@ -47,8 +36,7 @@ class SampleSource:
 
     At time t the distance is d0 - v t and the picture appears s(t) = d0 / (d0 - v t) times as large
     as at the start. d0 is DISTANCE_M, and v is chosen so that s reaches ZOOM at `duration_s`. The
-    time to collision is d0 / v - t: for a walk of 6 s it falls from 16 s to 10 s. Raises
-    MissingPart if the photo is not installed.
+    time to collision is d0 / v - t: for a walk of 6 s it falls from 16 s to 10 s.
     """
 
     name = "sample"
