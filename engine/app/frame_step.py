@@ -50,6 +50,7 @@ class FrameStep:
         self._observers = observers
         self._timeline = timeline
         self._live = live
+        self._report_at = 1  # unusable detections
 
     def process(
         self,
@@ -61,10 +62,19 @@ class FrameStep:
         after perception. `beat` is called after perception, and ends it all by raising."""
         glance = self._perception.perceive(frame)
         beat()
+        self._report_unusable()
         glance = self.warn(glance, self._timeline.now() if now_s is None else now_s)
         self._observers.frame(glance)
         self.learn_depth(frame)
         return glance
+
+    def _report_unusable(self) -> None:
+        """Report detections that are not finite: the first, the tenth, the hundredth ..."""
+        count = self._perception.unusable.count
+        if count >= self._report_at:
+            self._report_at = 10 * count
+            detail = f"{count} boxes so far were not finite"
+            self._notifier.report(Health("detector", detail, "left them out"))
 
     def prefetch(self, frame: Frame) -> None:
         """Let the detector start on the next frame."""

@@ -4,6 +4,7 @@ Frozen data. Boxes are in pixels of the upright source image.
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +50,12 @@ class Detection:
     score: float
     box: Box
     track: int
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether its numbers are. Of others, any distance could come."""
+        box = self.box
+        return all(map(math.isfinite, (box.x1, box.y1, box.x2, box.y2, self.score)))
 
 
 @dataclass(frozen=True, slots=True)

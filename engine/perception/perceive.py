@@ -3,11 +3,18 @@
 from dataclasses import dataclass, field
 
 from engine.core.camera import Frame
-from engine.core.glance import Glance, Mark
+from engine.core.glance import Detection, Glance, Mark
 from engine.core.ports import Clock, DepthWorker, Detector
 from engine.perception.camera_health import CameraHealth
 from engine.perception.localize import Localizer
 from engine.perception.side_cameras import SideCameras
+
+
+@dataclass
+class Tally:
+    """How many there were so far."""
+
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -21,13 +28,14 @@ class Perception:
     side_cameras: SideCameras | None = None
     depth: DepthWorker | None = None
     camera_health: CameraHealth = field(default_factory=CameraHealth)
+    unusable: Tally = field(default_factory=Tally)
 
     def perceive(self, frame: Frame) -> Glance:
         """Detect, track and localize the obstacles of `frame`, and those that only side cameras
         see, each by descending priority. Marks: begin, detect, locate, and aside for side
         cameras."""
         begin = Mark("begin", self.wall.now())
-        detections = self.detector.detect(frame)
+        detections = self.usable(self.detector.detect(frame))
         detected = Mark("detect", self.wall.now())
         obstacles = self.localizer.localize(frame, detections)
         ordered = tuple(sorted(obstacles, key=lambda item: -item.priority))
@@ -38,6 +46,12 @@ class Perception:
         return Glance(
             frame, ordered, None, (*marks, Mark("aside", self.wall.now())), side_obstacles
         )
+
+    def usable(self, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:
+        """`detections` without those that are not finite, which `unusable` counts."""
+        kept = tuple(detection for detection in detections if detection.is_finite)
+        self.unusable.count += len(detections) - len(kept)
+        return kept
 
     def reset(self) -> None:
         """Forget all tracks: the next frame is unrelated to the last."""

@@ -64,7 +64,8 @@ class SideCameras:
     def _process(self, frame: Frame, side: Frame, heading_deg: float) -> None:
         detector, localizer = self._cameras[side.name]
         number = 1 + list(self._cameras).index(side.name)
-        placed = localizer.localize(replace(side, pose=frame.pose), detector.detect(side))
+        found = tuple(item for item in detector.detect(side) if item.is_finite)
+        placed = localizer.localize(replace(side, pose=frame.pose), found)
         self._results[side.name] = _SideResult(
             frame.time_s,
             heading_deg,

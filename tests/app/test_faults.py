@@ -4,6 +4,7 @@ The threads are real. The watchdog's clock stands still until a test advances it
 """
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from engine.core.errors import (
     SourceLost,
     SpeechFailed,
 )
-from engine.core.glance import Detection, Glance
+from engine.core.glance import Box, Detection, Glance
 from engine.core.later import Later
 from engine.core.report import Hearing
 from engine.core.sound import Samples
@@ -516,7 +517,24 @@ def test_a_source_that_fails_to_close_does_not_hide_how_the_session_ended(tmp_pa
         batch.run_batch()
 
 
-@pytest.mark.parametrize("jump_s", [-100.0, 100.0])
+def test_boxes_that_are_not_finite_are_dropped_and_counted(tmp_path: Path) -> None:
+    class Broken(FakeVision):
+        def detect(self, frame: Frame) -> tuple[Detection, ...]:
+            (person,) = super().detect(frame)
+            boxes = [
+                Box(math.nan, 10, 36, 40),
+                Box(28, 10, math.inf, 40),
+                Box(28, 10, 36, math.nan),
+            ]
+            return (*(replace(person, box=box) for box in boxes), replace(person, score=math.nan))
+
+    bench = LiveBench(tmp_path, camera=FakeCamera(9), vision=Broken(), batch=True)
+    bench.run_batch()
+    assert not [h for h in bench.heard if h.utterance.kind == "alert"]
+    assert [h.detail for h in bench.health] == ["4 boxes so far were not finite"]
+
+
+@pytest.mark.parametrize("jump_s", [-100.0, 100.0, math.nan, math.inf])
 def test_times_that_jump_still_increase(tmp_path: Path, jump_s: float) -> None:
     times: list[float] = []
 

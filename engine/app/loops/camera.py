@@ -1,5 +1,6 @@
 """The camera thread: puts frames from the source into a slot, at the pace of the source."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -118,7 +119,8 @@ class CameraLoop:
 
     def _in_order(self, frame: Frame) -> Frame:
         """A live frame, no later than now and later than the one before."""
-        time_s = min(frame.time_s, self._timeline.now())
+        now_s = self._timeline.now()
+        time_s = min(frame.time_s, now_s) if math.isfinite(frame.time_s) else now_s
         self._last_s = max(time_s, self._last_s + TICK_S) if self._seen else time_s
         return frame if frame.time_s == self._last_s else replace(frame, time_s=self._last_s)
 
@@ -127,6 +129,8 @@ class CameraLoop:
         if self._seen == 0:
             self._start_s = self._timeline.now() - frame.time_s
         due_s = self._start_s + frame.time_s
+        if not math.isfinite(due_s):
+            due_s = self._last_s
         if self._seen:
             due_s = max(due_s, self._last_s + TICK_S)
         self._last_s = due_s
