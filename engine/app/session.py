@@ -150,7 +150,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
 
         alerts = build_alerts(config, words, next_id)
         audio = build_audio(voice, next_id, observers, alerts)
-        last_resort = build_last_resort(sink_name, observers.screen, voice, words)
+        last_resort = build_last_resort(sink_name, observers.screen, voice, words, stack)
         notifier = Notifier(
             words, audio.say, observers.report, next_id, clocks.timeline, last_resort
         )

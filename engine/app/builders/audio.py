@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,22 +67,28 @@ def build_reopen_sink(
     all sound. `guard` is to know what is played."""
 
     def reopen() -> Sink:
-        from engine.devices.sound.loudspeaker import DeviceSink
+        from engine.devices.sound.loudspeaker import DeviceSink, refresh_devices
         from engine.devices.sound.wav import SilentSink
 
+        if name == LOUDSPEAKER and guard is None:  # no microphone, which PortAudio has opened too
+            refresh_devices()
         sink: Sink = DeviceSink(sample_rate_hz) if name == LOUDSPEAKER else SilentSink()
         return sink if guard is None else GuardedSink(sink, guard, wall)
 
     return reopen
 
 
-def build_last_resort(name: str, screen: Screen, voice: Voice, words: Words) -> LastResort | None:
+def build_last_resort(
+    name: str, screen: Screen, voice: Voice, words: Words, resources: ExitStack
+) -> LastResort | None:
     """The way to a wearer whose sound is lost; None if nobody listens to a loudspeaker."""
     if name != LOUDSPEAKER:
         return None
     from engine.devices.sound.last_resort import Player
 
-    return Player(voice, [words.status(key) for key in LAST_WORDS], screen.bell)
+    player = Player(voice, [words.status(key) for key in LAST_WORDS], screen.bell)
+    resources.callback(player.close)
+    return player
 
 
 def build_audio(

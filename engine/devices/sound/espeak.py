@@ -22,6 +22,7 @@ from engine.core.sound import Pcm, Samples
 NORMAL_PITCH = 50  # espeak-ng's own scale, 0 to 100
 SAMPLE_RATE_HZ = 22050  # of the voices that espeak-ng ships
 ATTEMPTS = 3  # an attempt without sound is rare, and the next one has always succeeded
+BUSY_S = 0.5  # wait for another thread's sentence, which takes some 10 ms
 MIN_SPEECH_S = 0.03  # a single letter takes longer
 SILENCE_LEVEL = 0.01  # of the peak; quieter samples count as silence
 # Silence kept before and after a sentence; the end leaves a pause between two clauses.
@@ -66,21 +67,28 @@ class Espeak:
 
     def attempt(self, text: str, voice: str, rate_wpm: int, pitch: int = NORMAL_PITCH) -> Pcm:
         """One synthesis of `text`: mono int16 (n,), empty in rare cases. Raises SpeechFailed."""
-        with self._lock:
-            try:
-                self._binding.Synchronize()  # an attempt that timed out may still be running
-                self._chunks.clear()
-                self._done.clear()
-                self._driver.setProperty("voice", voice)
-                self._driver.setProperty("rate", rate_wpm)  # setting the voice resets the rate
-                self._driver.setProperty("pitch", pitch)
-                flags = self._binding.ENDPAUSE | self._binding.CHARS_UTF8
-                self._binding.Synth(text.encode(), flags=flags)
-            except Exception as error:  # the driver and the binding raise many types
-                raise SpeechFailed(f"espeak-ng: {in_one_line(error)}") from error
-            if not self._done.wait(timeout=5.0 + len(text) / 50):
-                raise SpeechFailed("espeak-ng did not finish in time")
-            return np.frombuffer(b"".join(self._chunks), np.int16)
+        if not self._lock.acquire(timeout=BUSY_S):
+            raise SpeechFailed("espeak-ng hangs in an earlier sentence")
+        try:
+            return self._synthesise(text, voice, rate_wpm, pitch)
+        finally:
+            self._lock.release()
+
+    def _synthesise(self, text: str, voice: str, rate_wpm: int, pitch: int) -> Pcm:
+        try:
+            self._binding.Synchronize()  # an attempt that timed out may still be running
+            self._chunks.clear()
+            self._done.clear()
+            self._driver.setProperty("voice", voice)
+            self._driver.setProperty("rate", rate_wpm)  # setting the voice resets the rate
+            self._driver.setProperty("pitch", pitch)
+            flags = self._binding.ENDPAUSE | self._binding.CHARS_UTF8
+            self._binding.Synth(text.encode(), flags=flags)
+        except Exception as error:  # the driver and the binding raise many types
+            raise SpeechFailed(f"espeak-ng: {in_one_line(error)}") from error
+        if not self._done.wait(timeout=5.0 + len(text) / 50):
+            raise SpeechFailed("espeak-ng did not finish in time")
+        return np.frombuffer(b"".join(self._chunks), np.int16)
 
     def _make_driver(self) -> Any:
         """pyttsx3's driver, except that it collects samples where the original writes a file."""

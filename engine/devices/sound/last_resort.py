@@ -22,6 +22,7 @@ from engine.core.sound import Samples
 # Programs that play a WAV file: PipeWire, PulseAudio, ALSA, macOS.
 PLAYERS = ("pw-play", "paplay", "aplay", "afplay")
 PLAYING_S = 20.0  # a player that takes longer is stopped
+CLOSE_S = 5.0
 MAX_WAITING = 4
 
 
@@ -41,6 +42,14 @@ class Player:
     def sound(self, text: str) -> None:
         self._ring(text)
         self._outlet.put(lambda: self._play(text))
+
+    def prepared(self) -> None:
+        """Wait until the sentences are prepared."""
+        self._preparing.flush(CLOSE_S)
+
+    def close(self) -> None:
+        """Let what is being played end, within CLOSE_S."""
+        self._outlet.close(CLOSE_S)
 
     def _prepare(self, sentence: str) -> None:
         self._prepared[sentence] = self._voice.synthesise(sentence)

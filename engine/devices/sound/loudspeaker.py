@@ -14,6 +14,8 @@ from engine.core.sound import Samples
 
 LATENCY_S = 0.06  # long enough to synthesise a sentence, short enough that a stop seems immediate
 
+_in_use: set[int] = set()  # the ids of the open sinks
+
 
 def _sounddevice() -> Any:
     """The sounddevice module. Raises MissingPart if it or PortAudio is not installed."""
@@ -46,6 +48,7 @@ class DeviceSink:
                 samplerate=sample_rate_hz, channels=2, dtype="float32", latency=LATENCY_S
             )
             self._stream.start()
+            _in_use.add(id(self))
         except self._errors as error:
             raise MissingPart(
                 f"speech=device: expected an output of 2 channels at {sample_rate_hz} Hz, got "
@@ -62,8 +65,7 @@ class DeviceSink:
         except self._errors as error:
             self.paced = False
             raise SpeechFailed(
-                f"the loudspeaker stopped taking sound ({message_of(error)}); plug it in again and "
-                "restart, or use speech=wav"
+                f"the loudspeaker stopped taking sound ({message_of(error)}); plug it in again"
             ) from error
 
     def close(self) -> None:
@@ -71,7 +73,20 @@ class DeviceSink:
         self.paced = False
         with contextlib.suppress(*self._errors):
             self._stream.abort()
+        with contextlib.suppress(*self._errors):
             self._stream.close()
+        _in_use.discard(id(self))
+
+
+def refresh_devices() -> None:
+    """Let PortAudio look for devices again: it knows only those that were there when it was loaded.
+    Does nothing while a sink is open, or hangs: this would close its stream beside it."""
+    if _in_use:
+        return
+    library = _sounddevice()
+    with contextlib.suppress(library.PortAudioError):
+        library._terminate()
+        library._initialize()
 
 
 def find_device_sink(sample_rate_hz: int) -> tuple[DeviceSink | None, str]:

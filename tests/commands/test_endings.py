@@ -1,0 +1,78 @@
+"""How the real command ends: by a signal, beside a terminal that takes nothing or a thread that
+hangs."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.command import ROOT
+
+pytestmark = pytest.mark.command
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the size of a pipe")
+def test_a_hang_up_ends_a_supervised_session_whose_terminal_takes_nothing(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while os.write(writing, b"x" * 4096):  # nobody reads: it is full now
+            pass
+    os.set_blocking(writing, True)
+    folder = tmp_path / "session"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "engine", "--supervised", "source=sample", "source.fps=2",
+            "speech=silent", "mode=quick", "trigger=once", f"hydra.run.dir={folder}",
+        ],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    log = folder / "session.jsonl"
+    try:
+        for _ in range(600):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+                break
+            if log.exists() and '"obstacle"' in log.read_text():
+                break
+        process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        os.close(reading)
+        os.close(writing)
+    assert process.returncode == 130, errors
+    assert "interrupted; what was recorded is kept" in errors
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert records[-1] == json.loads((folder / "summary.json").read_text())
+    assert [r["text"] for r in records if r["type"] == "utterance"][
+        -1
+    ] == "I have stopped watching."
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_the_status_is_right_beside_a_thread_that_hangs(hangs: bool) -> None:
+    code = (
+        "import sys, threading\n"
+        "from engine.app.leaving import leave\n"
+        "from engine.core.threads import start_thread\n"
+        f"start_thread('watch', threading.Event().wait if {hangs} else int)\n"
+        "print('flushed', end='')\n"
+        "leave(7)\n"
+        "sys.exit(3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout) == (7 if hangs else 3, "flushed")
