@@ -99,14 +99,14 @@ class TrackingDetector:
     """Detects and tracks objects; to be used from one thread.
 
     `labels`: all labels that it can return. `confidence`: label -> the score from which a track is
-    reported.
+    reported. `network` finds the boxes.
     """
 
     def __init__(self, network: Network, confidence: dict[str, float], card: ModelCard) -> None:
         self.labels = network.labels
         self.confidence = dict(confidence)
         self.card = card
-        self._network = network
+        self.network = network
         self._tracker = Tracker(min([DEFAULT_CONFIDENCE, *confidence.values()]), LEAST_SCORE)
         self._shown_tracks: set[int] = set()
         self._thread = ThreadPoolExecutor(1, "detector")  # starts its thread when it is first used
@@ -116,7 +116,7 @@ class TrackingDetector:
         """The tracked objects in `frame`, boxes in its pixels. A track is reported from the
         first frame in which it reaches its label's threshold, for as long as the tracker keeps it."""
         boxes = self._boxes_of(frame.image)
-        if self._network.end2end:
+        if self.network.end2end:
             boxes = suppressed(boxes)
         found = self._tracked(without_parts(boxes, self.labels), frame)
         self._shown_tracks &= {detection.track for detection in found}
@@ -130,7 +130,7 @@ class TrackingDetector:
     def expect(self, frame: Frame) -> None:
         """Prefetch `frame` in a thread. `detect` must then be called for all expected frames, in
         order."""
-        found = self._thread.submit(self._network.find, frame.image)
+        found = self._thread.submit(self.network.find, frame.image)
         self._prefetched.append((frame.image, found))
 
     @property
@@ -148,7 +148,7 @@ class TrackingDetector:
         """The boxes in `image`, prefetched or computed now."""
         if self._prefetched and self._prefetched[0][0] is image:
             return self._prefetched.popleft()[1].result()
-        return self._network.find(image)
+        return self.network.find(image)
 
     def _tracked(self, boxes: Boxes, frame: Frame) -> list[Detection]:
         """The boxes that belong to a track. The boxes are as measured, not the tracker's, which are

@@ -2,10 +2,10 @@
 
 `python -m experiments.latency.obstacles` runs the engine's live loops behind a synthetic camera and
 in front of a sink that records when it receives sound, alone and while a describer generates
-continuously. Before that it compares the engine's throughput with Ultralytics' own predict, on the
-same video and with the same compiled network. The last line is JSON: `fps` (the engine's frames per
-second on the video), `p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample),
-`engine_cost_ms` (a frame's time in the engine minus its time in predict), and the steps.
+continuously. Before that it compares the engine's throughput with that of its network alone
+(`predict`), on the same video. The last line is JSON: `fps` (the engine's frames per second on the
+video), `p50_ms`, `p99_ms`, `p99_under_describer_ms` (capture to first sample), `engine_cost_ms` (a
+frame's time in the engine minus its time in the network), and the steps.
 """
 
 import argparse
@@ -193,7 +193,7 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
     rate = throughput(args.pack, args.device, video, args.repeats, folder)
     engine_ms, alone_ms = median(rate.engine_ms), median(rate.predict_ms)
     console.print(
-        f"{rate.frames} frames: engine {engine_ms:.2f} ms a frame, predict {alone_ms:.2f} ms; "
+        f"{rate.frames} frames: engine {engine_ms:.2f} ms a frame, its network alone {alone_ms:.2f} ms; "
         f"the engine's own cost {rate.cost_ms:.2f} ms (aim {AIMS_MS['engine_cost']:g})"
     )
     card = rate.detector
@@ -202,7 +202,7 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
     )
     floor_ms = alone_ms + 1000 * BLOCK_S / 2
     console.print(
-        f"floor of the latency: {floor_ms:.1f} ms, one predict and on average half a block of sound "
+        f"floor of the latency: {floor_ms:.1f} ms, the network and on average half a block of sound "
         f"({500 * BLOCK_S:.0f} ms); a whole block ({1000 * BLOCK_S:.0f} ms) at worst"
     )
     scenes_s = (args.alerts + args.warm_ups) * (frames_of(args) / args.fps)
