@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from engine.core.budgets import ANSWER_MS
+from engine.core.file_parts import parts_of
 from engine.recording.latency import spread
 
 FAILURE = "failure.json"
@@ -119,7 +120,11 @@ def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
 def all_answers(job: Path) -> dict[str, float]:
     """Latency to the first sound over all answers of both tiers; {} if none was heard."""
     try:
-        lines = (job / "session.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = [
+            line
+            for part in parts_of(job / "session.jsonl")
+            for line in part.read_text(encoding="utf-8").splitlines()
+        ]
     except OSError:
         return {}
     totals = [

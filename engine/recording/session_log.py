@@ -1,6 +1,7 @@
 """Writes the records of a session to `session.jsonl` as they happen, and totals to `summary.json`.
 
-It knows the records, not how they are produced. There are two clocks: `t` is on the session's
+A long session's log goes on in further parts (`engine.core.file_parts`). This module knows the
+records, not how they are produced. There are two clocks: `t` is on the session's
 timeline, which is virtual in a batch, while latencies are always measured on the host's clock. A
 thread of its own does the writing, so that a disk that hangs stops nobody else.
 """
@@ -10,12 +11,12 @@ import json
 import resource
 import sys
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from engine.core.answer import Description
 from engine.core.clock import MonotonicClock
@@ -25,7 +26,9 @@ from engine.core.outlet import Outlet
 from engine.core.ports import Clock
 from engine.core.report import Answered, Health, Hearing, ModelCard, StreamCount
 from engine.core.utterance import Heard, Utterance
-from engine.recording.latency import latencies, spread
+from engine.recording.latency import latencies
+from engine.recording.latency_sketch import LatencySketch
+from engine.recording.log_file import LogFile
 from engine.recording.records import (
     description_record,
     obstacle_record,
@@ -36,6 +39,7 @@ from engine.recording.records import (
 # Files of an earlier session in the same folder, which could be mistaken for this one's.
 STALE_FILES = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
 SUMMARY = "summary.json"
+REMEMBERED = 4096  # ids, of requests and utterances
 MAX_WAITING = 4096  # records, some seconds of a crowded street
 CLOSE_S = 5.0  # wait for the disk at the end of a session
 PATIENCE_S = 30.0  # a batch waits for a slow disk, for this long at most
@@ -58,11 +62,13 @@ class SessionLog:
         self._wall = wall
         self._start_s = timeline.now()
         self._lock = threading.RLock()
-        self._latency: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._latency: dict[str, dict[str, LatencySketch]] = defaultdict(
+            lambda: defaultdict(LatencySketch)
+        )
         self._waiting: dict[int, Description] = {}
         self._heard_first: dict[int, float] = {}  # request id → host time of the first sample
         self._silent: set[int] = set()  # requests whose speech was dropped before its start
-        self._tiers: list[str] = []
+        self._tiers: Counter[str] = Counter()
         self._hearing: Hearing | None = None
         self._counts = {"spoken": 0, "dropped": 0}
         self._closed: dict[str, Any] | None = None
@@ -79,9 +85,7 @@ class SessionLog:
             folder.mkdir(parents=True, exist_ok=True)
             for name in STALE_FILES:
                 (folder / name).unlink(missing_ok=True)
-            self._file: TextIO | None = self.path.open(
-                "w", encoding="utf-8", errors="backslashreplace"
-            )
+            self._file: LogFile | None = LogFile(self.path)
         except OSError as error:
             raise InputError(
                 f"hydra.run.dir: expected a folder that can be written, got {folder} "
@@ -139,7 +143,7 @@ class SessionLog:
             self._last_frame_s = now_s
             self._processed += 1
             for stage, value_ms in stages_ms.items():
-                self._latency["obstacle"][stage].append(value_ms)
+                self._latency["obstacle"][stage].add(value_ms)
             for item in obstacles:
                 self._write("obstacle", obstacle_record(seq, item))
 
@@ -151,14 +155,20 @@ class SessionLog:
     def description(self, description: Description) -> None:
         """An answer is complete. Its record is written once its first sound is heard or dropped."""
         with self._lock:
-            self._tiers.append(description.tier)
+            self._tiers[description.tier] += 1
             key = description.request.id
+            self._forget_before(key - REMEMBERED)
             if key in self._heard_first:
                 self._write_description(description, self._heard_first[key])
             elif key in self._silent:
                 self._write_description(description, None)
             else:
                 self._waiting[key] = description
+
+    def _forget_before(self, request_id: int) -> None:
+        """Forget what was heard of requests so old that nothing more of them will come."""
+        self._heard_first = {k: v for k, v in self._heard_first.items() if k >= request_id}
+        self._silent = {k for k in self._silent if k >= request_id}
 
     def started(self, utterance: Utterance, _time_s: float) -> None:
         """The first sample of `utterance` was handed to the sink now."""
@@ -272,8 +282,7 @@ class SessionLog:
         if self._file is None:
             return
         try:
-            self._file.write(line)
-            self._file.flush()
+            self._file.append(line)
         except OSError as error:
             self._file = None
             self._errors += 1
@@ -291,7 +300,7 @@ class SessionLog:
         stages = latencies(description.marks, first_audio_s)
         for stage, value_ms in stages.items():
             if value_ms is not None:
-                self._latency[description.tier][stage].append(value_ms)
+                self._latency[description.tier][stage].add(value_ms)
         self._write("description", description_record(description, stages))
         ran = tuple((stage, value_ms) for stage, value_ms in stages.items() if value_ms is not None)
         self.on_answered(Answered(description, ran))
@@ -299,7 +308,7 @@ class SessionLog:
     def _summary(self, peak_gpu_memory_mb: float | None) -> dict[str, Any]:
         length_s = self._last_frame_s - self._first_frame_s
         fps = (self._processed - 1) / length_s if length_s > 0 else 0.0
-        full = sum(tier == "full" for tier in self._tiers)
+        answers = self._tiers.total()
         return {
             "frames": {
                 "seen": self._seen,
@@ -308,11 +317,11 @@ class SessionLog:
             },
             "obstacle_fps": round(fps, 2),
             "latency_ms": {
-                tier: {stage: spread(values) for stage, values in stages.items()}
+                tier: {stage: values.spread() for stage, values in stages.items()}
                 for tier, stages in self._latency.items()
             },
-            "descriptions": len(self._tiers),
-            "escalation_rate": round(full / len(self._tiers), 4) if self._tiers else None,
+            "descriptions": answers,
+            "escalation_rate": round(self._tiers["full"] / answers, 4) if answers else None,
             "utterances": dict(self._counts),
             "peak_memory_mb": peak_memory_mb(),
             "peak_gpu_memory_mb": peak_gpu_memory_mb,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import InputError, message_of
+from engine.core.file_parts import parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,9 @@ def _lines(folder: Path, path: Path) -> list[str]:
         got = "a file" if folder.exists() else "nothing there"
         raise InputError(f"{folder}: expected a session's folder, got {got}; check the path")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        further = list(parts_of(path))[1:]
+        texts = [part.read_text(encoding="utf-8") for part in (path, *further)]
+        lines = [line for text in texts for line in text.splitlines()]
     except FileNotFoundError as error:
         raise InputError(
             f"{folder}: expected a session's folder, found no session.jsonl in it; "

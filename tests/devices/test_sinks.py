@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.core.errors import InputError, MissingPart, SpeechFailed
+from engine.core.file_parts import parts_of
 from engine.devices.sound.loudspeaker import DeviceSink, find_device_sink
 from engine.devices.sound.wav import SilentSink, WavSink
 
@@ -68,14 +69,36 @@ def test_a_full_disk_is_reported_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(read(tmp_path / "audio.wav")) == 441
 
 
-def test_the_size_limit_of_wav_is_not_exceeded(
+def test_a_long_session_goes_on_in_parts_that_join_without_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.devices.sound.wav.MAX_BYTES", 441 * 4)
+    monkeypatch.setattr("engine.devices.sound.wav.PART_S", 3 * 441 / RATE_HZ)
+    sink = WavSink(tmp_path / "audio.wav", RATE_HZ)
+    blocks = [tone() * (number + 1) / 8 for number in range(7)]
+    for block in blocks:
+        sink.write(block)
+    sink.close()
+    parts = list(parts_of(tmp_path / "audio.wav"))
+    assert [part.name for part in parts] == ["audio.wav", "audio.0002.wav", "audio.0003.wav"]
+    together = np.concatenate([read(part) for part in parts])
+    whole = WavSink(tmp_path / "whole.wav", RATE_HZ)
+    whole.write(np.concatenate(blocks)[: 2 * 441])
+    whole.close()
+    assert len(together) == 7 * 441
+    assert np.array_equal(together[: 2 * 441], read(tmp_path / "whole.wav"))
+
+
+def test_a_disk_that_fills_up_between_two_parts_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.devices.sound.wav.PART_S", 441 / RATE_HZ)
     sink = WavSink(tmp_path / "audio.wav", RATE_HZ)
     sink.write(tone())
-    with pytest.raises(SpeechFailed, match="size limit"):
+    (tmp_path / "audio.0002.wav").mkdir()
+    with pytest.raises(SpeechFailed, match="could not be written"):
         sink.write(tone())
+    sink.write(tone())
+    sink.close()
     assert len(read(tmp_path / "audio.wav")) == 441
 
 

@@ -10,6 +10,7 @@ import pytest
 from engine.core.answer import Beat, Decision, Description, Request, Tier
 from engine.core.clock import VirtualClock
 from engine.core.errors import InputError
+from engine.core.file_parts import parts_of
 from engine.core.glance import Mark, SceneClass
 from engine.core.report import Health
 from engine.core.utterance import Heard, Utterance
@@ -264,3 +265,20 @@ def test_percentiles_are_interpolated_linearly() -> None:
         "p95": 3.85,
         "max": 4.0,
     }
+
+
+def test_a_long_log_goes_on_in_parts(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.recording.log_file.PART_BYTES", 2000)
+    log = SessionLog(tmp_path, *clocks)
+    log.session("1", "auto", "en", "sample", {})
+    for number in range(100):
+        log.health(Health("test", f"record {number}", "went on"))
+    log.close()
+    parts = list(parts_of(tmp_path / "session.jsonl"))
+    assert len(parts) > 3
+    assert all(part.stat().st_size < 2400 for part in parts)
+    lines = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    assert [line["type"] for line in lines] == ["session", *["health"] * 100, "summary"]
+    assert [line["detail"] for line in lines[1:-1]] == [f"record {n}" for n in range(100)]

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from engine.core.errors import InputError, SpeechFailed
+from engine.core.file_parts import part_path
 from engine.core.sound import Samples
 
-MAX_BYTES = 2**32 - 2**20  # a WAV header counts bytes in 32 bits: 13 hours at 22,050 Hz
+PART_S = 1800.0  # a part of 30 minutes has 159 MB at 22,050 Hz; a WAV file holds 4 GB at most
 
 
 class SilentSink:
@@ -30,7 +31,8 @@ class SilentSink:
 
 
 class WavSink:
-    """Writes 16-bit stereo to `path`. Raises InputError if the file cannot be created.
+    """Writes 16-bit stereo to `path`, and goes on in a further part (`engine.core.file_parts`) every
+    PART_S. Raises InputError if the file cannot be created.
 
     `on_unwritten` gets the file's name if it could not be written to its end.
     """
@@ -46,18 +48,16 @@ class WavSink:
     ) -> None:
         self._path = path
         self._on_unwritten = on_unwritten
-        self._bytes = 0
+        self._sample_rate_hz = sample_rate_hz
+        self._part = self._frames = 0
+        self._wave: wave.Wave_write | None = None
         try:
-            self._file = path.open("wb")
+            self._next_part()
         except OSError as error:
             raise InputError(
                 f"speech=wav: expected a file that can be written, got {path} ({error.strerror}); "
                 "choose another folder with hydra.run.dir=FOLDER"
             ) from error
-        self._wave: wave.Wave_write | None = wave.open(self._file, "wb")  # noqa: SIM115
-        self._wave.setnchannels(2)
-        self._wave.setsampwidth(2)
-        self._wave.setframerate(sample_rate_hz)
 
     def write(self, block: Samples) -> None:
         """Append stereo samples (n, 2). Raises SpeechFailed once when the file can take no more;
@@ -65,10 +65,11 @@ class WavSink:
         if self._wave is None:
             return
         pcm = np.round(np.clip(block, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-        self._bytes += len(pcm)
         try:
-            if self._bytes > MAX_BYTES:
-                raise OSError(27, "the file has reached the size limit of WAV")
+            if self._frames >= PART_S * self._sample_rate_hz:
+                self.close()
+                self._next_part()
+            self._frames += len(block)
             self._wave.writeframes(pcm)
         except OSError as error:
             self._close()
@@ -77,6 +78,15 @@ class WavSink:
                 f"{self._path}: the sound could not be written ({error.strerror}); the session "
                 "goes on without it; free some space"
             ) from error
+
+    def _next_part(self) -> None:
+        """Open the next part. Raises OSError."""
+        self._part, self._frames = self._part + 1, 0
+        self._file = part_path(self._path, self._part).open("wb")
+        self._wave = wave.open(self._file, "wb")  # noqa: SIM115
+        self._wave.setnchannels(2)
+        self._wave.setsampwidth(2)
+        self._wave.setframerate(self._sample_rate_hz)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -96,6 +106,6 @@ class WavSink:
 
     def _end_header(self) -> None:
         if self._wave is not None:
-            if self._bytes == 0:
+            if self._frames == 0:
                 self._wave.writeframes(b"")  # writes the header
             self._wave.close()
