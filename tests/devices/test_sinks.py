@@ -74,7 +74,7 @@ def test_a_long_session_goes_on_in_parts_that_join_without_a_gap(
 ) -> None:
     monkeypatch.setattr("engine.devices.sound.wav.PART_S", 3 * 441 / RATE_HZ)
     sink = WavSink(tmp_path / "audio.wav", RATE_HZ)
-    blocks = [tone() * (number + 1) / 8 for number in range(7)]
+    blocks = [tone() * np.float32((number + 1) / 8) for number in range(7)]
     for block in blocks:
         sink.write(block)
     sink.close()

@@ -1,16 +1,18 @@
 """The spread of many durations: the stated error, and memory that does not grow."""
 
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from engine.recording.latency import spread
 from engine.recording.latency_sketch import EXACT, RELATIVE_ERROR, LatencySketch
 
-SHAPES = {
+SHAPES: dict[str, Callable[[np.random.Generator, int], NDArray[np.float64]]] = {
     "lognormal": lambda rng, n: rng.lognormal(3.0, 1.0, n),
     "two modes": lambda rng, n: (
         np.where(rng.random(n) < 0.7, 20.0, 700.0) * rng.uniform(0.9, 1.1, n)
