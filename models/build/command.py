@@ -1,4 +1,4 @@
-"""`python -m models build`: makes the forms of the detector and the scenes for OpenVINO, once."""
+"""`python -m models build`: makes the forms of a pack's tiers for OpenVINO, once."""
 
 import argparse
 import shutil
@@ -8,18 +8,19 @@ from typing import Any
 from engine.core.errors import MissingPart, in_one_line
 from models.packs import FORMS, PackFiles, find_pack, read_manifest, write_manifest
 
-BUILT = ("detector", "scenes")
+# The hub's describer is not in its pack's form: `python -m models export` chooses its precision.
+BUILT = {"pocket": ("detector", "scenes", "describer"), "hub": ("detector", "scenes")}
 
 
 def add_build(commands: Any) -> None:
     """Add the command `build` to the subparsers."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "build",
-        help="make the detector's and the scenes' forms for OpenVINO, once; needs torch",
-        description="Makes the forms for OpenVINO of a pack's detector and scenes from their "
-        "checkpoints, after training or after `pull`, and writes the pack's manifest again.",
+        help="make a pack's forms for OpenVINO, once; needs torch",
+        description="Makes the forms for OpenVINO of a pack's tiers from their checkpoints, after "
+        "training or after `pull`, and writes the pack's manifest again.",
     )
-    parser.add_argument("tier", nargs="?", choices=BUILT, help="build only this")
+    parser.add_argument("tier", nargs="?", choices=BUILT["pocket"], help="build only this")
     parser.add_argument(
         "--pack", choices=("pocket", "hub"), default="pocket", help="default: pocket"
     )
@@ -27,24 +28,34 @@ def add_build(commands: Any) -> None:
 
 def build(args: argparse.Namespace, say: Any) -> None:
     """Build the forms, and report each with `say`. Raises MissingPart for a checkpoint that is
-    missing or damaged."""
-    for tier in [args.tier] if args.tier else BUILT:
+    missing or damaged, and for a tier that is not built."""
+    known = BUILT[args.pack]
+    if args.tier not in (None, *known):
+        raise MissingPart(
+            f"the {args.pack} pack's {args.tier}: expected one of {', '.join(known)}; for the "
+            "describer run: python -m models export --pack hub"
+        )
+    for tier in [args.tier] if args.tier else known:
         files = find_pack(tier, args.pack)
-        folder = files.root / FORMS[args.pack][tier]["openvino"]
-        _build(tier, files, folder)
-        size = sum(path.stat().st_size for path in folder.iterdir())
-        say(f"{folder}: {size / 1e6:.1f} MB")
-        known = read_manifest(files.root)
-        more = {name: value for name, value in known.items() if name not in ("version", "files")}
-        write_manifest(files.root, str(known["version"]), more)
+        for folder in _build(tier, files):
+            say(f"{folder}: {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB")
+        manifest = read_manifest(files.root)
+        more = {key: value for key, value in manifest.items() if key not in ("version", "files")}
+        write_manifest(files.root, str(manifest["version"]), more)
 
 
-def _build(tier: str, files: PackFiles, folder: Path) -> None:
-    """Replace the form in `folder` by one of the pack's checkpoint, or leave it as it is."""
+def _build(tier: str, files: PackFiles) -> list[Path]:
+    """Replace the forms of a tier by those of the pack's checkpoint, or leave them as they are;
+    returns their folders."""
     checkpoint = files.open(FORMS[files.pack][tier]["torch"])
-    partial = folder.with_name(f".{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
+        if tier == "describer":
+            from models.build.describer import build_describer
+
+            return build_describer(checkpoint)
+        folder = files.root / FORMS[files.pack][tier]["openvino"]
+        partial = folder.with_name(f".{folder.name}")
+        shutil.rmtree(partial, ignore_errors=True)
         if tier == "detector":
             from models.build.detector import build_detector
 
@@ -66,3 +77,4 @@ def _build(tier: str, files: PackFiles, folder: Path) -> None:
         ) from None
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
+    return [folder]

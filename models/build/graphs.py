@@ -56,7 +56,7 @@ def write_graph(graph: Any, folder: Path, name: str, exact: bool, store: Path | 
     folder.mkdir(parents=True, exist_ok=True)
     ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=exact)
     if store is not None:
-        _share(folder / f"{name}.xml", store.read_bytes())
+        share_weights(folder / f"{name}.xml", store.read_bytes())
 
 
 def write_facts(folder: Path, stores: Mapping[str, Path | None], **facts: Any) -> None:
@@ -70,7 +70,7 @@ def write_facts(folder: Path, stores: Mapping[str, Path | None], **facts: Any) -
     (folder / FORM_JSON).write_text(text + "\n", encoding="utf-8")
 
 
-def _share(xml: Path, store: bytes) -> None:
+def share_weights(xml: Path, store: bytes) -> None:
     """Let a graph use the weights in `store`: they count as if they followed those in its .bin."""
     tree = ElementTree.parse(xml)
     content = xml.with_suffix(".bin").read_bytes()

@@ -42,8 +42,9 @@ class StoredGraph:
 
         if self.store is None:
             return core().read_model(self.xml)
-        parts = [path.read_bytes() for path in self.files[1:]]
-        weights = ov.Tensor(np.frombuffer(b"".join(parts), np.uint8))  # a copy, which OpenVINO owns
+        own, stored = (np.memmap(path, np.uint8, "r") for path in self.files[1:])
+        weights = ov.Tensor(ov.Type.u8, [len(own) + len(stored)])  # a copy, which OpenVINO owns
+        weights.data[: len(own)], weights.data[len(own) :] = own, stored
         return core().read_model(self.xml.read_bytes(), weights)
 
 

@@ -1,6 +1,5 @@
 """A form that a pack ships beside its checkpoint: the same graph, its weights stored once."""
 
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ import pytest
 
 from engine.core.errors import MissingPart
 from models.__main__ import main
+from models.build.describer import build_describer
 from models.fastvlm.forms import Form, find_form
-from models.fastvlm.greedy import Greedy
-from models.fastvlm.openvino.runtime import GRAPH, open_decoder
-from models.fastvlm.openvino.shared_weights import PIECES_JSON, files_of, is_shared, read_graph
+from models.fastvlm.openvino.runtime import open_decoder, stored_graph
 from tests.fakes.fastvlm import NEW_TOKENS, Reference, pictures
 from tests.fakes.tiny import SIDE, save_model, save_processor
 
@@ -27,9 +25,8 @@ def beside(exports_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     checkpoint = tmp_path_factory.mktemp("beside") / "checkpoint"
     save_model(checkpoint, save_processor(checkpoint))
     halve(checkpoint / "model.safetensors")
-    command = ["export", "--checkpoint", str(checkpoint), "--precision", "fp16"]
-    for more in ([], ["--beside"]):
-        assert main([*command, "--image-size", str(SIDE), *more]) == 0
+    assert main(["export", "--checkpoint", str(checkpoint), "--precision", "fp16"]) == 0
+    build_describer(checkpoint)
     return checkpoint
 
 
@@ -46,51 +43,34 @@ def halve(path: Path) -> None:
 def test_the_graph_is_the_same_and_the_weights_are_the_checkpoints(
     beside: Path, form: Form
 ) -> None:
-    import openvino as ov
-
     folder = find_form(beside, form)
-    assert is_shared(folder)
     assert folder.is_relative_to(beside)  # before the one in the cache
-    shutil.move(folder, folder.with_name("aside"))
+    folder.rename(folder.with_name("aside"))
     whole = find_form(beside, form)
-    shutil.move(folder.with_name("aside"), folder)
-    assert not is_shared(whole)
-    assert (beside / "model.safetensors").resolve() in [path.resolve() for path in files_of(folder)]
-    own_bytes = sum(path.stat().st_size for path in folder.iterdir())
-    assert own_bytes - (folder / GRAPH).stat().st_size < (whole / "model.bin").stat().st_size / 4
+    folder.with_name("aside").rename(folder)
+    shared = stored_graph(folder)
+    assert shared.store is not None
+    assert shared.store.resolve() == (beside / "model.safetensors").resolve()
+    own_bytes = (folder / "model.bin").stat().st_size
+    assert own_bytes < (whole / "model.bin").stat().st_size / 2
 
     def constants(model: Any) -> list[Any]:
         nodes = model.get_ordered_ops()
         return [node.data for node in nodes if node.get_type_name() == "Constant"]
 
-    expected = constants(ov.Core().read_model(whole / GRAPH))
-    got = constants(read_graph(folder, GRAPH))
+    got, expected = constants(shared.read()), constants(stored_graph(whole).read())
     assert len(got) == len(expected)
     assert all(map(np.array_equal, got, expected))
 
 
 def test_the_shipped_decoder_gives_the_tokens_of_transformers(pocket: Reference) -> None:
-    assert is_shared(find_form(pocket.folder, DECODER))
+    assert stored_graph(find_form(pocket.folder, DECODER)).store is not None
     for _ in range(2):  # compiled now, then read from the cache
         decoder = open_decoder(pocket.folder, "fp16", pocket.greedy, threads=1)
         for picture in pictures():
             prompt = pocket.prompt(picture)
             written = list(decoder.write(prompt.ids, prompt.features, NEW_TOKENS))
             assert written == pocket.expected(prompt)
-
-
-@pytest.mark.parametrize("content", ["{}", '{"files": ["gone"], "pieces": []}', "junk"])
-def test_damaged_pieces_are_refused_with_the_remedy(
-    beside: Path, content: str, tmp_path: Path
-) -> None:
-    checkpoint = tmp_path / "checkpoint"
-    shutil.copytree(beside, checkpoint)
-    place = checkpoint / DECODER.folder / PIECES_JSON
-    size = place.stat().st_size
-    place.write_text(content.ljust(size), encoding="utf-8")
-    with pytest.raises(MissingPart, match=re.escape(DECODER.command(checkpoint))) as caught:
-        open_decoder(checkpoint, "fp16", Greedy(), threads=1)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_form_of_other_weights_is_not_used(beside: Path, tmp_path: Path) -> None:

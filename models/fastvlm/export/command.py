@@ -97,11 +97,6 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "--image-size", type=_names, default=[], help="sides in pixels, such as 512,1024"
     )
-    parser.add_argument(
-        "--beside",
-        action="store_true",
-        help="write the forms into the checkpoint's folder, as a pack ships them, not into the cache",
-    )
 
 
 def _names(text: str) -> list[str]:
@@ -117,13 +112,11 @@ def export(arguments: argparse.Namespace, console: Console) -> None:
     requested = list(
         dict.fromkeys(_requested(arguments.runtime, arguments.part, arguments.precision, sides))
     )
-    home = checkpoint if arguments.beside else None
-    place = home or exports_home(checkpoint)
-    console.print(f"{checkpoint} to {place}", soft_wrap=True, highlight=False)
+    console.print(f"{checkpoint} to {exports_home(checkpoint)}", soft_wrap=True, highlight=False)
     chat, model = _load(checkpoint)
     forms = [_with_side(form, chat) for form in requested]
-    if home is not None or find_chat(checkpoint) is None:
-        write_chat(checkpoint, chat, home)
+    if find_chat(checkpoint) is None:
+        write_chat(checkpoint, chat)
     failed = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -131,7 +124,7 @@ def export(arguments: argparse.Namespace, console: Console) -> None:
         for form in forms:
             progress.update(task, description=form.folder)
             try:
-                line = _write(checkpoint, form, model, home)
+                line = _write(checkpoint, form, model)
             except Exception as error:  # each runtime has its own error classes
                 failed += 1
                 line = f"{form.folder}: not made: {in_one_line(error)}"
@@ -211,16 +204,13 @@ def _with_side(form: Form, chat: Chat) -> Form:
     return Form(form.runtime, form.part, form.precision, side)
 
 
-def _write(checkpoint: Path, form: Form, model: Any, home: Path | None) -> str:
-    """Write one form into `home` (None: the cache) unless it exists and is complete; returns a line
-    that says which."""
-    began = time.monotonic()
+def _write(checkpoint: Path, form: Form, model: Any) -> str:
+    """Write one form unless it exists and is complete; returns a line that says which."""
     try:
         place = find_form(checkpoint, form)
-        if home is None or place.is_relative_to(home):
-            return f"{form.folder}: already exported, {size_bytes(place) / 1e6:.1f} MB"
+        return f"{form.folder}: already exported, {size_bytes(place) / 1e6:.1f} MB"
     except MissingPart:
-        pass
+        began = time.monotonic()
     try:
         exporter = importlib.import_module(EXPORTERS[form.runtime].module)
     except ImportError as error:
@@ -231,11 +221,6 @@ def _write(checkpoint: Path, form: Form, model: Any, home: Path | None) -> str:
             exporter.export_decoder(model, form.precision, folder)
         else:
             exporter.export_encoder(model, form.precision, form.side_px, folder)
-        if home is not None and form.runtime == "openvino":
-            from models.fastvlm.export.sharing import share_weights
-
-            share_weights(folder, checkpoint)
-
-    place = write_form(checkpoint, form, facts_of(model), writer, home)
+    place = write_form(checkpoint, form, facts_of(model), writer)
     took_s = time.monotonic() - began
     return f"{form.folder}: {size_bytes(place) / 1e6:.1f} MB, in {took_s:.0f} s"

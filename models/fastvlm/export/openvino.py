@@ -2,11 +2,11 @@
 as a new graph from its weights."""
 
 import json
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from models.build.graphs import converted, traced
 from models.devices import has_vnni
 from models.fastvlm.export.writer import facts_of
 from models.fastvlm.image_features import image_features
@@ -33,7 +33,7 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     """
     import openvino as ov
 
-    graph = _traced(model, side_px)
+    graph = _graph(model, side_px)
     pointwise = pointwise_convolutions(graph) if precision == "int8" else []
     pointwise_weights = {weight_node(each).get_friendly_name() for each in pointwise}
     quantized = pointwise if has_vnni() else []
@@ -51,11 +51,8 @@ def export_encoder(model: Any, precision: str, side_px: int, folder: Path) -> No
     ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
 
 
-def _traced(model: Any, side_px: int) -> Any:
+def _graph(model: Any, side_px: int) -> Any:
     """An openvino.Model of the vision tower and projector, with fp32 constants as weights."""
-    import torch
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
     from torch import nn
 
     class Tower(nn.Module):  # type: ignore[misc]
@@ -68,15 +65,7 @@ def _traced(model: Any, side_px: int) -> Any:
             return image_features(self.trunk, self.projector, pixels)
 
     shape = [1, 3, side_px, side_px]
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # sizes become constants, as intended
-        traced = torch.jit.trace(Tower().eval(), torch.zeros(shape), check_trace=False)
-        # Not openvino.convert_model, which also sends a usage report
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(traced)  # the frontend keeps no reference to it
-        graph = frontend.convert(frontend.load(decoder))
-    graph.reshape(shape)
-    return graph
+    return converted(traced(Tower(), shape), shape)
 
 
 def _is_weight(node: Any) -> bool:

@@ -1,6 +1,7 @@
 """Writes an exported form of a checkpoint, completely or not at all. Knows no runtime."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +11,7 @@ from typing import Any
 from engine.core.errors import MissingPart, message_of
 from models.fastvlm.chat import Chat
 from models.fastvlm.forms import CHAT, EXPORT_JSON, Form, checkpoint_key, exports_home
+from models.runtime.graphs import WEIGHTS_IN
 
 LIBRARIES = ("torch", "transformers", "timm", "openvino", "onnx", "onnxruntime")
 
@@ -35,35 +37,33 @@ def write_form(
     form: Form,
     facts: Mapping[str, Any],
     writer: Callable[[Path], None],
-    home: Path | None = None,
+    store: str | None = None,
 ) -> Path:
-    """Let `writer` fill a temporary folder, then move it to the form's place in `home` (None: the
-    cache); returns that place.
+    """Let `writer` fill a temporary folder, then move it to the form's place in the cache, or, if
+    `store` is given, beside the checkpoint; returns that place. `store`: the checkpoint's file in
+    which the form's weights are; see models.build.graphs.share_weights.
 
     An earlier export is replaced only by a complete new one. Raises MissingPart if it cannot be
     written, and whatever `writer` raises; no partial export remains.
     """
-    place = (home or exports_home(checkpoint)) / form.folder
-    what = {
+    home = exports_home(checkpoint) if store is None else checkpoint
+    place = home / form.folder
+    what: dict[str, Any] = {
         "runtime": form.runtime,
         "part": form.part,
         "precision": form.precision,
         "side_px": form.side_px,
         "model": dict(facts),
     }
+    if store is not None:
+        what[WEIGHTS_IN] = os.path.relpath(checkpoint / store, place)
     return _write(checkpoint, place, what, writer)
 
 
-def write_chat(checkpoint: Path, chat: Chat, home: Path | None = None) -> Path:
-    """Write the chat into the folder `home` itself, or in the cache into a folder of its own;
-    returns the folder. Raises MissingPart if it cannot be written."""
-    if home is None:
-        return _write(checkpoint, exports_home(checkpoint) / CHAT, {"model": {}}, chat.save)
-    try:
-        chat.save(home)
-    except OSError as error:
-        raise MissingPart(f"cannot write {home}: {message_of(error)}") from None
-    return home
+def write_chat(checkpoint: Path, chat: Chat) -> Path:
+    """Write the chat into its folder in the cache; returns the folder. Raises MissingPart if it
+    cannot be written."""
+    return _write(checkpoint, exports_home(checkpoint) / CHAT, {"model": {}}, chat.save)
 
 
 def _write(

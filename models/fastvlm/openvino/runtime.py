@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,13 @@ from numpy.typing import NDArray
 
 from engine.core.errors import MissingPart, in_one_line
 from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
-from models.fastvlm.forms import Form, find_form, read_facts
+from models.fastvlm.forms import EXPORT_JSON, Form, find_form, read_export, read_facts
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.openvino.file_pages import release_file_pages
 from models.fastvlm.openvino.requests import StoppableRequest
-from models.fastvlm.openvino.shared_weights import files_of, is_shared, read_graph
 from models.fastvlm.openvino.weights import GROUP
 from models.runtime.compiled import compile_model, compiled_home, core
+from models.runtime.graphs import WEIGHTS_IN, StoredGraph
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"
 # A larger network is compiled at every start. Most of its time is spent on packing the weights at
@@ -222,11 +221,17 @@ def compiled(
     }
     if precision in ACTIVATION_GROUP:
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = ACTIVATION_GROUP[precision]
-    if is_shared(folder):
-        made, sources = partial(read_graph, folder, GRAPH), [folder / GRAPH, *files_of(folder)]
-        return compile_model(made, sources=sources, keep=keep, **options)
     keep = keep and (folder / WEIGHTS).stat().st_size < KEPT_BYTES
-    return compile_model(folder / GRAPH, keep=keep, **options)
+    if (graph := stored_graph(folder)).store is None:
+        return compile_model(folder / GRAPH, keep=keep, **options)
+    return compile_model(graph.read, sources=graph.files, keep=keep, **options)
+
+
+def stored_graph(folder: Path) -> StoredGraph:
+    """The graph of a form; one that a pack ships has its weights in the checkpoint."""
+    is_exported = (folder / EXPORT_JSON).is_file()  # not while it is being measured
+    store = read_export(folder).get(WEIGHTS_IN) if is_exported else None
+    return StoredGraph(folder / GRAPH, None if store is None else folder / store)
 
 
 def _release(folder: Path) -> None:
