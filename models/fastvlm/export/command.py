@@ -221,6 +221,7 @@ def _write(checkpoint: Path, form: Form, model: Any) -> str:
             exporter.export_decoder(model, form.precision, folder)
         else:
             exporter.export_encoder(model, form.precision, form.side_px, folder)
+
     place = write_form(checkpoint, form, facts_of(model), writer)
     took_s = time.monotonic() - began
     return f"{form.folder}: {size_bytes(place) / 1e6:.1f} MB, in {took_s:.0f} s"
