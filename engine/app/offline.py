@@ -99,6 +99,8 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     screen.loading()
     voice.synthesise(words.status("ready"))  # the first sentence takes a second longer
     models = build_models(both_tiers)
+    for _, error in models.lost:  # a recording without one tier is of no use
+        raise error
     recorder = _recorder(config, models, words, voice)
     header = _header(config, source, models)
     scorer = build_scorer(config, header.labels)

@@ -71,7 +71,7 @@ from engine.app.supervisor import RESTARTED
 from engine.audio.earcons import prepare
 from engine.config import Config
 from engine.core.clock import MonotonicClock, VirtualClock
-from engine.core.errors import EngineError, MissingPart
+from engine.core.errors import EngineError, MissingPart, OutOfMemory
 from engine.core.later import Later
 from engine.core.ports import Sink, Voice
 from engine.core.priority import Priority
@@ -248,7 +248,8 @@ def _load_models(
     starting = Utterance(next_id(), "status", words.status(key), Priority.STATUS, timeline.now())
     observers.log.start()
     said = starting if config.source.realtime and config.source.name != "image" else None
-    with startup_speech(said, voice, sink, timeline, observers.report) as startup:
+    last_words = words.status("failed")
+    with startup_speech(said, last_words, voice, sink, timeline, observers.report) as startup:
         prepare(voice.sample_rate_hz)
         models = build_models(config)
     return models, startup
@@ -269,7 +270,8 @@ def _load_rest(running: Session, models: Models, says_ready: bool) -> None:
 
     def failed(part: Part, error: EngineError) -> None:
         observers.report(Health(part.name, str(error), "goes on without it"))
-        speaker.explain_once(part.failed)
+        no_memory = isinstance(error, OutOfMemory) and part.name == "describer"
+        speaker.explain_once("memory_low" if no_memory else part.failed)
 
     def ready() -> None:
         observers.log.models_loaded()
@@ -278,6 +280,8 @@ def _load_rest(running: Session, models: Models, says_ready: bool) -> None:
             # a question that nobody waits for comes after it
             running.clocks.timeline.sleep(READY_S)
 
+    for part, error in models.lost:
+        failed(part, error)
     running.loading.start(loaded, failed, ready)
 
 

@@ -78,6 +78,7 @@ StatusKey = Literal[
     "sound_lost",
     "sound_back",
     "answer_failed",
+    "memory_low",
     "wake_back",
 ]
 

@@ -1,9 +1,10 @@
 """Builds the voice, the sink and the scheduler of all sound."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.alerts.policy import AlertPolicy
@@ -13,6 +14,7 @@ from engine.audio.playback import speak
 from engine.audio.scheduler import Audio
 from engine.config import Config
 from engine.core.ports import Clock, LastResort, Sink, Voice
+from engine.core.priority import Priority
 from engine.core.report import Health
 from engine.core.threads import start_thread
 from engine.core.utterance import Heard, Utterance
@@ -122,14 +124,15 @@ class StartupSpeech:
 @contextmanager
 def startup_speech(
     utterance: Utterance | None,
+    last_words: str,
     voice: Voice,
     sink: Sink,
     clock: Clock,
     report: Callable[[Health], None],
 ) -> Iterator[StartupSpeech]:
     """Say `utterance`, then feed the sink silence, in a separate thread until the context ends.
-    Loading takes seconds, and the wearer must know why it is silent. None, in a batch, says
-    nothing."""
+    Loading takes seconds, and the wearer must know why it is silent. An error in the context ends
+    with `last_words`. None, in a batch, says nothing."""
     startup = StartupSpeech()
     if utterance is None:
         yield startup
@@ -139,7 +142,7 @@ def startup_speech(
         voice,
         next_id=lambda: number,
         on_started=lambda utterance, time_s: None,
-        on_heard=startup.heard.append,
+        on_heard=lambda heard: startup.heard.append(heard),
         on_health=report,
     )
     audio.say(utterance)
@@ -151,6 +154,12 @@ def startup_speech(
     thread = start_thread("starting", run)
     try:
         yield startup
+    except Exception:
+        audio.say(replace(utterance, text=last_words, priority=Priority.ALARM))
+        until_s = time.monotonic() + JOIN_S
+        while not audio.idle and time.monotonic() < until_s:
+            time.sleep(audio.block_s)
+        raise
     finally:
         stop.set()
         thread.join(timeout=JOIN_S)

@@ -8,8 +8,9 @@ from typing import Any, Protocol, TypeVar
 
 from engine.app.builders.sources import related
 from engine.app.loading import LaterDepth, LaterDescriber, LaterScenes, Part
+from engine.app.memory import available_mb, largest_mb, require_memory
 from engine.config import Config
-from engine.core.errors import ConfigError
+from engine.core.errors import ConfigError, EngineError, OutOfMemory
 from engine.core.later import Later
 from engine.core.ports import (
     ClassifiesScenes,
@@ -40,7 +41,8 @@ class Models:
 
     `describer` is None if the mode never uses it, or if it does not speak the session's language,
     so that no answer mixes two languages; `depth` is None if it is off. `cards`: tier -> the card
-    of a model that has been loaded. `fit`: how the detector fits this machine, if that was measured.
+    of a model that has been loaded. `lost`: the parts that found no memory. `fit`: how the detector
+    fits this machine, if that was measured.
     """
 
     detector: Detector
@@ -50,6 +52,7 @@ class Models:
     cards: dict[str, ModelCard]
     parts: tuple[Part, ...] = ()
     fit: Fit | None = None
+    lost: tuple[tuple[Part, EngineError], ...] = ()
 
 
 def check_models(config: Config) -> None:
@@ -119,10 +122,22 @@ def build_models(config: Config) -> Models:
     models = replace(_models_to_load(config, detector), fit=fit)
     if loads_in_background(config):
         return models
+    lost: list[tuple[Part, EngineError]] = []
     for part in models.parts:
-        if (card := part.load()) is not None:
-            models.cards[part.name] = card
-    return replace(models, parts=())
+        try:
+            card = part.load()
+        except (OutOfMemory, MemoryError) as error:  # the template answers without it
+            reason = (
+                error
+                if isinstance(error, OutOfMemory)
+                else OutOfMemory(f"no memory for {part.name}")
+            )
+            part.give_up(reason)
+            lost.append((part, reason))
+        else:
+            if card is not None:
+                models.cards[part.name] = card
+    return replace(models, parts=(), lost=tuple(lost))
 
 
 def fit_detector(config: Config) -> Fit | None:
@@ -164,7 +179,7 @@ def _models_to_load(config: Config, detector: Detector) -> Models:
     parts = [_part("scenes", scenes.later, lambda: build_scenes(config), "scene_failed")]
     if describer_settings(config) is not None:
         describer = LaterDescriber()
-        load = partial(build_describer, config)
+        load = partial(_build_describer_if_it_fits, config)
         parts.append(_part("describer", describer.later, load, "describer_failed"))
     if config.obstacles.depth != "off":
         depth = LaterDepth()
@@ -221,6 +236,16 @@ def build_describer(config: Config) -> Describer:
             settings.provider,
         ),
     )
+
+
+def _build_describer_if_it_fits(config: Config) -> Describer:
+    """The describer. Raises OutOfMemory before it loads if it would not fit."""
+    from models.fastvlm.custom_checkpoint import find_checkpoint
+
+    files = find_checkpoint(config.models.pack, config.models.describer.path)
+    weights_mb = largest_mb([files.root / path for path in files.forms().values()])
+    require_memory("describer", weights_mb, available_mb())
+    return build_describer(config)
 
 
 def build_depth_model(config: Config) -> DepthModel:
