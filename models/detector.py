@@ -18,7 +18,17 @@ from engine.core.errors import MissingPart, in_one_line
 from engine.core.glance import Box, Detection
 from engine.core.report import ModelCard
 from models.devices import choose_device
-from models.fit import Fit, beside, cpu_name, fit, key_of, others_s, rate, thread_counts
+from models.fit import (
+    Fit,
+    beside,
+    cpu_name,
+    fit,
+    is_idle,
+    key_of,
+    processor_time_of_others_s,
+    rate,
+    thread_counts,
+)
 from models.packs import PackFiles, choose_form, find_pack
 from models.runtime.boxes import LEAST_SCORE, Boxes, suppressed, without_parts
 from models.runtime.tracker import Tracker
@@ -184,13 +194,8 @@ def fit_detector(files: PackFiles, backend: str = "auto", image_size: int | None
     load_at = cache(looking)
     versions = {name: version(name) for name in ("openvino", "numpy")}
     digests = sorted(files.files.items())
-    return fit(
-        sizes,
-        threads,
-        measure_fps,
-        key_of(cpu_name(), threads, versions, backend, digests),
-        disturbance=others_s,
-    )
+    key = key_of(cpu_name(), threads, versions, backend, digests)
+    return fit(sizes, threads, measure_fps, key, others_s=processor_time_of_others_s, idle=is_idle)
 
 
 def known_sizes(settings: Mapping[str, Any]) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ REST_MS = 8.0
 WORTH_A_THREAD = 1.25
 LEAST_PICTURES, LEAST_S = 5, 0.25  # of one measurement
 MOST_DISTURBANCE = 0.2  # of one core, by other programs
+IDLE_LOAD = 0.5  # load average of a minute
 FILE = "machine.json"
 
 Find = Callable[[Any], object]  # looks for obstacles in an RGB picture (height, width, 3)
@@ -40,7 +41,7 @@ Find = Callable[[Any], object]  # looks for obstacles in an RGB picture (height,
 class Fit:
     """The chosen side of the network's input in pixels, and its threads. `fps`: obstacle frames a
     second that this machine bears beside a description. `disturbed`: other programs took much of
-    the processor meanwhile, so the next start measures again."""
+    the processor meanwhile, so the first start that finds the machine idle measures again."""
 
     image_size: int
     threads: int
@@ -54,25 +55,27 @@ def fit(
     measure_fps: Callable[[int, int], float],
     key: str,
     folder: Path | None = None,
-    disturbance: Callable[[], float] = lambda: 0.0,
+    others_s: Callable[[], float] = lambda: 0.0,
+    idle: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Fit:
     """The fit that was kept for `key` in `folder` (default: the cache), else a new one; see `choose`.
 
-    `disturbance`: the processor time in core seconds that other programs have used so far. A fit
-    that was measured beside busy ones is not kept. A damaged or unwritable file costs a measurement
-    and a warning in the log.
+    `others_s`: the processor time in core seconds that other programs have used so far; `idle`:
+    whether they are quiet. A fit that was measured beside busy ones is used until they are. A
+    damaged or unwritable file costs a measurement and a warning in the log.
     """
     path = (cache_home() if folder is None else folder) / FILE
     kept = _read(path)
     with suppress(KeyError, TypeError, ValueError):
         found = Fit(**kept[key])
-        if found.image_size in sizes and found.threads in threads and found.fps > 0:
+        usable = found.image_size in sizes and found.threads in threads and found.fps > 0
+        if usable and not (found.disturbed and idle()):
             return found
-    others_s, begun_s = disturbance(), clock()
+    before_s, begun_s = others_s(), clock()
     chosen = choose(sizes, threads, measure_fps)
-    if disturbance() - others_s > MOST_DISTURBANCE * (clock() - begun_s):
-        return replace(chosen, disturbed=True)
+    disturbed = others_s() - before_s > MOST_DISTURBANCE * (clock() - begun_s)
+    chosen = replace(chosen, disturbed=disturbed)
     _write(path, kept | {key: asdict(chosen)})
     return chosen
 
@@ -115,7 +118,12 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def others_s() -> float:
+def is_idle() -> bool:
+    """Whether other programs have been quiet for the last minute, as far as the system tells."""
+    return not hasattr(os, "getloadavg") or os.getloadavg()[0] < IDLE_LOAD
+
+
+def processor_time_of_others_s() -> float:
     """The processor time in core seconds that other programs have used since the system started; 0
     where it does not tell (it does on Linux)."""
     try:

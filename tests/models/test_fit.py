@@ -22,6 +22,7 @@ class Machine:
         self.measured: list[tuple[int, int]] = []
         self.others_s = 0.0
         self.disturbance_s = 0.0
+        self.idle = True
         self.now = count().__next__  # a second between any two looks at the clock
 
     def measure(self, size: int, threads: int) -> float:
@@ -30,7 +31,10 @@ class Machine:
         return self.fps[size, threads]
 
     def fit(self, folder: Path, key: str = "here") -> Fit:
-        return fit(SIZES, THREADS, self.measure, key, folder, lambda: self.others_s, clock=self.now)
+        return fit(
+            SIZES, THREADS, self.measure, key, folder,
+            others_s=lambda: self.others_s, idle=lambda: self.idle, clock=self.now,
+        )  # fmt: skip
 
 
 def machine(*fps: float) -> Machine:
@@ -112,13 +116,16 @@ def test_a_folder_that_cannot_be_written_costs_a_measurement_and_a_line(
     assert "the next start measures again" in caplog.text
 
 
-def test_what_was_measured_beside_busy_programs_is_used_but_not_kept(tmp_path: Path) -> None:
+def test_what_was_measured_beside_busy_programs_is_used_until_they_are_idle(
+    tmp_path: Path,
+) -> None:
     busy = machine(10.0, 11.0, 20.0, 21.0)
-    busy.disturbance_s = 1.0
-    assert busy.fit(tmp_path) == Fit(320, 1, 20.0, disturbed=True)
-    assert not (tmp_path / FILE).exists()
-    busy.disturbance_s, busy.fps = 0.0, dict.fromkeys(busy.fps, 30.0)
+    busy.disturbance_s, busy.idle = 1.0, False
+    assert busy.fit(tmp_path) == busy.fit(tmp_path) == Fit(320, 1, 20.0, disturbed=True)
+    assert len(busy.measured) == 4
+    busy.disturbance_s, busy.idle, busy.fps = 0.0, True, dict.fromkeys(busy.fps, 30.0)
     assert busy.fit(tmp_path) == busy.fit(tmp_path) == Fit(416, 1, 30.0)
+    assert len(busy.measured) == 6
 
 
 def test_the_rate_includes_the_rest_of_a_frame_and_ignores_single_slow_pictures() -> None:

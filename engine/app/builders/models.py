@@ -164,7 +164,7 @@ def fit_note(config: Config, fit: Fit | None) -> str:
 
     known = fit.image_size in known_sizes(find_pack("detector", config.models.pack).settings())
     doubt = "" if known else f"; how well it sees at {fit.image_size} px has not been measured"
-    again = "; other programs were busy, so the next start measures again" if fit.disturbed else ""
+    again = " beside other programs, and again once they are idle" if fit.disturbed else ""
     return f"{fit.fps:g} frames a second beside a description, measured here{again}{doubt}"
 
 
