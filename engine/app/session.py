@@ -64,7 +64,6 @@ from engine.app.console import Screen
 from engine.app.loading import Loading, Part
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
-from engine.app.offline import offline
 from engine.app.settings_check import check
 from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech, Work
 from engine.app.supervisor import RESTARTED
@@ -91,6 +90,8 @@ def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
     """Open a session, a recording or a replay, as the settings say."""
     config = check(resolve_source(config))
     if config.record is not None or config.source.name == "recorded":
+        from engine.app.offline import offline  # what it imports is of no use to a walk
+
         with offline(config, folder, screen) as opened:
             yield opened
         return

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from engine.answering.answerer import Answerer
 from engine.answering.describer_worker import DescriberWorker
@@ -19,9 +19,12 @@ from engine.core.glance import Glance
 from engine.core.ports import ClassifiesScenes, Clock, Reader, Router
 from engine.core.preferences import Detail, Directions, Units, Unsupported
 from engine.core.report import Health
-from engine.evaluation.scoring import Scorer
 from engine.language.wording import MAX_GROUPS, Words
 from engine.perception.scene_cache import SceneCache
+
+if TYPE_CHECKING:
+    from engine.evaluation.scoring import Scorer
+
 
 # After the models have been loaded: the first alerts, and often the first answer, have been given.
 READER_LOADS_AFTER_S = 3.0
@@ -153,8 +156,10 @@ def build_words(config: Config) -> Words:
     )
 
 
-def build_scorer(config: Config, labels: tuple[str, ...]) -> Scorer | None:
+def build_scorer(config: Config, labels: tuple[str, ...]) -> "Scorer | None":
     """Scores a dataset; None for any other source. `labels` are the detector's."""
     if config.source.name != "dataset":
         return None
+    from engine.evaluation.scoring import Scorer
+
     return Scorer(labels, config.language, config.source.hfov_deg, config.quality)

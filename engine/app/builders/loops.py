@@ -3,6 +3,7 @@ uses."""
 
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from engine.app.answer_step import AnswerStep, Score
 from engine.app.batch import Batch
@@ -20,11 +21,13 @@ from engine.core.clock import MonotonicClock
 from engine.core.glance import Glance
 from engine.core.ports import Clock
 from engine.core.slot import Slot
-from engine.evaluation.scoring import Scorer
+
+if TYPE_CHECKING:
+    from engine.evaluation.scoring import Scorer
 
 
 def build_live(
-    session: Session, scorer: Scorer | None = None, watch_clock: Clock | None = None
+    session: Session, scorer: "Scorer | None" = None, watch_clock: Clock | None = None
 ) -> Live:
     """The live loops, in real time. `watch_clock` is the watchdog's; None means the host's."""
     clocks, feed, notifier = session.clocks, session.feed, session.notifier
@@ -52,7 +55,7 @@ def build_live(
     return Live(loops, user_input, notifier, outlets, watch_clock or MonotonicClock())
 
 
-def build_batch(session: Session, scorer: Scorer | None = None) -> Batch:
+def build_batch(session: Session, scorer: "Scorer | None" = None) -> Batch:
     """All frames in order, in virtual time."""
     return Batch(
         session.feed,
@@ -89,11 +92,11 @@ def rebuild_frame_step(session: Session) -> FrameStep:
     return step
 
 
-def build_answer_step(session: Session, scorer: Scorer | None, shows: bool) -> AnswerStep:
+def build_answer_step(session: Session, scorer: "Scorer | None", shows: bool) -> AnswerStep:
     """The step of every request; `shows` prints the answers on the terminal."""
     log, screen, source = session.observers.log, session.observers.screen, session.feed.source
 
-    def score_with(scorer: Scorer) -> Score:
+    def score_with(scorer: "Scorer") -> Score:
         return lambda glance, description: scorer.add(
             source.truth(glance.frame.seq), glance, description
         )
