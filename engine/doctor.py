@@ -47,6 +47,7 @@ def all_checks() -> dict[str, Check]:
         "headset buttons": checks.media_keys,
         "Aria glasses": checks.glasses,
         "viewer": checks.viewer,
+        "supervisor": checks.supervisor,
     }
     found: dict[str, Check] = {name: _one(check) for name, check in single.items()}
     # One thread for both: an import that fails in two at once gives one of them half a module.

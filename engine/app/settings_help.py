@@ -25,6 +25,7 @@ running, 2 a wrong setting or input, 130 interrupted.
 For example:
   python -m engine PHOTO                               or a video, or a folder of photos
   python -m engine mode=quick
+  python -m engine --supervised                        started again after a failure
   python -m engine trigger=wake trigger.wake.phrase=alexa
   python -m engine source=image source.path=PHOTO trigger=once speech=wav
   python -m engine source=dataset source.path=DIR record=outputs.jsonl

@@ -9,6 +9,7 @@ import os
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
 
 from engine.core.errors import EngineError, in_one_line
@@ -28,6 +29,9 @@ class Finding:
     detail: str
     costs: str = ""  # what the user has to do without
     fix: str = ""  # the command or setting that fixes it
+
+
+UNIT = Path.home() / ".config/systemd/user/scene-aria.service"  # engine/app/scene-aria.service
 
 
 def camera() -> Finding:
@@ -223,6 +227,19 @@ def glasses() -> Finding:
         f"{sdk}; none is plugged in",
         "source=vrs plays recordings; source=aria source.address=IP connects over Wi-Fi",
         "python -m engine.doctor aria",
+    )
+
+
+def supervisor(unit: Path = UNIT) -> Finding:
+    """Whether something starts the engine again after a failure."""
+    if unit.exists():
+        return Finding("supervisor", "yes", "scene-aria.service starts the engine again")
+    return Finding(
+        "supervisor",
+        "no",
+        "nothing starts the engine again after a failure",
+        "no warnings after a crash",
+        "python -m engine --supervised mode=auto",
     )
 
 

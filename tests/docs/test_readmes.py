@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 import engine.app.job  # noqa: F401  # registers the settings with Hydra
+from engine.__main__ import SUPERVISED
 from engine.app.command_line import CONF, read_config, to_hydra
 
 pytestmark = pytest.mark.weights  # some of the commands import torch before they parse
@@ -140,7 +141,9 @@ def parse_engine(arguments: list[str]) -> None:
     if {"--help", "--hydra-help", "--cfg"} & set(arguments):
         return
     # Plugins for launchers and sweepers are optional, and not needed to compose. No file is there.
-    named = [f"source.path={item}" if item in EXAMPLES else item for item in arguments]
+    # The supervisor passes on everything but its own option.
+    passed_on = [item for item in arguments if item != SUPERVISED]
+    named = [f"source.path={item}" if item in EXAMPLES else item for item in passed_on]
     typed = to_hydra([item for item in named if not item.startswith("hydra/")])
     sweeps = bool({"-m", "--multirun"} & set(typed))
     overrides = [item for item in typed if "=" in item and not item.lstrip("+").startswith("hydra")]
