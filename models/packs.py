@@ -39,7 +39,7 @@ FORMS: dict[str, dict[str, dict[str, str]]] = {
         "detector": {"torch": "yolo11n.pt", "openvino": "detector_openvino_model"},
         "scenes": {"torch": "model.safetensors", "openvino": "scenes_openvino_model"},
         "describer": dict.fromkeys(("torch", "openvino"), "."),
-        **{tier: {"torch": "."} for tier in OPTIONAL},
+        **{tier: {"torch": ".", "openvino": "depth_openvino_model"} for tier in OPTIONAL},
     },
 }
 

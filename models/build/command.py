@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart, in_one_line
+from models.hub import OPTIONAL, hub_home
 from models.packs import FORMS, PackFiles, find_pack, read_manifest, write_manifest
 
 # The hub's describer is not in its pack's form: `python -m models export` chooses its precision.
-BUILT = {"pocket": ("detector", "scenes", "describer"), "hub": ("detector", "scenes")}
+BUILT = {
+    "pocket": ("detector", "scenes", "describer"),
+    "hub": ("detector", "scenes", *OPTIONAL),
+}
 
 
 def add_build(commands: Any) -> None:
@@ -20,7 +24,8 @@ def add_build(commands: Any) -> None:
         description="Makes the forms for OpenVINO of a pack's tiers from their checkpoints, after "
         "training or after `pull`, and writes the pack's manifest again.",
     )
-    parser.add_argument("tier", nargs="?", choices=BUILT["pocket"], help="build only this")
+    names = dict.fromkeys(tier for tiers in BUILT.values() for tier in tiers)
+    parser.add_argument("tier", nargs="?", choices=names, help="build only this")
     parser.add_argument(
         "--pack", choices=("pocket", "hub"), default="pocket", help="default: pocket"
     )
@@ -32,10 +37,11 @@ def build(args: argparse.Namespace, say: Any) -> None:
     known = BUILT[args.pack]
     if args.tier not in (None, *known):
         raise MissingPart(
-            f"the {args.pack} pack's {args.tier}: expected one of {', '.join(known)}; for the "
+            f"the {args.pack} pack's {args.tier}: expected one of {', '.join(known)}; for the hub's "
             "describer run: python -m models export --pack hub"
         )
-    for tier in [args.tier] if args.tier else known:
+    pulled = [tier for tier in known if tier not in OPTIONAL or (hub_home() / tier).is_dir()]
+    for tier in [args.tier] if args.tier else pulled:
         files = find_pack(tier, args.pack)
         for folder in _build(tier, files):
             say(f"{folder}: {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB")
@@ -56,7 +62,11 @@ def _build(tier: str, files: PackFiles) -> list[Path]:
         folder = files.root / FORMS[files.pack][tier]["openvino"]
         partial = folder.with_name(f".{folder.name}")
         shutil.rmtree(partial, ignore_errors=True)
-        if tier == "detector":
+        if tier in OPTIONAL:
+            from models.build.depth import build_depth
+
+            build_depth(checkpoint, partial, share=True)
+        elif tier == "detector":
             from models.build.detector import build_detector
 
             build_detector(checkpoint, partial, share=True)

@@ -1,6 +1,7 @@
 """Depth Anything through transformers, from a tiny checkpoint; depth models that are refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from engine.app.builders.models import build_depth_model, check_models
 from engine.config import Config
 from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DepthFailed, MissingPart
+from models.__main__ import main
 from models.hub import HUB
 from models.packs import write_manifest
 
@@ -53,6 +55,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         size={"height": SIDE, "width": SIDE}, keep_aspect_ratio=True, ensure_multiple_of=14
     ).save_pretrained(str(folder))
     write_manifest(folder, HUB["depth-indoor"].name)
+    return home
+
+
+@pytest.fixture(scope="module")
+def built(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same home with the form for OpenVINO."""
+    home = tmp_path_factory.mktemp("built")
+    shutil.copytree(checkpoint, home, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCENE_ARIA_HOME", str(home))
+        assert main(["build", "--pack", "hub", "depth-indoor"]) == 0
     return home
 
 
@@ -110,8 +123,6 @@ def test_depth_equals_that_of_transformers(
 def test_a_checkpoint_without_metric_depth_is_refused(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, message: str
 ) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
@@ -128,6 +139,51 @@ def test_a_checkpoint_without_metric_depth_is_refused(
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
     with pytest.raises(MissingPart, match=f"{message}.*python -m models pull depth-indoor"):
         build_depth_model(config())
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), (50, 50), (160, 60)])
+def test_the_form_agrees_with_torch_at_every_ratio(
+    built: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network for the same pixels; and the pixels, up to rounding."""
+    import torch
+
+    from models.runtime.depth import DepthInput, OpenVinoDepth
+    from models.torch.depth import load_depth
+
+    monkeypatch.setenv("SCENE_ARIA_HOME", str(built))
+    folder = built / "hub" / "depth-indoor"
+    ours = OpenVinoDepth(folder / "depth_openvino_model")
+    processor, model = load_depth(folder, torch.float32)
+    image = np.random.default_rng(2).integers(0, 255, (*size[::-1], 3), np.uint8)
+    facts = json.loads((folder / "depth_openvino_model" / "form.json").read_text())
+    pixels = DepthInput(facts["input"]).pixels(image)
+    wanted = processor(images=image, return_tensors="pt")["pixel_values"]
+    assert pixels.shape == wanted.shape
+    assert np.abs(pixels - wanted.numpy()).max() <= 2 / 255 / 0.22
+    monkeypatch.setattr(DepthInput, "pixels", lambda self, image: wanted.numpy())
+    with torch.inference_mode():
+        expected = model(wanted).predicted_depth[0].numpy()
+    np.testing.assert_allclose(ours.metres(image), expected, atol=2e-3)
+    assert np.ptp(expected) > 0.1
+
+
+@pytest.mark.weights
+def test_the_form_is_used_on_a_cpu_and_can_be_stopped(
+    built: Path, picture: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCENE_ARIA_HOME", str(built))
+    check_models(config())
+    ours = build_depth_model(config())
+    assert (ours.card.backend, ours.card.precision) == ("openvino", "fp32")
+    assert ours.metres(picture).shape == (28, 42)
+    ours.stop()
+    with pytest.raises(DepthFailed, match="stopped"):
+        ours.metres(picture)
+    form = built / "hub" / "depth-indoor" / "depth_openvino_model"
+    stored = (built / "hub" / "depth-indoor" / "model.safetensors").stat().st_size
+    assert (form / "depth.bin").stat().st_size < stored / 2  # the weights are in the checkpoint
 
 
 def test_a_depth_model_that_was_not_pulled_is_refused_before_loading(

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.errors import MissingPart, in_one_line
+from engine.core.errors import DescriberFailed, MissingPart, in_one_line
 from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
 from models.fastvlm.forms import EXPORT_JSON, Form, find_form, read_export, read_facts
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.openvino.file_pages import release_file_pages
-from models.fastvlm.openvino.requests import StoppableRequest
 from models.fastvlm.openvino.weights import GROUP
 from models.runtime.compiled import compile_model, compiled_home, core
 from models.runtime.graphs import WEIGHTS_IN, StoredGraph
+from models.runtime.requests import StoppableRequest
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"
 # A larger network is compiled at every start. Most of its time is spent on packing the weights at
@@ -88,7 +88,7 @@ class OpenVinoEncoder:
     def __init__(self, graph: Any, precision: str, side_px: int) -> None:
         self.precision = precision
         self.side_px = side_px
-        self._request = StoppableRequest(graph)
+        self._request = StoppableRequest(graph, DescriberFailed)
         self.encode(np.zeros((1, 3, side_px, side_px), np.float32))
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,7 +117,7 @@ class OpenVinoDecoder:
         arithmetic: Arithmetic,
     ) -> None:
         self.precision = precision
-        self._request = StoppableRequest(graph)
+        self._request = StoppableRequest(graph, DescriberFailed)
         self._greedy = greedy
         self._context = int(facts["context"])
         self.prompt_block = arithmetic.block or self._context
