@@ -9,6 +9,7 @@ from typing import Any
 
 from models import quiet_offline, quiet_ultralytics
 from models.build.graphs import converted, write_facts, write_graph
+from models.runtime.boxes import MOST_BOXES
 
 EXAMPLE_SIDE = 320  # of the input that is traced; the form takes any multiple of the stride
 
@@ -35,7 +36,13 @@ def build_detector(checkpoint: Path, folder: Path, share: bool = False) -> None:
         # OpenVINO combines batch norms with convolutions when it compiles, in full precision
         yolo.model.fuse = types.MethodType(lambda self, *_, **__: self, yolo.model)
         written = yolo.export(
-            format="torchscript", dynamic=True, imgsz=EXAMPLE_SIDE, device="cpu", verbose=False
+            format="torchscript",
+            dynamic=True,
+            imgsz=EXAMPLE_SIDE,
+            max_det=MOST_BOXES,
+            agnostic_nms=True,  # of an NMS-free head: one label for each box
+            device="cpu",
+            verbose=False,
         )
         extra = {"config.txt": ""}
         trace = torch.jit.load(written, map_location="cpu", _extra_files=extra)

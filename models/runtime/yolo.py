@@ -56,15 +56,22 @@ class OpenVinoYolo:
     """A detector's network on at most `threads` CPU threads (None: OpenVINO's choice).
 
     `image_size`: the longer side of its input in pixels; a form that was exported for one shape
-    ignores it. Raises OpenVINO's errors, OSError, ValueError or KeyError for a folder that is no
-    form.
+    ignores it. `precision`: OpenVINO's name of the arithmetic; None is the processor's fastest.
+
+    Raises OpenVINO's errors, OSError, ValueError or KeyError for a folder that is no form.
     """
 
-    def __init__(self, folder: Path, image_size: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        image_size: int,
+        threads: int | None = None,
+        precision: str | None = None,
+    ) -> None:
         form = read_form(folder)
         self.labels = form.labels
         graph = stored_graph(folder, next(folder.glob("*.xml")).stem)
-        network = compile_model(graph.read, sources=graph.files, **_settings(threads))
+        network = compile_model(graph.read, sources=graph.files, **_settings(threads, precision))
         self.precision = _precision(network)
         self.end2end = form.end2end
         self._stride = form.stride
@@ -99,12 +106,14 @@ class OpenVinoYolo:
         return suppressed(Boxes(corners, best[best > LEAST_SCORE], classes))
 
 
-def _settings(threads: int | None) -> dict[str, Any]:
+def _settings(threads: int | None, precision: str | None) -> dict[str, Any]:
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
     if platform.system() == "Windows" or platform.machine() == "aarch64":
-        settings["INFERENCE_PRECISION_HINT"] = "f32"  # Ultralytics found that lower ones fail
+        precision = "f32"  # Ultralytics found that lower ones fail
+    if precision is not None:
+        settings["INFERENCE_PRECISION_HINT"] = precision
     return settings
 
 
