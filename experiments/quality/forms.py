@@ -6,19 +6,27 @@ label, their corners differ by at most 1 px and their scores by at most 0.01.
 """
 
 import argparse
-import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 
 from engine.core.camera import Frame
 from engine.core.errors import InputError
-from experiments.common import add_data, add_seed, command_parser, hardware, hardware_line
+from experiments.common import (
+    add_data,
+    add_seed,
+    command_parser,
+    hardware,
+    hardware_line,
+    last_line,
+    table_of,
+)
 from models.packs import POCKET, find_pack
 from models.runtime.boxes import Boxes
 from models.runtime.yolo import OpenVinoYolo
@@ -110,39 +118,40 @@ def compare_scenes(frames: Sequence[Frame]) -> tuple[float, int]:
     return largest, others
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    command = command_parser("experiments.quality.forms", __doc__)
-    add_data(command)
-    add_seed(command)
-    command.add_argument("--pictures", type=int, default=100, help="of each kind")
-    return command
-
-
-def main() -> None:
-    """Run the command."""
-    args = parser().parse_args()
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Compare, print the tables, and return the last line."""
     console = Console()
     console.print(hardware_line())
     detectors = compare_detectors(pictures(args.data, "boxes_*", args.pictures, args.seed))
-    table = Table("detector in OpenVINO", "boxes in torch", "the same", "others", "pictures that differ",
-                  "px", "score", box=None)  # fmt: skip
+    table = table_of(
+        "Boxes of the detector in OpenVINO and in torch",
+        "OpenVINO", "in torch", "the same", "others", "pictures that differ", "px", "score",
+    )  # fmt: skip
     for name, each in detectors.items():
-        table.add_row(name, str(each.boxes), str(each.same), str(each.others),
-                      str(each.pictures_that_differ), f"{each.px:.4f}", f"{each.score:.5f}")  # fmt: skip
+        counts = (each.boxes, each.same, each.others, each.pictures_that_differ)
+        table.add_row(name, *map(str, counts), f"{each.px:.4f}", f"{each.score:.5f}")
     console.print(table)
     difference, others = compare_scenes(pictures(args.data, "scenes_*", args.pictures, args.seed))
     console.print(
-        f"scenes: probabilities differ by at most {difference:.6f}, first scenes: {others}"
+        f"scenes: probabilities differ by at most {difference:.7f}, first scenes: {others}"
     )
-    last = {
+    return {
         "pictures": args.pictures,
         "detector": {name: vars(each) for name, each in detectors.items()},
         "scenes": {"difference": difference, "others": others},
         **hardware(),
     }
-    print(json.dumps(last))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = command_parser("experiments.quality.forms", __doc__)
+    add_data(parser)
+    add_seed(parser)
+    parser.add_argument("--pictures", type=int, default=100, help="of each kind")
+    args = parser.parse_args(argv)
+    return last_line("experiments.quality.forms", lambda: measure(args))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
