@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from engine.answering.answerer import Answerer
 from engine.answering.draft import never
+from engine.app.wearer_memory import WearerMemory
 from engine.audio.scheduler import Audio
 from engine.core.answer import Description, Request
 from engine.core.glance import Glance
@@ -17,6 +18,7 @@ class AnswerStep:
     """Answers one request after another, in one thread.
 
     `score` compares an answer with the labels of its frame, if there are any; `show` prints it.
+    `memory` keeps it for "repeat" after the next start.
     """
 
     def __init__(
@@ -26,13 +28,15 @@ class AnswerStep:
         log: SessionLog,
         score: Score | None = None,
         show: Show | None = None,
+        memory: WearerMemory | None = None,
     ) -> None:
         self._answerer = answerer
         self._audio = audio
         self._log = log
         self._score = score
         self._show = show
-        self._last: Description | None = None
+        self._memory = memory
+        self._last: tuple[str, ...] = () if memory is None else memory.kept.answer
 
     def answer(
         self, request: Request, glance: Glance, overtaken: Callable[[], bool] = never
@@ -44,7 +48,9 @@ class AnswerStep:
         description = self._answerer.answer(
             request, glance, overtaken, lambda: self._audio.alarms > before
         )
-        self._last = description
+        self._last = tuple(beat.text for beat in description.beats)
+        if self._memory is not None:
+            self._memory.keep_answer(self._last)
         self._log.description(description)
         if self._score is not None:
             self._score(glance, description)
@@ -59,12 +65,12 @@ class AnswerStep:
     def repeat(self, next_id: Callable[[], int]) -> bool:
         """Say the last answer again; return whether there is one. It gets a new id, since the
         latency of the original was already measured."""
-        if self._last is None:
+        if not self._last:
             return False
         answer = next_id()
         self._audio.supersede_answers(answer)
-        for beat in self._last.beats:
-            self._answerer.speaker.utter(beat.text, answer)
+        for text in self._last:
+            self._answerer.speaker.utter(text, answer)
         return True
 
     def reset(self) -> None:

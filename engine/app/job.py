@@ -10,6 +10,7 @@ import json
 import math
 import sys
 import traceback
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from rich.markup import escape
 
 from engine.app.command_line import CONF, error_line, read_config
 from engine.app.settings_check import deprecations
+from engine.app.wearer_memory import typed_keys
 from engine.config import Config
 from engine.core.errors import (
     ConfigError,
@@ -73,8 +75,11 @@ class FolderGuard(Callback):  # type: ignore[misc]  # Hydra's base class is unty
             return  # Hydra fails to make it too
 
 
-def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
+def run(
+    config: Config, folder: Path, job_name: str = "", typed: Collection[str] = ()
+) -> dict[str, Any]:
     """Run one session in `folder`; return its summary. With a `job_name`, the screen shows less.
+    The settings in `typed` count more than those kept from the last session.
 
     Raises EngineError. KeyboardInterrupt, like any error while running, is raised only after the
     summary has been written.
@@ -82,15 +87,15 @@ def run(config: Config, folder: Path, job_name: str = "") -> dict[str, Any]:
     from engine.app.plain_screen import build_screen
 
     with contextlib.closing(build_screen(config.screen, job_name)) as screen:
-        return _run(config, folder, screen)
+        return _run(config, folder, screen, typed)
 
 
-def _run(config: Config, folder: Path, screen: Screen) -> dict[str, Any]:
+def _run(config: Config, folder: Path, screen: Screen, typed: Collection[str]) -> dict[str, Any]:
     from engine.app.session import work
 
     failure: RunError | None = None
     interrupted = False
-    with work(config, folder, screen) as opened:
+    with work(config, folder, screen, typed) as opened:
         try:
             opened.run()
         except RunError as error:
@@ -148,7 +153,8 @@ def job(node: DictConfig) -> Any:
         forget_failure(folder)
         for line in deprecations(config):
             print(f"scene-aria: {line}", file=sys.stderr)
-        summary = run(config, folder, f"job {hydra_config.job.num}" if sweeps else "")
+        name = f"job {hydra_config.job.num}" if sweeps else ""
+        summary = run(config, folder, name, typed_keys(overrides))
         quality, p95_ms = objectives(summary, folder, needs_quality=two)
     except (EngineError, OmegaConfBaseException) as error:
         status = 2 if isinstance(error, (SetupError, OmegaConfBaseException)) else 1

@@ -7,9 +7,9 @@ the rest in the background (engine.app.loading). The builders choose the classes
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,9 @@ from engine.app.observers import Observers
 from engine.app.settings_check import check
 from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech, Work
 from engine.app.supervisor import RESTARTED
+from engine.app.wearer_memory import STORED, WearerMemory, state_file
 from engine.audio.earcons import prepare
+from engine.audio.scheduler import VOLUME_STEP_DB
 from engine.config import Config
 from engine.core.clock import MonotonicClock, VirtualClock
 from engine.core.errors import EngineError, MissingPart, OutOfMemory
@@ -86,8 +88,11 @@ READY_S = 1.0  # to say "Ready."
 
 
 @contextmanager
-def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
-    """Open a session, a recording or a replay, as the settings say."""
+def work(
+    config: Config, folder: Path, screen: Screen, typed: Collection[str] = ()
+) -> Iterator[Work]:
+    """Open a session, a recording or a replay, as the settings say. The settings in `typed` count
+    more than those kept from the last session."""
     config = check(resolve_source(config))
     if config.record is not None or config.source.name == "recorded":
         from engine.app.offline import offline  # what it imports is of no use to a walk
@@ -95,7 +100,14 @@ def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
         with offline(config, folder, screen) as opened:
             yield opened
         return
+    memory = None
+    if source_kind(config) not in STORED:
+        memory = WearerMemory(state_file())
+        config, kept = memory.applied(config, typed)
+        if kept:
+            screen.line(f"as in the last session: {', '.join(kept)}")
     with session(config, folder, screen) as running:
+        running = _remembering(running, memory)
         scorer = build_scorer(config, running.perception.detector.labels)
         build_loop = build_live if config.source.realtime else build_batch
         loop = build_loop(running, scorer)
@@ -104,11 +116,20 @@ def work(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
             observers = running.observers
             running.loading.stop()
             observers.view.close()  # its last failure must still be logged
+            if memory is not None:
+                memory.close()
             quality = scorer.quality() if scorer else None
             counts = stream_counts(running.feed.source)
             return observers.log.close(quality, peak_gpu_memory_mb(), counts)
 
         yield Work(loop.run, finish, running.observers.log.unwritten)
+
+
+def _remembering(running: Session, memory: WearerMemory | None) -> Session:
+    """The session with the volume that the wearer had set."""
+    if memory is not None:
+        running.speech.audio.change_volume(round(memory.kept.volume_db / VOLUME_STEP_DB))
+    return replace(running, memory=memory)
 
 
 @dataclass(frozen=True)

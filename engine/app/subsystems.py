@@ -9,6 +9,7 @@ from engine.answering.answerer import Answerer
 from engine.app.loading import Loading
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
+from engine.app.wearer_memory import WearerMemory
 from engine.audio.scheduler import Audio
 from engine.core.answer import Wish
 from engine.core.later import Later
@@ -72,7 +73,9 @@ class KeyInputs:
 class Session:
     """An open session. `alerts` is None if obstacles are not announced, `ear` if there is no wake
     word; both `ear` and what is in `loading` may come later. `reload_perception` loads a detector
-    anew, `reopen_ear` opens the microphone again; None if that cannot help."""
+    anew, `reopen_ear` opens the microphone again; None if that cannot help.
+    `memory` keeps what the wearer has set for the next start; None if the source is not live.
+    """
 
     clocks: Clocks
     feed: FrameFeed
@@ -87,6 +90,7 @@ class Session:
     loading: Loading = field(default_factory=Loading)
     reload_perception: Callable[[], Perception] | None = None
     reopen_ear: Callable[[], Ear] | None = None
+    memory: WearerMemory | None = None
 
 
 @dataclass(frozen=True)

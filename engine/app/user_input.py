@@ -4,6 +4,7 @@ Must not know how a request is answered.
 """
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, Protocol
 
@@ -41,13 +42,19 @@ class UserInput:
     `Listener`). `quit` is set when the wearer wants to end the session."""
 
     def __init__(
-        self, inputs: KeyInputs, answering: Answering, audio: Audio, notifier: Notifier
+        self,
+        inputs: KeyInputs,
+        answering: Answering,
+        audio: Audio,
+        notifier: Notifier,
+        keep_volume: Callable[[float], None] | None = None,
     ) -> None:
         self.quit = threading.Event()
         self._inputs = inputs
         self._answering = answering
         self._audio = audio
         self._notifier = notifier
+        self._keep_volume = keep_volume
         self._keys = Keys(inputs.grammar)
         self._keyboard: Keyboard | None = None
 
@@ -107,5 +114,8 @@ class UserInput:
         if not self._audio.change_volume(1 if direction == "louder" else -1):
             limit: StatusKey = "loudest" if direction == "louder" else "quietest"
             self._notifier.announce(limit)
-        elif self._audio.idle:
+            return
+        if self._keep_volume is not None:
+            self._keep_volume(self._audio.volume_db)
+        if self._audio.idle:
             self._notifier.announce(direction)

@@ -91,6 +91,12 @@ class Audio:
         with self._lock:
             return self._alarms
 
+    @property
+    def volume_db(self) -> float:
+        """The volume that was set, 0 at the start."""
+        with self._lock:
+            return self._volume_db
+
     def say(self, utterance: Utterance) -> None:
         """Queue `utterance`. It supersedes older alerts from its direction (`UtteranceQueue.add`).
         A critical one also supersedes everything that `yields`."""

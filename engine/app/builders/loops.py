@@ -45,7 +45,9 @@ def build_live(
     watch = WatchLoop(
         camera, make_step, glances, feed.trigger, ask, lambda: loading.ready, notifier
     )
-    user_input = UserInput(session.keys, answer, session.speech.audio, notifier)
+    memory = session.memory
+    keep_volume = None if memory is None else memory.keep_volume
+    user_input = UserInput(session.keys, answer, session.speech.audio, notifier, keep_volume)
     ear = None
     if session.ear is not None:
         ear = EarLoop(session.ear, session.reopen_ear, user_input, notifier, log.hearing)
@@ -110,4 +112,5 @@ def build_answer_step(session: Session, scorer: "Scorer | None", shows: bool) ->
         log,
         None if scorer is None else score_with(scorer),
         show if shows else None,
+        session.memory,
     )
