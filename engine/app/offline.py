@@ -54,6 +54,7 @@ def offline(config: Config, folder: Path, screen: Screen) -> Iterator[Work]:
 
 def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> Work:
     path = Path(config.source.path or "").expanduser()
+    words = build_words(config)
     header, records = stored_outputs.read(path)
     _check_settings(config, header, path)
     wall = VirtualClock()
@@ -64,7 +65,7 @@ def _replay(config: Config, folder: Path, screen: Screen, stack: ExitStack) -> W
     if labelled:
         scorer = Scorer(header.labels, config.language, header.hfov_deg, config.quality)
     router = build_router(config)
-    plan = build_plan(config, router, build_words(config), header.labels)
+    plan = build_plan(config, router, words, header.labels)
     replay = Replay(plan, log, wall, scorer)
     log.session(__version__, config.mode, config.language, "recorded", header.models)
     _introduce(config, screen, router.name, header, folder, f"recorded {path}", "not heard")

@@ -7,7 +7,7 @@ the rest in the background (engine.app.loading). The builders choose the classes
 
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -234,11 +234,19 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         asking_line = describe_asking(config, asking.listening, asking.trigger.name)
         names = FirstScreen(kind, sink_name, asking_line, view_name)
         _introduce(config, running, models, names)
+        report_unnamed(words, labels, observers.report)
         for heard in startup.heard:
             observers.utterance_ended(heard)
         stack.callback(loading.close)
         _load_rest(running, models, says_ready=source.live or kind == "sample")
         yield running
+
+
+def report_unnamed(words: Words, labels: Sequence[str], report: Callable[[Health], None]) -> None:
+    """Report once which of the detector's labels the language has no word for."""
+    if unnamed := words.unnamed(labels):
+        detail = f"templates/{words.language}/things.json has no word for {', '.join(unnamed)}"
+        report(Health("language", detail, f'say "{words.label("obstacle")}" instead'))
 
 
 def announce_full_disk(log: SessionLog, notifier: Notifier) -> None:

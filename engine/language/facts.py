@@ -37,13 +37,19 @@ class Group:
     elsewhere: int
 
 
+PlaceKind = Literal["known", "unlisted", "indoors", "outdoors", "unsure"]
+
+
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
     """The scene as it is said. `words` is a phrase ("in a kitchen"), or the label if unlisted."""
 
-    kind: Literal["known", "unlisted", "indoors", "outdoors", "unsure"]
+    kind: PlaceKind
     words: str
     sure: bool
+
+
+Decider = Literal["mode", "router", "more", "language", "loading", "failure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Why:
     """Why an answer came from its tier. `by` names what decided: the wearer's mode, the router, a
     request for more, the language, or a describer that was still loading or failed."""
 
-    by: Literal["mode", "router", "more", "language", "loading", "failure"]
+    by: Decider
     decision: Decision
     scene: SceneClass | None
     obstacles: int

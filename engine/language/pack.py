@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.core.errors import MissingPart
+from engine.core.errors import MissingPart, message_of
 from engine.core.preferences import Language
 from engine.language.quotation import quote
 
@@ -161,7 +161,7 @@ def sayable(code: Language) -> Sayable:
 
 @lru_cache(maxsize=8)
 def _sayable(code: str, folder: Path) -> Sayable:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False
@@ -184,7 +184,7 @@ def _sayable(code: str, folder: Path) -> Sayable:
             examples=tuple(words["examples"]),
             environment=environment,
         )
-    except (OSError, ValueError, KeyError, TypeError, TemplateError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise incomplete(code, error) from error
 
 
@@ -234,13 +234,14 @@ def _understood(code: str, folder: Path) -> Understood:
                 abbreviations=_set(clauses["abbreviations"]),
             ),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise incomplete(code, error) from error
 
 
 def incomplete(code: str, error: Exception) -> MissingPart:
     """The one-line error for an incomplete language folder."""
-    return MissingPart(f"language: templates/{code} is incomplete ({error}); restore the folder")
+    detail = f"{error} is missing" if isinstance(error, KeyError) else message_of(error, 200)
+    return MissingPart(f"language: templates/{code} is incomplete ({detail}); restore the folder")
 
 
 def capital(text: str) -> str:
@@ -254,5 +255,8 @@ def _set(words: str) -> frozenset[str]:
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    try:
+        content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{name}.json: {error}") from error
     return content

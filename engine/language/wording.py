@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from jinja2 import Template, TemplateError
+from jinja2 import TemplateNotFound
 
 from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.core.preferences import Detail, Directions, Language, Units
 from engine.language.facts import Group, Place, Span, Whereabouts, Why
-from engine.language.pack import Noun, incomplete, sayable
+from engine.language.pack import Noun, incomplete, prompts, sayable
 from engine.language.quotation import inside_quotation
+from engine.language.template_error import template_error
 
 SURE = 0.5  # a scene of at least this probability is stated; a less probable one is hedged
 UNSURE = 0.2  # a scene below this probability is not named
@@ -112,11 +113,16 @@ class Words:
             self._obstacle = can.things["obstacle"]
             self._templates = {
                 name: environment.get_template(f"{name}.j2")
-                for name in ("quick", "alert", "status", "where", "why", "read")
+                for name in (
+                    *("quick", "alert", "status", "where", "why", "read"),
+                    *(f"prompts/{name}" for name in prompts(language)),
+                )
             }
             self._say_distance = vars(environment.get_template("grammar.j2").module)["distance"]
-        except (KeyError, TemplateError) as error:
+        except (TemplateNotFound, KeyError) as error:
             raise incomplete(language, error) from error
+        except Exception as error:  # a template may do anything
+            raise template_error(language, error) from error
         self._units = units
         self._directions = directions
         self._step_m = step_m
@@ -206,6 +212,10 @@ class Words:
         noun = self._noun(name)
         return noun.one if count == 1 else noun.many
 
+    def unnamed(self, labels: Sequence[str]) -> list[str]:
+        """Those of a detector's `labels` that the language does not list."""
+        return [label for label in labels if _normal(label) not in self._can.things]
+
     def distance(self, distance_m: float) -> str:
         """A distance in meters as it is said, in the wearer's units: "one and a half meters"."""
         return str(self._say_distance(self._span(distance_m)))
@@ -214,15 +224,14 @@ class Words:
         """What a describer is asked about a glance, from `prompts/NAME.j2`. The template may use
         `place` ("in a kitchen", empty if uncertain) and `seen` (kinds of obstacles, nearest first).
         Raises MissingPart if there is no such file."""
+        if f"prompts/{name}" not in self._templates:
+            raise incomplete(self.language, FileNotFoundError(f"prompts/{name}.j2 is missing"))
         place = None if glance.scene is None else self._whereabouts(glance.scene)
         groups = self._groups(glance.obstacles, most_places=1)
         seen = [group.thing.one if group.count == 1 else group.thing.many for group in groups]
-        try:
-            template = self._can.environment.get_template(f"prompts/{name}.j2")
-            known = place is not None and place.kind == "known"
-            return _render(template, place=place.words if known and place else "", seen=seen)
-        except TemplateError as error:
-            raise incomplete(self.language, error) from error
+        known = place is not None and place.kind == "known"
+        words = place.words if known and place else ""
+        return self._render(f"prompts/{name}", place=words, seen=seen)
 
     def sentences(self, text: str) -> list[str]:
         """`text` split into its sentences. A sentence opens with a letter that is not lower case,
@@ -241,7 +250,8 @@ class Words:
         return capital or character in self._can.sentences.opens
 
     def _render(self, name: str, **facts: object) -> str:
-        return _render(self._templates[name], **facts)
+        """Render with single spaces, so that templates may break lines anywhere."""
+        return " ".join(self._templates[name].render(facts).split())
 
     def _noun(self, label: str) -> Noun:
         return self._can.things.get(_normal(label), self._obstacle)
@@ -297,11 +307,6 @@ class Words:
         if scene.indoor is None:
             return Whereabouts("unsure", "", False)
         return Whereabouts("indoors" if scene.indoor else "outdoors", "", sure)
-
-
-def _render(template: Template, **facts: object) -> str:
-    """Render with single spaces, so that templates may break lines anywhere."""
-    return " ".join(template.render(facts).split())
 
 
 def _line(text: str) -> str:

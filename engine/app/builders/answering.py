@@ -19,6 +19,7 @@ from engine.core.glance import Glance
 from engine.core.ports import ClassifiesScenes, Clock, Reader, Router
 from engine.core.preferences import Detail, Directions, Units, Unsupported
 from engine.core.report import Health
+from engine.language.template_check import CheckedWords, check_templates
 from engine.language.wording import MAX_GROUPS, Words
 from engine.perception.scene_cache import SceneCache
 
@@ -147,13 +148,11 @@ def build_answerer(
 
 
 def build_words(config: Config) -> Words:
-    """Puts answers, alerts and statuses into words, by the settings of language and units."""
-    return Words(
-        config.language,
-        cast(Units, config.units),
-        cast(Directions, config.directions),
-        config.step_m,
-    )
+    """Puts answers, alerts and statuses into words, by the settings of language and units. Raises
+    MissingPart, with the file and the line, if a template cannot be used."""
+    units, directions = cast(Units, config.units), cast(Directions, config.directions)
+    check_templates(CheckedWords(config.language, units, directions, config.step_m))
+    return Words(config.language, units, directions, config.step_m)
 
 
 def build_scorer(config: Config, labels: tuple[str, ...]) -> "Scorer | None":
