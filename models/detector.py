@@ -135,7 +135,10 @@ class TrackingDetector:
             for detection in found
             if detection.score >= self.confidence.get(detection.label, DEFAULT_CONFIDENCE)
         }
-        return tuple(detection for detection in found if detection.track in self._shown_tracks)
+        # boxes that are not finite are for the engine to drop and count, whoever detected them
+        return tuple(
+            item for item in found if item.track in self._shown_tracks or not item.is_finite
+        )
 
     def expect(self, frame: Frame) -> None:
         """Prefetch `frame` in a thread. `detect` must then be called for all expected frames, in
@@ -163,7 +166,7 @@ class TrackingDetector:
     def _tracked(self, boxes: Boxes, frame: Frame) -> list[Detection]:
         """The boxes that belong to a track. The boxes are as measured, not the tracker's, which are
         filtered and lag: distances are filtered later."""
-        rows = self._tracker.update(boxes.corners.astype(float), boxes.scores.astype(float), frame)
+        rows = self._tracker.update(boxes.corners, boxes.scores, boxes.classes, frame)
         corners, scores, classes = (values.tolist() for values in boxes)
         return [
             Detection(self.labels[classes[row]], scores[row], Box(*corners[row]), track)

@@ -43,6 +43,20 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadTurn:
+    """The head turns from straight ahead by `angle_deg` (+ right) and back, within `lasts_s`."""
+
+    starts_s: float
+    lasts_s: float
+    angle_deg: float
+
+    def at_deg(self, time_s: float) -> float:
+        """The angle at `time_s`: one period of a raised cosine."""
+        phase = (time_s - self.starts_s) / self.lasts_s
+        return self.angle_deg * (1 - math.cos(2 * math.pi * phase)) / 2 if 0 < phase < 1 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Walk:
     """A wearer who walks at `speed_m_s` until `stops_s`, whatever is in the way, among `things`.
 
@@ -59,6 +73,7 @@ class Walk:
     stops_s: float = math.inf
     height_m: float = 1.5
     pitch_deg: float = 0.0
+    head_turns: tuple[HeadTurn, ...] = ()
 
     def ahead_m(self, time_s: float) -> float:
         """How far the wearer has walked."""
@@ -109,7 +124,7 @@ class Walk:
             return None
         # The unit vector across the line of sight.
         across_x, across_z = ahead_m / away_m, -right_m / away_m
-        lens_m = self.height_m + (self._gait(time_s) * BOB_M)
+        lens_m = self.lens_m(time_s)
         corners = []
         for half_m in (-thing.width_m / 2, thing.width_m / 2):
             for up_m in (thing.bottom_m, thing.bottom_m + thing.height_m):
@@ -128,6 +143,18 @@ class Walk:
         )
         return box if box.width >= 3.0 and box.height >= 3.0 else None
 
+    def head_deg(self, time_s: float) -> tuple[float, float]:
+        """The head's turn to the right and its pitch upwards: sway, nod and head turns."""
+        turned_deg = sum(turn.at_deg(time_s) for turn in self.head_turns)
+        return (
+            turned_deg + SWAY_DEG * self._gait(time_s / 2),
+            self.pitch_deg + NOD_DEG * self._gait(time_s + 0.1),
+        )
+
+    def lens_m(self, time_s: float) -> float:
+        """The height of the lens above the ground."""
+        return self.height_m + self._gait(time_s) * BOB_M
+
     def _gait(self, time_s: float) -> float:
         """The phase of the gait, -1 to 1 with each step; 0 while the wearer stands."""
         if self.speed_m_s == 0.0 or time_s >= self.stops_s:
@@ -138,8 +165,8 @@ class Walk:
         """Project a point (right, down, ahead of the lens), with the head's turn and the camera's
         pitch.
         """
-        turn = math.radians(SWAY_DEG * self._gait(time_s / 2))
-        pitch = math.radians(self.pitch_deg + NOD_DEG * self._gait(time_s + 0.1))
+        turn_deg, pitch_deg = self.head_deg(time_s)
+        turn, pitch = math.radians(turn_deg), math.radians(pitch_deg)
         x, z = x * math.cos(turn) - z * math.sin(turn), x * math.sin(turn) + z * math.cos(turn)
         down = y * math.cos(pitch) + z * math.sin(pitch)
         depth = -y * math.sin(pitch) + z * math.cos(pitch)

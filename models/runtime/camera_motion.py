@@ -1,11 +1,11 @@
 """Estimates how the camera's motion moved the picture, and only where the estimate explains it.
 
 An estimate is used if corners outside the detected boxes agree on it, if it is within bounds, and if
-it makes the last picture match this one better than no motion does. Everything else counts as "the
-camera did not move", which is right for a fixed camera and harmless for a slow one.
+it makes the last picture match this one clearly better than no motion does. Where an inertial sensor
+measures the head's pose, the estimate must agree with it, and the pose replaces one that fails.
+Otherwise the camera counts as still, which is right for a fixed camera and harmless for a slow one.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -13,20 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.camera import Frame, Image
+from models.runtime.pose_shift import pose_shift
 
 Floats = NDArray[np.float64]
-Transform = NDArray[np.float64]  # (2, 3), maps a pixel of the last picture to one of this
+Picture = NDArray[np.uint8]
+Transform = NDArray[np.float64]  # (2, 3): maps a pixel of the last picture to one of this
 
-SIDE_PX = 110  # the picture's longer side for the estimate: enough to follow a turning head
+SIDE_PX = 110  # longer side of the compared pictures: enough to follow a turning head
+OVERSAMPLED = 3  # pixels averaged along each side of one of them; the others are skipped
 CORNERS: dict[str, Any] = {"maxCorners": 60, "qualityLevel": 0.01, "minDistance": 5, "blockSize": 3}
+FLOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2}
 LEAST_CORNERS = 10
-AGREEING_SHARE = 0.3  # of the corners that were followed
-AGREEING_PX = 1.0
-SPREAD_SHARE = 0.25  # the agreeing corners' standard deviation, as a share of the picture's side
-MAX_SHIFT = 0.35  # of the picture's side: a fast turn between two frames
+AGREEING_SHARE = 0.3  # of the corners; a fast turn takes most of them out of sight or confuses them
+# A corner agrees within a pixel, and a fast turn shifts the picture's sides more than its middle.
+AGREEING_PX, AGREEING_PER_PX = 1.0, 0.05
+MAX_SHIFT = 0.5  # of the picture's longer side
 MAX_ZOOM = 1.25
 MAX_ROLL_DEG = 15.0
-EXPLAINS = 0.8  # the pictures' difference after the motion, as a share of that before it
+EXPLAINS = 0.8  # the pictures' difference after the motion, as a share of the one before it
+POSE_PX, POSE_SHARE = 3.0, 0.25  # largest disagreement with the measured pose
 
 
 class CameraMotion:
@@ -37,84 +42,109 @@ class CameraMotion:
 
     def reset(self) -> None:
         """Forget the last frame."""
-        self._last: NDArray[np.uint8] | None = None
+        self._frame: Frame | None = None
+        self._grey = np.zeros((0, 0), np.uint8)
         self._corners: NDArray[np.float32] | None = None
 
     def update(self, frame: Frame, boxes: Floats) -> Transform | None:
         """How the picture moved since the last frame, in pixels of `frame`; None if it did not, or if
-        nothing is known. `boxes` (n, 4) are the objects in `frame`, whose own motion is ignored in
-        the next call."""
-        small, factor = shrunk(frame.image)
-        last, corners = self._last, self._corners
-        self._last = small
-        self._corners = _corners(small, boxes / factor)
-        if last is None or corners is None or last.shape != small.shape:
+        nothing is known. `boxes` (n, 4) are the objects in `frame`: the next call ignores what moves
+        in them."""
+        grey, factor = shrunk(frame.image)
+        last, last_grey, corners = self._frame, self._grey, self._corners
+        self._frame, self._grey = frame, grey
+        self._corners = _corners(grey, boxes / factor)
+        if last is None or last_grey.shape != grey.shape:
             return None
-        found = _estimate(last, small, corners)
-        if found is None:
-            return None
-        found[:, 2] *= factor
-        return found
+        turned = pose_shift(last, frame)
+        moved = None
+        if corners is not None:
+            guess = _shift(last_grey, grey) if turned is None else turned / factor
+            moved = _estimate(last_grey, grey, corners, guess)
+        if turned is not None and not _agree(moved, turned / factor, grey):
+            moved = np.column_stack([np.eye(2), turned / factor])
+        if moved is not None:
+            moved[:, 2] *= factor
+        return moved
 
 
-def shrunk(image: Image) -> tuple[NDArray[np.uint8], float]:
+def shrunk(image: Image) -> tuple[Picture, float]:
     """The grey picture with SIDE_PX on its longer side, and the factor back to pixels of `image`."""
     height, width = image.shape[:2]
-    factor = max(1.0, max(height, width) / SIDE_PX)
-    step = max(1, int(factor / 4))  # area averages over at most 4 to 8 pixels: the rest is skipped
+    factor = max(height, width) / SIDE_PX
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    small = cv2.resize(image[::step, ::step], size, interpolation=cv2.INTER_AREA)
+    more = (size[0] * OVERSAMPLED, size[1] * OVERSAMPLED)
+    samples = cv2.resize(image, more, interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)), factor
 
 
-def _corners(small: NDArray[np.uint8], boxes: Floats) -> NDArray[np.float32] | None:
-    """Corners (n, 1, 2) outside the boxes."""
-    mask = np.full(small.shape, 255, np.uint8)
-    for x1, y1, x2, y2 in np.clip(boxes, 0, max(small.shape)).astype(int).tolist():
+def _corners(grey: Picture, boxes: Floats) -> NDArray[np.float32] | None:
+    """Corners (n, 1, 2) outside the boxes, None if there are too few."""
+    mask = np.full(grey.shape, 255, np.uint8)
+    for x1, y1, x2, y2 in np.clip(boxes, 0, SIDE_PX).astype(int).tolist():
         mask[y1 : y2 + 1, x1 : x2 + 1] = 0
-    found = cv2.goodFeaturesToTrack(small, mask=mask, **CORNERS)
+    found = cv2.goodFeaturesToTrack(grey, mask=mask, **CORNERS)
     return None if found is None or len(found) < LEAST_CORNERS else np.asarray(found)
 
 
+def _shift(last: Picture, grey: Picture) -> Floats:
+    """The shift (x, y) that fits the whole picture best, by phase correlation."""
+    window = cv2.createHanningWindow((grey.shape[1], grey.shape[0]), cv2.CV_32F)
+    shift, _ = cv2.phaseCorrelate(last.astype(np.float32), grey.astype(np.float32), window)
+    return np.array(shift)
+
+
 def _estimate(
-    last: NDArray[np.uint8], small: NDArray[np.uint8], corners: NDArray[np.float32]
+    last: Picture, grey: Picture, corners: NDArray[np.float32], guess: Floats
 ) -> Transform | None:
-    moved, followed, _ = cv2.calcOpticalFlowPyrLK(last, small, corners, None)
+    """The similarity transform that most corners follow, None if it fails a check. `guess` is the
+    shift at which the search for each corner begins."""
+    moved, followed, _ = cv2.calcOpticalFlowPyrLK(
+        last, grey, corners, corners + guess.astype(np.float32),
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **FLOW,
+    )  # fmt: skip
     good = followed.ravel() == 1
-    if good.sum() < LEAST_CORNERS:
+    if np.count_nonzero(good) < LEAST_CORNERS:
         return None
-    before, after = corners[good, 0], moved[good, 0]
+    within_px = AGREEING_PX + AGREEING_PER_PX * float(np.hypot(*guess))
     found, agree = cv2.estimateAffinePartial2D(
-        before, after, method=cv2.RANSAC, ransacReprojThreshold=AGREEING_PX
+        corners[good], moved[good], method=cv2.RANSAC, ransacReprojThreshold=within_px
     )
     if found is None:
         return None
-    agreeing = agree.ravel() == 1
-    if agreeing.sum() < max(LEAST_CORNERS, AGREEING_SHARE * len(agreeing)):
+    if np.count_nonzero(agree) < max(LEAST_CORNERS, AGREEING_SHARE * len(corners)):
         return None
-    if not _is_possible(found, small.shape) or not _explains(found, last, small):
-        return None
-    return np.asarray(found, float)
+    possible = _is_possible(found, grey) and _explains(found, last, grey)
+    return np.asarray(found, float) if possible else None
 
 
-def _is_possible(found: Transform, shape: Sequence[int]) -> bool:
-    height, width = shape[:2]
-    middle = np.array([width / 2, height / 2])
-    shift = np.abs(found[:, :2] @ middle + found[:, 2] - middle)
-    zoom = float(np.hypot(found[0, 0], found[1, 0]))
-    roll_deg = abs(np.degrees(np.arctan2(found[1, 0], found[0, 0])))
+def _is_possible(moved: Transform, grey: Picture) -> bool:
+    zoom = float(np.hypot(moved[0, 0], moved[1, 0]))
+    roll_deg = abs(np.degrees(np.arctan2(moved[1, 0], moved[0, 0])))
     return bool(
-        shift.max() <= MAX_SHIFT * max(height, width)
+        np.abs(_centre_shift(moved, grey)).max() <= MAX_SHIFT * max(grey.shape)
         and 1 / MAX_ZOOM <= zoom <= MAX_ZOOM
         and roll_deg <= MAX_ROLL_DEG
     )
 
 
-def _explains(found: Transform, last: NDArray[np.uint8], small: NDArray[np.uint8]) -> bool:
-    """Whether `last`, moved, differs less from `small` than `last` as it is."""
-    size = (small.shape[1], small.shape[0])
-    moved = cv2.warpAffine(last, found, size, flags=cv2.INTER_LINEAR)
-    inside = cv2.warpAffine(np.full_like(last, 255), found, size, flags=cv2.INTER_NEAREST)
-    with_motion = cv2.mean(cv2.absdiff(moved, small), inside)[0]
-    without = cv2.mean(cv2.absdiff(last, small), inside)[0]
+def _centre_shift(moved: Transform, grey: Picture) -> Floats:
+    centre = np.array([grey.shape[1] / 2, grey.shape[0] / 2])
+    return np.asarray(moved[:, :2] @ centre + moved[:, 2] - centre)
+
+
+def _explains(moved: Transform, last: Picture, grey: Picture) -> bool:
+    """Whether `last`, once moved, differs clearly less from `grey` than it does unmoved."""
+    size = (grey.shape[1], grey.shape[0])
+    predicted = cv2.warpAffine(last, moved, size, flags=cv2.INTER_LINEAR)
+    inside = cv2.warpAffine(np.full_like(last, 255), moved, size, flags=cv2.INTER_NEAREST)
+    with_motion = cv2.mean(cv2.absdiff(predicted, grey), inside)[0]
+    without = cv2.mean(cv2.absdiff(last, grey), inside)[0]
     return bool(with_motion <= EXPLAINS * without)
+
+
+def _agree(moved: Transform | None, turned: Floats, grey: Picture) -> bool:
+    """Whether an estimate, or no motion, is near the measured shift."""
+    shift = np.zeros(2) if moved is None else _centre_shift(moved, grey)
+    return bool(np.hypot(*(shift - turned)) <= POSE_PX + POSE_SHARE * np.hypot(*turned))

@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 
 # Standard deviations for the centre (in heights of the box) and for the logarithm of its size.
 MEASURED = np.array([0.05, 0.05, 0.1, 0.1])
-DRIFT = np.array([0.3, 0.3, 0.3, 0.3])  # of the value, after one second
-ACCELERATION = np.array([1.0, 1.0, 0.5, 0.5])  # of the rate, after one second
+DRIFT = np.array([0.6, 0.6, 0.6, 0.6])  # of the value, after one second
+ACCELERATION = np.array([0.5, 0.5, 0.25, 0.25])  # of the rate, after one second
 FIRST_RATE = np.array([2.0, 2.0, 0.5, 0.5])  # of an unknown rate, per second
 
 
@@ -81,10 +81,10 @@ class Motion:
     def only(self, keep: NDArray[np.bool_]) -> "Motion":
         return Motion(*(getattr(self, field.name)[keep] for field in fields(self)))
 
-    def with_more(self, other: "Motion") -> "Motion":
+    def and_also(self, more: "Motion") -> "Motion":
         names = [field.name for field in fields(self)]
         return Motion(
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
+            *(np.concatenate([getattr(self, name), getattr(more, name)]) for name in names)
         )
 
 
