@@ -53,7 +53,8 @@ class Live:
 
     `run` returns when the source has ended and everything has been said, or when the wearer quits.
     Otherwise it raises the error that ended the session: RunError or KeyboardInterrupt. `clock` is
-    the watchdog's; `outlets` write the log and the terminal.
+    the watchdog's; `outlets` write the log and the terminal. `watches`: whether the wearer may rely
+    on being warned, and not of a still picture.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Live:
         notifier: Notifier,
         outlets: Sequence[Outlet],
         clock: Clock,
+        watches: bool = True,
     ) -> None:
         self._loops = loops
         self._user_input = user_input
@@ -73,6 +75,7 @@ class Live:
         self._watchdog = Watchdog(loops.all(), clock, self._on_fault)
         self._speaking = self._watchdog.watched[loops.speak.name]
         self._failure: RunError | None = None
+        self._watches = watches
         self._broken = False  # a vital loop is lost: the session ends at once
 
     def run(self) -> None:
@@ -102,7 +105,8 @@ class Live:
     def _check(self) -> None:
         now_s = self._watchdog.check()
         self._judge_camera(now_s)
-        self._judge_looks(now_s)
+        if self._watches:
+            self._judge_looks(now_s)
         self._judge_outlets()
         self._notifier.repeat_alarms(now_s)
 
@@ -175,8 +179,10 @@ class Live:
             self._loops.speak.hush()
         if self._broken and speaking.over:
             self._notifier.last_resort("failed")
-        else:
-            self._notifier.announce("failed" if self._broken else "stopped", Priority.ALARM)
+        elif self._broken:
+            self._notifier.announce("failed", Priority.ALARM)
+        elif self._watches or self._user_input.quit.is_set():
+            self._notifier.announce("stopped", Priority.ALARM)
         others = [w for w in self._watchdog.watched.values() if w is not speaking]
         for watched in others:
             watched.stop()

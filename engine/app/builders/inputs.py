@@ -13,6 +13,7 @@ from engine.core.answer import Control, Wish
 from engine.core.errors import ConfigError, MissingPart
 from engine.core.ports import AudioSource, Clock, Hears, Source, WakeEngine
 from engine.core.report import Health
+from engine.core.threads import unless_running
 from engine.core.triggers import Every, Interval, Once, OnDemand, Trigger
 from engine.devices.input.keyboard import standard_input
 from engine.devices.input.media_keys import MediaKeys, find_media_keys
@@ -108,7 +109,7 @@ def build_asking(
     build_wish(config, command_grammar(config.language, {}))
     listening = build_listening(config, source, wall)
     if listening is not None:
-        resources.callback(listening.close)
+        resources.callback(unless_running("ear", listening.close))
     trigger, keyboard = build_trigger(config, kind, source.live, listening is not None)
     if keyboard:
         standard_input()

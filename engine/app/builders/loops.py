@@ -54,7 +54,8 @@ def build_live(
     speak = SpeakLoop(session.speech, clocks.timeline, notifier)
     loops = Loops(camera, watch, answer, speak, ear)
     outlets = (log.outlet, session.observers.screen.outlet)
-    return Live(loops, user_input, notifier, outlets, watch_clock or MonotonicClock())
+    clock = watch_clock or MonotonicClock()
+    return Live(loops, user_input, notifier, outlets, clock, watches=feed.related)
 
 
 def build_batch(session: Session, scorer: "Scorer | None" = None) -> Batch:

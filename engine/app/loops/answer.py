@@ -135,7 +135,7 @@ class AnswerLoop:
 
     def _is_overtaken(self, number: int, pulse: Pulse) -> bool:
         pulse.beat()  # an answer asks this while it waits for a model
-        return self._stopped.is_set() or self._requests.version > number
+        return pulse.stop.is_set() or self._stopped.is_set() or self._requests.version > number
 
     def prefetch(self) -> None:
         """Prefetch an answer if there was a hint. There may be several hints during one wake

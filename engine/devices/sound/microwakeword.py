@@ -36,6 +36,7 @@ class MicroWakeWord:
         self.hint = False
         self._features = library.MicroWakeWordFeatures()
         self._model = library.MicroWakeWord.from_builtin(model)
+        self._closed = False
         self._steps = 0
         self._detected = False
         self.cutoff = self._model.probability_cutoff ** (2 * sensitivity) ** 2
@@ -52,7 +53,10 @@ class MicroWakeWord:
         return self._detected
 
     def close(self) -> None:
-        self._model.close()
+        """Release the model; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._model.close()
 
 
 def _library() -> Any:

@@ -47,6 +47,7 @@ class Porcupine:
         except (library.PorcupineError, OSError, ValueError) as error:
             raise refused(error) from error
         self.frame_samples = int(self._engine.frame_length)
+        self._closed = False
         if self._engine.sample_rate != HEARING_HZ:
             raise MissingPart(
                 f"trigger=wake: expected Porcupine to take {HEARING_HZ} Hz, got "
@@ -62,7 +63,10 @@ class Porcupine:
             raise RunError(f"Porcupine stopped listening: {_without_key(error)}") from error
 
     def close(self) -> None:
-        self._engine.delete()
+        """Release the engine; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._engine.delete()
 
 
 def access_key() -> str:
