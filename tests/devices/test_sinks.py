@@ -10,7 +10,7 @@ import pytest
 
 from engine.core.errors import InputError, MissingPart, SpeechFailed
 from engine.core.file_parts import parts_of
-from engine.devices.sound.loudspeaker import DeviceSink, find_device_sink
+from engine.devices.sound.loudspeaker import DeviceSink, find_device_sink, refresh_devices
 from engine.devices.sound.wav import SilentSink, WavSink
 
 RATE_HZ = 22050
@@ -186,3 +186,27 @@ def test_a_missing_portaudio_is_refused(
     with pytest.raises(MissingPart, match=f"speech=device: {expected}.*speech=wav"):
         DeviceSink(RATE_HZ)
     assert find_device_sink(RATE_HZ)[0] is None
+
+
+def test_a_stream_is_closed_once_and_portaudio_looks_for_devices_only_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+
+    class Counting(Stream):
+        def close(self) -> None:
+            calls.append("close")
+
+    library = SimpleNamespace(
+        OutputStream=Counting,
+        PortAudioError=PortAudioError,
+        _terminate=lambda: calls.append("terminate"),
+        _initialize=lambda: calls.append("initialize"),
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", library)
+    sink = DeviceSink(RATE_HZ)
+    refresh_devices()
+    sink.close()
+    sink.close()
+    refresh_devices()
+    assert calls == ["close", "terminate", "initialize"]

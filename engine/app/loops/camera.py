@@ -107,7 +107,7 @@ class CameraLoop:
                 self._skipped.add(error, pulse.beat())
                 continue
             except SourceNotice as message:
-                pulse.beat()
+                self.fresh_s = pulse.beat()  # glasses that are back give frames soon
                 self._notifier.notice(message)
                 continue
             now_s = pulse.beat()

@@ -69,13 +69,16 @@ class DeviceSink:
             ) from error
 
     def close(self) -> None:
-        """Stop playback and release the device at once."""
+        """Stop playback and release the device at once. A second call does nothing: PortAudio may
+        crash on a stream that was closed."""
         self.paced = False
+        if id(self) not in _in_use:
+            return
+        _in_use.discard(id(self))
         with contextlib.suppress(*self._errors):
             self._stream.abort()
         with contextlib.suppress(*self._errors):
             self._stream.close()
-        _in_use.discard(id(self))
 
 
 def refresh_devices() -> None:

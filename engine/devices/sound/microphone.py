@@ -87,9 +87,14 @@ class Microphone:
         return self._closed
 
     def close(self) -> None:
+        """Release the device. A second call does nothing: PortAudio may crash on a stream that was
+        closed."""
+        if self._closed:
+            return
         self._closed = True
         with contextlib.suppress(*self._errors):
             self._stream.abort()
+        with contextlib.suppress(*self._errors):
             self._stream.close()
 
 
