@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two stages of one environment: what the engine needs on a CPU, and everything else beside it.
+LIGHT := $(VENV)/.light
 STAMP := $(VENV)/.installed
 
 .PHONY: help setup run test test-fast coverage check wheel bench clean
@@ -11,14 +13,20 @@ help: ## this list
 
 setup: $(STAMP) ## create .venv and install everything
 
-$(STAMP): pyproject.toml
+$(VENV)/bin/uv:
 	@$(PYTHON) -c 'import sys; v=sys.version_info[:2]; sys.exit(None if (3,11)<=v<(3,13) else "expected Python 3.11 or 3.12, got %d.%d; run: make PYTHON=python3.11 ..." % v)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
+
+$(LIGHT): pyproject.toml | $(VENV)/bin/uv
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable .
 	touch $@
 
-run: $(STAMP) ## everyday use on the best source present; with no camera, the sample
+$(STAMP): pyproject.toml | $(VENV)/bin/uv
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[dev]'
+	touch $(LIGHT) $@
+
+run: $(LIGHT) ## everyday use on the best source present; with no camera, the sample
 	$(BIN)/python -m engine mode=auto
 
 test: $(STAMP) ## every test

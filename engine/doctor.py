@@ -4,7 +4,6 @@ Checks libraries and model packs here, and devices with `engine.devices.checks`,
 time. Imports no framework and loads no model. Exits with 1 if the engine cannot run, else with 0.
 """
 
-import argparse
 import json
 import platform
 import shutil
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from engine import __version__
+from engine.core.arguments import OneLineParser
 from engine.core.errors import EngineError, in_one_line
 from engine.devices import checks
 from engine.devices.checks import Finding, State, installed_version
@@ -206,7 +206,7 @@ def _needed(findings: Sequence[Finding]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m engine.doctor",
         description="Report what this machine has, what each missing piece costs, how to fix it",
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from engine.core.arguments import OneLineParser
 from engine.core.errors import EngineError, MissingPart
 from models.build.command import add_build, build
 from models.fastvlm.export.command import add_export, export
@@ -72,7 +73,7 @@ def pull(tiers: Sequence[str], console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done; 2 failed, with one line on stderr; 130
     interrupted."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m models",
         description="Lists the packs of weights, downloads the hub pack, or exports the describer for "
         "other runtimes.",

@@ -25,6 +25,7 @@ from engine.core.errors import (
     PromptTooLong,
     in_one_line,
 )
+from engine.core.extras import pip_install
 from engine.core.ports import Describer
 from engine.core.preferences import Language
 from engine.core.report import ModelCard
@@ -180,8 +181,9 @@ class FastVlmDescriber:
             raise
         except ImportError as error:
             raise MissingPart(
-                f"{files.pack} describer in torch: {in_one_line(error)}; run: pip install -e "
-                f"'.[torch]', or export it elsewhere: python -m models export --checkpoint {folder}"
+                f"{files.pack} describer in torch: {in_one_line(error)}; run: "
+                f"{pip_install('torch')}, or export it elsewhere: "
+                f"python -m models export --checkpoint {folder}"
             ) from None
         except Exception as error:  # safetensors, tokenizers and transformers have their own
             self._free_gpu_memory()

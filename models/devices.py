@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
+from engine.core.extras import pip_install
 from models.runtime.compiled import core
 
 ALLOCATION_FAILED = re.compile(
@@ -31,7 +32,7 @@ def choose_device(requested: str) -> str:
         return "cpu"
     if not _has_torch():
         raise MissingPart(
-            f"models.device={requested}: expected torch, got none; run: pip install -e '.[torch]', "
+            f"models.device={requested}: expected torch, got none; run: {pip_install('torch')}, "
             "or use models.device=cpu"
         )
     import torch

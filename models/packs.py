@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart
+from engine.core.extras import pip_install
 from models.hub import HUB, OPTIONAL, TIERS, hub_home, pull_command
 from models.runtime.graphs import FORM_JSON, stores
 from models.trust import PICKLES, TRUST, is_trusted
@@ -227,7 +228,7 @@ def choose_form(files: PackFiles, requested: str, device: str) -> tuple[str, str
     if requested == "torch" and importlib.util.find_spec("torch") is None:
         raise MissingPart(
             f"{files.pack} {files.tier}: expected torch, which runs {forms['torch']}, got none; run: "
-            "pip install -e '.[torch]'"
+            f"{pip_install('torch')}"
         )
     if requested == "openvino" and not has_openvino:
         raise MissingPart("models.backend=openvino: not installed; run: pip install openvino")

@@ -19,6 +19,7 @@ from engine.app.settings_check import check
 from engine.app.settings_guard import check_arguments
 from engine.config import Config
 from engine.core.errors import ConfigError, EngineError, in_one_line
+from engine.core.extras import pip_install
 from engine.core.settings import settings
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _require_plugins(arguments: Sequence[str]) -> None:
         if package is not None and not _installed(package):
             raise ConfigError(
                 f"{argument}: expected {package}, found none; "
-                "install it with: pip install -e '.[sweep]'"
+                f"install it with: {pip_install('sweep')}"
             )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.config import QualityConfig
 from engine.core.errors import MissingPart
+from engine.core.extras import pip_install
 from engine.evaluation import stored_outputs as records
 from engine.evaluation.stored_outputs import Record, StoredAnswer
 from experiments.common import command_parser, hardware, last_line
@@ -209,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def measure() -> dict[str, Any]:
         if find_spec("sklearn") is None:
-            raise MissingPart("scikit-learn is not installed; run: pip install -e '.[train]'")
+            raise MissingPart(f"scikit-learn is not installed; run: {pip_install('train')}")
         make_recordings(args, (*TRAINED, "calibration"))
         return hardware() | train(args.work, args.out) | {"out": str(args.out)}
 

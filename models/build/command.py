@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import MissingPart, in_one_line
+from engine.core.extras import pip_install
 from models.hub import OPTIONAL, hub_home
 from models.packs import FORMS, PackFiles, find_pack, read_manifest, write_manifest
 
@@ -79,7 +80,7 @@ def _build(tier: str, files: PackFiles) -> list[Path]:
                 settings |= hub_settings(files, checkpoint)
             build_scenes(checkpoint, settings, partial, share=True)
     except ImportError as error:
-        raise MissingPart(f"{error.name}: not installed; run: pip install -e '.[torch]'") from None
+        raise MissingPart(f"{error.name}: not installed; run: {pip_install('torch')}") from None
     except Exception as error:  # each library has errors of its own
         raise MissingPart(
             f"{files.pack} {tier}: {checkpoint}: expected a checkpoint, got {in_one_line(error)}; "

@@ -170,7 +170,9 @@ def test_a_file_that_is_not_a_recording_is_refused(tmp_path: Path, kind: str) ->
 
 def test_a_missing_sdk_is_refused_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
-    with pytest.raises(MissingPart, match=r"view=rerun: .* run: pip install 'rerun-sdk") as refused:
+    with pytest.raises(
+        MissingPart, match=r"view=rerun: .* run: pip install -e '\.\[view\]'"
+    ) as refused:
         require_rerun()
     assert "\n" not in str(refused.value)
 

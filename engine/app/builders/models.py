@@ -120,7 +120,7 @@ def build_models(config: Config) -> Models:
     else:
         detector = build_detector(config, fit.image_size, fit.threads)
     models = replace(_models_to_load(config, detector), fit=fit)
-    if loads_in_background(config):
+    if loads_in_background(config) and not names_a_runtime(config):
         return models
     lost: list[tuple[Part, EngineError]] = []
     for part in models.parts:
@@ -138,6 +138,14 @@ def build_models(config: Config) -> Models:
             if card is not None:
                 models.cards[part.name] = card
     return replace(models, parts=(), lost=tuple(lost))
+
+
+def names_a_runtime(config: Config) -> bool:
+    """Whether the settings name a library or number format. One that is missing must then end the
+    start with its line, and not be noticed in the background."""
+    models, settings = config.models, config.models.describer
+    names = (settings.runtime, settings.precision, settings.encoder, settings.decoder)
+    return any(name != "auto" for name in (models.backend, settings.provider, *names))
 
 
 def fit_detector(config: Config) -> Fit | None:

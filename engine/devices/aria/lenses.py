@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from engine.core.camera import Fisheye, Frame, Image, Intrinsics, Pose, Rotation
 from engine.core.errors import InputError, MissingPart, in_one_line
+from engine.core.extras import pip_install
 from engine.devices.video.images import frozen
 from engine.perception.camera import EPSILON, ray
 from engine.perception.head_pose import ImuSample
 
 Matrix = NDArray[np.float64]
 
-INSTALL = "pip install -e '.[aria]'"
+INSTALL = pip_install("aria")
 RGB = "camera-rgb"
 # Side cameras, by the end of their labels.
 SIDES = ("slam-left", "slam-right", "slam-side-left", "slam-side-right")

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.core.answer import Command, Control, Wish
 from engine.core.errors import MissingPart
+from engine.core.extras import pip_install
 from engine.core.report import Health
 
 # evdev's names. The single button of a Bluetooth headset sends play and pause alternately. The
@@ -94,7 +95,7 @@ def find_media_keys() -> list[Any]:
     except ImportError as error:
         raise MissingPart(
             "trigger.media_keys: expected the evdev library (Linux only), got none; install it with "
-            "`pip install -e '.[keys]'`, or use trigger.media_keys=false"
+            f"`{pip_install('keys')}`, or use trigger.media_keys=false"
         ) from error
     codes: dict[str, int] = evdev.ecodes.ecodes
     wanted = {codes[name] for name in BUTTONS}

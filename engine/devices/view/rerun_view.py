@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import InputError, MissingPart, message_of
+from engine.core.extras import pip_install
 from engine.core.glance import Glance, Obstacle, stages_ms
 from engine.core.report import Answered, Health, Shown
 from engine.core.utterance import Heard
@@ -34,8 +35,7 @@ def require_rerun() -> None:
         import rerun  # noqa: F401
     except ImportError as error:
         raise MissingPart(
-            "view=rerun: expected the Rerun SDK, found none; "
-            "run: pip install 'rerun-sdk>=0.23,<0.42'"
+            f"view=rerun: expected the Rerun SDK, found none; run: {pip_install('view')}"
         ) from error
 
 
@@ -234,7 +234,7 @@ def recording_reader() -> Any:
     except ImportError as error:
         raise MissingPart(
             "session.rrd: expected a Rerun SDK that reads recordings, found none; "
-            "run: pip install 'rerun-sdk>=0.33,<0.42'"
+            f"run: {pip_install('view')}"
         ) from error
     return RrdReader
 

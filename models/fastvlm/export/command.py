@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engine.core.errors import ConfigError, InputError, MissingPart, in_one_line
+from engine.core.extras import pip_install
 from models import quiet_offline
 from models.fastvlm.chat import Chat
 from models.fastvlm.export.writer import facts_of, write_chat, write_form
@@ -179,10 +180,13 @@ def _check_known(option: str, values: Sequence[str], known: Any) -> None:
 
 def _load(checkpoint: Path) -> tuple[Chat, Any]:
     quiet_offline()
-    import torch
+    try:
+        import torch
 
-    from models.fastvlm.checkpoint import load_model
-    from models.fastvlm.processor import load_chat
+        from models.fastvlm.checkpoint import load_model
+        from models.fastvlm.processor import load_chat
+    except ImportError as error:
+        raise MissingPart(f"{in_one_line(error)}; run: {pip_install('torch')}") from None
 
     try:
         return load_chat(checkpoint), load_model(checkpoint, torch.float32)
@@ -214,7 +218,9 @@ def _write(checkpoint: Path, form: Form, model: Any) -> str:
     try:
         exporter = importlib.import_module(EXPORTERS[form.runtime].module)
     except ImportError as error:
-        raise MissingPart(f"{error}; run: pip install -e '.[{form.runtime}]'") from None
+        raise MissingPart(
+            f"{error}; run: {pip_install('onnx' if form.runtime == 'onnx' else 'torch')}"
+        ) from None
 
     def writer(folder: Path) -> None:
         if form.side_px is None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import ConfigError, MissingPart, message_of
+from engine.core.extras import pip_install
 from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
 from models.fastvlm.forms import Form, find_form, read_facts
 from models.fastvlm.greedy import Greedy
@@ -28,7 +29,7 @@ NAMES: dict[Provider, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 NEEDS: dict[Provider, str] = {
-    "cpu": "onnxruntime (pip install -e '.[onnx]')",
+    "cpu": f"onnxruntime ({pip_install('onnx')})",
     "cuda": "onnxruntime-gpu in place of onnxruntime, with CUDA's and cuDNN's libraries (pip "
     "uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]')",
     "tensorrt": "onnxruntime-gpu in place of onnxruntime (pip uninstall onnxruntime, then pip install "
