@@ -19,11 +19,12 @@ from pydantic_core import from_json
 
 from engine.answering.grounding import Grounded
 from engine.core.camera import Frame
-from engine.core.errors import InputError, RunError
+from engine.core.errors import InputError, RunError, message_of
 from engine.core.glance import Glance, ImageStatistics, Obstacle, SceneClass, Truth
 from engine.core.preferences import Directions, Language, Units
 from engine.core.report import ModelCard
 from engine.evaluation.quality import QualityParts
+from engine.evaluation.record_check import check_numbers
 from engine.language.wording import Words
 
 VERSION = 1
@@ -187,19 +188,24 @@ def _split(path: Path, ended: bool) -> tuple[Header, list[Record]]:
         try:
             if number == 1 and kind == "recording":
                 header = _HEADER.validate_python(fields)
+                check_numbers(header)
             elif header is not None and kind == "picture" and end is None:
                 records.append(_RECORD.validate_python(fields))
+                check_numbers(records[-1])
             elif header is not None and kind == "end" and end is None:
-                end = int(fields["pictures"])
+                end = _count(fields.get("pictures"))
             else:
                 wanted = "recording" if header is None else "picture or end"
-                raise ValueError(f"type: expected {wanted}, got {kind!r}")
+                wanted = wanted if end is None else "nothing after the end"
+                raise ValueError(f"type: expected {wanted}, got {message_of(repr(kind), 40)}")
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path}, line {number}: {place}: {first['msg']}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}, line {number}: {error}") from error
+            raise InputError(
+                f"{path}, line {number}: {place}: {message_of(first['msg'])}"
+            ) from error
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise InputError(f"{path}, line {number}: {message_of(error, 200)}") from error
     if header is None:
         raise InputError(f"{path}: expected a recording, got an empty file; record it again")
     if header.version != VERSION:
@@ -217,9 +223,16 @@ def _split(path: Path, ended: bool) -> tuple[Header, list[Record]]:
     return header, records
 
 
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        got = message_of(repr(value), 40)
+        raise ValueError(f"pictures: expected a whole number of pictures, got {got}")
+    return value
+
+
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             yield from (line for line in file if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         detail = getattr(error, "strerror", None) or "not UTF-8 text"

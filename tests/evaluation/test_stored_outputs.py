@@ -1,8 +1,10 @@
 """Recordings are read back as written; broken ones are refused in one line."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from engine.core.errors import InputError
 from engine.evaluation import stored_outputs
 from engine.evaluation.stored_outputs import StoredAnswer
 from engine.language.wording import Words
+from routers import Rules
 from tests.fakes.recordings import HEADER, make_record, save_recording
 
 
@@ -122,6 +125,110 @@ def test_a_broken_recording_is_refused_in_one_line(tmp_path: Path, kind: str, sa
     assert said in line
     assert str(path) in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("width",), -640, "line 2: width: expected a number from 1 to 65535, got -640"),
+        (("height",), 0, "line 2: height: "),
+        (("time_s",), 1e999, "line 2: time_s: "),
+        (("time_s",), "-inf", "line 2: time_s: "),
+        (("detect_ms",), -1, "line 2: detect_ms: "),
+        (("quick", "speech_ms"), -3.5, "line 2: quick.speech_ms: "),
+        (("obstacles", 0, "distance_m"), -3, "line 2: obstacles.0.distance_m: "),
+        (("obstacles", 0, "distance_m"), 0, "line 2: obstacles.0.distance_m: "),
+        (("obstacles", 0, "bearing_deg"), 400, "line 2: obstacles.0.bearing_deg: "),
+        (("obstacles", 0, "box", "x2"), 1, "line 2: obstacles.0.box: expected a box"),
+        (("obstacles", 0, "ttc_s"), 1e300, "line 2: obstacles.0.ttc_s: "),
+        (("scene", "probability"), 7, "line 2: scene.probability: "),
+        (("picture", "blur"), -1, "line 2: picture.blur: "),
+        (("obstacles", 0, "side"), "up", "line 2: obstacles.0.side: "),
+    ],
+)
+def test_an_impossible_number_is_refused_with_its_field(
+    tmp_path: Path, place: tuple[str | int, ...], value: object, said: str
+) -> None:
+    path = save_recording(tmp_path / "outputs.jsonl", [make_record(seq) for seq in range(2)])
+    lines = path.read_text().splitlines()
+    record = json.loads(lines[1])
+    put(record, place, value)
+    path.write_text(
+        "\n".join([lines[0], json.dumps(record), *lines[2:]]).replace("Infinity", "1e999")
+    )
+    with pytest.raises(InputError) as caught:
+        stored_outputs.read(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        '{"type": "end"}',
+        '{"type": "end", "pictures": null}',
+        '{"type": "end", "pictures": -2}',
+        '{"type": "end", "pictures": 2.0}',
+        '{"type": "end", "pictures": "2"}',
+        '{"type": "end", "pictures": true}',
+        '{"type": "end", "pictures": [2]}',
+        '{"type": "end", "pictures": 1e999}',
+        '{"type": "end", "pictures": 2}\n{"type": "end", "pictures": 2}',
+        '{"type": "end", "pic',
+        '{"type": ["end"]}',
+        "null",
+        "\0\0\0\0",
+    ],
+)
+def test_a_broken_end_is_refused_in_one_line(tmp_path: Path, end: str) -> None:
+    path = save_recording(tmp_path / "outputs.jsonl", [make_record(seq) for seq in range(2)])
+    path.write_text("\n".join([*path.read_text().splitlines()[:-1], end]))
+    with pytest.raises(InputError) as caught:
+        stored_outputs.read(path)
+    assert "\n" not in str(caught.value)
+    assert "line " in str(caught.value)
+
+
+JUNK: list[object] = [-1, 1e999, 10**400, None, "\ud800", [[]]]
+
+
+def test_any_wrong_value_is_refused_in_one_line_or_can_be_replayed(tmp_path: Path) -> None:
+    path = save_recording(tmp_path / "outputs.jsonl", [make_record()])
+    lines = path.read_text().splitlines()
+    accepted, refusals = 0, []
+    for number, line in enumerate(lines):
+        for place in places(json.loads(line)):
+            for junk in JUNK:
+                changed = json.loads(line)
+                put(changed, place, junk)
+                text = json.dumps(changed).replace("Infinity", "1e999")
+                path.write_text("\n".join([*lines[:number], text, *lines[number + 1 :]]))
+                try:
+                    _, (record,) = stored_outputs.read(path)
+                except InputError as error:
+                    refusals.append(str(error))
+                    continue
+                accepted += 1
+                router = Rules(0.5)
+                assert 0 <= router.decide(record.glance()).score <= 1
+                assert Words("en").describe(record.glance())
+                assert record.to_sound_ms(record.full) >= 0
+    assert accepted  # names and texts may be anything
+    assert not [line for line in refusals if "\n" in line]
+
+
+def places(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The place of every value in a JSON object, itself left out."""
+    inner = enumerate(value) if isinstance(value, list) else ()
+    for key, item in value.items() if isinstance(value, dict) else inner:
+        yield (*at, key)
+        yield from places(item, (*at, key))
+
+
+def put(value: Any, place: tuple[str | int, ...], new: object) -> None:
+    for key in place[:-1]:
+        value = value[key]
+    value[place[-1]] = new
 
 
 @pytest.mark.parametrize("there", [False, True])
