@@ -4,6 +4,7 @@ Arrays only, for every library that runs a detector. Knows no network.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -52,15 +53,22 @@ def suppressed(boxes: Boxes) -> Boxes:
 def without_parts(boxes: Boxes, labels: Sequence[str]) -> Boxes:
     """The boxes without those that are parts of stronger ones; see PART_OF. `labels`: the name of
     each class."""
-    parts = np.zeros(len(boxes.scores), bool)
-    for group in VEHICLES:
-        numbers = [number for number, label in enumerate(labels) if label in group]
-        rows = np.flatnonzero(np.isin(boxes.classes, numbers))
+    groups = _groups(tuple(labels))[boxes.classes]
+    parts = np.zeros(len(groups), bool)
+    for group in range(len(VEHICLES)):
+        rows = np.flatnonzero(groups == group)
         if len(rows) > 1:
             stronger = boxes.scores[rows][None, :] > boxes.scores[rows][:, None]
             within = _share_within(boxes.corners[rows]) >= PART_OF
-            parts[rows] |= (stronger & within).any(axis=1)
+            parts[rows] = (stronger & within).any(axis=1)
     return boxes.only(~parts) if parts.any() else boxes
+
+
+@lru_cache(maxsize=8)
+def _groups(labels: tuple[str, ...]) -> NDArray[np.int64]:
+    """The index in VEHICLES of each label; -1 for one that is no vehicle."""
+    found = [[label in group for group in VEHICLES] for label in labels]
+    return np.array([row.index(True) if any(row) else -1 for row in found], np.int64)
 
 
 def _share_within(corners: NDArray[np.float32]) -> NDArray[np.float32]:

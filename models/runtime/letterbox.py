@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.core.camera import Image
 
 GREY = 114  # Ultralytics' padding in training
+SCALE = np.float32(1 / 255)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Letterbox:
             image = cv2.copyMakeBorder(
                 image, self.top, bottom, self.left, right, cv2.BORDER_CONSTANT, value=(GREY,) * 3
             )
-        pixels: NDArray[np.float32] = np.asarray(cv2.dnn.blobFromImage(image, 1 / 255), np.float32)
+        pixels = np.empty((1, 3, *self.outer), np.float32)
+        for channel, plane in enumerate(cv2.split(image)):  # a fifth of blobFromImage's time
+            np.multiply(plane, SCALE, out=pixels[0, channel])
         return pixels
 
     def to_source(self, corners: NDArray[np.float32]) -> NDArray[np.float32]:
