@@ -31,6 +31,7 @@ from models.fit import (
 )
 from models.packs import PackFiles, choose_form, find_pack
 from models.runtime.boxes import LEAST_SCORE, Boxes, suppressed, without_parts
+from models.runtime.compiled import release_pages
 from models.runtime.tracker import Tracker
 
 SIZES = (640, 416, 320)  # of models.detector.image_size
@@ -81,6 +82,7 @@ def load_detector(
     try:
         network = _network(path, backend, settings["image_size"], device, threads)
         network.find(np.full((480, 640, 3), 128, np.uint8))
+        release_pages()
     except Exception as error:  # pickle, torch, Ultralytics and OpenVINO have errors of their own
         raise MissingPart(
             f"{files.pack} detector: {path}: expected a YOLO that {backend} opens, got "

@@ -19,6 +19,7 @@ from engine.core.report import ModelCard
 from models.devices import choose_device
 from models.imagenet_scenes import scene_columns
 from models.packs import FORMS, PackFiles, choose_form, find_pack, read_pack
+from models.runtime.compiled import release_pages
 from models.runtime.graphs import read_form_json
 from models.runtime.scenes import Squares
 
@@ -60,6 +61,7 @@ def load_scenes(
         card = ModelCard(name, files.pack, device, backend, network.precision)
         scenes = Scenes(network, head, settings.get("crop"), card)
         scenes.classify(Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0))
+        release_pages()
     except MissingPart:
         raise
     except Exception as error:  # OpenVINO, safetensors, timm and torch have errors of their own

@@ -29,7 +29,7 @@ _MAGIC = b"scene-aria compiled network 1\n\0\0"  # 32 bytes; 32 of the sha256 fo
 _HEADER = 64
 _UNUSED_DAYS = 30  # files that no start has used for so long are deleted
 # An imported network reads its weights from the mapped file, and OpenVINO keeps no reference to it.
-_mapped: list[Any] = []
+_mapped: list[mmap.mmap] = []
 
 
 def compiled_home() -> Path:
@@ -90,6 +90,15 @@ def compile_model(
     return compiled
 
 
+def release_pages() -> None:
+    """Drop the mapped files of compiled networks from this process's resident memory. To be called
+    after their first run, which copies most weights into packed buffers; what is needed again is
+    read from the file. Does nothing where the system cannot do it."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for content in _mapped:
+            content.madvise(mmap.MADV_DONTNEED)
+
+
 def _key(sources: Sequence[Path], variant: str, device: str, settings: dict[str, Any]) -> str:
     """Names a compiled network: the same key, the same result."""
     import openvino as ov
@@ -135,7 +144,7 @@ def _read(place: Path, device: str, settings: dict[str, Any]) -> Any:
     except Exception as error:  # OSError, ValueError of an empty file, and OpenVINO's own
         _warn(place, error, "compiled again")
         return None
-    _mapped.append(data)
+    _mapped.append(content)
     with suppress(OSError):
         os.utime(place)  # still in use: see _delete_unused
     return compiled

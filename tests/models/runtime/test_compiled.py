@@ -76,6 +76,14 @@ def test_the_second_start_compiles_nothing(
     assert not caplog.records
 
 
+def test_a_network_runs_on_after_its_pages_were_released(graph: Path) -> None:
+    compile_model(graph, **EXACT)
+    network = compile_model(graph, **EXACT)
+    assert result(network) == [2, 2, 2, 2]
+    compiled.release_pages()
+    assert result(network) == [2, 2, 2, 2]
+
+
 def test_other_weights_or_settings_are_another_network(graph: Path, home: Path) -> None:
     import openvino as ov
 
