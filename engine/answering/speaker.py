@@ -44,11 +44,12 @@ class Speaker:
                 )
             )
 
-    def explain_once(self, key: StatusKey) -> None:
-        """Say a status that explains a shorter answer: once, until `recovered` resets it."""
+    def explain_once(self, key: StatusKey, *covered: StatusKey) -> None:
+        """Say a status that explains a shorter answer: once, until `recovered` resets it. It makes
+        the `covered` ones unnecessary."""
         if key in self._explained:
             return
-        self._explained.add(key)
+        self._explained.update((key, *covered))
         self._say(
             Utterance(
                 id=self._next_id(),

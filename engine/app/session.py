@@ -301,7 +301,7 @@ def _load_rest(running: Session, models: Models, says_ready: bool) -> None:
     def failed(part: Part, error: EngineError) -> None:
         observers.report(Health(part.name, str(error), "goes on without it"))
         no_memory = isinstance(error, OutOfMemory) and part.name == "describer"
-        speaker.explain_once("memory_low" if no_memory else part.failed)
+        speaker.explain_once("memory_low" if no_memory else part.failed, part.failed)
 
     def ready() -> None:
         observers.log.models_loaded()

@@ -76,7 +76,7 @@ class Watched:
             self._finish()
         elif run.outcome is not None:
             self._fail(run.outcome, now_s)
-        elif run.pulse.silent and not self._stopping:
+        elif run.pulse.is_silent(now_s) and not self._stopping:
             run.pulse.abandon()
             detail = (
                 f"the {self.loop.name} loop gave no sign of life for {run.pulse.patience_s:g} s"

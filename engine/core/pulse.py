@@ -35,10 +35,9 @@ class Pulse:
         self._beaten_s = now_s = self._clock.now()
         return now_s
 
-    @property
-    def silent(self) -> bool:
+    def is_silent(self, now_s: float) -> bool:
         """Whether the last beat is longer ago than `patience_s`."""
-        return self._clock.now() - self._beaten_s > self.patience_s
+        return now_s - self._beaten_s > self.patience_s
 
     def excuse(self, seconds: float) -> None:
         """Nothing ran for `seconds`, the watchdog included: this says nothing about the thread."""

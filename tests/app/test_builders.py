@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.app.builders.answering import build_router
+from engine.app.builders.audio import LOUDSPEAKER, build_reopen_sink
 from engine.app.builders.inputs import (
     build_asking,
     build_listening,
@@ -17,7 +18,7 @@ from engine.app.builders.inputs import (
     label_names,
 )
 from engine.app.builders.perception import build_alerts
-from engine.app.builders.sources import build_source, source_kind
+from engine.app.builders.sources import build_reopen_source, build_source, source_kind
 from engine.app.command_line import CONF
 from engine.app.settings_check import check
 from engine.config import Config, RouterConfig
@@ -27,6 +28,7 @@ from engine.devices.sound import porcupine
 from engine.devices.video.sample import SampleSource
 from engine.language.commands import command_grammar
 from engine.language.wording import Words
+from engine.listening.echo_guard import EchoGuard, GuardedSink
 from experiments.quality.synthetic_speech import write_wav
 from models.describer import check_image_size
 from models.packs import find_pack, write_manifest
@@ -228,3 +230,26 @@ def test_labels_are_found_by_their_spoken_names(language: str, name: str, label:
 def test_each_router_is_built_under_its_name(name: str) -> None:
     """A router that is registered but not built would run as `rules`."""
     assert build_router(Config(router=RouterConfig(name=name))).name == name
+
+
+def test_a_loudspeaker_is_opened_again_and_a_lost_file_is_done_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_library(*_: object) -> None:
+        raise MissingPart("speech=device: no output")
+
+    monkeypatch.setattr("engine.devices.sound.loudspeaker.refresh_devices", lambda: None)
+    monkeypatch.setattr("engine.devices.sound.loudspeaker.DeviceSink", no_library)
+    clock = VirtualClock()
+    with pytest.raises(MissingPart):
+        build_reopen_sink(LOUDSPEAKER, 22050, None, clock)()
+    assert build_reopen_sink("audio.wav", 22050, None, clock)().name == "silent"
+    guarded = build_reopen_sink("audio.wav", 22050, EchoGuard(22050), clock)()
+    assert isinstance(guarded, GuardedSink)
+
+
+def test_only_a_camera_that_can_return_is_opened_again() -> None:
+    assert build_reopen_source(Config(), "sample", SampleSource()) is None
+    reopen = build_reopen_source(Config(), "sample", LiveSource())
+    assert reopen is not None
+    assert reopen().name == "sample"

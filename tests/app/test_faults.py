@@ -64,6 +64,13 @@ class LiveCamera(FakeCamera):
         self.closed_in.append(threading.current_thread().name)
 
 
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops beat more often, so that a test may advance the clock faster."""
+    for module in ("watch", "answer"):
+        monkeypatch.setattr(f"engine.app.loops.{module}.POLL_S", 0.005)
+
+
 class Hang:
     """Holds whoever calls it while it is `set`, until the end of the test."""
 

@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.command import ROOT
+from engine.app.builders.models import build_detector
+from engine.app.builders.perception import reload_perception
+from engine.app.builders.sources import build_source
+from engine.config import Config
+from engine.core.clock import MonotonicClock
+from engine.language.wording import Words
+from engine.perception.localize import Localizer
+from engine.perception.perceive import Perception
+from tests.fakes.command import ROOT, describe_here, one
 
 pytestmark = pytest.mark.command
 
@@ -76,3 +84,30 @@ def test_the_status_is_right_beside_a_thread_that_hangs(hangs: bool) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert (done.returncode, done.stdout) == (7 if hangs else 3, "flushed")
+
+
+@pytest.mark.weights
+def test_without_memory_for_the_describer_the_template_answers_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.app.builders.models.available_mb", lambda: 10.0)
+    records = describe_here(tmp_path, "mode=full")
+    assert one(records, "description")["tier"] == "quick"
+    lost = [r for r in records if r["type"] == "health" and r["what"] == "describer"]
+    assert "MB of memory, and 10 MB are left" in lost[0]["detail"]
+    said = [r["text"] for r in records if r["type"] == "utterance"]
+    reason = Words("en").status("memory_low")
+    assert [text for text in said if "long description" in text.lower()] == [reason]
+
+
+@pytest.mark.weights
+def test_a_detector_that_is_loaded_anew_sees_what_the_first_one_saw() -> None:
+    config = Config()
+    source = build_source(config, "sample")
+    frame = source.read()
+    assert frame is not None
+    detector = build_detector(config, None, 1)
+    perception = Perception(detector, Localizer(70.0), MonotonicClock())
+    seen = perception.perceive(frame).obstacles
+    again = reload_perception(config, perception, source).perceive(frame).obstacles
+    assert [item.label for item in again] == [item.label for item in seen]
