@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LIGHT := $(VENV)/.light
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run test test-fast coverage check wheel bench clean
+.PHONY: help setup run test test-fast coverage check wheel bench lock sbom licences fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,23 @@ wheel: $(STAMP) ## build the wheel, install it into an empty environment, descri
 
 bench: $(STAMP) ## latency of the tiers on this machine
 	$(BIN)/python -m experiments.latency.stages
+
+lock: $(STAMP) ## exact versions with hashes of all that a release installs, in requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --universal --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --upgrade --quiet --output-file requirements.lock
+
+sbom: $(STAMP) ## bill of materials of what is installed (CycloneDX), in dist/sbom.cdx.json
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
+	  --output-reproducible --of JSON --output-file dist/sbom.cdx.json
+
+licences: $(STAMP) ## the licence of every package that is installed, in LICENCES.md
+	printf '# Licences of all that is installed\n\nWritten by `make licences`.\n\n' > LICENCES.md
+	$(BIN)/pip-licenses --python $(BIN)/python --from=mixed --format=markdown >> LICENCES.md
+
+fuzz: $(STAMP) ## feed broken files to every reader: make fuzz MINUTES=60
+	FUZZ_MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest tests/fuzz
 
 clean: ## remove the environment and what runs have written
 	rm -rf $(VENV) build dist outputs multirun .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -6,9 +6,10 @@ with an answer every ten seconds (mode=auto, both tiers) and all that is heard i
 time. With `--virtual`, the same walk runs in virtual time at three frames a second, as fast as the
 machine can: ten times real time on two idle cores. The loops, models, log and mixer are a session's.
 
-The walk is divided into windows. The last line is JSON: of memory (resident set) and of the time
-that the detector takes, the change from the windows of the second fifth of the walk to those of the
-last fifth, in per cent; of threads and open files, the least and the most after the first fifth.
+The walk is divided into windows. The last line is JSON: of memory (resident set), of the time that
+the detector takes, and of the processor time of a frame (which another program on the machine
+changes little), the change from the windows of the second fifth of the walk to those of the last
+fifth, in per cent; of threads and open files, the least and the most after the first fifth.
 The first fifth is not counted: models, caches and the text reader settle in it.
 """
 
@@ -54,6 +55,7 @@ class Window:
 
     memory_mb: float
     detect_ms: float  # median
+    cpu_ms: float  # of the whole process, for each frame
     threads: int
     files: int
 
@@ -66,14 +68,18 @@ class Probe:
     windows: list[Window] = field(default_factory=list)
     _took_ms: list[float] = field(default_factory=list)
     _process: psutil.Process = field(default_factory=psutil.Process)
+    _cpu_s: float = 0.0
 
     def add(self, took_ms: float) -> None:
         self._took_ms.append(took_ms)
         if len(self._took_ms) == self.frames:
+            cpu = self._process.cpu_times()
+            before_s, self._cpu_s = self._cpu_s, cpu.user + cpu.system
             self.windows.append(
                 Window(
                     self._process.memory_info().rss / 2**20,
                     median(self._took_ms),
+                    1000 * (self._cpu_s - before_s) / self.frames,
                     self._process.num_threads(),
                     self._process.num_fds(),
                 )
@@ -181,6 +187,7 @@ def figures(windows: Sequence[Window]) -> dict[str, Any]:
         "memory_percent": change([w.memory_mb for w in early], [w.memory_mb for w in late]),
         "detect_ms": round(median(w.detect_ms for w in early), 2),
         "detect_percent": change([w.detect_ms for w in early], [w.detect_ms for w in late]),
+        "cpu_percent": change([w.cpu_ms for w in early], [w.cpu_ms for w in late]),
         "threads": [min(w.threads for w in settled), max(w.threads for w in settled)],
         "files": [min(w.files for w in settled), max(w.files for w in settled)],
     }
@@ -194,13 +201,16 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         probe, summary = walk(args.pack, args.minutes, args.virtual, Path(folder) / "session")
         took_s = time.monotonic() - begin_s
         written_mb = sum(file.stat().st_size for file in Path(folder).rglob("*.*")) / 1e6
-    table = table_of("windows", "from", "memory MB", "detect ms", "threads", "files")
+    table = table_of(
+        "windows", "from", "memory MB", "detect ms", "CPU ms a frame", "threads", "files"
+    )
     step = max(1, len(probe.windows) // 10)
     for number, window in enumerate(probe.windows[::step]):
         table.add_row(
             f"{number * step * args.minutes / WINDOWS:.1f} min",
             f"{window.memory_mb:.1f}",
             f"{window.detect_ms:.2f}",
+            f"{window.cpu_ms:.1f}",
             str(window.threads),
             str(window.files),
         )
