@@ -68,7 +68,7 @@ licences: $(STAMP) ## the licence of every package that is installed, in LICENCE
 	$(BIN)/pip-licenses --python $(BIN)/python --from=mixed --format=markdown >> LICENCES.md
 
 fuzz: $(STAMP) ## feed broken files to every reader: make fuzz MINUTES=60
-	FUZZ_MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest tests/fuzz
+	$(BIN)/python -m tests.fuzz $(or $(MINUTES),60)
 
 clean: ## remove the environment and what runs have written
 	rm -rf $(VENV) build dist outputs multirun .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

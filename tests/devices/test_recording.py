@@ -55,3 +55,15 @@ def test_what_is_not_a_recording_is_refused_in_one_line(
     with pytest.raises(InputError, match=r"trigger\.wake\.path: expected") as caught:
         read_pcm(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rate_hz", [1, 100, 3999])
+def test_a_damaged_rate_does_not_turn_a_kilobyte_into_hours(tmp_path: Path, rate_hz: int) -> None:
+    path = tmp_path / "slow.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(bytes(1000))
+    with pytest.raises(InputError, match=f"got {rate_hz}"):
+        read_pcm(path)

@@ -14,6 +14,7 @@ from engine.devices.sound.resampling import Resampler
 
 BLOCK_SAMPLES = 160  # 10 ms, as from the microphone
 MAX_LENGTH_S = 4 * 3600.0
+LEAST_RATE_HZ = 4000  # a telephone has 8,000
 
 
 def read_pcm(path: Path) -> Pcm:
@@ -29,6 +30,12 @@ def read_pcm(path: Path) -> Pcm:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise InputError(f"trigger.wake.path: expected sound in {path}, got none")
+            rate_hz = container.streams.audio[0].rate
+            if rate_hz < LEAST_RATE_HZ:  # a damaged header makes hours of a kilobyte
+                raise InputError(
+                    f"trigger.wake.path: expected sound of at least {LEAST_RATE_HZ} samples a second, "
+                    f"got {rate_hz} in {path}"
+                )
             for frame in container.decode(audio=0):
                 chunks.append(resampler.frame(frame))
                 length += len(chunks[-1])
