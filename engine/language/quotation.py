@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 OPEN, CLOSE = "\u201c", "\u201d"
 _MARKS = re.compile(r"[\"\u2018-\u201f\u2039\u203a\u00ab\u00bb\u300c-\u300f\uff02]")
+_BREAK = re.compile(r"[,;:.!?\u2026\u3002](?=\s)")
 _QUOTATION = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}?")
 
 
@@ -38,3 +39,33 @@ def parts(text: str) -> list[Part]:
 def inside_quotation(text: str, at: int) -> bool:
     """Whether position `at` of `text` is between the marks of a quotation."""
     return any(match.start() < at < match.end() for match in _QUOTATION.finditer(text))
+
+
+def split_long(text: str, longest: int) -> list[str]:
+    """`text` in parts of about `longest` characters: cut after a mark, else between words, else
+    anywhere. A quotation that is cut becomes several, each after the words that introduce it, so that
+    none is heard without them."""
+    match = _QUOTATION.search(text) if len(text) > longest else None
+    if match is None:
+        return _wrapped(text, longest)
+    *before, frame = _wrapped(text[: match.start()], longest // 2) or [""]
+    quoted = _wrapped(match[1], max(longest // 2, longest - len(frame))) or [""]
+    said = [f"{frame} {OPEN}{piece}{CLOSE}".lstrip() for piece in quoted]
+    after = text[match.end() :]
+    if not any(map(str.isalnum, after)):
+        return [*before, *said[:-1], said[-1] + after]
+    return [*before, *said, *split_long(after.lstrip(), longest)]
+
+
+def _wrapped(text: str, longest: int) -> list[str]:
+    """`text` in parts of at most `longest` characters, without spaces at their ends."""
+    pieces = []
+    text = text.strip()
+    while len(text) > longest:
+        head = text[:longest]
+        cut = max((match.end() for match in _BREAK.finditer(head)), default=0)
+        if cut < longest // 3:
+            cut = head.rfind(" ") if head.rfind(" ") > 0 else longest
+        pieces.append(text[:cut].rstrip())
+        text = text[cut:].lstrip()
+    return [*pieces, text] if text else pieces

@@ -17,7 +17,7 @@ from engine.core.glance import Glance, Obstacle, SceneClass
 from engine.core.preferences import Detail, Directions, Language, Units
 from engine.language.facts import Group, Place, Span, Whereabouts, Why
 from engine.language.pack import Noun, incomplete, prompts, sayable
-from engine.language.quotation import inside_quotation
+from engine.language.quotation import inside_quotation, split_long
 from engine.language.template_error import template_error
 
 SURE = 0.5  # a scene of at least this probability is stated; a less probable one is hedged
@@ -29,6 +29,7 @@ NEAR_M = 0.25  # a smaller distance rounds to zero and is "within reach"
 HALVES_BELOW_M = 3.0  # beyond it, half a meter is below the accuracy of the estimate
 FAR_M = 20.0  # beyond it, a number is neither accurate nor useful
 FIVES_ABOVE = 10  # more feet or steps than these are rounded to fives
+LONGEST_SENTENCE = 160  # characters; some 8 s of speech
 METERS_PER_FOOT = 0.3048  # exact, by definition
 
 MAX_EXAMPLES = 5  # of things that the wearer can look for
@@ -235,7 +236,8 @@ class Words:
 
     def sentences(self, text: str) -> list[str]:
         """`text` split into its sentences. A sentence opens with a letter that is not lower case,
-        or with one of the language's opening marks. A quotation stays with its frame."""
+        or with one of the language's opening marks. A quotation stays with its frame. What is longer
+        than LONGEST_SENTENCE is split further, because an alert waits for the end of a sentence."""
         text = " ".join(text.split())
         starts = [
             match.end()
@@ -243,7 +245,8 @@ class Words:
             if self._opens_sentence(text[match.end()]) and not inside_quotation(text, match.end())
         ]
         bounds = itertools.pairwise([0, *starts, len(text)])
-        return [text[start:end].rstrip() for start, end in bounds if start < end]
+        whole = [text[start:end].rstrip() for start, end in bounds if start < end]
+        return [part for sentence in whole for part in split_long(sentence, LONGEST_SENTENCE)]
 
     def _opens_sentence(self, character: str) -> bool:
         capital = character.isalpha() and not character.islower()

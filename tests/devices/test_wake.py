@@ -102,6 +102,18 @@ def test_porcupine_refuses_a_bad_key_in_one_line(monkeypatch: pytest.MonkeyPatch
     assert key not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["first-half=\nsecond-half=", "first-half=\r\nsecond-half=\n", "first-half= second-half="],
+)
+def test_a_key_with_a_line_break_is_masked_too(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv(porcupine.KEY, key)
+    for quoted in (key, repr(key), key.strip(), " ".join(key.split()), key.split()[1]):
+        line = str(porcupine.refused(ValueError(f"the key '{quoted}' is not valid")))
+        assert "half" not in line
+        assert "\n" not in line
+
+
 def test_porcupine_without_a_key_says_where_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(porcupine.KEY, raising=False)
     with pytest.raises(MissingPart, match="PICOVOICE_ACCESS_KEY, got none; make one at console"):

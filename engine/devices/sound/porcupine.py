@@ -112,5 +112,9 @@ def _library() -> Any:
 def _without_key(error: Exception) -> str:
     """The message of `error`, with the key masked: some of the library's messages contain it."""
     text = message_of(error)
-    key = os.environ.get(KEY, "").strip()
-    return text.replace(key, "***") if key else text
+    # A key that was copied with a line break is quoted in one piece, or in several.
+    key = os.environ.get(KEY, "")
+    parts = [" ".join(key.split()), repr(key.strip())[1:-1], *key.split()]
+    for part in sorted(filter(None, parts), key=len, reverse=True):
+        text = text.replace(part, "***")
+    return text

@@ -4,6 +4,7 @@ Knows nothing of wake words.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from engine.devices.sound.resampling import Resampler
 BLOCK_SAMPLES = 160  # 10 ms, as from the microphone
 MAX_LENGTH_S = 4 * 3600.0
 LEAST_RATE_HZ = 4000  # a telephone has 8,000
+LEVEL_SAMPLES = 320  # 20 ms
+LOUD = 0.1  # of the loudest blocks: a block with at least this level is speech
+FLOOR = 0.06  # of the level of speech; from 0.05 to 0.08 made no difference
 
 
 def read_pcm(path: Path) -> Pcm:
@@ -23,33 +27,59 @@ def read_pcm(path: Path) -> Pcm:
 
     if not path.is_file():
         raise InputError(f"trigger.wake.path: expected a sound file, got {path}: no such file")
-    resampler = Resampler()
     chunks: list[Pcm] = []
     length = 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute()), options={"protocol_whitelist": "file"}) as container:
             if not container.streams.audio:
                 raise InputError(f"trigger.wake.path: expected sound in {path}, got none")
-            rate_hz = container.streams.audio[0].rate
+            stream = container.streams.audio[0]
+            rate_hz = stream.rate
             if rate_hz < LEAST_RATE_HZ:  # a damaged header makes hours of a kilobyte
                 raise InputError(
                     f"trigger.wake.path: expected sound of at least {LEAST_RATE_HZ} samples a second, "
                     f"got {rate_hz} in {path}"
                 )
-            for frame in container.decode(audio=0):
+            channels: Literal[1, 2] = 1 if stream.channels == 1 else 2
+            narrow = rate_hz < HEARING_HZ
+            resampler = Resampler(channels)
+            for frame in container.decode(stream):
                 chunks.append(resampler.frame(frame))
                 length += len(chunks[-1])
-                if length > MAX_LENGTH_S * HEARING_HZ:
+                if length > channels * MAX_LENGTH_S * HEARING_HZ:
                     raise InputError(
                         f"trigger.wake.path: expected at most {MAX_LENGTH_S / 3600:g} hours, got more"
                     )
-    except (av.error.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"trigger.wake.path: expected a sound file such as a WAV, got {path} ({message_of(error)})"
         ) from error
     if not length:
         raise InputError(f"trigger.wake.path: expected sound in {path}, got none")
-    return np.concatenate([*chunks, resampler.flush()])
+    pcm = np.concatenate([*chunks, resampler.flush()])
+    if channels == 2:
+        pcm = mixed(pcm.reshape(-1, 2))
+    return with_noise_floor(pcm) if narrow else pcm
+
+
+def mixed(stereo: Pcm) -> Pcm:
+    """Mono (n,) of two channels (n, 2). Channels in opposite phase, as of a microphone that is wired
+    the wrong way round, would cancel: one is then turned over."""
+    left, right = (stereo[:, channel].astype(np.float32) for channel in (0, 1))
+    opposite = float(left @ right) < 0
+    return np.rint((left - right if opposite else left + right) / 2).astype(np.int16)
+
+
+def with_noise_floor(pcm: Pcm) -> Pcm:
+    """`pcm` (n,) with quiet white noise. In a narrowband recording, the upper bands are empty, which
+    wake models have never heard: of 36 phrases at 8 kHz, 21 woke without noise, 28 with it."""
+    blocks = pcm[: len(pcm) // LEVEL_SAMPLES * LEVEL_SAMPLES].reshape(-1, LEVEL_SAMPLES)
+    levels = np.sqrt(np.square(blocks.astype(np.float32)).mean(axis=1))
+    if not levels.any():
+        return pcm
+    loud = levels[levels > LOUD * np.percentile(levels, 99.9)]
+    noise = np.random.default_rng(0).normal(0.0, FLOOR * float(np.median(loud)), len(pcm))
+    return np.clip(np.rint(pcm + noise), -32768, 32767).astype(np.int16)
 
 
 class Recording:

@@ -1,6 +1,6 @@
-"""Resampling to mono int16 at HEARING_HZ, with FFmpeg's resampler (PyAV)."""
+"""Resampling to int16 at HEARING_HZ, mono or stereo, with FFmpeg's resampler (PyAV)."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,13 +9,14 @@ from engine.core.sound import HEARING_HZ, Pcm
 
 class Resampler:
     """Resamples a stream block by block. Samples still in its filter come with the next block, or
-    with `flush`."""
+    with `flush`. With two `channels`, left and right samples take turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: Literal[1, 2] = 1) -> None:
         import av
 
         self._library: Any = av
-        self._resampler: Any = av.AudioResampler(format="s16", layout="mono", rate=HEARING_HZ)
+        layout = "mono" if channels == 1 else "stereo"
+        self._resampler: Any = av.AudioResampler(format="s16", layout=layout, rate=HEARING_HZ)
 
     def frame(self, frame: Any) -> Pcm:
         """Resample a PyAV frame of any format, rate and number of channels."""
