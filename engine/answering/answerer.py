@@ -157,7 +157,8 @@ class Answerer:
             key=lambda o: o.distance_m,
         )
         label = found[0].label if found else grounder.label(thing)
-        return words.where(label, found, grounder.can_see(thing), detectable)
+        sure = glance.way_is_clear
+        return words.where(label, found, grounder.can_see(thing), detectable, sure)
 
 
 class LiveStages:

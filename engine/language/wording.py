@@ -151,10 +151,12 @@ class Words:
         found: Sequence[Obstacle],
         can_be_seen: bool = True,
         detectable: Callable[[str], bool] = lambda label: False,
+        sure: bool = True,
     ) -> str:
         """Where the nearest of `found` is, and how many more there are; all have the label `label`.
-        If `found` is empty: that none is there, or that the detector cannot detect it and some
-        things that it can, by `detectable`."""
+        If `found` is empty: that none is seen, with a doubt unless the alert policy is `sure` that
+        nothing is in the way; or that the detector cannot detect it and some things that it can, by
+        `detectable`."""
         examples = [label for label in self._can.examples if detectable(label)][:MAX_EXAMPLES]
         ordered = sorted(found, key=lambda o: o.distance_m)
         nearest = ordered[0] if ordered else None
@@ -163,6 +165,7 @@ class Words:
             thing=self._noun(label),
             known=_normal(label) in self._can.things,
             can_be_seen=can_be_seen,
+            sure=sure,
             examples=[self._noun(example).many for example in examples],
             more=max(0, len(ordered) - 1),
             direction=None if nearest is None else self._direction(nearest),

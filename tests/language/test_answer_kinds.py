@@ -72,6 +72,10 @@ def test_spanish_where_agrees_in_gender() -> None:
     assert more("car", 2) == "Coche delante, a tres metros. Y uno más."
     assert ES.where("car", ()) == "No veo ningún coche."
     assert ES.where("chair", ()) == "No veo ninguna silla."
+    assert ES.where("chair", (), sure=False) == (
+        "No veo ninguna silla, pero puede que se me escape algo."
+    )
+    assert EN.where("chair", (), sure=False) == "I see no chair, but I may be missing something."
     assert ES.where("chair", (), can_be_seen=False) == "No sé reconocer una silla."
 
 
