@@ -1,6 +1,6 @@
 """The observers of a session: the log on disk, the terminal, and the view for a sighted helper."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.app.console import Screen
 from engine.core.glance import Glance, stages_ms
@@ -8,6 +8,11 @@ from engine.core.ports import Clock, View
 from engine.core.report import Health
 from engine.core.utterance import Heard, Utterance
 from engine.recording.session_log import SessionLog
+
+
+def escaped(text: str) -> str:
+    """`text` with what is no Unicode, such as a name of a file that is not UTF-8, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Observers:
         """Something went wrong."""
         self.log.health(health)
         self.screen.health(health)
-        self.view.show(health, self.timeline.now())
+        shown = replace(health, detail=escaped(health.detail))
+        self.view.show(shown, self.timeline.now())
 
     def frame(self, glance: Glance) -> None:
         """A frame was processed."""

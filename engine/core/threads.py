@@ -4,6 +4,7 @@ All are daemons, since a thread that hangs in native code cannot be stopped. A p
 beside such a thread can crash: `engine.app.leaving` then leaves without the interpreter's cleanup.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from weakref import WeakSet
@@ -12,7 +13,7 @@ _lock = threading.Lock()
 _started: "WeakSet[threading.Thread]" = WeakSet()
 
 
-def start_thread(name: str, target: Callable[[], None]) -> threading.Thread:
+def start_thread(name: str, target: Callable[[], object]) -> threading.Thread:
     """Run `target` in a daemon thread called `name`, and return the thread."""
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
@@ -35,10 +36,12 @@ def still_running(*names: str) -> list[str]:
 
 def unless_running(name: str, close: Callable[[], None]) -> Callable[[], None]:
     """`close`, skipped while the thread `name` still runs: to close a native object beside a thread
-    that uses it can crash the process."""
+    that uses it can crash the process. What it raises is dropped: the session is over, and a loop
+    that could not close its own device has reported that."""
 
     def close_unless_used() -> None:
         if not still_running(name):
-            close()
+            with contextlib.suppress(Exception):
+                close()
 
     return close_unless_used

@@ -191,6 +191,22 @@ def test_a_lost_camera_is_opened_again(tmp_path: Path) -> None:
     assert camera.closed_in == other.closed_in == ["camera"]
 
 
+def test_a_camera_that_hangs_is_opened_again_and_closed_by_its_own_thread(
+    tmp_path: Path, hang: Hang
+) -> None:
+    camera, other = LiveCamera(on_read=hang), LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    bench.change_feed(reopen=lambda: other)
+    with bench.start() as running, ended(other):
+        hang.begin()
+        bench.watch_clock.advance(11.0)
+        running.hears("camera_back")
+        assert camera.closed_in == []  # it is in use
+        hang.released.set()
+        running.until(lambda: camera.closed_in == ["camera"])
+    assert running.error is None
+
+
 def test_a_camera_that_never_returns_ends_the_session_with_its_error(tmp_path: Path) -> None:
     def pulled_out(_: int) -> None:
         raise SourceLost("the camera was pulled out")
@@ -243,6 +259,28 @@ def test_a_detector_that_hangs_is_said_and_loaded_anew(tmp_path: Path, hang: Han
         bench.watch_clock.advance(20.0)
     assert running.error is None
     assert any("no sign of life for 5 s" in h.detail for h in bench.health)
+
+
+def test_a_detector_that_is_slow_is_said_until_it_is_quick_again(tmp_path: Path) -> None:
+    """Looks of 2.5 s: obstacles are not seen in time, but nothing hangs."""
+    begun, done = threading.Semaphore(0), threading.Semaphore(0)
+
+    def look(_: Frame) -> None:
+        begun.release()
+        done.acquire(timeout=30.0)
+
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera, vision=HookedVision(look))
+    with bench.start() as running, ended(camera):
+        for _ in range(5):
+            assert begun.acquire(timeout=10.0)
+            bench.watch_clock.advance(2.5)
+            done.release()
+        running.hears("watch_lost", 2)  # at once, and after 10 s
+        assert bench.words.status("watch_back") not in bench.said
+        done.release(1_000_000)
+        running.hears("watch_back")
+    assert not [h for h in bench.health if "sign of life" in h.detail]
 
 
 def test_a_detector_that_raises_once_costs_one_frame(tmp_path: Path) -> None:
