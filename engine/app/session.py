@@ -58,6 +58,7 @@ from engine.app.builders.sources import (
     related,
     resolve_source,
     source_kind,
+    still,
     stream_counts,
 )
 from engine.app.console import Screen
@@ -210,6 +211,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
                 related(config),
                 *build_wish(config, grammar),
                 build_reopen_source(config, kind, source),
+                still(config),
             ),
             perception,
             alerts,
@@ -277,7 +279,7 @@ def _load_models(
     key: StatusKey = "restarted" if os.environ.get(RESTARTED) else "starting"
     starting = Utterance(next_id(), "status", words.status(key), Priority.STATUS, timeline.now())
     observers.log.start()
-    said = starting if config.source.realtime and config.source.name != "image" else None
+    said = starting if config.source.realtime and not still(config) else None
     last_words = words.status("failed")
     with startup_speech(said, last_words, voice, sink, timeline, observers.report) as startup:
         prepare(voice.sample_rate_hz)

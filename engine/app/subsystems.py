@@ -34,7 +34,8 @@ class Clocks:
 class FrameFeed:
     """The frames of a session, and the trigger that requests answers. `related` says whether each
     frame continues the previous one, as in a video; the trigger asks for `wish` and `target`, as in
-    a `Request`. `reopen` opens a lost camera again; None if that cannot help."""
+    a `Request`. `reopen` opens a lost camera again; None if that cannot help.
+    No obstacle in a `still` picture is announced."""
 
     source: Source
     trigger: Trigger
@@ -43,6 +44,7 @@ class FrameFeed:
     wish: Wish = "describe"
     target: str | None = None
     reopen: Callable[[], Source] | None = None
+    still: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ LABELS = (
 COMMANDS = (
     "describe", "more", "tell me more", "why", "read", "read text", "repeat", "say that again", "stop",
     "be quiet", "quieter", "louder", "where is the door", "where is a chair", "find the stairs",
-    "find a bench", "where is the bus",
+    "find a bench", "where is the bus", "what is here", "what do you see", "where am i",
 )  # fmt: skip
 NOT_COMMANDS = (
     "hello there", "good morning everyone", "it is a sunny day", "yes please", "thank you very much",

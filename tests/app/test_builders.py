@@ -17,8 +17,7 @@ from engine.app.builders.inputs import (
     describe_asking,
     label_names,
 )
-from engine.app.builders.perception import build_alerts
-from engine.app.builders.sources import build_reopen_source, build_source, source_kind
+from engine.app.builders.sources import build_reopen_source, build_source, source_kind, still
 from engine.app.command_line import CONF
 from engine.app.settings_check import check
 from engine.config import Config, RouterConfig
@@ -101,11 +100,11 @@ def test_keys_need_a_standard_input_before_any_model_loads() -> None:
         build_asking(config, "webcam", LiveSource(), VirtualClock(), lambda health: None, stack)
 
 
-def test_a_still_picture_has_an_answer_and_no_alerts() -> None:
+def test_which_sources_are_still_pictures() -> None:
     config = Config()
-    for name, has_alerts in (("image", False), ("video", True), ("webcam", True)):
+    for name, is_still in (("image", True), ("folder", True), ("video", False), ("webcam", False)):
         config.source.name = name
-        assert (build_alerts(config, Words("en"), lambda: 1) is not None) == has_alerts
+        assert still(config) == is_still
 
 
 @pytest.mark.parametrize("name", ["photo", "folder", "sample"])

@@ -61,6 +61,19 @@ def test_the_template_answers_for_a_describer_that_does_not(
     assert [detail in health.detail for health in bench.health] == [True]
 
 
+def test_a_still_picture_is_answered_and_not_warned_of(tmp_path: Path) -> None:
+    """And its empty way may still be called clear: the policy sees it too."""
+    heard = []
+    for is_still in (False, True):
+        bench = LiveBench(tmp_path / str(is_still), camera=FakeCamera(1))
+        bench.change_feed(still=is_still)
+        bench.run()
+        heard.append([h.utterance.kind for h in bench.heard])
+    assert heard[0].count("alert") == 1
+    assert "answer" in heard[1]
+    assert "alert" not in heard[1]
+
+
 def test_a_lost_camera_is_announced_and_ends_the_session(tmp_path: Path) -> None:
     bench = LiveBench(tmp_path, camera=FakeCamera(3, breaks=True))
     with pytest.raises(RunError, match="pulled out"):

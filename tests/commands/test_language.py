@@ -21,7 +21,7 @@ def test_adding_a_folder_adds_a_language(tmp_path: Path) -> None:
     new = root / "templates" / "xx"
     shutil.copytree(root / "templates" / "en", new)
     words = json.loads((new / "words.json").read_text(encoding="utf-8"))
-    words["sides"]["ahead"] = ["zzahead", "zzahead"]
+    words["sides"]["ahead"] = "zzahead"
     (new / "words.json").write_text(json.dumps(words), encoding="utf-8")
     status = new / "quick.j2"
     text = status.read_text(encoding="utf-8")

@@ -21,6 +21,7 @@ from engine.core.clock import MonotonicClock
 from engine.core.glance import Glance
 from engine.core.ports import Clock
 from engine.core.slot import Slot
+from engine.core.utterance import Utterance
 
 if TYPE_CHECKING:
     from engine.evaluation.scoring import Scorer
@@ -76,7 +77,7 @@ def build_frame_step(session: Session) -> FrameStep:
     return FrameStep(
         session.perception,
         session.alerts,
-        session.speech.audio.say,
+        _unheard if session.feed.still else session.speech.audio.say,
         session.notifier,
         session.observers,
         session.clocks.timeline,
@@ -93,6 +94,10 @@ def rebuild_frame_step(session: Session) -> FrameStep:
     step = build_frame_step(replace(session, perception=perception))
     step.reset()
     return step
+
+
+def _unheard(utterance: Utterance) -> None:
+    """Takes an alert of a still picture."""
 
 
 def build_answer_step(session: Session, scorer: "Scorer | None", shows: bool) -> AnswerStep:

@@ -83,8 +83,7 @@ def reload_perception(config: Config, perception: Perception, source: Source) ->
 
 
 def build_alerts(config: Config, words: Words, next_id: Callable[[], int]) -> AlertPolicy | None:
-    """The alert policy; None if obstacles are not announced. Nobody walks towards a still picture:
-    its answer names the obstacles, and an alert would only delay it."""
-    if not config.obstacles.enabled or config.source.name == "image":
+    """The alert policy; None if obstacles are not announced."""
+    if not config.obstacles.enabled:
         return None
     return AlertPolicy(words, config.speech.rate_wpm, next_id, config.obstacles.heartbeat_s)

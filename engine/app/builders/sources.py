@@ -12,6 +12,7 @@ from engine.core.report import StreamCount
 
 # Sources with frames that are unrelated to one another.
 UNRELATED = ("image", "folder", "dataset")
+STILL = ("image", "folder")  # pictures to be described
 
 
 def resolve_source(config: Config) -> Config:
@@ -47,6 +48,12 @@ def source_kind(config: Config) -> str:
 def related(config: Config) -> bool:
     """Whether each frame continues the previous one, as in a video."""
     return config.source.name not in UNRELATED
+
+
+def still(config: Config) -> bool:
+    """Whether nobody walks towards what is seen: the answer names the obstacles, and an alert would
+    only delay it."""
+    return config.source.name in STILL
 
 
 def build_source(config: Config, kind: str) -> Source:
