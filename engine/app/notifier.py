@@ -95,7 +95,7 @@ class Notifier:
             for key in gone:
                 del self._alarms[key]
         if gone and say is not None:
-            self.announce(say)
+            self.announce(say, Priority.REASON)
         return bool(gone)
 
     def alarms(self) -> tuple[StatusKey, ...]:
