@@ -8,10 +8,8 @@ thread of its own does the writing, so that a disk that hangs stops nobody else.
 
 import contextlib
 import json
-import resource
 import sys
 import threading
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -27,7 +25,6 @@ from engine.core.ports import Clock
 from engine.core.report import Answered, Health, Hearing, ModelCard, StreamCount
 from engine.core.utterance import Heard, Utterance
 from engine.recording.latency import latencies
-from engine.recording.latency_sketch import LatencySketch
 from engine.recording.log_file import LogFile
 from engine.recording.records import (
     description_record,
@@ -35,12 +32,14 @@ from engine.recording.records import (
     stream_record,
     utterance_record,
 )
+from engine.recording.totals import Totals
 
 # Files of an earlier session in the same folder, which could be mistaken for this one's.
 STALE_FILES = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
 SUMMARY = "summary.json"
 REMEMBERED = 4096  # ids, of requests and utterances
 MAX_WAITING = 4096  # records, some seconds of a crowded street
+MAX_HELD = 1000  # records that wait for the models to be loaded
 CLOSE_S = 5.0  # wait for the disk at the end of a session
 PATIENCE_S = 30.0  # a batch waits for a slow disk, for this long at most
 
@@ -62,22 +61,15 @@ class SessionLog:
         self._wall = wall
         self._start_s = timeline.now()
         self._lock = threading.RLock()
-        self._latency: dict[str, dict[str, LatencySketch]] = defaultdict(
-            lambda: defaultdict(LatencySketch)
-        )
+        self._totals = Totals()
         self._waiting: dict[int, Description] = {}
         self._heard_first: dict[int, float] = {}  # request id → host time of the first sample
         self._silent: set[int] = set()  # requests whose speech was dropped before its start
-        self._tiers: Counter[str] = Counter()
-        self._hearing: Hearing | None = None
-        self._counts = {"spoken": 0, "dropped": 0}
         self._closed: dict[str, Any] | None = None
         # records that wait for the models to be loaded
         self._held: list[Callable[[], dict[str, Any]]] | None = None
         self.outlet = Outlet("log", MonotonicClock(), MAX_WAITING, patience_s)
         self._lost = 0  # records, of which a health record has told
-        self._seen = self._processed = self._errors = 0
-        self._first_frame_s = self._last_frame_s = 0.0
         self.on_answered: Callable[[Answered], None] = lambda _: None
         self.on_full: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         self.unwritten: list[str] = []  # files of the session that are missing or not whole
@@ -118,7 +110,7 @@ class SessionLog:
         """Write the first record: what runs, and with which models.
 
         With `more_models`, models are still being loaded, and the caller adds their cards to
-        `models`. This record, and all after it, then wait in memory for `models_loaded`.
+        `models`. This record and the next MAX_HELD then wait in memory for `models_loaded`.
         """
         head = {"version": version, "mode": mode, "language": language, "source": source}
         with self._lock:
@@ -137,25 +129,21 @@ class SessionLog:
     def frame(self, seq: int, obstacles: tuple[Obstacle, ...], stages_ms: dict[str, float]) -> None:
         """A frame was processed: write one `obstacle` record for each obstacle."""
         with self._lock:
-            now_s = self._timeline.now()
-            if self._processed == 0:
-                self._first_frame_s = now_s
-            self._last_frame_s = now_s
-            self._processed += 1
+            self._totals.frame(self._timeline.now())
             for stage, value_ms in stages_ms.items():
-                self._latency["obstacle"][stage].add(value_ms)
+                self._totals.latency("obstacle", stage, value_ms)
             for item in obstacles:
                 self._write("obstacle", obstacle_record(seq, item))
 
     def seen(self, count: int) -> None:
         """The source has produced `count` frames so far."""
         with self._lock:
-            self._seen = count
+            self._totals.seen = count
 
     def description(self, description: Description) -> None:
         """An answer is complete. Its record is written once its first sound is heard or dropped."""
         with self._lock:
-            self._tiers[description.tier] += 1
+            self._totals.tiers[description.tier] += 1
             key = description.request.id
             self._forget_before(key - REMEMBERED)
             if key in self._heard_first:
@@ -184,7 +172,8 @@ class SessionLog:
         """Write the outcome of an utterance."""
         said = heard.utterance
         with self._lock:
-            self._counts["dropped" if heard.dropped and heard.started_s is None else "spoken"] += 1
+            lost = heard.dropped and heard.started_s is None
+            self._totals.utterances["dropped" if lost else "spoken"] += 1
             if said.answer is not None and heard.started_s is None:
                 description = self._waiting.pop(said.answer, None)
                 if description is not None:
@@ -196,12 +185,12 @@ class SessionLog:
     def hearing(self, hearing: Hearing) -> None:
         """Set the ear's counters for the summary."""
         with self._lock:
-            self._hearing = hearing
+            self._totals.hearing = hearing
 
     def health(self, health: Health) -> None:
         """Write that something went wrong, whether or not the session continues."""
         with self._lock:
-            self._errors += 1
+            self._totals.errors += 1
             self._write("health", asdict(health))
 
     def close(
@@ -222,7 +211,7 @@ class SessionLog:
             self._waiting.clear()
             head = {"type": "summary", "t": self._since(self._timeline.now())}
             done = self.outlet.flush(CLOSE_S)  # a failed write is one of the summary's errors
-            summary = self._closed = head | self._summary(peak_gpu_memory_mb)
+            summary = self._closed = head | self._totals.summary(peak_gpu_memory_mb)
             if quality is not None:
                 summary["quality"] = quality
             if streams:
@@ -262,6 +251,8 @@ class SessionLog:
             record = self._record(kind, fields)
             if self._held is not None:
                 self._held.append(lambda: record)
+                if len(self._held) > MAX_HELD:  # a model does not come: do not wait for it
+                    self.models_loaded()
                 return
             self._put(record)
 
@@ -285,7 +276,7 @@ class SessionLog:
             self._file.append(line)
         except OSError as error:
             self._file = None
-            self._errors += 1
+            self._totals.errors += 1
             self._not_written(
                 self.path,
                 f"the log could not be written ({error.strerror}); the session goes on without it; "
@@ -300,41 +291,7 @@ class SessionLog:
         stages = latencies(description.marks, first_audio_s)
         for stage, value_ms in stages.items():
             if value_ms is not None:
-                self._latency[description.tier][stage].add(value_ms)
+                self._totals.latency(description.tier, stage, value_ms)
         self._write("description", description_record(description, stages))
         ran = tuple((stage, value_ms) for stage, value_ms in stages.items() if value_ms is not None)
         self.on_answered(Answered(description, ran))
-
-    def _summary(self, peak_gpu_memory_mb: float | None) -> dict[str, Any]:
-        length_s = self._last_frame_s - self._first_frame_s
-        fps = (self._processed - 1) / length_s if length_s > 0 else 0.0
-        answers = self._tiers.total()
-        return {
-            "frames": {
-                "seen": self._seen,
-                "processed": self._processed,
-                "dropped": max(0, self._seen - self._processed),
-            },
-            "obstacle_fps": round(fps, 2),
-            "latency_ms": {
-                tier: {stage: values.spread() for stage, values in stages.items()}
-                for tier, stages in self._latency.items()
-            },
-            "descriptions": answers,
-            "escalation_rate": round(self._tiers["full"] / answers, 4) if answers else None,
-            "utterances": dict(self._counts),
-            "peak_memory_mb": peak_memory_mb(),
-            "peak_gpu_memory_mb": peak_gpu_memory_mb,
-            "errors": self._errors,
-        } | ({} if self._hearing is None else {"hearing": asdict(self._hearing)})
-
-
-def peak_memory_mb() -> float:
-    """The peak resident memory of this process, in MiB."""
-    with contextlib.suppress(OSError):  # on Linux `getrusage` may give the parent's peak instead
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) / 1024, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # ru_maxrss is in KiB on Linux, in bytes on macOS.
-    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)

@@ -23,7 +23,7 @@ from engine.core.budgets import READ_MS
 from engine.core.camera import Frame
 from engine.devices.video.sample import sample_photo
 from engine.recording.latency import spread
-from engine.recording.session_log import peak_memory_mb
+from engine.recording.totals import peak_memory_mb
 from experiments.common import (
     add_repeats,
     at_least_one,

@@ -20,7 +20,7 @@ from engine.devices.sound.voice import Pyttsx3Voice
 from engine.language.wording import Words
 from engine.perception.localize import Localizer
 from engine.recording.latency import spread
-from engine.recording.session_log import peak_memory_mb
+from engine.recording.totals import peak_memory_mb
 from experiments.common import (
     add_pack,
     add_repeats,

@@ -15,7 +15,7 @@ from engine.core.glance import Mark, SceneClass
 from engine.core.report import Health
 from engine.core.utterance import Heard, Utterance
 from engine.recording.latency import STAGES, latencies, spread
-from engine.recording.session_log import MAX_WAITING, SessionLog
+from engine.recording.session_log import MAX_HELD, MAX_WAITING, SessionLog
 
 QUICK = ("asked", "capture", "classify", "route", "template")
 FULL = ("asked", "capture", "classify", "route", "describer_first_token", "describer_total")
@@ -282,3 +282,18 @@ def test_a_long_log_goes_on_in_parts(
     lines = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
     assert [line["type"] for line in lines] == ["session", *["health"] * 100, "summary"]
     assert [line["detail"] for line in lines[1:-1]] == [f"record {n}" for n in range(100)]
+
+
+def test_a_model_that_never_comes_does_not_hold_the_log_for_ever(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
+) -> None:
+    log = SessionLog(tmp_path, *clocks)
+    log.session("1", "auto", "en", "sample", {}, more_models=True)
+    log.health(Health("a", "b", "c"))
+    log.outlet.flush(30.0)
+    assert records(tmp_path) == []
+    for _ in range(MAX_HELD):
+        log.health(Health("a", "b", "c"))
+    log.outlet.flush(30.0)
+    assert len(records(tmp_path)) == MAX_HELD + 2
+    log.close()
