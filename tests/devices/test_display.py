@@ -11,6 +11,8 @@ import pytest
 from engine.core.camera import Image
 from engine.devices.video.display import orientation_of, square_size
 from engine.devices.video.video import VideoSource
+from engine.perception.localize import Localizer
+from models.detector import open_detector
 from tests.fakes.media import CASES, even, quadrants, refusal, set_matrix, write_video
 
 ONE = 1 << 16
@@ -130,6 +132,27 @@ def test_a_stretched_video_shows_the_picture_of_the_square_one() -> None:
     assert square is not None
     assert stretched.image.shape == square.image.shape
     assert np.abs(stretched.image.astype(int) - square.image).mean() < 5
+
+
+@pytest.mark.weights
+def test_a_stretched_video_has_the_bearings_and_distances_of_the_square_one() -> None:
+    detector = open_detector("pocket", "cpu", "auto", 1, 416)
+    found = []
+    for name in ("sar.mp4", "sq.mp4"):
+        detector.reset()
+        localizer = Localizer(70.0)
+        source = VideoSource(CASES / name)
+        for _ in range(5):
+            frame = source.read()
+            assert frame is not None
+            obstacles = localizer.localize(frame, detector.detect(frame))
+        found.append(sorted(obstacles, key=lambda obstacle: obstacle.bearing_deg))
+    stretched, square = found
+    assert [item.label for item in stretched] == [item.label for item in square]
+    assert len(square) >= 4
+    for here, there in zip(stretched, square, strict=True):
+        assert here.bearing_deg == pytest.approx(there.bearing_deg, abs=2.0)
+        assert here.distance_m == pytest.approx(there.distance_m, rel=0.05)
 
 
 def test_a_stretched_video_that_is_turned_is_stretched_first(tmp_path: Path) -> None:

@@ -164,7 +164,10 @@ class VideoSource:
         width, height = self._size(frame.width, frame.height, self._stream)
         try:
             # FFmpeg's default of a thread per core takes ten times as long for frames of this size
-            pixels = frame.to_ndarray(format="rgb24", threads=1, width=width, height=height)
+            # A bilinear filter changes the height of a box in the case `sar.mp4` by 7 %, this one by 3 %.
+            pixels = frame.to_ndarray(
+                format="rgb24", threads=1, width=width, height=height, interpolation="LANCZOS"
+            )
         except (ValueError, OSError) as error:
             raise InputError(
                 f"{self._path}: expected a video, got pixels that cannot be converted "
