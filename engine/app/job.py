@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 
 from engine.app.command_line import CONF, error_line, read_config
+from engine.app.model_notes import model_notes
 from engine.app.settings_check import deprecations
 from engine.app.wearer_memory import typed_keys
 from engine.config import Config
@@ -95,7 +96,11 @@ def _run(config: Config, folder: Path, screen: Screen, typed: Collection[str]) -
 
     failure: RunError | None = None
     interrupted = False
-    with work(config, folder, screen, typed) as opened:
+
+    def show(note: str) -> None:
+        screen.line(escape(f"note: {note}"))
+
+    with model_notes(show), work(config, folder, screen, typed) as opened:
         try:
             opened.run()
         except RunError as error:
