@@ -161,9 +161,9 @@ class Live:
         }
         if loop is loops.watch:
             loops.watch.look_s = loops.watch.look_since_s = None  # until the next look
-        if loop is loops.ear:
+        if loops.ear is not None and loop is loops.ear and loops.ear.lose():
             self._notifier.fault(health, "wake_failed")
-        elif loop is loops.answer or not self._notifier.alarm(health, alarms[loop.name]):
+        elif loop.name not in alarms or not self._notifier.alarm(health, alarms[loop.name]):
             self._notifier.report(health)
         if final and loop.vital:
             self._failure = self._failure or error

@@ -528,12 +528,22 @@ def test_a_wake_library_that_raises_is_loaded_anew(tmp_path: Path) -> None:
     ear: Later[Any] = Later("the wake word")
     ear.put(FakeEar("first", broken=True))
     other: Any = FakeEar("second", broken=False)
-    bench.session = replace(bench.session, ear=ear, reopen_ear=lambda: other)
+    attempts: list[int] = []
+
+    def reopen() -> Any:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise MissingPart("no microphone here")
+        return other
+
+    bench.session = replace(bench.session, ear=ear, reopen_ear=reopen)
     with bench.start() as running, ended(camera):
         running.hears("wake_failed")
+        bench.watch_clock.advance(4.5)
         running.hears("wake_back")
         running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
     assert running.error is None
+    assert bench.said.count(bench.words.status("wake_failed")) == 1
     assert closed == ["first", "after first", "second"]
     assert bench.log.close()["hearing"]["wakes"] == 1
 

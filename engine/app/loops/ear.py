@@ -31,6 +31,7 @@ class EarLoop:
     ) -> None:
         self._later = ear
         self._ear: Ear | None = None
+        self._is_lost = False
         self._reopen = reopen
         self._listener = listener
         self._notifier = notifier
@@ -61,6 +62,11 @@ class EarLoop:
         if self._ear is not None:
             self._on_end(self._ear.hearing)
 
+    def lose(self) -> bool:
+        """The ear is lost; return whether it was there before, so that this is said once."""
+        was_lost, self._is_lost = self._is_lost, True
+        return not was_lost
+
     def _open(self, pulse: Pulse) -> Ear | None:
         """The ear that was loaded, or another in its place; None if it could not be loaded, which
         has been said."""
@@ -82,5 +88,6 @@ class EarLoop:
         pulse.patience_s = self.patience_s
         ear.continue_from(lost)
         self._ear = ear
+        self._is_lost = False
         self._notifier.announce("wake_back")
         return ear
