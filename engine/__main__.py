@@ -5,15 +5,14 @@ Imports Hydra and the engine only when they are needed: `--help` and a wrong opt
 once, and with `--supervised` the parent process stays small.
 """
 
-import contextlib
 import errno
 import io
 import os
 import sys
-from collections.abc import Callable
 from typing import NoReturn
 
 from engine.app.leaving import INTERRUPTED, handle_signals, leave, tell
+from engine.core.output import to_the_end
 
 SUPERVISED = "--supervised"
 
@@ -36,8 +35,8 @@ def report_failures() -> None:
     fail(lines[-1], min(item.status for item in failures))
 
 
-def start() -> None:
-    """Do what the arguments ask for: print the help, or run Hydra's jobs."""
+def start() -> int:
+    """Do what the arguments ask for: print the help, or run Hydra's jobs. Return 0."""
     from engine.app.command_line import asks_for_help, read_arguments
 
     arguments = sys.argv[1:]
@@ -45,7 +44,7 @@ def start() -> None:
         from engine.app.settings_help import help_text
 
         print(help_text())
-        return
+        return 0
     spelled = read_arguments(arguments)
     if spelled.line:
         print(spelled.line)
@@ -59,29 +58,7 @@ def start() -> None:
             error.filename = "a full disk"
         raise
     report_failures()
-
-
-def to_the_end(work: Callable[[], None]) -> None:
-    """Do the work and flush what it printed. A closed pipe (`| head`) is no error; a disk that is
-    full is one."""
-    try:
-        work()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard_output()
-    except OSError as error:
-        if error.filename is not None or error.errno != errno.ENOSPC:
-            raise
-        discard_output()
-        fail(
-            f"standard output: expected to write to it, got {error.strerror}; send it elsewhere", 1
-        )
-
-
-def discard_output() -> None:
-    """Let the interpreter's own flush at the end write nowhere."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def run() -> None:
@@ -94,7 +71,8 @@ def run() -> None:
         sys.stdout.reconfigure(errors="replace")  # for ASCII terminals
     handle_signals()
     try:
-        to_the_end(start)
+        if status := to_the_end(start):
+            sys.exit(status)
     except KeyboardInterrupt:
         fail("interrupted; what was recorded is kept", INTERRUPTED)
     except Exception as error:

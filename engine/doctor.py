@@ -17,6 +17,7 @@ from dataclasses import asdict
 from engine import __version__
 from engine.core.arguments import OneLineParser
 from engine.core.errors import EngineError, in_one_line
+from engine.core.output import to_the_end
 from engine.devices import checks
 from engine.devices.checks import Finding, State, installed_version
 
@@ -206,6 +207,11 @@ def _needed(findings: Sequence[Finding]) -> list[str]:
 
 
 def main() -> int:
+    """Run the command line; return the exit status."""
+    return to_the_end(_main)
+
+
+def _main() -> int:
     parser = OneLineParser(
         prog="python -m engine.doctor",
         description="Report what this machine has, what each missing piece costs, how to fix it",

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from engine.core.arguments import OneLineParser
 from engine.core.errors import EngineError, MissingPart
+from engine.core.output import to_the_end
 from models.build.command import add_build, build
 from models.fastvlm.export.command import add_export, export
 from models.hub import HUB, OPTIONAL, TIERS, hub_home
@@ -119,4 +120,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(to_the_end(main))

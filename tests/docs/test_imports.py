@@ -53,6 +53,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "engine.doctor": {"engine", "engine.core", "engine.devices", "engine.config", "models"},
     "engine.__main__": {
+        "engine.core",
         "engine.app",
         "engine.evaluation",
     },
