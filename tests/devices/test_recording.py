@@ -111,6 +111,18 @@ def test_a_phrase_is_heard_in_every_common_format(
     assert wakes(read_pcm(write_sound(tmp_path / name, [okay_nabu], rate_hz, codec)))
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp3", "libmp3lame"), ("a.m4a", "aac"), ("a.flac", "flac")]
+)
+def test_a_damaged_part_is_left_out(tmp_path: Path, okay_nabu: Pcm, name: str, codec: str) -> None:
+    said = np.concatenate([np.zeros(3 * HEARING_HZ, np.int16), okay_nabu])
+    path = write_sound(tmp_path / name, [said], 48000, codec)
+    data = bytearray(path.read_bytes())
+    data[2000:2600] = bytes(range(150)) * 4  # in the silence
+    path.write_bytes(bytes(data))
+    assert wakes(read_pcm(path))
+
+
 def test_the_case_of_a_telephone_recording_wakes() -> None:
     assert wakes(read_pcm(CASES / "alaw.wav"), "alexa")
 

@@ -3,8 +3,9 @@
 Knows nothing of wake words.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def read_pcm(path: Path) -> Pcm:
             channels: Literal[1, 2] = 1 if stream.channels == 1 else 2
             narrow = rate_hz < HEARING_HZ
             resampler = Resampler(channels)
-            for frame in container.decode(stream):
+            for frame in _whole_frames(container, stream):
                 chunks.append(resampler.frame(frame))
                 length += len(chunks[-1])
                 if length > channels * MAX_LENGTH_S * HEARING_HZ:
@@ -60,6 +61,25 @@ def read_pcm(path: Path) -> Pcm:
     if channels == 2:
         pcm = mixed(pcm.reshape(-1, 2))
     return with_noise_floor(pcm) if narrow else pcm
+
+
+def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of sound that can be decoded; damaged ones are left out. Raises FFmpegError if none
+    can."""
+    import av
+
+    failure: Exception | None = None
+    any_decoded = False
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            failure = error
+            continue
+        any_decoded = any_decoded or bool(frames)
+        yield from frames
+    if failure is not None and not any_decoded:
+        raise failure
 
 
 def mixed(stereo: Pcm) -> Pcm:

@@ -10,6 +10,7 @@ from engine.devices.video.opencv import quiet_cv2
 from engine.devices.video.pixels import scaled
 
 WIDTH, HEIGHT = 256, 257  # TIFF 6.0 tags
+MAX_BYTES = 2_000_000_000  # 50 megapixels of four 64-bit numbers have 1.6 GB
 HEADERS = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16, b"MM\0+": 16}  # and their lengths
 
 
@@ -31,6 +32,8 @@ def decode(path: Path) -> Image | None:
     """RGB (h, w, 3) of a TIFF file of a checked size; None if OpenCV cannot read it either. Its
     alpha is ignored."""
     cv2 = quiet_cv2("a TIFF picture")
+    if path.stat().st_size > MAX_BYTES:
+        return None
     try:
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
