@@ -22,6 +22,7 @@ import numpy as np
 
 from engine.core.errors import in_one_line
 from models import cache_home, quiet_openvino
+from models.runtime.memory import limit_arenas
 
 _log = logging.getLogger(__name__)
 # A file is this header and what OpenVINO exported. 64 bytes keep the tensors in it aligned.
@@ -41,6 +42,7 @@ def compiled_home() -> Path:
 def core() -> Any:
     """The process's openvino.Core."""
     quiet_openvino()
+    limit_arenas()
     import openvino as ov
 
     return ov.Core()
@@ -87,6 +89,8 @@ def compile_model(
     compiled = core().compile_model(graph, device, settings)
     if place is not None:
         _write(place, compiled)
+        # The graph and its weights are freed with the network that was compiled from them
+        return _read(place, device, settings) or compiled
     return compiled
 
 

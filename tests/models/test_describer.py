@@ -14,10 +14,12 @@ import torch
 
 from engine.core.camera import Frame
 from engine.core.errors import ConfigError, DescriberFailed, MissingPart, OutOfMemory, PromptTooLong
+from models.__main__ import main
 from models.describer import FastVlmDescriber, open_describer
 from models.fastvlm.inputs import square_pixels
+from models.fastvlm.selection import DescriberOptions
 from models.packs import PackFiles, find_pack, write_manifest
-from tests.fakes.fastvlm import load_checkpoint
+from tests.fakes.fastvlm import APPLE_SIDE_PX, load_checkpoint
 from tests.fakes.tiny import SIDE, save_model, save_processor
 
 pytestmark = pytest.mark.weights
@@ -352,3 +354,32 @@ def test_a_custom_checkpoint(root: Path, frame: Frame) -> None:
     )
     assert describer.card.takes_prompts
     assert list(describer.tokens(frame, PROMPT))
+
+
+def test_an_exported_checkpoint_of_apples_is_opened_without_transformers(
+    apple: Path, exports_home: Path, monkeypatch: pytest.MonkeyPatch, frame: Frame
+) -> None:
+    options = ["--precision", "int4", "--image-size", str(APPLE_SIDE_PX)]
+    assert main(["export", "--checkpoint", str(apple), *options]) == 0
+
+    def fails(*args: object) -> None:
+        raise AssertionError("the checkpoint was read")
+
+    for name in ("load_chat", "load_model"):
+        monkeypatch.setattr(f"models.describer.{name}", fails)
+    describer: Any = open_describer(
+        device="cpu",
+        path=str(apple),
+        image_size=APPLE_SIDE_PX,
+        options=DescriberOptions(precision="int4"),
+    )
+    assert (describer.card.backend, describer.card.precision) == ("openvino", "int8+int4")
+    assert describer.card.takes_prompts
+    assert list(describer.tokens(frame, PROMPT))
+    chat = exports_home / "exports"
+    (tokenizer,) = chat.glob("*/chat/tokenizer.json")
+    tokenizer.write_text("x" * tokenizer.stat().st_size, encoding="utf-8")
+    with pytest.raises(MissingPart, match=r"chat\.json: expected the chat of a FastVLM") as caught:
+        open_describer(device="cpu", path=str(apple), image_size=APPLE_SIDE_PX)
+    assert "\n" not in str(caught.value)
+    shutil.rmtree(tokenizer.parent)

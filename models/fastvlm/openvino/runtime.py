@@ -20,10 +20,10 @@ from engine.core.errors import DescriberFailed, MissingPart, in_one_line
 from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
 from models.fastvlm.forms import EXPORT_JSON, Form, find_form, read_export, read_facts
 from models.fastvlm.greedy import Greedy
-from models.fastvlm.openvino.file_pages import release_file_pages
 from models.fastvlm.openvino.weights import GROUP
 from models.runtime.compiled import compile_model, compiled_home, core
 from models.runtime.graphs import WEIGHTS_IN, StoredGraph
+from models.runtime.memory import release_memory
 from models.runtime.requests import StoppableRequest
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"
@@ -60,7 +60,7 @@ def open_encoder(
     with _naming_the_remedy(form, checkpoint, folder):
         graph = compiled(folder, precision, number, threads)
     encoder = OpenVinoEncoder(graph, precision, side_px)
-    _release(folder)
+    release_memory(folder, compiled_home())
     return encoder
 
 
@@ -76,7 +76,7 @@ def open_decoder(
         )
         graph = compiled(folder, precision, arithmetic.number, threads)
     decoder = OpenVinoDecoder(graph, precision, read_facts(folder), greedy, arithmetic)
-    _release(folder)
+    release_memory(folder, compiled_home())
     return decoder
 
 
@@ -232,12 +232,6 @@ def stored_graph(folder: Path) -> StoredGraph:
     is_exported = (folder / EXPORT_JSON).is_file()  # not while it is being measured
     store = read_export(folder).get(WEIGHTS_IN) if is_exported else None
     return StoredGraph(folder / GRAPH, None if store is None else folder / store)
-
-
-def _release(folder: Path) -> None:
-    """Free the memory that only the compilation and the first run needed."""
-    release_file_pages(folder)
-    release_file_pages(compiled_home())
 
 
 @contextmanager
