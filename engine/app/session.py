@@ -78,7 +78,7 @@ from engine.core.later import Later
 from engine.core.ports import Sink, Voice
 from engine.core.priority import Priority
 from engine.core.report import Health, ModelCard
-from engine.core.threads import unless_running
+from engine.core.threads import share_heaps, unless_running
 from engine.core.utterance import Utterance
 from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
@@ -94,6 +94,7 @@ def work(
 ) -> Iterator[Work]:
     """Open a session, a recording or a replay, as the settings say. The settings in `typed` count
     more than those kept from the last session."""
+    share_heaps()
     config = check(resolve_source(config))
     if config.record is not None or config.source.name == "recorded":
         from engine.app.offline import offline  # what it imports is of no use to a walk
