@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.core.camera import Frame, Image
 from engine.core.errors import MissingPart, in_one_line
@@ -50,6 +51,21 @@ class Network(Protocol):
     def find(self, image: Image) -> Boxes:
         """The boxes in an RGB image (height, width, 3), also from several threads."""
         ...
+
+
+class Follows(Protocol):
+    """Follows detections from frame to frame, as `Tracker` does."""
+
+    def update(
+        self, boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any], frame: Frame
+    ) -> NDArray[np.int64]: ...
+
+    def reset(self) -> None: ...
+
+
+def least_confidence(confidence: Mapping[str, float]) -> float:
+    """The score from which a detection may begin a track: the least from which one is reported."""
+    return min([DEFAULT_CONFIDENCE, *confidence.values()])
 
 
 def open_detector(
@@ -111,15 +127,21 @@ class TrackingDetector:
     """Detects and tracks objects; to be used from one thread.
 
     `labels`: all labels that it can return. `confidence`: label -> the score from which a track is
-    reported. `network` finds the boxes.
+    reported. `network` finds the boxes, `tracker` follows them.
     """
 
-    def __init__(self, network: Network, confidence: dict[str, float], card: ModelCard) -> None:
+    def __init__(
+        self,
+        network: Network,
+        confidence: dict[str, float],
+        card: ModelCard,
+        tracker: Follows | None = None,
+    ) -> None:
         self.labels = network.labels
         self.confidence = dict(confidence)
         self.card = card
         self.network = network
-        self._tracker = Tracker(min([DEFAULT_CONFIDENCE, *confidence.values()]), LEAST_SCORE)
+        self._tracker: Follows = tracker or Tracker(least_confidence(confidence), LEAST_SCORE)
         self._shown_tracks: set[int] = set()
         self._thread = ThreadPoolExecutor(1, "detector")  # starts its thread when it is first used
         self._prefetched: deque[tuple[Image, Future[Boxes]]] = deque()

@@ -16,6 +16,9 @@ SMOOTH_S = 0.5  # the distance is fitted over this; shorter, because people stop
 MAX_SMOOTHING = 1.5  # the smoothed distance stays within this factor of the newest one
 # A width varies by this share while an object is watched: limbs swing, objects turn.
 SHAPE_SPREAD = 0.15
+# A size that changes by more than this (natural logarithms; after any time, and per second) is another
+# object in the same track, or the same one hidden in part: earlier sizes say nothing of its speed.
+JUMP, JUMP_PER_S = 0.5, 2.0
 WIDTH_WEIGHT = 0.2  # weight of a new observation in the learnt width
 
 
@@ -83,6 +86,8 @@ class Track:
         would give an infinite slope."""
         if self.observations and self.seen_s >= observation.time_s:
             self.observations.pop()
+        if self.observations and _has_jumped(self.observations[-1], observation):
+            self.observations.clear()
         self.observations.append(observation)
         while observation.time_s - self.observations[0].time_s > WINDOW_S:
             self.observations.popleft()
@@ -100,3 +105,13 @@ class Track:
         fitted_m = fit_line(recent, newest.time_s, 0.0).value
         nearest_m, farthest_m = newest.distance_m / MAX_SMOOTHING, newest.distance_m * MAX_SMOOTHING
         return min(MAX_DISTANCE_M, farthest_m, max(MIN_DISTANCE_M, nearest_m, fitted_m))
+
+
+def _has_jumped(last: Observation, now: Observation) -> bool:
+    """Whether both show all of an object, and neither its height nor its width can have become what it
+    is."""
+    sizes = ((last.height, now.height), (last.width, now.width))
+    changes = [abs(math.log(new / old)) for old, new in sizes if old and new]
+    return len(changes) == len(sizes) and (
+        min(changes) > JUMP + JUMP_PER_S * (now.time_s - last.time_s)
+    )

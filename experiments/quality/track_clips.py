@@ -20,8 +20,10 @@ from engine.core.glance import Box
 from engine.devices.video.video import VideoSource
 from experiments.walks.detector import Noise, SimulatedDetector
 from experiments.walks.render import Renderer
-from experiments.walks.scenes import drawn
+from experiments.walks.scenes import STREET, drawn
 from experiments.walks.world import HeadTurn
+from models.detector import TrackingDetector
+from models.runtime.boxes import Boxes, without_parts
 from models.runtime.tracker import iou
 
 FPS = 15.0
@@ -32,47 +34,47 @@ IS_OBJECT_IOU = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """A frame and its detections: corners (n, 4), scores and labels, and of each the object's number,
-    -1 where it belongs to none. `objects` is None where nothing is known of the objects."""
+    """A frame and its detections before tracking, and the number of the object that each belongs to,
+    -1 for none. `objects` is None where nothing is known of the objects."""
 
     frame: Frame
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: tuple[str, ...]
+    boxes: Boxes
     objects: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Frames in order, of one kind of movement."""
+    """Frames in order. `labels` and `confidence` are as in a detector."""
 
     name: str
     seen: tuple[Seen, ...]
+    labels: tuple[str, ...]
+    confidence: dict[str, float]
+
+    def every(self, step: int) -> "Clip":
+        """The clip as a camera of a fraction of the rate sees it."""
+        return replace(self, seen=self.seen[::step])
+
+    def without_pose(self) -> "Clip":
+        """The clip without an inertial sensor."""
+        return replace(
+            self,
+            seen=tuple(replace(one, frame=replace(one.frame, pose=None)) for one in self.seen),
+        )
 
 
-class FindsBoxes:
-    """What a clip of real pictures needs of a detector: the boxes of one picture, before tracking."""
-
-    def boxes(
-        self, image: Image
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
-        raise NotImplementedError
-
-
-def video(path: Path, detector: FindsBoxes, frames: int, name: str) -> Clip:
+def video(path: Path, detector: TrackingDetector, frames: int, name: str) -> Clip:
     """The first `frames` frames of a video file."""
     source, seen = VideoSource(path), list[Seen]()
     while len(seen) < frames and (frame := source.read()) is not None:
-        seen.append(Seen(frame, *detector.boxes(frame.image)))
+        seen.append(Seen(frame, _found(detector, frame.image)))
     source.close()
-    return Clip(name, tuple(seen))
+    return Clip(name, tuple(seen), detector.labels, detector.confidence)
 
 
-def walk_with_head_turns(
-    number: int, photos: Sequence[Image], seed: int, measured_pose: bool
-) -> Clip:
+def walk_with_head_turns(number: int, photos: Sequence[Image], seed: int) -> Clip:
     """A drawn walk of 12 s; every few seconds the head turns to one side and back, at up to 250
-    degrees a second. With `measured_pose`, an inertial sensor reports the head's pose."""
+    degrees a second, as an inertial sensor measures."""
     dice = random.Random(f"turns/{seed}/{number}")
     turns = tuple(
         HeadTurn(start_s, dice.uniform(0.7, 2.0), dice.choice((-1, 1)) * dice.uniform(15.0, 60.0))
@@ -82,29 +84,33 @@ def walk_with_head_turns(
     noise = Noise(ghosts=3.0, swaps=0.0)
     detector = SimulatedDetector(walk, noise, FPS, f"turns/{seed}/{number}")
     renderer = Renderer(walk, photos, seed)
+    labels = tuple(sorted({label for label, *_ in STREET}))
     numbers = {thing: index for index, thing in enumerate(walk.things)}
     seen = []
     for seq in range(round(walk.duration_s * FPS)):
         time_s = seq / FPS
         found = detector.detect(time_s)
         turn_deg, pitch_deg = walk.head_deg(time_s)
-        pose = Pose(pitch_deg, 1.0, turn_deg, 0.0, True) if measured_pose else None
+        pose = Pose(pitch_deg, 1.0, turn_deg, 0.0, True)
         things = [detector.things[item.track] for item in found]
+        boxes = Boxes(
+            np.array([_corners(item.box) for item in found], np.float32).reshape(-1, 4),
+            # as a detector's: most are sure, some are too weak to begin a track
+            np.array([min(0.95, max(0.11, dice.gauss(0.6, 0.2))) for _ in found], np.float32),
+            np.array([labels.index(item.label) for item in found], np.int64),
+        )
         seen.append(
             Seen(
                 Frame(renderer.image(time_s), time_s, seq, walk.camera, pose=pose),
-                np.array([_corners(item.box) for item in found]).reshape(-1, 4),
-                # as a detector's: most are sure, some are too weak to begin a track
-                np.array([min(0.95, max(0.11, dice.gauss(0.6, 0.2))) for _ in found]),
-                tuple(item.label for item in found),
+                boxes,
                 tuple(-1 if thing is None else numbers[thing] for thing in things),
             )
         )
-    return Clip(f"walk {number}", tuple(seen))
+    return Clip(f"walk {number}", tuple(seen), labels, {})
 
 
 def hand_held(
-    name: str, photo: Image, objects: Sequence[Box], detector: FindsBoxes, seed: int
+    name: str, photo: Image, objects: Sequence[Box], detector: TrackingDetector, seed: int
 ) -> Clip:
     """4 s of a window that a hand moves over `photo`: it pans to a side and back, drifts and shakes.
     `objects` are the labelled boxes in pixels of the photo."""
@@ -130,12 +136,17 @@ def hand_held(
         move = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
         image = np.asarray(cv2.warpAffine(photo, move, out, flags=cv2.INTER_CUBIC), np.uint8)
         image.flags.writeable = False
-        boxes, scores, labels = detector.boxes(image)
+        boxes = _found(detector, image)
         there = np.array([_corners(item) for item in objects]).reshape(-1, 4)
         there = (there - np.tile(corner, 2)) * scale
-        numbers = _objects_at(boxes, there, out)
-        seen.append(Seen(Frame(image, time_s, seq), boxes, scores, labels, numbers))
-    return Clip(f"hand-held {name}", tuple(seen))
+        numbers = _objects_at(boxes.corners.astype(float), there, out)
+        seen.append(Seen(Frame(image, time_s, seq), boxes, numbers))
+    return Clip(f"hand-held {name}", tuple(seen), detector.labels, detector.confidence)
+
+
+def _found(detector: TrackingDetector, image: Image) -> Boxes:
+    """The detector's boxes in a picture."""
+    return without_parts(detector.network.find(image), detector.labels)
 
 
 def _objects_at(

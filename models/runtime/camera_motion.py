@@ -27,6 +27,7 @@ LEAST_CORNERS = 10
 AGREEING_SHARE = 0.3  # of the corners; a fast turn takes most of them out of sight or confuses them
 # A corner agrees within a pixel, and a fast turn shifts the picture's sides more than its middle.
 AGREEING_PX, AGREEING_PER_PX = 1.0, 0.05
+SPREAD = 0.35  # of the picture's width and height: agreeing corners on one object do not count
 MAX_SHIFT = 0.5  # of the picture's longer side
 MAX_ZOOM = 1.25
 MAX_ROLL_DEG = 15.0
@@ -113,9 +114,11 @@ def _estimate(
     )
     if found is None:
         return None
-    if np.count_nonzero(agree) < max(LEAST_CORNERS, AGREEING_SHARE * len(corners)):
+    agreeing = corners[good][agree.ravel() == 1, 0]
+    if len(agreeing) < max(LEAST_CORNERS, AGREEING_SHARE * len(corners)):
         return None
-    possible = _is_possible(found, grey) and _explains(found, last, grey)
+    spread = np.ptp(agreeing, axis=0) >= SPREAD * np.array([grey.shape[1], grey.shape[0]])
+    possible = spread.all() and _is_possible(found, grey) and _explains(found, last, grey)
     return np.asarray(found, float) if possible else None
 
 

@@ -7,14 +7,14 @@ change little. Knows arrays only: no network, no names of labels.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.camera import Frame, Image
 from models.runtime.appearance import colours, differences
-from models.runtime.camera_motion import CameraMotion
+from models.runtime.camera_motion import CameraMotion, Transform
 from models.runtime.kalman import Motion
 
 Floats = NDArray[np.float64]
@@ -28,6 +28,11 @@ DEFAULT_STEP_S = 1 / 30  # assumed where a frame is not later than the last
 # the labels differ, which is mostly another object, but may be one that is hard to name.
 OVERLAP, OVERLAP_WEAK, OVERLAP_OTHER_LABEL = 0.2, 0.3, 0.4
 OTHER_LABEL = 0.5  # factor on the similarity of a pair with different labels
+SURE = 0.5  # a track is confirmed when the scores of its detections add up to this
+# What begins mostly within an object with the same label may be a part of it that was detected twice.
+# It must be seen this much surer, which takes a few frames. Whoever is really there is in the same
+# place as the object that is already known.
+PART_SHARE, PART_SURE = 0.6, 1.5
 # In the last association boxes are enlarged on each side by this share of their size, and this share
 # of the picture's longer side.
 ENLARGED_SHARE, ENLARGED_OF_PICTURE = 0.3, 0.02
@@ -40,15 +45,25 @@ OTHER_COLOURS = 0.35
 COLOURS_WEIGHT = 0.2  # of a new observation in a track's colours
 
 
+class Camera(Protocol):
+    """Estimates the camera's motion, as `CameraMotion` does."""
+
+    def update(self, frame: Frame, boxes: Floats) -> Transform | None: ...
+
+    def reset(self) -> None: ...
+
+
 @dataclass(slots=True)
 class _Tracks:
-    """The tracks, one row each. `confirmed`: seen twice; `matched`: seen in the last frame."""
+    """The tracks, one row each. `confirmed`: seen twice or more, and SURE; `evidence`: the sum of its
+    scores, less where it may be a part; `matched`: seen in the last frame."""
 
     motion: Motion
     number: Ints
     label: Ints
     colours: Floats
     seen_s: Floats
+    evidence: Floats
     confirmed: Flags
     matched: Flags
 
@@ -85,9 +100,16 @@ class _Found:
             self.labels[rows],
             self.colours[rows],
             np.full(count, self.time_s),
+            self.scores[rows],
             np.full(count, confirmed),
             np.ones(count, bool),
         )
+
+    def are_parts(self, rows: Ints, known: Ints) -> Flags:
+        """Which of the detections `rows` may be parts of the detections `known`."""
+        share = _common(self.boxes[rows], self.boxes[known]) / _areas(self.boxes[rows])[:, None]
+        same_label = self.labels[rows][:, None] == self.labels[known][None]
+        return np.asarray((same_label & (share >= PART_SHARE)).any(axis=1))
 
 
 class Tracker:
@@ -95,12 +117,12 @@ class Tracker:
 
     A detection with a score of at least `threshold` can begin a track, one of at least `weak` only
     continue one. A track that begins while there are no others is returned at once, any other when it
-    is seen again in the next frame.
+    is seen again in the next frames, until it is sure. `camera` estimates the camera's motion.
     """
 
-    def __init__(self, threshold: float, weak: float) -> None:
+    def __init__(self, threshold: float, weak: float, camera: Camera | None = None) -> None:
         self._threshold, self._weak = threshold, min(weak, threshold / 2)
-        self._camera = CameraMotion()
+        self._camera = CameraMotion() if camera is None else camera
         self.reset()
 
     def reset(self) -> None:
@@ -150,6 +172,9 @@ class Tracker:
             tracks = tracks.only(tracks.matched | tracks.confirmed)
         alone = tracks is None or len(tracks.number) == 0
         begun = found.tracks(strong, self._next, confirmed=alone)
+        if not alone:
+            known = np.array([row for row, _ in pairs], np.int64)
+            begun.evidence -= (PART_SURE - SURE) * found.are_parts(strong, known)
         self._next += len(strong)
         self._tracks = begun if tracks is None else tracks.and_also(begun)
         if alone:
@@ -176,8 +201,11 @@ def _continued(tracks: _Tracks, found: _Found, strong: Ints) -> tuple[Ints, list
         tracks.motion.correct(at, found.boxes[seen])
         tracks.label[at] = found.labels[seen]
         tracks.colours[at] += COLOURS_WEIGHT * (found.colours[seen] - tracks.colours[at])
-        tracks.seen_s[at], tracks.confirmed[at], tracks.matched[at] = found.time_s, True, True
-        pairs.extend(zip(seen.tolist(), tracks.number[at].tolist(), strict=True))
+        tracks.seen_s[at], tracks.matched[at] = found.time_s, True
+        tracks.evidence[at] += found.scores[seen]
+        tracks.confirmed[at] |= tracks.evidence[at] >= SURE
+        shown = tracks.confirmed[at]
+        pairs.extend(zip(seen[shown].tolist(), tracks.number[at[shown]].tolist(), strict=True))
         return np.setdiff1d(columns, seen)
 
     strong = associate(known, strong, OVERLAP, False)
@@ -212,11 +240,19 @@ def _similarity(
 
 def iou(first: Floats, second: Floats) -> Floats:
     """Intersection over union of every box of `first` (n, 4) with every one of `second` (m, 4)."""
+    common = _common(first, second)
+    return np.asarray(common / (_areas(first)[:, None] + _areas(second)[None] - common))
+
+
+def _common(first: Floats, second: Floats) -> Floats:
+    """The area (n, m) that every box of `first` has in common with every one of `second`."""
     corners = np.minimum(first[:, None, 2:], second[None, :, 2:])
     sides = np.maximum(0.0, corners - np.maximum(first[:, None, :2], second[None, :, :2]))
-    common = sides[..., 0] * sides[..., 1]
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    return np.asarray(common / np.maximum(1e-9, areas[0][:, None] + areas[1][None] - common))
+    return np.asarray(sides[..., 0] * sides[..., 1])
+
+
+def _areas(boxes: Floats) -> Floats:
+    return np.asarray(np.maximum(1e-9, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
 
 
 def _enlarged(boxes: Floats, px: float) -> Floats:

@@ -61,6 +61,17 @@ def test_a_single_observation_has_no_time_to_collision() -> None:
     assert walk(5.0, 1.0, 0.05)[-1].ttc_s is None
 
 
+def test_another_object_in_the_same_track_inherits_no_speed() -> None:
+    """A person comes to 4 m; one at 12 m takes over the track, another tracker's mistake."""
+    localizer = Localizer(70.0)
+    for seq in range(15):
+        localizer.localize(Frame(IMAGE, seq / 15, seq), (person_at(6.0 - 2.0 * seq / 15),))
+    for seq in range(15, 22):
+        [far] = localizer.localize(Frame(IMAGE, seq / 15, seq), (person_at(12.0),))
+        assert far.ttc_s is None
+        assert far.distance_m == pytest.approx(12.0, rel=0.1)
+
+
 def test_the_distance_follows_an_approach() -> None:
     seen = walk(8.0, 1.5, 3.0)
     assert seen[0].distance_m == pytest.approx(8.0, rel=0.01)
