@@ -1,9 +1,9 @@
 """How the real command ends: by a signal, beside a terminal that takes nothing or a thread that
 hangs."""
 
-import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -25,15 +25,10 @@ from tests.fakes.command import ROOT, describe_here, one
 pytestmark = pytest.mark.command
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="sets the size of a pipe")
 def test_a_hang_up_ends_a_supervised_session_whose_terminal_takes_nothing(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-    os.set_blocking(writing, False)
-    with suppress(BlockingIOError):
-        while os.write(writing, b"x" * 4096):  # nobody reads: it is full now
-            pass
-    os.set_blocking(writing, True)
+    """As after Ctrl-S, which stops the output of a terminal; the keyboard is used too."""
+    terminal, side = pty.openpty()
+    os.write(terminal, b"\x13")
     folder = tmp_path / "session"
     process = subprocess.Popen(
         [
@@ -41,8 +36,8 @@ def test_a_hang_up_ends_a_supervised_session_whose_terminal_takes_nothing(tmp_pa
             "speech=silent", "mode=quick", "trigger=once", f"hydra.run.dir={folder}",
         ],
         cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=writing,
+        stdin=side,
+        stdout=side,
         stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
@@ -58,8 +53,8 @@ def test_a_hang_up_ends_a_supervised_session_whose_terminal_takes_nothing(tmp_pa
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-        os.close(reading)
-        os.close(writing)
+        os.close(terminal)
+        os.close(side)
     assert process.returncode == 130, errors
     assert "interrupted; what was recorded is kept" in errors
     records = [json.loads(line) for line in log.read_text().splitlines()]

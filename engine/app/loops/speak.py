@@ -56,7 +56,7 @@ class SpeakLoop:
         def beat() -> None:
             pulse.beat()
             if speech.audio.failures >= limit:
-                raise SpeechFailed(f"the voice failed for {limit} sentences one after another")
+                raise SpeechFailed(f"the voice failed {limit} times in a row")
 
         try:
             beat()

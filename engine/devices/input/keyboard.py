@@ -55,8 +55,9 @@ class Keyboard:
         import tty
 
         saved: list[Any] = termios.tcgetattr(self._fd)
-        # No line buffering; Ctrl-C still interrupts. Keys pressed while models loaded are kept.
-        tty.setcbreak(self._fd, termios.TCSADRAIN)
+        # No line buffering; Ctrl-C still interrupts. Keys pressed while models loaded are kept. Not
+        # TCSADRAIN, which waits for a terminal stopped by Ctrl-S.
+        tty.setcbreak(self._fd, termios.TCSANOW)
         return saved
 
     def _run(self) -> None:
