@@ -7,6 +7,7 @@ random. What fails is written to `fuzz/`, and the status is 1.
 
 import atexit
 import importlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -53,8 +54,12 @@ def fuzz(name: str, seconds: float) -> None:
             run()
         return
     one_input = vars(run)["hypothesis"].fuzz_one_input
-    options = [f"-max_total_time={max(1, round(seconds))}", "-verbosity=0"]
-    atheris.Setup([sys.argv[0], *options], one_input)
+    corpus = Path(tempfile.mkdtemp())
+    for number in range(32):  # Hypothesis rejects the short inputs that libFuzzer would begin with
+        (corpus / str(number)).write_bytes(os.urandom(1024 + 96 * number))
+    limit = f"-max_total_time={max(1, round(seconds))}"
+    arguments = [sys.argv[0], limit, "-verbosity=0", "-len_control=0", str(corpus)]
+    atheris.Setup(arguments, one_input)
     atheris.Fuzz()
 
 
