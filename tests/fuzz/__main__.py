@@ -5,7 +5,6 @@ Each target runs in a process of its own, so that a crash of a native library is
 random. What fails is written to `fuzz/`, and the status is 1.
 """
 
-import atexit
 import importlib
 import os
 import subprocess
@@ -32,7 +31,7 @@ def fuzz(name: str, seconds: float) -> None:
     target = TARGETS[name]
     folder = Path(tempfile.mkdtemp())
     contents = strategy(target, folder)
-    last = FOUND / f"{name.replace(' ', '_')}.bin"
+    last = _last(name)
     FOUND.mkdir(exist_ok=True)
 
     @settings(
@@ -47,7 +46,6 @@ def fuzz(name: str, seconds: float) -> None:
         last.write_bytes(content)  # before it is read: a crash leaves no other trace
         check(target, folder, content)
 
-    atexit.register(last.unlink, missing_ok=True)  # libFuzzer leaves by itself, in good order
     if atheris is None:
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
@@ -61,6 +59,11 @@ def fuzz(name: str, seconds: float) -> None:
     arguments = [sys.argv[0], limit, "-verbosity=0", "-len_control=0", str(corpus)]
     atheris.Setup(arguments, one_input)
     atheris.Fuzz()
+
+
+def _last(name: str) -> Path:
+    """Where the content that was read last is kept."""
+    return FOUND / f"{name.replace(' ', '_')}.bin"
 
 
 def _atheris() -> Any:
@@ -88,8 +91,11 @@ def main() -> int:
             status = done.returncode
         except subprocess.TimeoutExpired:
             status = -1
+        last = _last(name)
         if status:
-            failed.append(f"{name} (status {status}): {FOUND / name.replace(' ', '_')}.bin")
+            failed.append(f"{name} (status {status}): {last}")
+        else:
+            last.unlink(missing_ok=True)
     print("\n".join(failed) or "nothing failed")
     return bool(failed)
 
