@@ -51,13 +51,13 @@ class Letterbox:
 
 
 @lru_cache(maxsize=64)
-def letterbox(source: tuple[int, int], side: int, stride: int, square: bool) -> Letterbox:
-    """The letterbox of pictures of `source` (height, width) pixels. Its longer side has `side`
-    pixels; its shorter one is the next multiple of `stride`, or as long if it must be `square`."""
-    ratio = min(side / source[0], side / source[1])
+def letterbox(source: tuple[int, int], limits: tuple[int, int], stride: int | None) -> Letterbox:
+    """The letterbox of pictures of `source` (height, width) pixels, as large as fits into `limits`.
+    Its sides are the next multiples of `stride`, or the limits if that is None."""
+    ratio = min(limits[0] / source[0], limits[1] / source[1])
     inner = (max(round(source[0] * ratio), 1), max(round(source[1] * ratio), 1))
-    spare = [side - length for length in inner]
-    if not square:
+    spare = [limit - length for limit, length in zip(limits, inner, strict=True)]
+    if stride is not None:
         spare = [length % stride for length in spare]
     outer = (inner[0] + spare[0], inner[1] + spare[1])
     return Letterbox(source, inner, outer, round(spare[0] / 2 - 0.1), round(spare[1] / 2 - 0.1))

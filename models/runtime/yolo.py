@@ -25,12 +25,13 @@ METADATA_YAML = "metadata.yaml"
 @dataclass(frozen=True)
 class YoloForm:
     """What must be known of a form. `stride` is the coarsest of its grids in pixels. The boxes of an
-    `end2end` head need no suppression."""
+    `end2end` head need no suppression. `int8`: it computes in 8 bits."""
 
     labels: tuple[str, ...]
     stride: int
     end2end: bool
-    task: str = "detect"
+    task: str
+    int8: bool = False
 
 
 def read_form(folder: Path) -> YoloForm:
@@ -45,7 +46,11 @@ def read_form(folder: Path) -> YoloForm:
         names = facts["names"]
         labels = tuple(str(names[number]) for number in sorted(names))
         form = YoloForm(
-            labels, int(facts["stride"]), bool(facts.get("end2end", False)), facts["task"]
+            labels,
+            int(facts["stride"]),
+            bool(facts.get("end2end", False)),
+            facts["task"],
+            facts.get("args", {}).get("quantize") == 8,
         )
     if form.task != "detect":
         raise ValueError(f"expected a YOLO with task detect, got task {form.task}")
@@ -69,23 +74,35 @@ class OpenVinoYolo:
         precision: str | None = None,
     ) -> None:
         form = read_form(folder)
-        self.labels = form.labels
+        self.labels, self.end2end = form.labels, form.end2end
+        self.image_size = image_size + -image_size % form.stride
         graph = stored_graph(folder, next(folder.glob("*.xml")).stem)
-        network = compile_model(graph.read, sources=graph.files, **_settings(threads, precision))
+        read, variant = graph.read, ""
+        if form.int8 and has_amx():
+            # With a changing shape, OpenVINO ends the process there (its issue 37577).
+            variant = f"{self.image_size} px"
+
+            def read() -> Any:
+                fixed = graph.read()
+                fixed.reshape([1, 3, self.image_size, self.image_size])
+                return fixed
+
+        settings = _settings(threads, precision)
+        network = compile_model(read, sources=graph.files, variant=variant, **settings)
         self.precision = _precision(network)
-        self.end2end = form.end2end
-        self._stride = form.stride
-        shape = network.input(0).partial_shape
-        self._fixed = shape.is_static
-        self.image_size = max(shape.to_shape()[2:]) if self._fixed else image_size
-        self.image_size += -self.image_size % form.stride
+        self._limits = (self.image_size, self.image_size)
+        self._stride: int | None = form.stride
+        if (shape := network.input(0).partial_shape).is_static:
+            height, width = shape.to_shape()[2:]
+            self._limits, self._stride = (height, width), None
+            self.image_size = max(height, width)
         self._request = network.create_infer_request()
         self._busy = threading.Lock()
 
     def find(self, image: Image) -> Boxes:
         """The boxes in an RGB image (height, width, 3), also from several threads."""
         height, width = image.shape[:2]
-        frame = letterbox((height, width), self.image_size, self._stride, self._fixed)
+        frame = letterbox((height, width), self._limits, self._stride)
         pixels = frame.pixels(image)
         with self._busy:
             self._request.infer([pixels], share_inputs=True)
@@ -104,6 +121,15 @@ class OpenVinoYolo:
         centres, halves = columns[:2], columns[2:4] / 2
         corners = np.concatenate([centres - halves, centres + halves]).T
         return suppressed(Boxes(corners, best[best > LEAST_SCORE], classes))
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies in 8 bits by tiles. Only Linux says so, and only there a fault
+    is known."""
+    try:
+        return "amx_int8" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def _settings(threads: int | None, precision: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from engine.core.camera import Frame
 from models.build.detector import build_detector
 from models.packs import POCKET
 from models.runtime.boxes import LEAST_SCORE, MOST_BOXES, Boxes
+from models.runtime.graphs import stored_graph
 from models.runtime.yolo import OpenVinoYolo, read_form
 from models.torch.yolo import TorchYolo
 from tests.fakes.pictures import derived_pictures
@@ -107,7 +108,7 @@ def test_an_nms_free_form_that_ultralytics_wrote_for_one_shape(tmp_path: Path) -
 
     library: Any = YOLO
     checkpoint = random_yolo("yolo26n", tmp_path)
-    options: dict[str, Any] = {"imgsz": SIDE, "verbose": False, "nms": False}
+    options: dict[str, Any] = {"imgsz": [96, SIDE], "verbose": False, "nms": False}
     folder = Path(library(str(checkpoint)).export(format="openvino", **options))
     compiled = OpenVinoYolo(folder, 320, precision="f32")
     assert compiled.labels == tuple(LABELS.values())
@@ -119,6 +120,29 @@ def test_an_nms_free_form_that_ultralytics_wrote_for_one_shape(tmp_path: Path) -
         expected = Boxes(boxes.xyxy, boxes.conf, boxes.cls.astype(np.int64))
         assert_same(compiled.find(picture.image), expected)
         assert len(expected.scores)
+
+
+def test_an_8_bit_form_has_one_shape_where_a_changing_one_would_end_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino as ov
+    import yaml
+
+    pocket = POCKET / "detector_openvino_model"
+    ov.save_model(stored_graph(pocket, "detector").read(), tmp_path / "detector.xml")
+    names = dict(enumerate(read_form(pocket).labels))
+    facts = {"names": names, "stride": 32, "task": "detect", "args": {"quantize": 8}}
+    (tmp_path / "metadata.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
+    photo = derived_pictures()[0].image
+    shapes = []
+    for amx in (False, True):
+        monkeypatch.setattr("models.runtime.yolo.has_amx", lambda amx=amx: amx)
+        network = OpenVinoYolo(tmp_path, 300, precision="f32")
+        assert network.image_size == 320
+        found = network.find(photo)
+        assert "person" in {network.labels[number] for number in found.classes}
+        shapes.append(found.corners[0])
+    assert shapes[0] == pytest.approx(shapes[1], abs=20)
 
 
 def test_a_form_of_another_task_is_refused(tmp_path: Path) -> None:
