@@ -21,12 +21,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.markup import escape
 
 from engine.app.command_line import CONF, error_line, read_config
 from engine.app.model_notes import model_notes
 from engine.app.settings_check import deprecations
-from engine.app.wearer_memory import typed_keys
 from engine.config import Config
 from engine.core.errors import (
     ConfigError,
@@ -38,7 +36,6 @@ from engine.core.errors import (
 )
 from engine.evaluation.sweep import Failure, all_answers, failures, forget_failure, keep_failure
 from engine.recording.session_folder import FolderLock, refuse_used
-from engine.recording.session_log import SUMMARY
 
 if TYPE_CHECKING:
     from engine.app.console import Screen
@@ -92,7 +89,10 @@ def run(
 
 
 def _run(config: Config, folder: Path, screen: Screen, typed: Collection[str]) -> dict[str, Any]:
+    from rich.markup import escape
+
     from engine.app.session import work
+    from engine.recording.session_log import SUMMARY
 
     failure: RunError | None = None
     interrupted = False
@@ -159,6 +159,8 @@ def job(node: DictConfig) -> Any:
         for line in deprecations(config):
             print(f"scene-aria: {line}", file=sys.stderr)
         name = f"job {hydra_config.job.num}" if sweeps else ""
+        from engine.app.wearer_memory import typed_keys  # imports numpy, which a refusal need not
+
         summary = run(config, folder, name, typed_keys(overrides))
         quality, p95_ms = objectives(summary, folder, needs_quality=two)
     except (EngineError, OmegaConfBaseException) as error:

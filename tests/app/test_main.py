@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -96,3 +97,19 @@ def test_a_start_that_was_refused_leaves_its_folder_free(
         typed = ["source=image", "source.path=/none.jpg", f"hydra.run.dir={tmp_path}"]
         assert ends(monkeypatch, *typed) == 2
         assert "/none.jpg" in capsys.readouterr().err
+
+
+@pytest.mark.command
+def test_the_help_and_a_refusal_wait_for_no_library() -> None:
+    """A wrong setting is read and refused by these modules; `--help` needs fewer."""
+    code = (
+        "import sys; import engine.app.command_line, engine.app.settings_help; "
+        "light = set(sys.modules); import engine.app.job; late = {'numpy', 'jinja2', 'rich', 'cv2', "
+        "'pydantic', 'openvino', 'torch'}; sys.exit(str(late & set(sys.modules) | {'hydra'} & light))"
+        " if late & set(sys.modules) or 'hydra' in light else None"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
