@@ -1,12 +1,17 @@
 """What the wearer has set survives a restart; what is typed now counts more."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.app.builders.loops import build_answer_step
+from engine.app.console import Screen
+from engine.app.session import work
+from engine.app.subsystems import Session
 from engine.app.user_input import UserInput
 from engine.app.wearer_memory import Kept, WearerMemory, read_kept, state_file, typed_keys
 from engine.config import Config, SpeechConfig
@@ -105,6 +110,30 @@ def test_volume_and_last_answer_come_back(file: Path, tmp_path: Path) -> None:
         "He carries a bag.",
     ]
     again.close()
+
+
+@pytest.mark.parametrize("kind", ["webcam", "image"])
+def test_a_live_session_starts_as_it_was_left_and_a_file_does_not(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    kept(state_file(), volume_db=-9.0, settings={"speech.rate_wpm": 260})
+    bench = LiveBench(tmp_path / "log", batch=True)
+    rates = []
+
+    @contextmanager
+    def opened(config: Config, *_: object) -> Iterator[Session]:
+        rates.append(config.speech.rate_wpm)
+        yield bench.session
+
+    monkeypatch.setattr("engine.app.session.session", opened)
+    monkeypatch.setattr("engine.app.session.source_kind", lambda config: kind)
+    config = replace(Config(), source=replace(Config().source, name=kind, path="a.jpg"))
+    with work(config, tmp_path / "log", Screen(job="test"), ()) as ready:
+        ready.finish()
+    live = kind == "webcam"
+    assert rates == [260 if live else 190]
+    assert bench.session.speech.audio.volume_db == (-9.0 if live else 0.0)
 
 
 def test_without_an_earlier_answer_there_is_nothing_to_repeat(file: Path, tmp_path: Path) -> None:
