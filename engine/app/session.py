@@ -6,15 +6,13 @@ the rest in the background (engine.app.loading). The builders choose the classes
 """
 
 import itertools
-import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine import __version__
 from engine.answering.speaker import Speaker
 from engine.app.builders.answering import (
     build_answerer,
@@ -26,13 +24,11 @@ from engine.app.builders.answering import (
     build_words,
 )
 from engine.app.builders.audio import (
-    StartupSpeech,
     build_audio,
     build_last_resort,
     build_reopen_sink,
     build_sink,
     build_voice,
-    startup_speech,
 )
 from engine.app.builders.inputs import (
     build_asking,
@@ -44,10 +40,7 @@ from engine.app.builders.inputs import (
 )
 from engine.app.builders.loops import build_batch, build_live
 from engine.app.builders.models import (
-    Models,
-    build_models,
     check_models,
-    fit_note,
     peak_gpu_memory_mb,
 )
 from engine.app.builders.perception import build_alerts, build_perception, reload_perception
@@ -64,28 +57,26 @@ from engine.app.builders.sources import (
 from engine.app.console import Screen
 from engine.app.loading import Loading, Part
 from engine.app.notifier import Notifier
-from engine.app.observers import Observers
+from engine.app.opening import (
+    FirstScreen,
+    announce_full_disk,
+    introduce,
+    load_models,
+    load_rest,
+    put_ear,
+    report_unnamed,
+)
 from engine.app.settings_check import check
 from engine.app.subsystems import Clocks, FrameFeed, KeyInputs, Session, Speech, Work
-from engine.app.supervisor import RESTARTED
 from engine.app.wearer_memory import STORED, WearerMemory, state_file
-from engine.audio.earcons import prepare
 from engine.audio.scheduler import VOLUME_STEP_DB
 from engine.config import Config
 from engine.core.clock import MonotonicClock, VirtualClock
-from engine.core.errors import EngineError, MissingPart, OutOfMemory
+from engine.core.errors import MissingPart
 from engine.core.later import Later
-from engine.core.ports import Sink, Voice
-from engine.core.priority import Priority
-from engine.core.report import Health, ModelCard
 from engine.core.threads import share_heaps, unless_running
-from engine.core.utterance import Utterance
-from engine.language.wording import StatusKey, Words
 from engine.listening.ear import Ear
 from engine.listening.echo_guard import EchoGuard, GuardedSink
-from engine.recording.session_log import SessionLog
-
-READY_S = 1.0  # to say "Ready."
 
 
 @contextmanager
@@ -134,16 +125,6 @@ def _remembering(running: Session, memory: WearerMemory | None) -> Session:
     return replace(running, memory=memory)
 
 
-@dataclass(frozen=True)
-class FirstScreen:
-    """The names on the first screen."""
-
-    source: str
-    sink: str
-    asking: str
-    view: str
-
-
 @contextmanager
 def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
     """Build all subsystems, and close them in reverse order: a multirun runs all jobs in one
@@ -169,7 +150,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         asking = build_asking(config, kind, source, wall, observers.report, stack)
 
         next_id = itertools.count(1).__next__
-        models, startup = _load_models(config, words, voice, sink, observers, next_id)
+        models, startup = load_models(config, words, voice, sink, observers, next_id)
         parts = list(models.parts)
 
         alerts = build_alerts(config, words, next_id)
@@ -189,7 +170,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
             build = partial(
                 build_ear, config, asking.listening, guard, grammar, wall, observers.report
             )
-            parts.append(Part("wake", partial(_put, ear, build), ear.fail, "wake_failed"))
+            parts.append(Part("wake", partial(put_ear, ear, build), ear.fail, "wake_failed"))
 
         def reopen_ear() -> Ear:
             listening = build_listening(config, source, wall)
@@ -236,106 +217,10 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
 
         asking_line = describe_asking(config, asking.listening, asking.trigger.name)
         names = FirstScreen(kind, sink_name, asking_line, view_name)
-        _introduce(config, running, models, names)
+        introduce(config, running, models, names)
         report_unnamed(words, labels, observers.report)
         for heard in startup.heard:
             observers.utterance_ended(heard)
         stack.callback(loading.close)
-        _load_rest(running, models, says_ready=source.live or kind == "sample")
+        load_rest(running, models, says_ready=source.live or kind == "sample")
         yield running
-
-
-def report_unnamed(words: Words, labels: Sequence[str], report: Callable[[Health], None]) -> None:
-    """Report once which of the detector's labels the language has no word for."""
-    if unnamed := words.unnamed(labels):
-        detail = f"templates/{words.language}/things.json has no word for {', '.join(unnamed)}"
-        report(Health("language", detail, f'say "{words.label("obstacle")}" instead'))
-
-
-def announce_full_disk(log: SessionLog, notifier: Notifier) -> None:
-    """Also say the first time that the log cannot be written."""
-    shown = log.on_full
-
-    def announce(line: str) -> None:
-        shown(line)
-        log.on_full = shown
-        notifier.announce("not_recorded")
-
-    log.on_full = announce
-
-
-def _load_models(
-    config: Config,
-    words: Words,
-    voice: Voice,
-    sink: Sink,
-    observers: Observers,
-    next_id: Callable[[], int],
-) -> tuple[Models, StartupSpeech]:
-    """Start the session's time and load the models that the first frame needs. In real time,
-    "Starting." is said meanwhile, except with a still picture, whose answer would only come
-    later."""
-    observers.screen.loading()
-    timeline = observers.timeline
-    key: StatusKey = "restarted" if os.environ.get(RESTARTED) else "starting"
-    starting = Utterance(next_id(), "status", words.status(key), Priority.STATUS, timeline.now())
-    observers.log.start()
-    said = starting if config.source.realtime and not still(config) else None
-    last_words = words.status("failed")
-    with startup_speech(said, last_words, voice, sink, timeline, observers.report) as startup:
-        prepare(voice.sample_rate_hz)
-        models = build_models(config)
-    return models, startup
-
-
-def _put(ear: Later[Ear], build: Callable[[], Ear]) -> None:
-    """Load the ear."""
-    ear.put(build())
-
-
-def _load_rest(running: Session, models: Models, says_ready: bool) -> None:
-    """Load the other parts in the background, and say when a question is answered in full."""
-    observers, speaker = running.observers, running.answerer.speaker
-
-    def loaded(name: str, card: ModelCard) -> None:
-        models.cards[name] = card
-        observers.screen.loaded(name, card, observers.log.elapsed_s())
-
-    def failed(part: Part, error: EngineError) -> None:
-        observers.report(Health(part.name, str(error), "goes on without it"))
-        no_memory = isinstance(error, OutOfMemory) and part.name == "describer"
-        speaker.explain_once("memory_low" if no_memory else part.failed, part.failed)
-
-    def ready() -> None:
-        observers.log.models_loaded()
-        if says_ready:  # with a file, this would only delay the answer
-            running.notifier.announce("ready", Priority.READY)
-            # a question that nobody waits for comes after it
-            running.clocks.timeline.sleep(READY_S)
-
-    for part, error in models.lost:
-        failed(part, error)
-    running.loading.start(loaded, failed, ready)
-
-
-def _introduce(config: Config, running: Session, models: Models, names: FirstScreen) -> None:
-    """Write the log's first record and the first screen."""
-    log, screen = running.observers.log, running.observers.screen
-    to_load = [part.name for part in models.parts]
-    log.session(
-        __version__, config.mode, config.language, names.source, models.cards, bool(to_load)
-    )
-    screen.first(
-        version=__version__,
-        mode=config.mode,
-        router=f"{running.answerer.router.name}, threshold {config.router.threshold:g}",
-        source=names.source + (f" {config.source.path}" if config.source.path else ""),
-        speech=f"{names.sink}, {config.speech.rate_wpm} words a minute, {config.language}",
-        trigger=names.asking,
-        models=models.cards,
-        folder=log.folder,
-        keys=running.keys.keyboard,
-        view=names.view,
-        still_loading=to_load,
-        fit=fit_note(config, models.fit),
-    )

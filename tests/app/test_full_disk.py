@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.app import job, session
+from engine.app.opening import announce_full_disk
 from engine.app.subsystems import Work
 from engine.config import Config
 from engine.core.errors import RunError
@@ -68,7 +69,7 @@ def test_the_wearer_hears_once_that_the_session_is_not_recorded(tmp_path: Path) 
     (tmp_path / "session.jsonl").symlink_to(FULL)
     bench = LiveBench(tmp_path)
     bench.log.on_full = lambda line: None
-    session.announce_full_disk(bench.log, bench.session.notifier)
+    announce_full_disk(bench.log, bench.session.notifier)
     bench.run()
     assert sum("disk may be full" in text for text in bench.said) == 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.app.session import report_unnamed
+from engine.app.opening import report_unnamed
 from engine.core.errors import MissingPart
 from engine.core.report import Health
 from engine.language import commands, pack, reassurance
