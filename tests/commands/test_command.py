@@ -80,23 +80,18 @@ def test_the_sample_is_heard(sample: tuple[Path, str]) -> None:
         assert second["started_t"] >= first["ended_t"] - 0.05  # never two voices at once
 
 
-def test_the_wearer_hears_that_the_engine_starts_while_models_load(
-    sample: tuple[Path, str],
-) -> None:
+def test_the_wearer_hears_that_the_engine_starts_and_is_ready(sample: tuple[Path, str]) -> None:
     folder, _ = sample
     records = session(folder)
     starting, ready = [r for r in records if r["type"] == "utterance" and r["kind"] == "status"][:2]
     assert (starting["text"], ready["text"]) == ("Starting.", "Ready.")
-    assert 0 <= starting["started_t"] < starting["ended_t"] < records[0]["t"] <= ready["started_t"]
+    assert 0 <= starting["started_t"] < starting["ended_t"] <= ready["started_t"]
     with wave.open(str(folder / "audio.wav")) as file:  # on the timeline of the records
         rate = file.getframerate()
         samples = np.abs(np.frombuffer(file.readframes(file.getnframes()), np.int16)[::2])
-    # A busy machine may feed the sink a little late; loading takes far longer than that second.
-    waiting = slice(
-        round((starting["ended_t"] + 0.1) * rate), round((ready["started_t"] - 1) * rate)
-    )
-    assert not samples[waiting].any()
-    assert samples[waiting.stop : waiting.stop + 2 * rate].max() > 300
+    for said in (starting, ready):  # a busy machine may feed the sink a little late
+        begin = round(said["started_t"] * rate)
+        assert samples[begin : begin + rate].max() > 300
 
 
 def test_the_terminal_shows_models_answer_and_budgets(sample: tuple[Path, str]) -> None:
