@@ -115,10 +115,11 @@ def test_a_phrase_is_heard_in_every_common_format(
     ("name", "codec"), [("a.mp3", "libmp3lame"), ("a.m4a", "aac"), ("a.flac", "flac")]
 )
 def test_a_damaged_part_is_left_out(tmp_path: Path, okay_nabu: Pcm, name: str, codec: str) -> None:
-    said = np.concatenate([np.zeros(3 * HEARING_HZ, np.int16), okay_nabu])
+    before = np.random.default_rng(0).normal(0, 300, 4 * HEARING_HZ).astype(np.int16)
+    said = np.concatenate([before, okay_nabu])
     path = write_sound(tmp_path / name, [said], 48000, codec)
     data = bytearray(path.read_bytes())
-    data[2000:2600] = bytes(range(150)) * 4  # in the silence
+    data[4000:4600] = bytes(range(150)) * 4  # in the noise before the phrase
     path.write_bytes(bytes(data))
     assert wakes(read_pcm(path))
 
