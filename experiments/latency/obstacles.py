@@ -91,7 +91,10 @@ def describing(args: argparse.Namespace, frame: Frame) -> Iterator[list[float]]:
     The times at which descriptions end are appended to the yielded list.
     """
     wall = MonotonicClock()
-    worker = DescriberWorker(open_describer(args.pack, args.device), wall)
+    opened = open_describer(
+        args.pack, args.device, path=args.checkpoint, image_size=args.image_size
+    )
+    worker = DescriberWorker(opened, wall)
     stop = threading.Event()
     done: list[float] = []
 
@@ -257,6 +260,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fps", type=float, default=15.0, help="of the synthetic camera")
     add_repeats(parser, 5, "passes over the video")
     parser.add_argument("--frames", type=at_least_one, default=180, help="of the sample's video")
+    parser.add_argument("--checkpoint", metavar="DIR", help="a FastVLM to describe with instead")
+    parser.add_argument("--image-size", type=int, help="pixels per side of its images")
     parser.add_argument("--video", type=Path, help="compare on this video instead")
     args = parser.parse_args(arguments)
     if args.fps < 1:
