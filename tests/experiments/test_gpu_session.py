@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from engine.core.errors import InputError
-from experiments.latency import gpu_session
+from experiments.latency import gpu_session, obstacles
 from experiments.latency.gpu_session import Steps, last_json
 
 
@@ -53,7 +53,7 @@ def test_every_figure_is_shown_by_image_size(
     monkeypatch.setattr(
         gpu_session,
         "last_json",
-        lambda main, words: alerts if main is gpu_session.measure_obstacles else {"full": alerts},
+        lambda main, words: alerts if main is obstacles.main else {"full": alerts},
     )
     options = ["--device", "cpu", "--checkpoint", "here", "--sizes", "512", "1024"]
     assert gpu_session.main(options) == 0
