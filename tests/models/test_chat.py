@@ -10,6 +10,7 @@ from models.fastvlm.chat import CHAT_JSON, TOKENIZER_JSON, Chat
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.processor import chat_of, load_chat, load_processor, render
 from models.packs import POCKET
+from tests.fakes.fastvlm import CONFIG, SPECIAL
 from tests.fakes.tiny import save_processor
 
 pytestmark = pytest.mark.weights
@@ -22,31 +23,66 @@ PROMPTS = (
 )
 
 
-@pytest.fixture(scope="module", params=["pocket", "apple", "tiny"])
+@pytest.fixture(scope="module", params=["pocket", "apple", "published", "tiny"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "apple":
         folder: Path = request.getfixturevalue("apple")
         return folder
     if request.param == "pocket":
         return POCKET / "describer"
-    folder = tmp_path_factory.mktemp("tiny")
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "published":
+        save_published_tokenizer(folder)
+        return folder
     save_processor(folder)
     vocabulary = {"text_config": {"vocab_size": 320}, "image_token_index": 2}
     (folder / "config.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     return folder
 
 
+def save_published_tokenizer(folder: Path) -> None:
+    """A tokenizer as Apple publishes it: Qwen2's vocabulary and merges, and no tokenizer.json."""
+    from tokenizers import pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("w", "h"), ("wh", "a"), ("\u0120", "a"), ("\u0120a", "h")]
+    tokens = [*letters, *["".join(pair) for pair in merges]]
+    tokens += [f"<unused {number}>" for number in range(len(tokens), 151643)]
+    (folder / "vocab.json").write_text(
+        json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8"
+    )
+    lines = "".join(f"{first} {second}\n" for first, second in merges)
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{lines}", encoding="utf-8")
+    added = {
+        str(151643 + number): {"content": token, "special": True}
+        for number, token in enumerate(SPECIAL)
+    }
+    settings = {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "added_tokens_decoder": added,
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def both(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Chat]:
+    """transformers' processor, and the chat as it is read from its files."""
+    folder = tmp_path_factory.mktemp("chat")
+    load_chat(checkpoint).save(folder)
+    return load_processor(checkpoint), Chat.open(folder)
+
+
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_saved_chat_gives_the_ids_and_the_text_of_transformers(
-    checkpoint: Path, tmp_path: Path, prompt: str
+    both: tuple[Any, Chat], prompt: str
 ) -> None:
-    processor = load_processor(checkpoint)
-    load_chat(checkpoint).save(tmp_path)
-    chat = Chat.open(tmp_path)
-    side_px = 4 * chat.patch_px
+    processor, chat = both
     rendered = render(processor, prompt)
     rendered = rendered.replace(processor.image_token, processor.image_token * 16)
-    ids = chat.ids(prompt, side_px)
+    ids = chat.ids(prompt, 4 * chat.patch_px)
     assert list(ids) == processor.tokenizer(rendered)["input_ids"]
     assert ids.count(chat.image_id) == 16
     for some in (ids, ids[::2], ids[:7]):
