@@ -25,7 +25,7 @@ BARE = """
 import json, time
 import numpy as np
 from engine.core.camera import Frame
-from engine.recording.session_log import peak_memory_mb
+from engine.recording.totals import peak_memory_mb
 from models.describer import open_describer
 from models.detector import fit_detector, open_detector
 from models.packs import find_pack
