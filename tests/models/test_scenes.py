@@ -1,7 +1,6 @@
 """The scene classifier with random FastViTs, and the table from ImageNet to scenes."""
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from tests.fakes.tiny import SCENE_SETTINGS as SETTINGS
 from tests.fakes.tiny import SCENES as LABELS
 from tests.fakes.tiny import random_net, save, save_scenes
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("one_thread")]
 
 
 def frame(colour: tuple[int, int, int], height: int = 90, width: int = 160) -> Frame:
@@ -101,43 +100,26 @@ def test_weights_that_do_not_fit_are_refused(pocket: Path, tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hub pack with a random FastViT in training form."""
-    root = tmp_path_factory.mktemp("hub")
-    place = root / "scenes"
-    place.mkdir()
+def test_the_hub_model_is_reparameterised_and_its_form_needs_no_timm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    place = tmp_path / "hub" / "scenes"
+    place.mkdir(parents=True)
     save(random_net(1000, inference=False), place / "model.safetensors")
     cfg = {"input_size": [3, 64, 64], "crop_pct": 0.9, "mean": [0, 0, 0], "std": [1, 1, 1]}
     config = {"architecture": "fastvit_t8", "num_classes": 1000, "pretrained_cfg": cfg}
     (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
     write_manifest(place, "0", {"source": "here"})
-    return root
-
-
-def test_the_hub_model_is_reparameterised_and_mapped(hub: Path) -> None:
-    files = find_pack("scenes", "hub", hub=hub)
-    settings = hub_settings(files, hub)
-    net = load_network(settings, hub / "scenes" / "model.safetensors")
-    from safetensors.torch import load_file
-
-    trained = load_file(hub / "scenes" / "model.safetensors")
-    assert len(net.state_dict()) < len(trained)
-    scenes = load_scenes(files, "cpu", "torch")
-    seen = scenes.classify(frame((255, 255, 255)))
-    assert seen.label in scenes.labels
-    assert "street" in scenes.labels
-
-
-def test_a_form_built_for_the_hub_model_agrees_with_torch_and_needs_no_timm(
-    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(hub / "scenes", tmp_path / "hub" / "scenes")
     monkeypatch.setenv("SCENE_ARIA_HOME", str(tmp_path))
     in_torch = load_scenes(find_pack("scenes", "hub"), "cpu")
     assert in_torch.card.backend == "torch"  # the only form until another is built
+    assert "street" in in_torch.labels
+    net = load_network(hub_settings(find_pack("scenes", "hub"), place), place / "model.safetensors")
+    assert len(net.state_dict()) < len(load_file(place / "model.safetensors"))
     assert main(["build", "scenes", "--pack", "hub"]) == 0
-    assert read_manifest(tmp_path / "hub" / "scenes")["source"] == "here"
+    assert read_manifest(place)["source"] == "here"
     monkeypatch.setitem(sys.modules, "timm", None)
     monkeypatch.setitem(sys.modules, "timm.data", None)
     built = load_scenes(find_pack("scenes", "hub"), "cpu")
