@@ -1,5 +1,6 @@
 """What a session says, loads and shows while it opens."""
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ def load_rest(running: Session, models: Models, says_ready: bool) -> None:
 
     def ready() -> None:
         observers.log.models_loaded()
+        gc.freeze()  # what was loaded stays, so the collector need not stop the frames to look at it
         if says_ready:  # with a file, this would only delay the answer
             running.notifier.announce("ready", Priority.READY)
             # a question that nobody waits for comes after it
