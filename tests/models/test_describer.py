@@ -346,6 +346,19 @@ def test_without_memory_it_opens_and_refuses_every_request(
             describer.describe(frame)
 
 
+def test_without_memory_for_the_form_it_opens_too(
+    monkeypatch: pytest.MonkeyPatch, frame: Frame
+) -> None:
+    def fails(*args: object, **options: object) -> None:
+        raise RuntimeError("Exception from core.cpp:134: std::bad_alloc")
+
+    monkeypatch.setattr("models.fastvlm.openvino.runtime.compiled", fails)
+    describer = open_describer("pocket", "cpu")
+    assert describer.card.backend == "none"
+    with pytest.raises(OutOfMemory, match="found no memory on the cpu"):
+        describer.describe(frame)
+
+
 def test_a_custom_checkpoint(root: Path, frame: Frame) -> None:
     describer: Any = open_describer(device="cpu", path=str(root / "describer"))
     assert (describer.card.name, describer.card.pack) == (

@@ -222,6 +222,7 @@ def test_a_damaged_export_names_its_file_and_the_command(tiny: Reference, tmp_pa
         assert line.startswith(f"{graph}: expected")
         assert line.endswith(f"to repair it: {form.command(tiny.folder)}")
         assert "\n" not in line
+    assert re.search(r"expected a graph for OpenVINO \d+\.\d.*, got one of \d+\.\d", line)
     graph.write_bytes(whole)
     with pytest.raises(MissingPart, match=r"int8 for openvino has not been exported .* run: "):
         opened(tiny, "int8")

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import DescriberFailed, MissingPart, in_one_line
+from models.devices import is_out_of_memory
 from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
 from models.fastvlm.forms import EXPORT_JSON, Form, find_form, read_export, read_facts
 from models.fastvlm.greedy import Greedy
@@ -236,11 +238,15 @@ def stored_graph(folder: Path) -> StoredGraph:
 
 @contextmanager
 def _naming_the_remedy(form: Form, checkpoint: Path, folder: Path) -> Iterator[None]:
-    """Turns any error into a MissingPart with the file name and the command that repairs it."""
+    """Turns any error but a lack of memory into a MissingPart with the file name, both releases of
+    OpenVINO, and the command that repairs it."""
     try:
         yield
     except Exception as error:  # OpenVINO has no error base class
+        if is_out_of_memory(error):
+            raise
+        written = read_export(folder).get("versions", {}).get("openvino", "an unknown release")
         raise MissingPart(
-            f"{folder / GRAPH}: expected a graph for OpenVINO, got {in_one_line(error)}; "
-            f"to repair it: {form.command(checkpoint)}"
+            f"{folder / GRAPH}: expected a graph for OpenVINO {version('openvino')}, got one of "
+            f"{written}, and {in_one_line(error)}; to repair it: {form.command(checkpoint)}"
         ) from None
