@@ -56,6 +56,7 @@ def write_session(folder: Path, *, pictures: bool = False, close: bool = True) -
         view.close()
     if close:
         trace.close()
+    assert trace.outlet.flush(30.0)  # the log is written by a thread of its own
     return folder
 
 
