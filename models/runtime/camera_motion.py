@@ -6,6 +6,8 @@ measures the head's pose, the estimate must agree with it, and the pose replaces
 Otherwise the camera counts as still, which is right for a fixed camera and harmless for a slow one.
 """
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -20,15 +22,15 @@ Picture = NDArray[np.uint8]
 Transform = NDArray[np.float64]  # (2, 3): maps a pixel of the last picture to one of this
 
 SIDE_PX = 110  # longer side of the compared pictures: enough to follow a turning head
-OVERSAMPLED = 3  # pixels averaged along each side of one of them; the others are skipped
+OVERSAMPLED = 2  # pixels averaged along each side of one of them; the others are skipped
 CORNERS: dict[str, Any] = {"maxCorners": 60, "qualityLevel": 0.01, "minDistance": 5, "blockSize": 3}
-FLOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2}
+FLOW: dict[str, Any] = {"winSize": (11, 11), "maxLevel": 2}
 LEAST_CORNERS = 10
 AGREEING_SHARE = 0.3  # of the corners; a fast turn takes most of them out of sight or confuses them
 # A corner agrees within a pixel, and a fast turn shifts the picture's sides more than its middle.
 AGREEING_PX, AGREEING_PER_PX = 1.0, 0.05
 SPREAD = 0.35  # of the picture's width and height: agreeing corners on one object do not count
-MAX_SHIFT = 0.5  # of the picture's longer side
+MAX_SHIFT = 0.45  # of the picture's width and height: of less in common little is known
 MAX_ZOOM = 1.25
 MAX_ROLL_DEG = 15.0
 EXPLAINS = 0.8  # the pictures' difference after the motion, as a share of the one before it
@@ -91,9 +93,14 @@ def _corners(grey: Picture, boxes: Floats) -> NDArray[np.float32] | None:
 
 def _shift(last: Picture, grey: Picture) -> Floats:
     """The shift (x, y) that fits the whole picture best, by phase correlation."""
-    window = cv2.createHanningWindow((grey.shape[1], grey.shape[0]), cv2.CV_32F)
+    window = _hanning(grey.shape[1], grey.shape[0])
     shift, _ = cv2.phaseCorrelate(last.astype(np.float32), grey.astype(np.float32), window)
     return np.array(shift)
+
+
+@lru_cache(maxsize=4)
+def _hanning(width: int, height: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.createHanningWindow((width, height), cv2.CV_32F))
 
 
 def _estimate(
@@ -126,7 +133,7 @@ def _is_possible(moved: Transform, grey: Picture) -> bool:
     zoom = float(np.hypot(moved[0, 0], moved[1, 0]))
     roll_deg = abs(np.degrees(np.arctan2(moved[1, 0], moved[0, 0])))
     return bool(
-        np.abs(_centre_shift(moved, grey)).max() <= MAX_SHIFT * max(grey.shape)
+        (np.abs(_centre_shift(moved, grey)) <= MAX_SHIFT * np.array(grey.shape[::-1])).all()
         and 1 / MAX_ZOOM <= zoom <= MAX_ZOOM
         and roll_deg <= MAX_ROLL_DEG
     )
@@ -138,13 +145,15 @@ def _centre_shift(moved: Transform, grey: Picture) -> Floats:
 
 
 def _explains(moved: Transform, last: Picture, grey: Picture) -> bool:
-    """Whether `last`, once moved, differs clearly less from `grey` than it does unmoved."""
-    size = (grey.shape[1], grey.shape[0])
-    predicted = cv2.warpAffine(last, moved, size, flags=cv2.INTER_LINEAR)
-    inside = cv2.warpAffine(np.full_like(last, 255), moved, size, flags=cv2.INTER_NEAREST)
-    with_motion = cv2.mean(cv2.absdiff(predicted, grey), inside)[0]
-    without = cv2.mean(cv2.absdiff(last, grey), inside)[0]
-    return bool(with_motion <= EXPLAINS * without)
+    """Whether `last`, once moved, differs clearly less from `grey` than it does unmoved, where both
+    show something."""
+    height, width = grey.shape
+    predicted = cv2.warpAffine(last, moved, (width, height), flags=cv2.INTER_LINEAR)
+    across, down = (math.ceil(shift) for shift in np.abs(_centre_shift(moved, grey)))
+    columns, rows = slice(across, width - across), slice(down, height - down)
+    here = grey[rows, columns]
+    with_motion = cv2.norm(predicted[rows, columns], here, cv2.NORM_L1)
+    return bool(with_motion <= EXPLAINS * cv2.norm(last[rows, columns], here, cv2.NORM_L1))
 
 
 def _agree(moved: Transform | None, turned: Floats, grey: Picture) -> bool:

@@ -5,6 +5,7 @@ independently, as in SORT (Bewley et al. 2016). Times are in seconds; spreads of
 of the box.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -61,10 +62,11 @@ class Motion:
 
     def warp(self, camera: Transform) -> None:
         """Move all boxes with the picture, which `camera` (2, 3) maps from the last frame to this."""
-        zoom = float(np.sqrt(abs(np.linalg.det(camera[:, :2]))))
-        self.value[:, :2] = self.value[:, :2] @ camera[:, :2].T + camera[:, 2]
-        self.value[:, 2:] += np.log(zoom)
-        self.rate[:, :2] = self.rate[:, :2] @ camera[:, :2].T
+        (a, b, right), (c, d, down) = camera.tolist()
+        turned = np.array([[a, c], [b, d]])
+        self.value[:, :2] = np.dot(self.value[:, :2], turned) + np.array([right, down])
+        self.value[:, 2:] += math.log(max(1e-6, abs(a * d - b * c))) / 2
+        self.rate[:, :2] = np.dot(self.rate[:, :2], turned)
 
     def correct(self, rows: NDArray[np.int64], boxes: Floats) -> None:
         """Update the states `rows` (k,) by the measured `boxes` (k, 4)."""

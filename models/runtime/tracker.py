@@ -189,14 +189,18 @@ def _continued(tracks: _Tracks, found: _Found, strong: Ints) -> tuple[Ints, list
     detection and track number."""
     was_seen, fresh = tracks.matched.copy(), np.flatnonzero(~tracks.confirmed)
     known = np.flatnonzero(tracks.confirmed)
-    weak = np.setdiff1d(np.arange(len(found.boxes)), strong)
+    weak = np.delete(np.arange(len(found.boxes)), strong)
     tracks.matched[:] = False
     pairs: list[tuple[int, int]] = []
 
     def associate(rows: Ints, columns: Ints, least: float, enlarged: bool) -> Ints:
         """Match tracks `rows` with detections `columns`; return the detections that are left."""
+        if not rows.size or not columns.size:
+            return columns
         similarity = _similarity(tracks, found, rows, columns, least, enlarged)
         matches = assigned(similarity)
+        if not matches.size:
+            return columns
         at, seen = rows[matches[:, 0]], columns[matches[:, 1]]
         tracks.motion.correct(at, found.boxes[seen])
         tracks.label[at] = found.labels[seen]
@@ -206,7 +210,7 @@ def _continued(tracks: _Tracks, found: _Found, strong: Ints) -> tuple[Ints, list
         tracks.confirmed[at] |= tracks.evidence[at] >= SURE
         shown = tracks.confirmed[at]
         pairs.extend(zip(seen[shown].tolist(), tracks.number[at[shown]].tolist(), strict=True))
-        return np.setdiff1d(columns, seen)
+        return columns[~np.isin(columns, seen)]
 
     strong = associate(known, strong, OVERLAP, False)
     left = known[~tracks.matched[known]]
