@@ -24,7 +24,7 @@ Transform = NDArray[np.float64]  # (2, 3): maps a pixel of the last picture to o
 SIDE_PX = 110  # longer side of the compared pictures: enough to follow a turning head
 OVERSAMPLED = 2  # pixels averaged along each side of one of them; the others are skipped
 CORNERS: dict[str, Any] = {"maxCorners": 60, "qualityLevel": 0.01, "minDistance": 5, "blockSize": 3}
-FLOW: dict[str, Any] = {"winSize": (11, 11), "maxLevel": 2}
+FLOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2}
 LEAST_CORNERS = 10
 AGREEING_SHARE = 0.3  # of the corners; a fast turn takes most of them out of sight or confuses them
 # A corner agrees within a pixel, and a fast turn shifts the picture's sides more than its middle.
