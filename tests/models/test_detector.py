@@ -11,6 +11,7 @@ from engine.core.glance import Box
 from engine.core.report import ModelCard
 from models.detector import TrackingDetector
 from models.runtime.boxes import Boxes
+from models.runtime.tracker import UNTRACKED
 
 Row = tuple[float, ...]  # x1, y1, x2, y2, score, class
 LABELS = ("person", "bus", "truck")
@@ -54,6 +55,18 @@ def test_a_single_photo_has_tracks_at_once() -> None:
         ("bus", Box(90, 5, 190, 100)),
     }
     assert len({d.track for d in found}) == 2
+
+
+@pytest.mark.parametrize("score", [0.9, 0.1, float("nan")])
+def test_a_box_that_is_not_finite_is_passed_on_to_be_counted_and_becomes_no_track(
+    score: float,
+) -> None:
+    rows: list[Row] = [(float("nan"), 20, 60, 110, score, 0), (90, 5, 190, 100, 0.7, 1)]
+    detector, _ = scripted(rows, rows)
+    for _ in range(2):
+        broken, bus = sorted(detector.detect(frame()), key=lambda item: item.track)
+        assert (broken.is_finite, bus.is_finite) == (False, True)
+        assert (broken.track, bus.track) == (UNTRACKED, 1)
 
 
 def test_each_label_has_its_own_threshold() -> None:
