@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.latency.soak import Laps, Probe, Window, figures
+from experiments.soak import Laps, Probe, Window, figures
 
 
 def windows(count: int = 50) -> list[Window]:

@@ -1,7 +1,7 @@
 """Whether a walk of hours costs more at its end than at its beginning: memory, latency, threads,
 open files.
 
-`python -m experiments.latency.soak --minutes 60` walks past the sample's people again and again,
+`python -m experiments.soak --minutes 60` walks past the sample's people again and again,
 with an answer every ten seconds (mode=auto, both tiers) and all that is heard in a WAV file, in real
 time. With `--virtual`, the same walk runs in virtual time at three frames a second, as fast as the
 machine can: ten times real time on two idle cores. The loops, models, log and mixer are a session's.
@@ -231,7 +231,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = command_parser("experiments.latency.soak", __doc__)
+    parser = command_parser("experiments.soak", __doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="of the session's time")
     parser.add_argument("--virtual", action="store_true", help="as fast as the machine can")
     add_pack(parser)
