@@ -31,7 +31,7 @@ from engine.core.preferences import Language
 from engine.core.report import ModelCard
 from models import quiet_offline
 from models.clauses import clauses
-from models.devices import is_out_of_memory, limit_threads
+from models.devices import limit_threads
 from models.fastvlm.chat import CHAT_JSON, TOKENIZER_JSON, Chat
 from models.fastvlm.checkpoint import load_model
 from models.fastvlm.custom_checkpoint import find_checkpoint, languages_of
@@ -41,6 +41,7 @@ from models.fastvlm.inputs import square_pixels
 from models.fastvlm.processor import load_chat, patch_px
 from models.fastvlm.selection import DescriberOptions, open_parts
 from models.packs import PackFiles, choose_form
+from models.runtime.memory import is_out_of_memory
 
 
 def open_describer(

@@ -7,7 +7,6 @@ import ctypes
 import importlib.util
 import os
 import platform
-import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -16,10 +15,6 @@ from typing import Any
 from engine.core.errors import MissingPart
 from engine.core.extras import pip_install
 from models.runtime.compiled import core
-
-ALLOCATION_FAILED = re.compile(
-    r"(can't|failed to) allocate|bad.?alloc|out of memory|ALLOC_FAILED", re.I
-)
 
 
 def choose_device(requested: str) -> str:
@@ -152,16 +147,6 @@ def _priority_stream() -> Any:
     stream = torch.cuda.Stream(priority=-1)
     stream.wait_stream(torch.cuda.default_stream())  # networks were loaded on it
     return stream
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a library failed to allocate memory. torch has an error class for a GPU; for a CPU,
-    no library has one, so the message decides."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or bool(ALLOCATION_FAILED.search(str(error)))
-    )
 
 
 def memory_bytes(device: str) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""Keeps the process small: returns memory to the system that OpenVINO holds but does not need.
+"""Keeps the process small: returns memory to the system that OpenVINO holds but does not need. Tells
+a lack of memory from other errors.
 
 A form's weights and a compiled network in the cache are mapped, and the CPU plugin copies the
 weights of every matrix product into packed buffers at the first run. After that it reads only the
@@ -16,6 +17,9 @@ from pathlib import Path
 
 ARENAS = 2
 _M_ARENA_MAX = -8  # in malloc.h
+ALLOCATION_FAILED = re.compile(
+    r"(can't|failed to) allocate|bad.?alloc|out of memory|ALLOC_FAILED", re.I
+)
 
 
 def limit_arenas() -> None:
@@ -39,3 +43,13 @@ def release_memory(*folders: Path) -> None:
                 library.madvise(
                     ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED
                 )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a library failed to allocate memory. torch has an error class for a GPU; for a CPU,
+    no library has one, so the message decides."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or bool(ALLOCATION_FAILED.search(str(error)))
+    )

@@ -9,7 +9,8 @@ import pytest
 
 from engine.core.errors import MissingPart
 from models import devices
-from models.devices import choose_device, has_bf16, has_vnni, is_out_of_memory
+from models.devices import choose_device, has_bf16, has_vnni
+from models.runtime.memory import is_out_of_memory
 
 
 @pytest.fixture

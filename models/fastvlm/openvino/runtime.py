@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import DescriberFailed, MissingPart, in_one_line
-from models.devices import is_out_of_memory
 from models.fastvlm.decoder_inputs import check_decoder_inputs, features_as_numpy
 from models.fastvlm.forms import EXPORT_JSON, Form, find_form, read_export, read_facts
 from models.fastvlm.greedy import Greedy
 from models.fastvlm.openvino.weights import GROUP
 from models.runtime.compiled import compile_model, compiled_home, core
 from models.runtime.graphs import WEIGHTS_IN, StoredGraph
-from models.runtime.memory import release_memory
+from models.runtime.memory import is_out_of_memory, release_memory
 from models.runtime.requests import StoppableRequest
 
 GRAPH, WEIGHTS = "model.xml", "model.bin"
