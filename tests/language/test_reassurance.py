@@ -75,6 +75,27 @@ REASSURING: dict[Language, str] = {
         Cars are far away.
         Way clear. A bus.
         NO CARS HERE
+        Only trees are ahead.
+        Few cars are around.
+        The street lacks cars.
+        The bus has left.
+        The car has driven off.
+        The obstacle was removed.
+        Traffic is light.
+        There is little danger.
+        Traffic came to a halt.
+        The cars stopped to let you cross.
+        The road appears open.
+        Your path is unimpeded.
+        Ahead of you is open space.
+        There is ample room ahead.
+        Head straight.
+        Just walk.
+        Move along.
+        Cross whenever you like.
+        It looks like you can make it across.
+        A pedestrian signal shows walk.
+        Everything is under control.
     """,
     "es": """
         No hay coches.
@@ -131,6 +152,28 @@ REASSURING: dict[Language, str] = {
         Un hombre camina y no hay coches.
         Via libre, puede avanzar.
         NO HAY COCHES
+        Solo hay árboles delante.
+        Pocos coches circulan.
+        La calle carece de coches.
+        Apenas circula tráfico.
+        Los coches están ausentes.
+        El autobús se fue.
+        Quitaron el obstáculo.
+        Hay poco tráfico.
+        Hay poco peligro.
+        El tráfico se detuvo.
+        Los coches han frenado para dejarle pasar.
+        Los coches están esperando a que cruce.
+        Hay mucho espacio delante.
+        Hay sitio de sobra.
+        Anda recto.
+        Da un paso adelante.
+        Avanzad.
+        Cruce cuando quiera.
+        Puedes atravesar la calle.
+        El semáforo peatonal está en verde.
+        Es el momento de cruzar.
+        Todo bajo control.
     """,
 }
 KEPT: dict[Language, str] = {
@@ -174,6 +217,14 @@ KEPT: dict[Language, str] = {
         A go-kart is on the track.
         A sign with a cross on a church.
         A car on a quiet street.
+        A street with a few cars.
+        A person is just ahead.
+        A missing manhole cover ahead.
+        A step forward leads down.
+        Two cars wait at the light.
+        A car turns right.
+        A cyclist passes on the left.
+        A train leaves the station.
     """,
     "es": """
         Un hombre camina por la acera.
@@ -192,6 +243,12 @@ KEPT: dict[Language, str] = {
         Un perro sin correa.
         El cielo está despejado.
         Una mesa al aire libre.
+        Un hombre solo en la acera.
+        Falta una tapa en la acera.
+        Unos pocos coches en la calle.
+        Un coche gira a la derecha.
+        Un coche rojo sale del garaje.
+        Dos coches esperan en el semáforo.
         Dos personas esperan en la parada.
         Una mujer lleva un bolso.
         El semáforo está en rojo.
