@@ -11,7 +11,7 @@ from engine.audio.loudness import VOICE_LUFS, VOICE_PEAK, loudness_lufs
 from engine.core.errors import SpeechFailed
 from engine.core.preferences import Language
 from engine.core.sound import Pcm
-from engine.devices.sound.espeak import SAMPLE_RATE_HZ, Espeak
+from engine.devices.sound.espeak import SAMPLE_RATE_HZ, Espeak, espeak
 from engine.devices.sound.voice import Pyttsx3Voice
 
 WORDS: dict[Language, list[str]] = {
@@ -96,6 +96,12 @@ def test_two_voices_in_two_threads_do_not_mix() -> None:
         thread.join(timeout=60)
     assert np.allclose(found[190], alone, rtol=0.05, atol=1000)
     assert all(fast < slow for fast, slow in zip(found[400], found[190], strict=True))
+
+
+def test_no_memory_behind_the_text_is_read() -> None:
+    padding = "\0" * 50_000_000  # ten times as much is more than lies behind it
+    assert len(espeak().speech("stop now", "gmw/en-us", 190)) > 0
+    assert len(espeak().speech(f"stop now{padding}", "gmw/en-us", 190)) > 0
 
 
 @pytest.mark.parametrize("text", ["", "   ", "...", "¡!", "\x00\x07\n"])

@@ -83,7 +83,11 @@ class Espeak:
             self._driver.setProperty("rate", rate_wpm)  # setting the voice resets the rate
             self._driver.setProperty("pitch", pitch)
             flags = self._binding.ENDPAUSE | self._binding.CHARS_UTF8
-            self._binding.Synth(text.encode(), flags=flags)
+            data = text.encode()
+            # The binding's own Synth() gives ten times this size: espeak-ng copies what lies behind
+            # the text, and crashes where no memory does.
+            start = self._binding.POS_CHARACTER
+            self._binding.cSynth(data, len(data) + 1, 0, start, 0, flags, None, None)
         except Exception as error:  # the driver and the binding raise many types
             raise SpeechFailed(f"espeak-ng: {in_one_line(error)}") from error
         if not self._done.wait(timeout=5.0 + len(text) / 50):
