@@ -24,6 +24,7 @@ from engine.app.builders.models import Models, build_models, check_models, peak_
 from engine.app.builders.perception import build_alerts, build_mount
 from engine.app.builders.sources import build_source, related, source_kind
 from engine.app.console import Screen
+from engine.app.model_notes import model_notes
 from engine.app.notifier import source_health
 from engine.app.subsystems import Work
 from engine.config import Config
@@ -98,6 +99,8 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     voice = build_voice(config)
     stack.callback(voice.close)
     screen.loading()
+    log.session(__version__, config.mode, config.language, config.source.name, {})
+    stack.enter_context(model_notes(log.note))
     voice.synthesise(words.status("ready"))  # the first sentence takes a second longer
     models = build_models(both_tiers)
     for _, error in models.lost:  # a recording without one tier is of no use
@@ -107,7 +110,7 @@ def _recording(config: Config, folder: Path, screen: Screen, stack: ExitStack) -
     scorer = build_scorer(config, header.labels)
     plan = build_plan(config, router, words, header.labels)
     replay = Replay(plan, log, wall, scorer)
-    log.session(__version__, config.mode, config.language, config.source.name, header.models)
+    log.loaded(header.models)
     shown = f"{config.source.name} {config.source.path or ''}"
     _introduce(config, screen, router.name, header, folder, shown, f"not heard; to {writer.path}")
     writer.begin(header)

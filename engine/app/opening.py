@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine import __version__
 from engine.app.builders.audio import StartupSpeech, startup_speech
 from engine.app.builders.models import Models, build_models, fit_note
-from engine.app.builders.sources import still
+from engine.app.builders.sources import source_kind, still
 from engine.app.loading import Part
 from engine.app.notifier import Notifier
 from engine.app.observers import Observers
@@ -74,6 +74,7 @@ def load_models(
     key: StatusKey = "restarted" if os.environ.get(RESTARTED) else "starting"
     starting = Utterance(next_id(), "status", words.status(key), Priority.STATUS, timeline.now())
     observers.log.start()
+    observers.log.session(__version__, config.mode, config.language, source_kind(config), {})
     said = starting if config.source.realtime and not still(config) else None
     last_words = words.status("failed")
     with startup_speech(said, last_words, voice, sink, timeline, observers.report) as startup:
@@ -93,6 +94,7 @@ def load_rest(running: Session, models: Models, says_ready: bool) -> None:
 
     def loaded(name: str, card: ModelCard) -> None:
         models.cards[name] = card
+        observers.log.loaded(models.cards)
         observers.screen.loaded(name, card, observers.log.elapsed_s())
 
     def failed(part: Part, error: EngineError) -> None:
@@ -101,7 +103,6 @@ def load_rest(running: Session, models: Models, says_ready: bool) -> None:
         speaker.explain_once("memory_low" if no_memory else part.failed, part.failed)
 
     def ready() -> None:
-        observers.log.models_loaded()
         gc.freeze()  # what was loaded stays, so the collector need not stop the frames to look at it
         if says_ready:  # with a file, this would only delay the answer
             running.notifier.announce("ready", Priority.READY)
@@ -114,12 +115,10 @@ def load_rest(running: Session, models: Models, says_ready: bool) -> None:
 
 
 def introduce(config: Config, running: Session, models: Models, names: FirstScreen) -> None:
-    """Write the log's first record and the first screen."""
+    """Show the first screen, and name the models in the log."""
     log, screen = running.observers.log, running.observers.screen
     to_load = [part.name for part in models.parts]
-    log.session(
-        __version__, config.mode, config.language, names.source, models.cards, bool(to_load)
-    )
+    log.loaded(models.cards)
     screen.first(
         version=__version__,
         mode=config.mode,

@@ -56,6 +56,7 @@ from engine.app.builders.sources import (
 )
 from engine.app.console import Screen
 from engine.app.loading import Loading, Part
+from engine.app.model_notes import model_notes
 from engine.app.notifier import Notifier
 from engine.app.opening import (
     FirstScreen,
@@ -150,6 +151,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
         asking = build_asking(config, kind, source, wall, observers.report, stack)
 
         next_id = itertools.count(1).__next__
+        stack.enter_context(model_notes(observers.log.note))
         models, startup = load_models(config, words, voice, sink, observers, next_id)
         parts = list(models.parts)
 

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from engine.core.file_parts import part_path
 
+FIRST_BYTES = 4096  # room for a longer first line, in spaces, which JSON allows
 PART_BYTES = 32 * 1024 * 1024  # the best part of an hour of log on a crowded street
 
 
@@ -29,6 +30,18 @@ class LogFile:
         self._file.flush()
         self._bytes += len(line)
 
+    def append_first(self, line: str) -> None:
+        """Write a first line of ASCII that `replace_first` may replace later. Raises OSError."""
+        self.append(_padded(line, FIRST_BYTES))
+
+    def replace_first(self, line: str) -> bool:
+        """Replace the first line; return whether there was room for it. Raises OSError."""
+        if len(line) > FIRST_BYTES:
+            return False
+        with self._path.open("r+b", buffering=0) as stream:
+            stream.write(_padded(line, FIRST_BYTES).encode("ascii"))
+        return True
+
     def close(self) -> None:
         """Close the file. Raises OSError."""
         self._file.close()
@@ -37,3 +50,7 @@ class LogFile:
         self._part, self._bytes = self._part + 1, 0
         path = part_path(self._path, self._part)
         return path.open("w", encoding="utf-8", errors="backslashreplace")
+
+
+def _padded(line: str, length: int) -> str:
+    return line.rstrip("\n").ljust(length - 1) + "\n"

@@ -39,7 +39,6 @@ STALE_FILES = ("summary.json", "audio.wav", "failure.json", "traceback.txt")
 SUMMARY = "summary.json"
 REMEMBERED = 4096  # ids, of requests and utterances
 MAX_WAITING = 4096  # records, some seconds of a crowded street
-MAX_HELD = 1000  # records that wait for the models to be loaded
 CLOSE_S = 5.0  # wait for the disk at the end of a session
 PATIENCE_S = 30.0  # a batch waits for a slow disk, for this long at most
 
@@ -66,8 +65,7 @@ class SessionLog:
         self._heard_first: dict[int, float] = {}  # request id → host time of the first sample
         self._silent: set[int] = set()  # requests whose speech was dropped before its start
         self._closed: dict[str, Any] | None = None
-        # records that wait for the models to be loaded
-        self._held: list[Callable[[], dict[str, Any]]] | None = None
+        self._first: dict[str, Any] = {}  # the session record
         self.outlet = Outlet("log", MonotonicClock(), MAX_WAITING, patience_s)
         self._lost = 0  # records, of which a health record has told
         self.on_answered: Callable[[Answered], None] = lambda _: None
@@ -99,32 +97,22 @@ class SessionLog:
     # Records.
 
     def session(
-        self,
-        version: str,
-        mode: str,
-        language: str,
-        source: str,
-        models: Mapping[str, ModelCard],
-        more_models: bool = False,
+        self, version: str, mode: str, language: str, source: str, models: Mapping[str, ModelCard]
     ) -> None:
-        """Write the first record: what runs, and with which models.
-
-        With `more_models`, models are still being loaded, and the caller adds their cards to
-        `models`. This record and the next MAX_HELD then wait in memory for `models_loaded`.
-        """
+        """Write the first record: what runs, and with which models."""
         head = {"version": version, "mode": mode, "language": language, "source": source}
         with self._lock:
-            record = self._record("session", head)
-            self._held = [lambda: record | {"models": {k: asdict(v) for k, v in models.items()}}]
-            if not more_models:
-                self.models_loaded()
+            self._first = self._record("session", head)
+            self.outlet.put(partial(self._begin, self._first_line(models)))
 
-    def models_loaded(self) -> None:
-        """All models are known: write what waited."""
+    def loaded(self, models: Mapping[str, ModelCard]) -> None:
+        """More models are loaded: the first record, which stays where it is, names all `models`."""
         with self._lock:
-            held, self._held = self._held, None
-            for record in held or ():
-                self._put(record())
+            self.outlet.put(partial(self._correct, self._first_line(models)))
+
+    def _first_line(self, models: Mapping[str, ModelCard]) -> str:
+        cards = {tier: asdict(card) for tier, card in models.items()}
+        return json.dumps(self._first | {"models": cards}) + "\n"
 
     def frame(self, seq: int, obstacles: tuple[Obstacle, ...], stages_ms: dict[str, float]) -> None:
         """A frame was processed: write one `obstacle` record for each obstacle."""
@@ -193,6 +181,10 @@ class SessionLog:
             self._totals.errors += 1
             self._write("health", asdict(health))
 
+    def note(self, line: str) -> None:
+        """Write what the models noted, for example a cache that cannot be written."""
+        self.health(Health("models", line, "went on"))
+
     def close(
         self,
         quality: dict[str, Any] | None = None,
@@ -205,7 +197,6 @@ class SessionLog:
         with self._lock:
             if self._closed is not None:
                 return self._closed
-            self.models_loaded()
             for description in list(self._waiting.values()):
                 self._write_description(description, None)
             self._waiting.clear()
@@ -248,13 +239,7 @@ class SessionLog:
 
     def _write(self, kind: str, fields: dict[str, Any]) -> None:
         with self._lock:
-            record = self._record(kind, fields)
-            if self._held is not None:
-                self._held.append(lambda: record)
-                if len(self._held) > MAX_HELD:  # a model does not come: do not wait for it
-                    self.models_loaded()
-                return
-            self._put(record)
+            self._put(self._record(kind, fields))
 
     def _record(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
         return {"type": kind, "t": self._since(self._timeline.now())} | fields
@@ -268,12 +253,26 @@ class SessionLog:
                 detail = f"{lost} records found no room, as the disk was slow"
                 self.health(Health("log", detail, "counted them"))
 
+    # In the log's thread:
+
+    def _begin(self, line: str) -> None:
+        self._to_file(lambda file: file.append_first(line))
+
+    def _correct(self, line: str) -> None:
+        def correct(file: LogFile) -> None:
+            if not file.replace_first(line):  # longer than its room: the last such record counts
+                file.append(line)
+
+        self._to_file(correct)
+
     def _append(self, line: str) -> None:
-        """Write one line; in the log's thread."""
+        self._to_file(lambda file: file.append(line))
+
+    def _to_file(self, write: Callable[[LogFile], None]) -> None:
         if self._file is None:
             return
         try:
-            self._file.append(line)
+            write(self._file)
         except OSError as error:
             self._file = None
             self._totals.errors += 1

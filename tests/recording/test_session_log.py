@@ -12,10 +12,10 @@ from engine.core.clock import VirtualClock
 from engine.core.errors import InputError
 from engine.core.file_parts import parts_of
 from engine.core.glance import Mark, SceneClass
-from engine.core.report import Health
+from engine.core.report import Health, ModelCard
 from engine.core.utterance import Heard, Utterance
 from engine.recording.latency import STAGES, latencies, spread
-from engine.recording.session_log import MAX_HELD, MAX_WAITING, SessionLog
+from engine.recording.session_log import MAX_WAITING, SessionLog
 
 QUICK = ("asked", "capture", "classify", "route", "template")
 FULL = ("asked", "capture", "classify", "route", "describer_first_token", "describer_total")
@@ -270,30 +270,61 @@ def test_percentiles_are_interpolated_linearly() -> None:
 def test_a_long_log_goes_on_in_parts(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.recording.log_file.PART_BYTES", 2000)
+    monkeypatch.setattr("engine.recording.log_file.PART_BYTES", 5000)
     log = SessionLog(tmp_path, *clocks)
     log.session("1", "auto", "en", "sample", {})
-    for number in range(100):
+    for number in range(400):
         log.health(Health("test", f"record {number}", "went on"))
     log.close()
     parts = list(parts_of(tmp_path / "session.jsonl"))
     assert len(parts) > 3
-    assert all(part.stat().st_size < 2400 for part in parts)
+    assert all(part.stat().st_size < 5400 for part in parts)
     lines = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
-    assert [line["type"] for line in lines] == ["session", *["health"] * 100, "summary"]
-    assert [line["detail"] for line in lines[1:-1]] == [f"record {n}" for n in range(100)]
+    assert [line["type"] for line in lines] == ["session", *["health"] * 400, "summary"]
+    assert [line["detail"] for line in lines[1:-1]] == [f"record {n}" for n in range(400)]
 
 
-def test_a_model_that_never_comes_does_not_hold_the_log_for_ever(
+def test_a_session_that_is_killed_while_it_loads_leaves_its_records(
     tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
 ) -> None:
     log = SessionLog(tmp_path, *clocks)
-    log.session("1", "auto", "en", "sample", {}, more_models=True)
+    log.session("1", "auto", "en", "sample", {})
     log.health(Health("a", "b", "c"))
     log.outlet.flush(30.0)
-    assert records(tmp_path) == []
-    for _ in range(MAX_HELD):
-        log.health(Health("a", "b", "c"))
-    log.outlet.flush(30.0)
-    assert len(records(tmp_path)) == MAX_HELD + 2
+    assert [record["type"] for record in records(tmp_path)] == ["session", "health"]
+
+
+def test_the_first_record_names_models_that_are_loaded_later(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.recording.log_file.PART_BYTES", 5000)
+    detector, scenes = (ModelCard(name, "pocket", "cpu", "openvino", "fp32") for name in "ds")
+    log = SessionLog(tmp_path, *clocks)
+    log.session("1", "auto", "en", "sample", {})
+    log.loaded({"detector": detector})
+    for number in range(60):
+        log.health(Health("a", f"record {number}", "c"))
+    log.loaded({"detector": detector, "scenes": scenes})  # its part of the log is full
     log.close()
+    parts = list(parts_of(tmp_path / "session.jsonl"))
+    assert len(parts) == 2
+    first, *rest = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    assert (first["type"], first["t"], first["mode"]) == ("session", 0.0, "auto")
+    assert {tier: card["name"] for tier, card in first["models"].items()} == {
+        "detector": "d",
+        "scenes": "s",
+    }
+    assert [record["type"] for record in rest] == ["health"] * 60 + ["summary"]
+
+
+def test_a_first_record_that_outgrows_its_room_is_written_again(
+    tmp_path: Path, clocks: tuple[VirtualClock, VirtualClock]
+) -> None:
+    log = SessionLog(tmp_path, *clocks)
+    log.session("1", "auto", "en", "sample", {})
+    long = ModelCard("n" * 5000, "pocket", "cpu", "openvino", "fp32")
+    log.loaded({"detector": long})
+    log.close()
+    kinds = [record["type"] for record in records(tmp_path)]
+    assert kinds == ["session", "session", "summary"]
+    assert records(tmp_path)[1]["models"]["detector"]["name"] == long.name
