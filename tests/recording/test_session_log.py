@@ -327,4 +327,4 @@ def test_a_first_record_that_outgrows_its_room_is_written_again(
     log.close()
     first, again, last = records(tmp_path)
     assert (first["type"], again["type"], last["type"]) == ("session", "session", "summary")
-    assert again["models"] == {"detector": asdict(long)}
+    assert again["models"] == {"detector": json.loads(json.dumps(asdict(long)))}
