@@ -24,6 +24,8 @@ from engine.core.report import Health
 from engine.core.worker import End, Task
 from engine.language.wording import StatusKey
 
+# For the wearer, two names of one fault: it is told once.
+DESCRIBER_DOWN: tuple[StatusKey, ...] = ("describer_failed", "describer_late")
 READ_PATIENCE_S = 3.0  # for a request to read, on a busy machine; two idle cores need a tenth of it
 LOADING_PATIENCE_S = 15.0  # the same where the reader must load first, which the wearer is told
 SIGN_PATIENCE_S = 4.0  # the quick answer is spoken meanwhile; the reader may still be loading
@@ -218,7 +220,7 @@ class LiveStages:
                     if event.error is not None:
                         raise event.error
                     if heard:
-                        self._speaker.recovered("describer_failed", "describer_late")
+                        self._speaker.recovered(*DESCRIBER_DOWN)
                     return
                 if event is None:
                     if interrupted():
@@ -250,7 +252,7 @@ class LiveStages:
         if health is not None:
             self._answerer.report(health)
         if key is not None:
-            self._speaker.explain_once(key)
+            self._speaker.explain_once(key, *(DESCRIBER_DOWN if key in DESCRIBER_DOWN else ()))
 
     def stamp(self, draft: Draft, stage: str) -> None:
         if stage != "describer":

@@ -7,6 +7,7 @@ Each device and each model is used from one thread. The bodies of the threads ar
 `engine.app.loops`; the objects are created in `engine.app.builders`.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from engine.language.wording import StatusKey
 JOIN_S = 3.0  # a thread that does not end within this time is abandoned
 FAREWELL_S = 4.0  # for the last words
 LATE_S, LOST_S = 1.0, 2.0  # a look that takes longer is late; longer still, obstacles are not seen
+# An alarm about looks ends once none was late for this long: a detector at the limit would
+# otherwise fill the ears with its coming and going.
+STEADY_S = 5.0
 STUCK_S = 3.0  # a disk or terminal that takes nothing for this long is reported
 
 
@@ -54,7 +58,8 @@ class Live:
     `run` returns when the source has ended and everything has been said, or when the wearer quits.
     Otherwise it raises the error that ended the session: RunError or KeyboardInterrupt. `clock` is
     the watchdog's; `outlets` write the log and the terminal. `watches`: whether the wearer may rely
-    on being warned, and not of a still picture.
+    on being warned, and not of a still picture. `ready`: whether all models are loaded; until
+    then, which "Ready." tells, a look may take up to LOST_S.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Live:
         outlets: Sequence[Outlet],
         clock: Clock,
         watches: bool = True,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._loops = loops
         self._user_input = user_input
@@ -76,6 +82,8 @@ class Live:
         self._speaking = self._watchdog.watched[loops.speak.name]
         self._failure: RunError | None = None
         self._watches = watches
+        self._ready = ready
+        self._gone_s = self._late_s = -math.inf  # when the camera was last lost, a look last late
         self._broken = False  # a vital loop is lost: the session ends at once
 
     def run(self) -> None:
@@ -116,8 +124,11 @@ class Live:
         if not camera.live or camera.frames.closed or camera.fresh_s is None:
             return
         if now_s - camera.fresh_s <= STALLED_S:
-            self._notifier.relieve("camera_lost", say="camera_back")
-        elif "glasses_lost" not in self._notifier.alarms():
+            if now_s - self._gone_s > STALLED_S:
+                self._notifier.relieve("camera_lost", say="camera_back")
+            return
+        self._gone_s = now_s
+        if "glasses_lost" not in self._notifier.alarms():
             health = Health("camera", f"no frame for {STALLED_S:g} s", "said so")
             self._notifier.alarm(health, "camera_lost")
 
@@ -125,16 +136,20 @@ class Live:
         """A look must not take long; an alarm lasts until one has been quick enough again."""
         watch = self._loops.watch
         since_s = watch.look_since_s
-        look_s = 0.0 if since_s is None else now_s - since_s
-        if max(look_s, watch.look_s or 0.0) > LOST_S:
+        look_s = max(0.0 if since_s is None else now_s - since_s, watch.look_s or 0.0)
+        if look_s > LATE_S:
+            self._late_s = now_s
+        if look_s > LOST_S:
             self._notifier.relieve("watch_slow")
             health = Health("watch", f"a look took over {LOST_S:g} s", "said so")
             self._notifier.alarm(health, "watch_lost")
-        elif max(look_s, watch.look_s or 0.0) > LATE_S:
-            if "watch_lost" not in self._notifier.alarms():
+        elif look_s > LATE_S:
+            if self._ready() and "watch_lost" not in self._notifier.alarms():
                 health = Health("watch", f"a look took over {LATE_S:g} s", "said so")
                 self._notifier.alarm(health, "watch_slow")
-        elif watch.look_s is not None and not watch.failing:
+        elif watch.look_s is None or watch.failing:
+            return
+        elif now_s - self._late_s > STEADY_S:
             self._notifier.relieve("watch_slow", "watch_lost", say="watch_back")
 
     def _judge_outlets(self) -> None:
@@ -154,6 +169,8 @@ class Live:
         if final and not loop.vital:
             action = "said so, and goes on without it"
         health = Health(loop.name, in_one_line(error), action)
+        if loop is loops.camera:
+            self._gone_s = self._clock.now()  # its newest frame says nothing any more
         alarms: dict[str, StatusKey] = {
             loops.camera.name: "camera_lost",
             loops.watch.name: "watch_lost",

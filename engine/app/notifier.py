@@ -48,8 +48,14 @@ class Notifier:
         self._lock = threading.Lock()
         self._alarms: dict[StatusKey, float | None] = {}  # key → when to say it again
 
-    def announce(self, key: StatusKey, priority: float = Priority.STATUS, count: int = 1) -> None:
-        """Say the status sentence of `key`."""
+    def announce(
+        self,
+        key: StatusKey,
+        priority: float = Priority.STATUS,
+        count: int = 1,
+        about: str | None = None,
+    ) -> None:
+        """Say the status sentence of `key`, in place of what still waits `about` the same."""
         self._say(
             Utterance(
                 id=self._next_id(),
@@ -57,6 +63,7 @@ class Notifier:
                 text=self._words.status(key, count),
                 priority=priority,
                 queued_s=self._timeline.now(),
+                about=about,
             )
         )
 
@@ -95,7 +102,7 @@ class Notifier:
             for key in gone:
                 del self._alarms[key]
         if gone and say is not None:
-            self.announce(say, Priority.REASON)
+            self.announce(say, Priority.REASON, about=_matter(say))
         return bool(gone)
 
     def alarms(self) -> tuple[StatusKey, ...]:
@@ -123,4 +130,10 @@ class Notifier:
         if "sound_lost" in self.alarms():
             self.last_resort(key)
         else:
-            self.announce(key, Priority.ALARM)
+            self.announce(key, Priority.ALARM, about=_matter(key))
+
+
+def _matter(key: StatusKey) -> str:
+    """What an alarm and its end are about: "The camera is back." must not be heard once the camera
+    is lost again."""
+    return key.partition("_")[0]

@@ -40,7 +40,7 @@ class Run:
             return
         except RunError as error:
             self.outcome = error
-        except Exception as error:
+        except BaseException as error:  # a library's SystemExit too ends only this thread
             failure = RunError(f"the {self._loop.name} loop failed: {in_one_line(error)}")
             failure.__cause__ = error
             self.outcome = failure

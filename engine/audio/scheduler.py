@@ -246,6 +246,8 @@ class Audio:
         playing.text = ""
         try:
             mono = self._voice.synthesise(text)
+            if not np.isfinite(mono).all():
+                raise ValueError("the voice gave samples that are not finite")
             beat()
             self.failures = 0
         except Exception as error:  # a voice's bug costs one utterance, not all of them

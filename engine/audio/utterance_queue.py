@@ -27,8 +27,9 @@ class UtteranceQueue:
         self._answer: int | None = None  # the current answer
 
     def add(self, utterance: Utterance) -> list[Utterance]:
-        """Queue `utterance` and return those that it supersedes. An alert supersedes earlier alerts
-        within 15 degrees of its direction, unless they have a higher priority."""
+        """Queue `utterance` and return those that it supersedes: those about the
+        same matter, and, by an alert, earlier alerts within 15 degrees of its direction, unless
+        they have a higher priority."""
         superseded = self.take(lambda u: _supersedes(utterance, u))
         self.waiting.append(utterance)
         return superseded
@@ -110,6 +111,8 @@ def _heads(waiting: Iterable[Utterance]) -> list[Utterance]:
 def _supersedes(new: Utterance, old: Utterance) -> bool:
     """Alerts of the same moment are about different obstacles and never supersede each other."""
     apart_deg = abs((new.azimuth_deg - old.azimuth_deg + 180.0) % 360.0 - 180.0)
+    if new.about is not None and new.about == old.about:
+        return True
     return (
         new.kind == old.kind == "alert"
         and bool(new.text) == bool(old.text)

@@ -16,8 +16,8 @@ class Utterance:
     It is dropped if it has not started by `deadline_s`. `distance_m` sets the earcon's level and
     pulse rate. `answer` is the id of the request that it answers, so that the first sound can be
     timed. `resumes` is the id of the interrupted utterance that this one repeats. An utterance that
-    `yields` is not repeated after an interruption. `priority` is on the scale of
-    `engine.core.priority`.
+    `yields` is not repeated after an interruption. Of what waits `about` the same matter, only the
+    newest is true and heard. `priority` is on the scale of `engine.core.priority`.
     """
 
     id: int
@@ -32,6 +32,7 @@ class Utterance:
     answer: int | None = None
     resumes: int | None = None
     yields: bool = False
+    about: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def test_a_camera_whose_read_blocks_is_said_again_every_ten_seconds(
             bench.watch_clock.advance(10.5)
             running.hears("camera_lost", times)
         hang.released.set()
-        running.hears("camera_back")
+        running.hears_in_time("camera_back")
     assert running.error is None
 
 
@@ -158,7 +158,7 @@ def test_a_stopped_alarm_is_heard_again_until_its_cause_has_gone(
         bench.watch_clock.advance(10.5)
         running.hears("camera_lost", 2)
         hang.released.set()
-        running.hears("camera_back")
+        running.hears_in_time("camera_back")
         count = bench.said.count(bench.words.status("camera_lost"))
         bench.watch_clock.advance(11.0)
         assert bench.said.count(bench.words.status("camera_lost")) == count
@@ -186,7 +186,7 @@ def test_a_lost_camera_is_opened_again(tmp_path: Path) -> None:
         lost.set()
         running.hears("camera_lost")
         bench.watch_clock.advance(4.0)
-        running.hears("camera_back")
+        running.hears_in_time("camera_back")
     assert running.error is None
     assert camera.closed_in == other.closed_in == ["camera"]
 
@@ -200,7 +200,7 @@ def test_a_camera_that_hangs_is_opened_again_and_closed_by_its_own_thread(
     with bench.start() as running, ended(other):
         hang.begin()
         bench.watch_clock.advance(11.0)
-        running.hears("camera_back")
+        running.hears_in_time("camera_back")
         assert camera.closed_in == []  # it is in use
         hang.released.set()
         running.until(lambda: camera.closed_in == ["camera"])
@@ -254,7 +254,7 @@ def test_a_detector_that_hangs_is_said_and_loaded_anew(tmp_path: Path, hang: Han
         bench.watch_clock.advance(1.0)
         running.hears("watch_lost")
         bench.watch_clock.advance(3.0)
-        running.hears("watch_back")
+        running.hears_in_time("watch_back")
         hang.released.set()  # the old thread wakes, and changes nothing
         bench.watch_clock.advance(20.0)
     assert running.error is None
@@ -279,8 +279,37 @@ def test_a_detector_that_is_slow_is_said_until_it_is_quick_again(tmp_path: Path)
         running.hears("watch_lost", 2)  # at once, and after 10 s
         assert bench.words.status("watch_back") not in bench.said
         done.release(1_000_000)
-        running.hears("watch_back")
+        running.hears_in_time("watch_back")
     assert not [h for h in bench.health if "sign of life" in h.detail]
+
+
+def test_a_detector_at_the_limit_does_not_fill_the_ears_with_its_coming_and_going(
+    tmp_path: Path,
+) -> None:
+    """Every second look is late: that is told once, and alerts are heard."""
+    begun, done = threading.Semaphore(0), threading.Semaphore(0)
+    free = threading.Event()
+
+    def look(_: Frame) -> None:
+        if not free.is_set():
+            begun.release()
+            done.acquire(timeout=30.0)
+
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera, vision=HookedVision(look))
+    with bench.start() as running, ended(camera):
+        for number in range(8):
+            assert begun.acquire(timeout=10.0)
+            bench.watch_clock.advance(1.3 if number % 2 == 0 else 0.6, step_s=1.3)
+            done.release()
+        running.hears("watch_slow")
+        assert bench.words.status("watch_back") not in bench.said
+        free.set()
+        done.release()
+        running.hears_in_time("watch_back")
+    late = [h for h in bench.health if h.what == "watch"]
+    assert len(late) == 1
+    assert bench.said.count(bench.words.status("watch_back")) == 1
 
 
 def test_a_detector_that_raises_once_costs_one_frame(tmp_path: Path) -> None:
@@ -297,6 +326,23 @@ def test_a_detector_that_raises_once_costs_one_frame(tmp_path: Path) -> None:
         running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
     assert running.error is None
     assert [h.what for h in bench.health] == ["watch"]
+
+
+def test_a_library_that_ends_its_thread_has_ended_one_run_of_one_loop(tmp_path: Path) -> None:
+    raised = threading.Event()
+
+    def leave(_: Frame) -> None:
+        if not raised.is_set():
+            raised.set()
+            raise SystemExit(3)
+
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera, vision=HookedVision(leave))
+    with bench.start() as running, ended(camera):
+        running.hears("watch_lost")
+        running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
+    assert running.error is None
+    assert "SystemExit" in bench.health[0].detail
 
 
 def test_a_detector_that_keeps_failing_is_said_and_ends_the_session(tmp_path: Path) -> None:
@@ -340,6 +386,25 @@ def test_a_voice_that_raises_once_loses_one_utterance(tmp_path: Path) -> None:
     lost = [h for h in bench.heard if h.utterance.text == bench.words.status("louder")]
     assert [h.dropped for h in lost] == ["cancelled"]
     assert [h.detail for h in bench.health] == ["ValueError: a bug in a voice"]
+
+
+def test_samples_that_are_not_finite_cost_one_utterance_and_reach_no_loudspeaker(
+    tmp_path: Path,
+) -> None:
+    class NoNumbers(FastVoice):
+        def synthesise(self, text: str) -> Samples:
+            samples = super().synthesise(text)
+            return samples * np.float32(math.nan) if "Louder" in text else samples
+
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    bench.session.speech.audio.renew(NoNumbers(0.2))
+    with bench.start() as running, ended(camera):
+        bench.session.notifier.announce("louder")
+        bench.session.notifier.announce("quieter")
+        running.hears("quieter")
+    assert np.isfinite(bench.sink.tape).all()
+    assert ["not finite" in h.detail for h in bench.health] == [True]
 
 
 def test_a_voice_that_hangs_is_told_of_by_another_way_and_replaced(
@@ -482,6 +547,18 @@ def test_an_answer_that_hangs_is_given_up_and_the_next_one_is_given(
     answers = [h for h in bench.heard if h.utterance.kind == "answer"]
     assert all(h.dropped for h in answers)
     assert running.error is None
+
+
+def test_a_describer_that_hangs_is_explained_once(tmp_path: Path) -> None:
+    """First it is late, then still busy: for the wearer, that is one fault."""
+    camera = LiveCamera()
+    hanging = ScriptedDescriber(hangs=True)
+    bench = live_bench(tmp_path, camera, describer=hanging, mode="full", deadline_s=0.2)
+    bench.change_feed(trigger=Interval(1.0))
+    with bench.start() as running, ended(camera):
+        running.until(lambda: len(bench.descriptions) >= 3)
+    reasons = {bench.words.status(key) for key in ("describer_failed", "describer_late")}
+    assert len([text for text in bench.said if text in reasons]) == 1
 
 
 def test_the_reason_is_heard_early_by_a_wearer_who_keeps_asking(tmp_path: Path) -> None:

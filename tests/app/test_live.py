@@ -15,8 +15,10 @@ from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import DescriberFailed, RunError, SourceNotice, SourceStatus
 from engine.core.glance import Box, Glance, Truth
+from engine.core.report import Health
 from engine.core.slot import Slot
 from engine.evaluation.scoring import Scorer
+from engine.language.wording import StatusKey
 from tests.fakes.answering import ScriptedDescriber
 from tests.fakes.live import BLACK, FakeCamera, FakeVision, LiveBench
 from tests.fakes.stage import TapeSink
@@ -213,7 +215,11 @@ def test_hints_that_come_and_go_prefetch_one_image_once(tmp_path: Path) -> None:
     bench.close()
 
 
-def test_a_request_without_a_fresh_image_is_announced_instead(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alarm", [None, "watch_slow", "watch_lost"])
+def test_a_request_without_a_fresh_image_is_announced_instead(
+    tmp_path: Path, alarm: StatusKey | None
+) -> None:
+    """And the camera is not blamed for a detector that hangs."""
     bench = LiveBench(tmp_path, batch=True)
     session = bench.session
     step = AnswerStep(session.answerer, session.speech.audio, bench.log)
@@ -221,8 +227,12 @@ def test_a_request_without_a_fresh_image_is_announced_instead(tmp_path: Path) ->
     glances.put(Glance(Frame(BLACK, 0.0, 0), ()))
     loop = AnswerLoop(step, glances, session.speech, session.clocks, session.notifier, live=True)
     session.clocks.timeline.sleep(9.0)
+    if alarm is not None:
+        session.notifier.alarm(Health("watch", "a look took long", "said so"), alarm)
     assert loop.glance_for(Request(1, "keyboard", 9.0), threading.Event()) is None
-    assert [health.what for health in bench.health] == ["answer"]
+    assert [health.what for health in bench.health][-1] == "answer"
+    drain(session.speech.audio, TapeSink(), VirtualClock())
+    assert bench.said[-1] == bench.words.status("watch_lost" if alarm else "camera_lost")
     bench.close()
 
 

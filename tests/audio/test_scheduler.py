@@ -13,6 +13,7 @@ from engine.audio.loudness import CEILING
 from engine.audio.mixer import FADE_S
 from engine.audio.playback import drain
 from engine.audio.scheduler import BLOCK_S, GAP_S, Audio
+from engine.audio.utterance_queue import UtteranceQueue
 from engine.core.priority import Priority
 from engine.core.sound import Samples
 from engine.core.utterance import Utterance
@@ -359,3 +360,14 @@ def test_ready_comes_right_after_an_alert_and_before_an_answer(expects_answer: b
     assert ended is not None
     assert began is not None
     assert began - ended < 0.05
+
+
+def test_of_what_waits_about_one_matter_only_the_newest_is_heard() -> None:
+    """A camera that "is back" must not be heard once the camera is lost again."""
+    queue = UtteranceQueue()
+    back = Utterance(1, "status", "The camera is back.", Priority.REASON, 0.0, about="camera")
+    other = Utterance(2, "status", "I can speak again.", Priority.REASON, 0.0, about="sound")
+    lost = Utterance(3, "status", "I lost the camera.", Priority.ALARM, 1.0, about="camera")
+    assert queue.add(back) == queue.add(other) == []
+    assert queue.add(lost) == [back]
+    assert queue.waiting == [other, lost]

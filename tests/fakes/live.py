@@ -331,6 +331,15 @@ class Running:
         text = self._bench.words.status(key)
         self.until(lambda: self._bench.said.count(text) >= times)
 
+    def hears_in_time(self, key: StatusKey, seconds: float = 20.0) -> None:
+        """Let time pass until the status has been heard."""
+        text = self._bench.words.status(key)
+        for _ in range(round(seconds / 0.9)):
+            if text in self._bench.said:
+                return
+            self._bench.watch_clock.advance(0.9)
+        self.hears(key)
+
     def _run(self) -> None:
         try:
             self._bench.run()

@@ -56,7 +56,9 @@ def build_live(
     loops = Loops(camera, watch, answer, speak, ear)
     outlets = (log.outlet, session.observers.screen.outlet)
     clock = watch_clock or MonotonicClock()
-    return Live(loops, user_input, notifier, outlets, clock, watches=feed.related)
+    return Live(
+        loops, user_input, notifier, outlets, clock, feed.related, lambda: loading.ready
+    )
 
 
 def build_batch(session: Session, scorer: "Scorer | None" = None) -> Batch:

@@ -12,7 +12,7 @@ from engine.core.answer import Request, Wish
 from engine.core.errors import in_one_line
 from engine.core.glance import Glance
 from engine.core.priority import Priority
-from engine.core.pulse import Pulse
+from engine.core.pulse import Abandoned, Pulse
 from engine.core.report import Health
 from engine.core.slot import Slot
 
@@ -108,7 +108,9 @@ class AnswerLoop:
                     self.prefetch()
                 else:
                     self._answer(request, pulse)
-            except Exception as error:
+            except Abandoned:
+                raise
+            except BaseException as error:
                 pulse.beat()
                 health = Health("answer", in_one_line(error), "said so")
                 self._notifier.fault(health, "answer_failed", Priority.REASON)
@@ -162,7 +164,8 @@ class AnswerLoop:
             if stop.is_set():  # the camera is not lost, it has been closed
                 return None
             health = Health("answer", "no fresh picture to describe", "said so")
-            self._notifier.fault(health, "camera_lost")
+            late = {"watch_slow", "watch_lost"}.intersection(self._notifier.alarms())
+            self._notifier.fault(health, "watch_lost" if late else "camera_lost")
             return None
         return glance
 

@@ -9,6 +9,7 @@ from engine.core.errors import EngineError, SpeechFailed, in_one_line
 from engine.core.ports import Clock, Sink
 from engine.core.pulse import Pulse
 from engine.core.report import Health
+from engine.core.threads import still_running
 
 # A voice that fails for this many sentences one after another is made anew; a new one is given up
 # at its first failure.
@@ -45,7 +46,8 @@ class SpeakLoop:
     def run(self, pulse: Pulse) -> None:
         """Raises SpeechFailed."""
         self._runs += 1
-        speech, first = self._speech, self._runs == 1
+        # A thread that hangs in "Starting." keeps the first voice and the first sink.
+        speech, first = self._speech, self._runs == 1 and not still_running("starting")
         sink: Sink | None = speech.sink
         if not first:
             pulse.patience_s = OPENING_S

@@ -56,6 +56,8 @@ class WatchLoop:
         self._notifier = notifier
         self._failure: Exception | None = None  # of the last look
         self._failures = 0  # one after another
+        self._failed = 0  # all of them
+        self._report_at = 1
         self._first_s: float | None = None
 
     def run(self, pulse: Pulse) -> None:
@@ -123,8 +125,13 @@ class WatchLoop:
     def _note_failure(self, error: Exception) -> None:
         self._failure = error
         self._failures += 1
-        if self._failures == 1:
-            health = Health("watch", in_one_line(error), "went on with the next picture")
+        self._failed += 1
+        if self._failed >= self._report_at:  # the first, the tenth, the hundredth ...
+            self._report_at = 10 * self._failed
+            many = f" ({self._failed} so far)" if self._failed > 1 else ""
+            health = Health(
+                "watch", f"{in_one_line(error)}{many}", "went on with the next picture"
+            )
             self._notifier.report(health)
         if self._failures >= FAILURES:
             raise _failed(error)
