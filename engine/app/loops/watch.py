@@ -129,9 +129,7 @@ class WatchLoop:
         if self._failed >= self._report_at:  # the first, the tenth, the hundredth ...
             self._report_at = 10 * self._failed
             many = f" ({self._failed} so far)" if self._failed > 1 else ""
-            health = Health(
-                "watch", f"{in_one_line(error)}{many}", "went on with the next picture"
-            )
+            health = Health("watch", f"{in_one_line(error)}{many}", "went on with the next picture")
             self._notifier.report(health)
         if self._failures >= FAILURES:
             raise _failed(error)
