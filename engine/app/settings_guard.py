@@ -6,6 +6,7 @@ do none of that. So only known parts of Hydra's own tree may be set, and only kn
 Knows Hydra's tree, and imports nothing of Hydra.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,8 +60,18 @@ def check_arguments(overrides: Sequence[str], files: Sequence[str | None], conf:
     for folder in filter(None, folders):
         if "://" in folder:
             raise ConfigError(f"{folder}: expected a folder, got a URL; give its path")
-        for path in sorted(Path(folder).rglob("*.y*ml")):
+        for path in _settings_files(Path(folder)):
             _check_file(path, path.relative_to(folder))
+
+
+def _settings_files(folder: Path) -> Iterator[Path]:
+    """All files of settings below `folder`, also behind links, which Hydra follows."""
+    seen: set[str] = set()
+    for above, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(above)
+        folders[:] = [] if real in seen else sorted(folders)
+        seen.add(real)
+        yield from (Path(above, name) for name in sorted(names) if Path(name).match("*.y*ml"))
 
 
 def _check_override(override: str) -> None:
@@ -108,8 +119,8 @@ def _check_value(where: str, key: str, value: object) -> None:
 
 def _check_file(path: Path, name: Path) -> None:
     """Refuse a file of settings whose content, at any package, could run code."""
-    text = path.read_text(encoding="utf-8", errors="replace")
     tree = _read(path)
+    text = path.read_text(encoding="utf-8", errors="replace")
     where = str(path)
     if name.parts[0] == "hydra":
         raise _refusal(where, "settings of the engine", "a part of Hydra")

@@ -90,6 +90,23 @@ def test_a_file_that_could_run_code_is_refused(
     assert "\n" not in line
 
 
+def test_files_behind_links_are_checked_as_hydra_reads_them(tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "settings"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (elsewhere / "x.yaml").write_text(f"# @package _global_\n{CALLBACK}")
+    (elsewhere / "again").symlink_to(elsewhere)  # a circle
+    (folder / "linked").symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match="linked/x.yaml: expected no callback"):
+        to_hydra(["--config-dir", str(folder), "+linked=x"])
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").symlink_to(tmp_path / "none")
+    with pytest.raises(ConfigError, match="x.yaml: expected settings in YAML"):
+        to_hydra(["--config-dir", str(tmp_path), "mode=quick"])
+
+
 def test_harmless_files_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     mine = (CONF / "experiment/threshold_sweep.yaml").read_text()
