@@ -97,13 +97,13 @@ def test_files_behind_links_are_checked_as_hydra_reads_them(tmp_path: Path) -> N
     (elsewhere / "x.yaml").write_text(f"# @package _global_\n{CALLBACK}")
     (elsewhere / "again").symlink_to(elsewhere)  # a circle
     (folder / "linked").symlink_to(elsewhere)
-    with pytest.raises(ConfigError, match="linked/x.yaml: expected no callback"):
+    with pytest.raises(ConfigError, match=r"linked/x\.yaml: expected no callback"):
         to_hydra(["--config-dir", str(folder), "+linked=x"])
 
 
 def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").symlink_to(tmp_path / "none")
-    with pytest.raises(ConfigError, match="x.yaml: expected settings in YAML"):
+    with pytest.raises(ConfigError, match=r"x\.yaml: expected settings in YAML"):
         to_hydra(["--config-dir", str(tmp_path), "mode=quick"])
 
 
