@@ -65,6 +65,8 @@ def read_arguments(arguments: Sequence[str]) -> Spelled:
         expected = "KEY=VALUE without dashes, such as mode=quick"
         if not argument.startswith("-"):  # argparse takes one run of positional arguments
             expected = "all KEY=VALUE together, before or after the options"
+        elif os.path.lexists(argument):
+            expected = f"a file as ./{argument}"
         raise ConfigError(f"{argument}: expected {expected}; see --help")
     _require_plugins(arguments)
     files = (options.config_dir, options.config_path, options.config_name)

@@ -95,6 +95,15 @@ def test_a_wrong_setting_is_refused_in_one_line(argument: str, says: str) -> Non
     assert "\n" not in line
 
 
+def test_a_file_whose_name_begins_with_a_dash_is_told_how_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-a.jpg").touch()
+    with pytest.raises(ConfigError, match=r"-a\.jpg: expected a file as \./-a\.jpg"):
+        to_hydra(["-a.jpg"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

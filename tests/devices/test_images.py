@@ -231,6 +231,7 @@ def test_pixels_that_are_all_marked_invisible_are_shown(tmp_path: Path) -> None:
         ("a.pdf", b"%PDF-1.7", "PDF", "pdftoppm"),
         ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript", "magick"),
         ("a.psd", b"8BPS\0\1", "Photoshop", "magick"),
+        ("a.tga", b"\0\0\2" + bytes(9), "TGA", "magick"),
         ("a.jxl", b"\xff\x0a\0\0", "JPEG XL", "djxl"),
         ("a.jxl", b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", "djxl"),
         ("a.cr2", b"II*\0\x10\0\0\0CR\2\0", "raw", "magick"),

@@ -5,6 +5,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,12 +114,43 @@ def test_a_truncated_file_is_lost(tmp_path: Path, name: str, codec: str, fractio
     assert source.read() is None
 
 
-def test_a_file_with_damaged_packets_is_lost(tmp_path: Path) -> None:
+def test_a_whole_file_whose_end_is_damaged_ends_normally(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", even(30), "libvpx")
-    source = VideoSource(break_packet(path, tmp_path / "b.mkv", 12))
-    frames, message = drain_until_lost(source)
+    frames, notices, message = drain_all(VideoSource(break_packet(path, tmp_path / "b.mkv", 12)))
+    assert message == ""
     assert frames
-    assert f"after frame {len(frames)} of {len(source)} (" in message
+    assert said(notices) == ["video_damaged"]
+    assert f"after frame {len(frames)} (frames left out: " in str(notices[0])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
+def test_a_video_whose_beginning_is_damaged_starts_at_the_next_key_frame(
+    tmp_path: Path, name: str
+) -> None:
+    path = write_video(tmp_path / name, even(60), "libx264", faststart=True, keys_every=15)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        first = next(container.demux(container.streams.video[0]))
+        assert first.pos is not None
+        start = first.pos + first.size // 4
+        data[start : start + first.size // 2] = bytes(first.size // 2)
+    path.write_bytes(bytes(data))
+    frames, notices, message = drain_all(VideoSource(path))
+    assert message == ""
+    assert 30 <= len(frames) < 60
+    assert frames[0].time_s == 0
+    assert said(notices) == ["video_damaged"]
+
+
+def test_a_recording_cut_out_of_a_stream_is_not_damaged(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.ts", even(60), "libx264", keys_every=15)
+    with av.open(str(path)) as container:
+        packets = list(container.demux(container.streams.video[0]))
+    assert packets[5].pos is not None
+    path.write_bytes(path.read_bytes()[packets[5].pos // 188 * 188 :])
+    frames, notices, message = drain_all(VideoSource(path))
+    assert 30 <= len(frames) < 55
+    assert (notices, message) == ([], "")
 
 
 def test_after_damage_a_video_goes_on_at_the_next_key_frame() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 WARM_UP_PACKETS = 300  # a recording cut out of a stream may start between two key frames
+STREAMS = ("mpegts", "mpeg", "h264", "hevc")  # FFmpeg's names of formats that can be cut anywhere
 MOST_READ_ERRORS = 50  # in a row: the file cannot be read any further
 
 
@@ -38,7 +39,7 @@ class Decoded:
 class Decoder:
     """The whole frames of `stream`, in presentation order.
 
-    At the end, `damage` is the damaged part after which no key frame came, and `end` the end of
+    What comes before the first key frame of a recording cut out of a stream is no damage. At the end, `damage` is the damaged part after which no key frame came, and `end` the end of
     the last packet in the stream's time base.
     """
 
@@ -47,6 +48,8 @@ class Decoder:
         self._stream = stream
         self.damage: Damage | None = None
         self.end = 0
+        # Stamps of the packets until a frame is shown; None for a recording cut out of a stream.
+        self._beginning: list[int] | None = []
 
     def frames(self) -> Iterator[Decoded]:
         import av
@@ -55,6 +58,8 @@ class Decoder:
         for packet in self._packets():
             frames: list[Any] = []
             if packet is not None:
+                if not any_decoded:
+                    self._note_beginning(packet)
                 if packet.is_corrupt:
                     self._damaged("a broken packet", frames=0)
                 try:
@@ -66,8 +71,10 @@ class Decoder:
                     self._damaged("a broken picture")
                 elif self.damage is None or frame.key_frame:
                     damage, self.damage = self.damage, None
-                    yield Decoded(frame, damage if any_decoded else None)
-                    any_decoded = True
+                    if not any_decoded:
+                        damage = self._left_out_before(frame, damage)
+                        any_decoded = True
+                    yield Decoded(frame, damage)
                 else:
                     self.damage.frames += 1
             if not any_decoded and self.damage and self.damage.frames > WARM_UP_PACKETS:
@@ -92,6 +99,23 @@ class Decoder:
                 errors += 1
                 self._damaged(message_of(error.strerror or error, 120), frames=0)
                 yield None
+
+    def _note_beginning(self, packet: "av.Packet[Any]") -> None:
+        stamps = self._beginning
+        if stamps is None or packet.pts is None or packet.is_discard:  # cut off by an edit list
+            return
+        if not stamps and not packet.is_keyframe and self._container.format.name in STREAMS:
+            self._beginning = None
+        elif not stamps or packet.pts >= stamps[0]:
+            stamps.append(packet.pts)
+
+    def _left_out_before(self, first: "av.VideoFrame", damage: Damage | None) -> Damage | None:
+        """What is missing before the first frame; a decoder may leave it out without an error."""
+        stamps, self._beginning = self._beginning, None
+        if not stamps or first.pts is None or first.pts <= stamps[0]:
+            return None
+        left_out = sum(stamp < first.pts for stamp in stamps)
+        return Damage(left_out, damage.reason if damage else "a broken key frame")
 
     def _damaged(self, reason: str, frames: int = 1) -> None:
         self.damage = self.damage or Damage()

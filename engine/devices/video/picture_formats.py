@@ -67,6 +67,7 @@ _MAGIC: tuple[tuple[int, bytes, Foreign], ...] = (
     (0, b"#?RGBE", Foreign("Radiance HDR", MAGICK)),
     (0, b"gimp xcf", Foreign("GIMP (XCF)", MAGICK)),
     (0, b"\0\0\1\0", Foreign("ICO", "run: magick {path}'[-1]' {png}")),
+    (0, b"\0\0\2\0\0\0", Foreign("TGA", MAGICK)),  # a cursor file has at least one cursor
     (0, b"\0\0\2\0", Foreign("CUR", "run: magick {path}'[-1]' {png}")),
     (0, b"icns", Foreign("ICNS", MAGICK)),
     (0, b"DDS ", Foreign("DDS", MAGICK)),

@@ -203,19 +203,14 @@ class VideoSource:
         self._faults.add("damaged", where)
 
     def _finish(self) -> None:
-        """Raises SourceLost if the file is truncated, or damaged up to its end."""
+        """Raises SourceLost if the file is truncated."""
         if self._finished:
             return
         self._finished = True
         damage = self._decoder.damage
-        stated_s = 0.0 if self._stated_s is None or self._faults.set_back else self._stated_s
-        packets_s = 0.0
-        if damage is not None and self._first_stamp is not None:
-            packets_s = float(
-                (self._decoder.end - self._first_stamp) * (self._stream.time_base or 0)
-            )
         tolerance_s = max(TRUNCATED_S, TRUNCATED_FRAMES / self.fps)
-        if self._end_s < max(stated_s, packets_s) - tolerance_s:
+        stated_s = 0.0 if self._stated_s is None or self._faults.set_back else self._stated_s
+        if self._read_s() < stated_s - tolerance_s:
             expected = f" of {len(self)}" if len(self) else ""
             raise SourceLost(
                 f"{self._path}: expected more, but the video breaks off after frame {self._seq}"
@@ -224,6 +219,18 @@ class VideoSource:
         if damage is not None:
             self._report_damage(damage)
         self._faults.finish()
+
+    def _read_s(self) -> float:
+        """Seconds from the stream's start to the end of what could be read, damaged or not."""
+        if self._first_stamp is None:
+            return self._end_s
+        time_base = float(self._stream.time_base or 0)
+        end_s = self._end_s
+        if self._decoder.damage is not None:
+            end_s = max(end_s, (self._decoder.end - self._first_stamp) * time_base)
+        start = self._stream.start_time
+        left_out = 0 if start is None else max(0, self._first_stamp - start)  # a broken beginning
+        return end_s + left_out * time_base
 
     def truth(self, seq: int) -> Truth | None:
         return None
