@@ -39,8 +39,9 @@ class Decoded:
 class Decoder:
     """The whole frames of `stream`, in presentation order.
 
-    What comes before the first key frame of a recording cut out of a stream is no damage. At the end, `damage` is the damaged part after which no key frame came, and `end` the end of
-    the last packet in the stream's time base.
+    What comes before the first key frame of a recording cut out of a stream is no damage. At the end,
+    `damage` is the damaged part after which no key frame came, and `end` the end of the last packet
+    in the stream's time base.
     """
 
     def __init__(self, container: "InputContainer", stream: "VideoStream") -> None:
