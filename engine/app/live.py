@@ -161,6 +161,8 @@ class Live:
                 self._stuck.add(outlet.name)
                 detail = f"nothing was written for {STUCK_S:g} s"
                 self._notifier.report(Health(outlet.name, detail, "went on without waiting"))
+                if outlet.name == "log":
+                    self._notifier.announce("not_recorded")
 
     def _on_fault(self, loop: Loop, error: RunError, final: bool) -> None:
         """A loop has died or hangs. If this is `final`, it does not run again."""

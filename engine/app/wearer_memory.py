@@ -7,6 +7,7 @@ must give the same result every time. What is typed now counts more than what wa
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -48,8 +49,11 @@ def read_kept(path: Path) -> Kept:
         with path.open("rb") as file:
             raw = json.loads(file.read(MAX_BYTES))
         answer = tuple(str(text)[:MAX_ANSWER] for text in raw.get("answer", ()))
-        return Kept(float(raw["volume_db"]), dict(raw.get("settings") or {}), answer)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        volume_db = float(raw["volume_db"])
+        if not math.isfinite(volume_db):
+            return Kept()
+        return Kept(volume_db, dict(raw.get("settings") or {}), answer)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Kept()
 
 

@@ -549,6 +549,21 @@ def test_an_answer_that_hangs_is_given_up_and_the_next_one_is_given(
     assert running.error is None
 
 
+def test_a_disk_that_hangs_is_told_to_the_wearer_once(
+    tmp_path: Path, hang: Hang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.app.live.STUCK_S", 0.5)
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    hang.on.set()
+    with bench.start() as running, ended(camera):
+        bench.log.outlet.put(hang)
+        running.hears("not_recorded")
+        running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
+        hang.released.set()
+    assert bench.said.count(bench.words.status("not_recorded")) == 1
+
+
 def test_a_describer_that_hangs_is_explained_once(tmp_path: Path) -> None:
     """First it is late, then still busy: for the wearer, that is one fault."""
     camera = LiveCamera()
