@@ -57,8 +57,18 @@ def test_what_is_typed_or_set_by_a_file_counts_more(file: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{", '{"volume_db": "loud"}', "\x00\xff", '{"volume_db": 0, "settings": 3}', "null",
-     '{"volume_db": NaN}', '{"volume_db": 1e999}', "[" * 60_000],
+    [
+        "",
+        "[]",
+        "{",
+        '{"volume_db": "loud"}',
+        "\x00\xff",
+        '{"volume_db": 0, "settings": 3}',
+        "null",
+        '{"volume_db": NaN}',
+        '{"volume_db": 1e999}',
+        "[" * 60_000,
+    ],
 )
 def test_a_damaged_file_counts_as_none(file: Path, content: str) -> None:
     file.parent.mkdir(parents=True)
