@@ -55,6 +55,14 @@ COMMANDS = (
 NOT_COMMANDS = (
     "hello there", "good morning everyone", "it is a sunny day", "yes please", "thank you very much",
     "the store closes at nine", "we should go", "come here", "my brother lives here", "what time is it",
+    "my uncle has seven blue parrots in the attic", "we were there last night with friends",
+    "the red house is near the water", "I read the newspaper every day",
+    "she wants more sugar in her tea", "do you know where he is", "what do you think",
+    "where did you go yesterday", "why not today", "please stop talking about it", "what is that noise",
+    "where am I going to put this", "find out what he wants", "the dog is on the bench",
+    "there is a person at the door", "I will repeat the question later",
+    "can you see the sea from here", "what a lovely day", "the car is over there",
+    "tell me about your day",
 )  # fmt: skip
 
 

@@ -22,6 +22,9 @@ def commands() -> tuple[CommandGrammar, PocketSphinx]:
     ("text", "command"),
     [
         ("describe", Command("describe")),
+        ("what is here", Command("describe")),
+        ("what do you see", Command("describe")),
+        ("where am I", Command("describe")),
         ("tell me more", Command("more")),
         ("stop", Command("stop")),
         ("louder", Command("louder")),
@@ -31,6 +34,8 @@ def commands() -> tuple[CommandGrammar, PocketSphinx]:
         ("where is the door", Command("where", "door")),
         ("find the traffic light", Command("where", "traffic light")),
         ("my uncle has seven blue parrots in the attic", None),
+        ("repeat the question to my sister when she comes home", None),  # begins with a command
+        ("I think that you may know what I had to eat there", None),
     ],
 )
 def test_spoken_commands(

@@ -1,8 +1,9 @@
 """Spoken commands, with PocketSphinx and the US English acoustic model that its wheel ships.
 
 Decodes a closed grammar (JSGF). An utterance is a command only if all of it matches one, with about
-the same score as a phone loop decoded in parallel: a grammar alone would find a command in any
-speech. Must not know what a command does.
+the same score as a phone loop decoded in parallel, and with about as many phones: a grammar alone
+would find a command in any speech, and passes over what follows the command as if it were silence.
+Must not know what a command does.
 """
 
 import tempfile
@@ -18,7 +19,9 @@ from engine.language.commands import CommandGrammar
 # Score of the command minus that of the phone loop, per 10 ms frame, in PocketSphinx's log units.
 # Chosen on the spoken phrases of `experiments.quality.wake_words`.
 MIN_SCORE_PER_FRAME = -0.0003
+MOST_EXTRA_PHONES = 2  # that the phone loop hears beyond the command's; chosen on the same phrases
 SHIPPED_MODEL = "en-us"  # the only acoustic model in the wheel
+SILENCE = "SIL"  # among the phones; noises are written "+NSN+"
 END_SILENCE_S = 0.3  # ends an utterance
 PREROLL_FRAMES = 17  # of 30 ms: the start of the speech, before the endpointer detects it
 
@@ -97,8 +100,16 @@ class PocketSphinx:
         command, phones = (decoder.hyp() for decoder in self._decoders)
         if command is None or phones is None:
             return ""
-        matches = (command.score - phones.score) / max(1.0, frames_10ms) >= MIN_SCORE_PER_FRAME
+        score = (command.score - phones.score) / max(1.0, frames_10ms)
+        matches = score >= MIN_SCORE_PER_FRAME and self._extra_phones(command) <= MOST_EXTRA_PHONES
         return str(command.hypstr) if matches and self._grammar.parse(command.hypstr) else ""
+
+    def _extra_phones(self, command: Any) -> int:
+        """How many phones the phone loop heard in the utterance, beyond those of `command`."""
+        decoder, loop = self._decoders
+        heard = sum(segment.word.isalpha() and segment.word != SILENCE for segment in loop.seg())
+        said = (decoder.lookup_word(word).split() for word in command.hypstr.split())
+        return heard - sum(map(len, said))
 
 
 def jsgf(grammar: CommandGrammar, nouns: Iterable[str]) -> str:
