@@ -107,9 +107,9 @@ class PocketSphinx:
     def _extra_phones(self, command: Any) -> int:
         """How many phones the phone loop heard in the utterance, beyond those of `command`."""
         decoder, loop = self._decoders
-        heard = sum(segment.word.isalpha() and segment.word != SILENCE for segment in loop.seg())
+        heard = sum(each.word.isalpha() and each.word != SILENCE for each in loop.seg())
         said = (decoder.lookup_word(word).split() for word in command.hypstr.split())
-        return heard - sum(map(len, said))
+        return int(heard) - sum(map(len, said))
 
 
 def jsgf(grammar: CommandGrammar, nouns: Iterable[str]) -> str:
