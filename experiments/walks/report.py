@@ -257,6 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         html = page(read_session(args.session))
         try:
+            out.touch(mode=0o600)  # for its owner alone, as the session is
             out.write_text(html, encoding="utf-8")
         except OSError as error:
             raise InputError(

@@ -91,6 +91,7 @@ class Page(HTMLParser):
 
 def report(folder: Path) -> tuple[str, Page]:
     assert main([str(folder)]) == 0
+    assert (folder / "report.html").stat().st_mode & 0o077 == 0  # for its owner alone
     text = (folder / "report.html").read_text(encoding="utf-8")
     return text, Page(text)
 
