@@ -36,7 +36,7 @@ def test_a_recording_becomes_mono_at_the_hearing_rate(tmp_path: Path, rate_hz: i
 
 
 def test_a_recording_plays_in_real_time_without_gaps(tmp_path: Path) -> None:
-    pcm = np.arange(1000, dtype=np.int16)
+    pcm = np.random.default_rng(0).integers(-9000, 9000, 1000).astype(np.int16)
     clock = VirtualClock(5.0)
     recording = Recording(read_pcm(write_wav(tmp_path / "r.wav", pcm)), clock)
     sounds = []
@@ -126,6 +126,20 @@ def test_a_damaged_part_is_left_out(tmp_path: Path, okay_nabu: Pcm, name: str, c
 
 def test_the_case_of_a_telephone_recording_wakes() -> None:
     assert wakes(read_pcm(CASES / "alaw.wav"), "alexa")
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 22050, 44100, 48000])
+def test_a_telephone_recording_wakes_whatever_rate_it_was_saved_in_since(
+    tmp_path: Path, rate_hz: int
+) -> None:
+    with av.open(str(CASES / "alaw.wav")) as file:
+        resampler = av.AudioResampler("s16", "mono", HEARING_HZ)
+        frames = list(file.decode(audio=0))
+        wide = [
+            part.to_ndarray()[0] for frame in [*frames, None] for part in resampler.resample(frame)
+        ]
+    path = write_sound(tmp_path / "a.wav", [np.concatenate(wide)], rate_hz, "pcm_s16le")
+    assert wakes(read_pcm(path), "alexa")
 
 
 def test_a_narrow_recording_of_other_speech_does_not_wake(tmp_path: Path) -> None:

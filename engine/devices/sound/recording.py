@@ -19,6 +19,9 @@ MAX_LENGTH_S = 4 * 3600.0
 LEAST_RATE_HZ = 4000  # a telephone has 8,000
 LEVEL_SAMPLES = 320  # 20 ms
 LOUD = 0.1  # of the loudest blocks: a block with at least this level is speech
+MOST_BLOCKS = 5000  # of a long recording: enough to know its spectrum
+UPPER_BAND_HZ = 6000.0  # above the sound of recordings at 8,000 and 11,025 samples a second
+EMPTY = 3e-4  # of the mean power; speech at 16,000 has at least 2e-3, telephones at most 5e-5
 FLOOR = 0.06  # of the level of speech; from 0.05 to 0.08 made no difference
 
 
@@ -42,7 +45,6 @@ def read_pcm(path: Path) -> Pcm:
                     f"got {rate_hz} in {path}"
                 )
             channels: Literal[1, 2] = 1 if stream.channels == 1 else 2
-            narrow = rate_hz < HEARING_HZ
             resampler = Resampler(channels)
             for frame in _whole_frames(container, stream):
                 chunks.append(resampler.frame(frame))
@@ -60,7 +62,7 @@ def read_pcm(path: Path) -> Pcm:
     pcm = np.concatenate([*chunks, resampler.flush()])
     if channels == 2:
         pcm = mixed(pcm.reshape(-1, 2))
-    return with_noise_floor(pcm) if narrow else pcm
+    return with_noise_floor(pcm) if is_narrow(pcm) else pcm
 
 
 def _whole_frames(container: Any, stream: Any) -> Iterator[Any]:
@@ -88,6 +90,18 @@ def mixed(stereo: Pcm) -> Pcm:
     left, right = (stereo[:, channel].astype(np.float32) for channel in (0, 1))
     opposite = float(left @ right) < 0
     return np.rint((left - right if opposite else left + right) / 2).astype(np.int16)
+
+
+def is_narrow(pcm: Pcm) -> bool:
+    """Whether the upper band of `pcm` (n,) is empty, as in a telephone's recording, whatever the rate
+    of the file that it was saved in since."""
+    blocks = pcm[: len(pcm) // LEVEL_SAMPLES * LEVEL_SAMPLES].reshape(-1, LEVEL_SAMPLES)
+    blocks = blocks[:: len(blocks) // MOST_BLOCKS + 1].astype(np.float32) * np.hanning(
+        LEVEL_SAMPLES
+    )
+    power = np.square(np.abs(np.fft.rfft(blocks))).sum(axis=0)
+    upper = power[np.fft.rfftfreq(LEVEL_SAMPLES, 1 / HEARING_HZ) >= UPPER_BAND_HZ]
+    return bool(upper.mean() < EMPTY * power.mean())
 
 
 def with_noise_floor(pcm: Pcm) -> Pcm:
