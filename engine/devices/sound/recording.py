@@ -96,10 +96,8 @@ def is_narrow(pcm: Pcm) -> bool:
     """Whether the upper band of `pcm` (n,) is empty, as in a telephone's recording, whatever the rate
     of the file that it was saved in since."""
     blocks = pcm[: len(pcm) // LEVEL_SAMPLES * LEVEL_SAMPLES].reshape(-1, LEVEL_SAMPLES)
-    blocks = blocks[:: len(blocks) // MOST_BLOCKS + 1].astype(np.float32) * np.hanning(
-        LEVEL_SAMPLES
-    )
-    power = np.square(np.abs(np.fft.rfft(blocks))).sum(axis=0)
+    sampled = blocks[:: len(blocks) // MOST_BLOCKS + 1].astype(np.float32)
+    power = np.square(np.abs(np.fft.rfft(sampled * np.hanning(LEVEL_SAMPLES)))).sum(axis=0)
     upper = power[np.fft.rfftfreq(LEVEL_SAMPLES, 1 / HEARING_HZ) >= UPPER_BAND_HZ]
     return bool(upper.mean() < EMPTY * power.mean())
 
