@@ -221,7 +221,7 @@ def fit_detector(files: PackFiles, backend: str = "auto", image_size: int | None
     load_at = cache(looking)
     versions = {name: version(name) for name in ("openvino", "numpy")}
     digests = sorted(files.files.items())
-    key = key_of(cpu_name(), threads, versions, backend, digests)
+    key = key_of(cpu_name(), sizes, threads, versions, backend, digests)
     return fit(sizes, threads, measure_fps, key, others_s=processor_time_of_others_s, idle=is_idle)
 
 

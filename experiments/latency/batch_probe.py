@@ -2,21 +2,35 @@
 
 Run by `experiments.latency.start` as a file, with the checkout in PYTHONPATH, so that it must run
 with older versions too: `python batch_probe.py VIDEO REPEATS`. Prints one line of JSON:
-`engine_ms` and `network_ms` a frame (medians), and `image_size`.
+`engine_ms` and `network_ms` a frame (medians of runs in turn), the same of processor time, which
+other programs disturb less (`engine_cpu_ms`, `network_cpu_ms`), and `image_size`.
 """
 
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+INFERENCES = 60
 
-def network_ms(detector: Any, height: int, width: int, repeats: int) -> tuple[float, int]:
-    """(milliseconds of one inference of the detector's OpenVINO network, image size), for a picture
-    of this shape."""
+
+@contextmanager
+def timed(taken: list[list[float]], frames: Callable[[], int]) -> Iterator[None]:
+    """Append (milliseconds, milliseconds of processor time) a frame of the block to `taken`."""
+    begin_s, begin_cpu_s = time.perf_counter(), time.process_time()
+    yield
+    spans_s = time.perf_counter() - begin_s, time.process_time() - begin_cpu_s
+    taken.append([1000 * span_s / frames() for span_s in spans_s])
+
+
+def network_of(detector: Any, height: int, width: int) -> tuple[Callable[[], object], int]:
+    """(one inference of the detector's OpenVINO network, image size), for a picture of this
+    shape."""
     import numpy as np
 
     if hasattr(detector, "network"):
@@ -28,12 +42,7 @@ def network_ms(detector: Any, height: int, width: int, repeats: int) -> tuple[fl
     sides = [-(-round(side * scale) // 32) * 32 for side in (height, width)]
     pixels = np.full((1, 3, *sides), 0.5, np.float32)
     request.infer({0: pixels})
-    spans = []
-    for _ in range(30 * repeats):
-        begin = time.perf_counter()
-        request.infer({0: pixels})
-        spans.append(1000 * (time.perf_counter() - begin))
-    return median(spans), size
+    return lambda: request.infer({0: pixels}), size
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,32 +52,35 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("video", type=Path)
     parser.add_argument("repeats", type=int)
     args = parser.parse_args(arguments)
-    video, repeats = args.video, args.repeats
+    import av
+
     from engine.app.builders.loops import build_batch
     from engine.app.session import session
     from engine.config import SourceConfig
     from experiments.latency.throughput import configuration, quiet_screen
 
-    source = SourceConfig(name="video", path=str(video), realtime=False)
+    with av.open(str(args.video)) as container:
+        shape = container.streams.video[0]
+        height, width = shape.height, shape.width
+    source = SourceConfig(name="video", path=str(args.video), realtime=False)
     config = configuration("pocket", "cpu", source)
     config.trigger.name, config.trigger.at_s = "once", 3600.0
-    spans = []
+    whole: list[list[float]] = []
+    alone: list[list[float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(repeats + 1):  # the first one warms up
+        for turn in range(args.repeats + 1):  # the first one warms up
             with session(config, Path(folder) / str(turn), quiet_screen()) as running:
-                loop = build_batch(running)
-                begin = time.perf_counter()
-                loop.run()
-                taken_ms = 1000 * (time.perf_counter() - begin)
-                frames = running.observers.log.close()["frames"]["processed"]
-                detector = running.perception.detector
-            spans.append(taken_ms / frames)
-    import av
-
-    with av.open(str(video)) as container:
-        shape = container.streams.video[0]
-        alone_ms, size = network_ms(detector, shape.height, shape.width, repeats)
-    print(json.dumps({"engine_ms": median(spans[1:]), "network_ms": alone_ms, "image_size": size}))
+                log, loop = running.observers.log, build_batch(running)
+                with timed(whole, lambda log=log: log.close()["frames"]["processed"]):  # type: ignore[misc]
+                    loop.run()
+                infer, size = network_of(running.perception.detector, height, width)
+                with timed(alone, lambda: INFERENCES):
+                    for _ in range(INFERENCES):
+                        infer()
+    engine, engine_cpu = map(median, zip(*whole[1:], strict=True))
+    network, network_cpu = map(median, zip(*alone[1:], strict=True))
+    found = {"engine_ms": engine, "network_ms": network, "image_size": size}
+    print(json.dumps(found | {"engine_cpu_ms": engine_cpu, "network_cpu_ms": network_cpu}))
     return 0
 
 

@@ -13,11 +13,14 @@ repeats of
     cold_ready_s     with an empty file cache, where the system lets us empty it (`--cold`)
     peak_mb          resident memory at the peak of the sample's session
     sample_fps, video_fps       obstacle frames a second (the sample at 30 frames a second)
-    engine_cost_ms   a frame in the engine, in a batch, over the bare network
+    engine_cost_ms   a frame in the engine, in a batch, over the bare network; `engine_cost_cpu_ms`
+                     of processor time, which other programs disturb less
     p50_ms, p99_ms, p50_under_describer_ms, p99_under_describer_ms     capture to alert
                      (`--alerts N`: experiments.latency.obstacles of each version)
     help_s, doctor_s, refused_s
-    fastvlm_peak_mb  with `--checkpoint DIR` in mode=full at 512 px (random weights do)
+    fastvlm_peak_mb  with `--checkpoint DIR` in mode=full at 512 px, int8 encoder and int4 decoder
+                     (random weights do), after `python -m models export --checkpoint DIR
+                     --precision int4 --image-size 512`, and the same with `--precision int8`
 """
 
 import argparse
@@ -45,6 +48,7 @@ from experiments.common import (
     last_line,
     table_of,
 )
+from models import cache_home
 
 ROOT = Path(__file__).parents[2]
 AIMS = {
@@ -184,8 +188,11 @@ def measure_starts(version: Version, cold: bool, first: bool) -> None:
             version.keep(first_start_s=found["ready_s"])
 
 
-def measure_speed(version: Version, video: Path, args: argparse.Namespace) -> None:
+def measure_speed(
+    version: Version, video: Path, args: argparse.Namespace, console: Console
+) -> None:
     """The video live and in a batch, and, if asked for, the latency of alerts and FastVLM."""
+    console.print(f"{version.name}: the video live, then in a batch")
     live = run_session(version, "source=video", f"source.path={video}", "trigger=once")
     version.keep(video_fps=live["summary"]["obstacle_fps"])
     probe = str(Path(__file__).with_name("batch_probe.py"))
@@ -193,17 +200,20 @@ def measure_speed(version: Version, video: Path, args: argparse.Namespace) -> No
     version.keep(
         batch_ms=found["engine_ms"], network_ms=found["network_ms"],
         engine_cost_ms=found["engine_ms"] - found["network_ms"], image_size=found["image_size"],
+        engine_cost_cpu_ms=found["engine_cpu_ms"] - found["network_cpu_ms"],
     )  # fmt: skip
     if args.alerts:
+        console.print(f"{version.name}: {args.alerts} alerts, then as many beside a describer")
         words = ("-m", "experiments.latency.obstacles", "--device", "cpu", "--repeats", "1")
         found = last_json(version, *words, "--alerts", str(args.alerts))
         names = ("p50_ms", "p99_ms", "p50_under_describer_ms", "p99_under_describer_ms")
         version.keep(**{name: found[name] for name in names})
     if args.checkpoint is not None:
-        describer = f"models.describer.path={args.checkpoint.resolve()}"
-        found = run_session(
-            version, "mode=full", "source=sample", describer, "models.describer.image_size=512"
-        )
+        (version.home / "exports").symlink_to(cache_home().resolve() / "exports")
+        describer = (f"path={args.checkpoint.resolve()}", "image_size=512", "precision=int4")
+        words = [f"models.describer.{word}" for word in describer]
+        console.print(f"{version.name}: FastVLM")
+        found = run_session(version, "mode=full", "source=sample", *words)
         version.keep(fastvlm_peak_mb=found["summary"]["peak_memory_mb"])
 
 
@@ -222,6 +232,7 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
         python = args.against_python or sys.executable
         versions.append(Version("before", args.against.resolve(), python, folder / "before"))
     for version in versions:  # compile, measure the machine, fill the file cache
+        console.print(f"{version.name}: a first session")
         run_session(version, "mode=auto", "source=sample")
     for turn in range(args.repeats):
         for version in versions:
@@ -234,7 +245,7 @@ def report(args: argparse.Namespace, console: Console, folder: Path) -> dict[str
             console.print(f"turn {turn + 1}, {version.name}: {version.medians()}")
     video = write_clip(folder)
     for version in versions:
-        measure_speed(version, video, args)
+        measure_speed(version, video, args, console)
     medians = {version.name: version.medians() for version in versions}
     show(versions, console)
     if args.plot is not None:

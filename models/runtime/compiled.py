@@ -167,7 +167,8 @@ def _write(place: Path, compiled: Any) -> None:
             stream.write(body)
         os.replace(partial, place)
     except Exception as error:  # OSError, and OpenVINO's own
-        _warn(place, error, "not kept, so the next start compiles again")
+        # of several networks, one line: where one cannot be written, the others cannot either
+        _warn_once(str(place.parent), str(getattr(error, "strerror", None) or in_one_line(error)))
         if partial is not None:
             with suppress(OSError):
                 os.unlink(partial)
@@ -179,6 +180,14 @@ def _delete_unused(folder: Path) -> None:
         with suppress(OSError):
             if path.stat().st_mtime < oldest_s:
                 path.unlink()
+
+
+@cache
+def _warn_once(folder: str, why: str) -> None:
+    _log.warning(
+        "compiled networks are not kept in %s (%s), so each start compiles again; let it be written",
+        folder, why,
+    )  # fmt: skip
 
 
 def _warn(place: Path, error: Exception, action: str) -> None:

@@ -164,7 +164,8 @@ def test_a_full_disk_or_a_folder_that_cannot_be_written_costs_one_line(
         monkeypatch.setattr(os, "fdopen", full_disk)
     else:
         monkeypatch.setattr(os, "replace", full_disk)
-    assert result(compile_model(graph, **EXACT)) == [2, 2, 2, 2]
+    for streams in ("1", "2"):  # two networks
+        assert result(compile_model(graph, NUM_STREAMS=streams, **EXACT)) == [2, 2, 2, 2]
     (record,) = caplog.records
     assert "No space left" in record.getMessage()
     assert not kept(home)
