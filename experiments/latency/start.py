@@ -211,9 +211,9 @@ def measure_speed(
     if args.checkpoint is not None:
         (version.home / "exports").symlink_to(cache_home().resolve() / "exports")
         describer = (f"path={args.checkpoint.resolve()}", "image_size=512", "precision=int4")
-        words = [f"models.describer.{word}" for word in describer]
+        settings = [f"models.describer.{word}" for word in describer]
         console.print(f"{version.name}: FastVLM")
-        found = run_session(version, "mode=full", "source=sample", *words)
+        found = run_session(version, "mode=full", "source=sample", *settings)
         version.keep(fastvlm_peak_mb=found["summary"]["peak_memory_mb"])
 
 
