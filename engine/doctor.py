@@ -230,7 +230,7 @@ def _main() -> int:
     findings = examine()
     if args.json:
         print(as_json(findings))
-    elif args.plain or not sys.stdout.isatty():
+    elif args.plain:
         print(plain(findings))
     else:
         print(report(findings, min(WIDTH, shutil.get_terminal_size().columns)))

@@ -95,6 +95,7 @@ def test_the_report_ends_with_two_commands_and_a_status(
         assert [item["piece"] for item in told["findings"]] == [item.piece for item in findings]
     else:
         assert out.splitlines()[-2:] == [f"next: {command}" for command in commands]
+        assert form or max(map(len, out.splitlines())) <= 80  # in a pipe too
 
 
 def test_the_report_fits_80_columns_without_breaking_words() -> None:
