@@ -24,7 +24,7 @@ WIDE_GAP = 3.0  # a horizontal gap wider than this many line heights separates t
 
 SMALLEST_PX = 200  # image height; below it even large letters are too small to read
 LOADING_S = 20.0  # the thread does not count as hung while the reader may still be loading
-CLOSING_S = 60.0  # how long to wait for a reader that is still loading, on a busy machine
+CLOSING_S = 6.0  # for a reader that is still loading; one that hangs is left alone
 
 Lines = tuple[TextLine, ...]
 

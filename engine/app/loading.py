@@ -22,8 +22,9 @@ from engine.core.threads import start_thread
 from engine.core.worker import lower_thread_priority
 from engine.language.wording import StatusKey
 
-# A process that ends while a library loads is aborted; a part takes seconds at most.
-CLOSING_S = 60.0
+# A process that ends while a library loads is aborted, so its end waits; beside a part that hangs,
+# it leaves without cleanup (engine.app.leaving).
+CLOSING_S = 6.0
 
 
 @dataclass(frozen=True)

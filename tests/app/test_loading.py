@@ -17,6 +17,7 @@ from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import EngineError, MissingPart, RunError
 from engine.core.report import ModelCard
+from engine.core.threads import still_running
 from tests.fakes.answering import CARD, ScriptedDescriber
 from tests.fakes.live import BLACK, FakeVision, LiveBench
 from tests.fakes.stage import TapeSink
@@ -158,6 +159,18 @@ def test_a_stopped_loading_begins_no_further_part() -> None:
     loading.close()
     assert loaded == ["first"]
     assert not loading.ready
+
+
+def test_a_part_that_hangs_does_not_keep_the_session_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.app.loading.CLOSING_S", 0.05)
+    released = threading.Event()
+    loading = Loading([Part("hanging", released.wait, lambda error: None, "failed")])  # type: ignore[arg-type,return-value]
+    loading.start(lambda name, card: None, lambda part, error: None, lambda: None)
+    loading.close()
+    assert still_running("loading") == ["loading"]  # which leaves without cleanup
+    released.set()
 
 
 def test_without_parts_a_session_is_ready_at_once() -> None:
