@@ -166,7 +166,11 @@ def test_a_part_that_hangs_does_not_keep_the_session_from_ending(
 ) -> None:
     monkeypatch.setattr("engine.app.loading.CLOSING_S", 0.05)
     released = threading.Event()
-    loading = Loading([Part("hanging", released.wait, lambda error: None, "failed")])  # type: ignore[arg-type,return-value]
+
+    def hang() -> None:
+        released.wait(30.0)
+
+    loading = Loading([Part("hanging", hang, lambda error: None, "failed")])
     loading.start(lambda name, card: None, lambda part, error: None, lambda: None)
     loading.close()
     assert still_running("loading") == ["loading"]  # which leaves without cleanup
