@@ -4,7 +4,6 @@ The grammar is small and closed: a phrase that is not a command is ignored. Must
 phrase comes from, or how a command is executed.
 """
 
-import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import get_args
 
 from engine.core.answer import Command, Control, Wish
 from engine.core.preferences import Language
-from engine.language.pack import TEMPLATES, incomplete
+from engine.language.pack import TEMPLATES, incomplete, read_list
 
 # The names by which a request may be typed in every language: `ask=read`.
 REQUESTS: tuple[Wish, ...] = ("describe", "more", "read", "why")
@@ -96,9 +95,8 @@ def command_grammar(language: Language, nouns: Mapping[str, str]) -> CommandGram
     """Read the grammar of `language` from its `commands.json`. `nouns` maps the names of things, as
     they are said, to the detector's labels. Raises MissingPart if the file is missing or
     incomplete."""
-    path = TEMPLATES / language / "commands.json"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_list(TEMPLATES / language, "commands")
         known = {*get_args(Wish), *get_args(Control)}
         if unknown := set(raw["phrases"].values()) - known:
             raise ValueError(f"no such command: {', '.join(sorted(unknown))}")

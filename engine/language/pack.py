@@ -169,10 +169,10 @@ def _sayable(code: str, folder: Path) -> Sayable:
     environment.filters["capital"] = capital
     environment.filters["quote"] = quote
     try:
-        words = _read(folder, "words")
+        words = read_list(folder, "words")
         return Sayable(
-            things={k: Noun(*v) for k, v in _read(folder, "things").items()},
-            scenes=_read(folder, "scenes"),
+            things={k: Noun(*v) for k, v in read_list(folder, "things").items()},
+            scenes=read_list(folder, "scenes"),
             labels_are_words=bool(words["labels_are_words"]),
             sides=words["sides"],
             clock=tuple(words["clock"]),
@@ -197,7 +197,7 @@ def understood(code: Language) -> Understood:
 @lru_cache(maxsize=8)
 def _understood(code: str, folder: Path) -> Understood:
     try:
-        raw = _read(folder, "understand")
+        raw = read_list(folder, "understand")
         clauses = raw["clauses"]
         return Understood(
             synonyms=raw["synonyms"],
@@ -254,7 +254,8 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
+def read_list(folder: Path, name: str) -> dict[str, Any]:
+    """The content of a language's file NAME.json. Raises OSError, or ValueError with its name."""
     try:
         content: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except ValueError as error:

@@ -5,18 +5,16 @@ words are in the language's `reassurance.json`. Pure text, and meant to err on o
 that is dropped by mistake costs a detail, one that is kept by mistake may cost an accident.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from engine.core.preferences import Language
 from engine.language.nouns import TOKEN
-from engine.language.pack import TEMPLATES, check_language, incomplete, understood
+from engine.language.pack import TEMPLATES, check_language, incomplete, read_list, understood
 
 BETWEEN_ADJECTIVE_AND_WAY = 2  # words: "an empty two-lane road"
 BETWEEN_WAY_AND_ADJECTIVE = 8  # words: "the road in front of the shop is now empty"
@@ -72,7 +70,7 @@ def reassuring_words(code: Language) -> ReassuringWords:
 @lru_cache(maxsize=8)
 def _reassuring_words(code: str, folder: Path) -> ReassuringWords:
     try:
-        raw: dict[str, Any] = json.loads((folder / "reassurance.json").read_text(encoding="utf-8"))
+        raw = read_list(folder, "reassurance")
         lists = understood(code)
         before = {word for phrase in lists.before for word in phrase.split()}
         function = lists.breaks | lists.verbs | lists.joins | lists.determiners | lists.no | before

@@ -16,6 +16,7 @@ from jinja2 import Environment, UndefinedError, nodes
 
 from engine.core.answer import Decision, Tier
 from engine.core.camera import Frame
+from engine.core.errors import MissingPart
 from engine.core.glance import Box, Glance, Obstacle, SceneClass, Side
 from engine.core.preferences import Detail
 from engine.language.commands import command_grammar
@@ -40,7 +41,11 @@ class CheckedWords(Words):
 
     def _render(self, name: str, **facts: object) -> str:
         self.facts[name] |= facts.keys()
-        return super()._render(name, **facts)
+        text = super()._render(name, **facts)
+        if not text:  # the wearer would wait for an answer in silence
+            given = ", ".join(f"{key}={value}" for key, value in facts.items())
+            raise mistake(self.language, f"{name}.j2", 0, f"it says nothing for {given}")
+        return text
 
     def every_place(self) -> None:
         """Word every kind of place, also those that no scene of this language has."""
@@ -62,6 +67,8 @@ def check_templates(words: CheckedWords) -> None:
     for sentence in _sentences(words):
         try:
             sentence()
+        except MissingPart:
+            raise
         except Exception as error:  # a template may do anything
             raise template_error(words.language, error, _passed_on(error, trees)) from error
     for name, tree in trees.items():

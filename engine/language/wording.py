@@ -109,19 +109,22 @@ class Words:
         self._can = can = sayable(language)
         self._sentence_gap = re.compile(rf"(?<=[{re.escape(can.sentences.ends)}])\s+")
         environment = can.environment
+        name = ""
+        self._templates = {}
         try:
             self._unit = can.units[units]
             self._obstacle = can.things["obstacle"]
-            self._templates = {
-                name: environment.get_template(f"{name}.j2")
-                for name in (
-                    *("quick", "alert", "status", "where", "why", "read"),
-                    *(f"prompts/{name}" for name in prompts(language)),
-                )
-            }
+            for name in (
+                *("quick", "alert", "status", "where", "why", "read"),
+                *(f"prompts/{prompt}" for prompt in prompts(language)),
+            ):
+                self._templates[name] = environment.get_template(f"{name}.j2")
+            name = "grammar"
             self._say_distance = vars(environment.get_template("grammar.j2").module)["distance"]
         except (TemplateNotFound, KeyError) as error:
             raise incomplete(language, error) from error
+        except UnicodeDecodeError as error:
+            raise template_error(language, error, (f"{name}.j2", 0)) from error
         except Exception as error:  # a template may do anything
             raise template_error(language, error) from error
         self._units = units

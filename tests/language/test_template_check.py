@@ -96,6 +96,26 @@ def test_a_broken_list_of_words_is_refused(folder: Path, name: str, text: str) -
     assert "templates/en" in refused("en")
 
 
+def test_a_broken_list_is_named(folder: Path) -> None:
+    for name in ("reassurance", "commands"):  # in the order in which they are read
+        (folder / "en" / f"{name}.json").write_text('{\n"a": 1,\n')
+        assert re.search(rf"{name}\.json: .*line 3", refused("en"))
+        shutil.copy(TEMPLATES / "en" / f"{name}.json", folder / "en")
+        reassurance._reassuring_words.cache_clear()
+
+
+@pytest.mark.parametrize("code", languages())
+@pytest.mark.parametrize("name", ["quick", "alert", "where", "why", "read", "status"])
+def test_a_template_that_says_nothing_is_refused(folder: Path, code: str, name: str) -> None:
+    (folder / code / f"{name}.j2").write_text("{# nothing #}")
+    assert refused(code).startswith(f"templates/{code}/{name}.j2: it says nothing for ")
+
+
+def test_a_template_in_another_encoding_is_named(folder: Path) -> None:
+    (folder / "es" / "where.j2").write_bytes("aquí".encode("latin-1"))
+    assert refused("es").startswith("templates/es/where.j2: ")
+
+
 def test_a_list_of_another_language_is_checked_too(folder: Path) -> None:
     (folder / "es" / "understand.json").write_text("{")
     assert "templates/es" in refused("en")
