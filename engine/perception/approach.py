@@ -9,17 +9,19 @@ from dataclasses import dataclass
 
 from engine.perception.classes import ObjectKind
 from engine.perception.geometry import fit_line, relative_noise
-from engine.perception.track import Track
+from engine.perception.track import SHAPE_SPREAD, Track
 
 MIN_OBSERVATIONS = 3
+MIN_OBSERVATIONS_CUT = 4  # of a box that the border cuts, which grows as the object enters
+RECENT_S = 0.5  # a size that was last complete longer ago says nothing of the speed now
 SIGNIFICANT = 3.0  # the growth must differ from zero by this many standard errors
 # Errors of successive edges are correlated: at r = 0.5 standard errors are larger by the factor
 # sqrt((1 + r) / (1 - r)).
 CORRELATED = 1.7
 MIN_NOISE_SHARE = 0.25  # least share of the edge noise that a short window shows
-RANGE_NOISE = 0.05  # least relative noise of a distance whose box is cut
 MIN_TTC_S = 0.05
 MAX_TTC_S = 30.0  # a walker would not notice a slower approach
+NEAR_ZERO = 1e-3  # a share: the least 1 / size that a line may reach
 # Closing speed (m/s) and its standard deviation for a wearer who walks (and slows, stops and turns)
 # and for one who stands (and leans and shifts).
 WALKING = (1.0, 0.7)
@@ -37,23 +39,32 @@ class Approach:
 def time_to_collision(track: Track, edge_noise: float) -> Approach | None:
     """The time until contact at constant speed; None unless the object significantly comes nearer.
 
-    Uses the growth of the box where it was complete, since that needs no known size: 1 / size is
-    proportional to the distance, so at constant speed it falls on a straight line that reaches zero
-    at contact (Lee 1976, "tau"). Otherwise uses the distances in the same way. `edge_noise` is as
-    in `BoxGeometry`.
+    Uses the growth of the box in each direction that the border does not cut, since that needs no
+    known size: 1 / size is proportional to the distance, so at constant speed it falls on a straight
+    line that reaches zero at contact (Lee 1976, "tau"). The rates of height and width are averaged,
+    weighted by how steadily each grows: swinging limbs change the width, and whatever covers the feet
+    in turns changes the height. The size of a box that is cut both ways is unknown, so it has no time
+    to collision RECENT_S later. `edge_noise` is as in `BoxGeometry`.
     """
     newest = track.observations[-1]
-    heights = [(item.time_s, 1.0 / item.height) for item in track.observations if item.height]
-    widths = [(item.time_s, 1.0 / item.width) for item in track.observations if item.width]
-    sizes = max(heights, widths, key=len)
-    if len(sizes) >= MIN_OBSERVATIONS:
-        return _zero_crossing(sizes, newest.time_s, relative_noise(1.0 / sizes[-1][1], edge_noise))
-    distances = [
-        (item.time_s, item.distance_m) for item in track.observations if item.label == newest.label
-    ]
-    if len(distances) >= MIN_OBSERVATIONS:
-        return _zero_crossing(distances, newest.time_s, RANGE_NOISE)
-    return None
+    least = MIN_OBSERVATIONS if newest.height and newest.width else MIN_OBSERVATIONS_CUT
+    growths = []
+    for sizes, varies in (
+        ([(item.time_s, item.height) for item in track.observations if item.height], 0.0),
+        ([(item.time_s, item.width) for item in track.observations if item.width], SHAPE_SPREAD),
+    ):
+        if len(sizes) >= least and newest.time_s - sizes[-1][0] <= RECENT_S:
+            noise_share = math.hypot(relative_noise(sizes[-1][1], edge_noise), varies)
+            inverses = [(time_s, 1.0 / size) for time_s, size in sizes]
+            growths.append(_growth(inverses, newest.time_s, noise_share))
+    weights = [growth.error**-2 for growth in growths]
+    total = sum(weights)
+    rate = sum(w * g.rate for w, g in zip(weights, growths, strict=True))
+    if rate <= SIGNIFICANT * math.sqrt(total) or rate * MAX_TTC_S < total:
+        return None
+    ttc_s = max(MIN_TTC_S, total / rate)
+    sigma = math.hypot(*(w * g.sigma for w, g in zip(weights, growths, strict=True))) / total
+    return Approach(ttc_s, max(MIN_TTC_S, sigma * ttc_s**2))
 
 
 def with_speed_prior(
@@ -87,23 +98,32 @@ def with_speed_prior(
     return Approach(ttc_s, max(MIN_TTC_S, weight**-0.5 * ttc_s**2))
 
 
-def _zero_crossing(
-    samples: Sequence[tuple[float, float]], now_s: float, noise_share: float
-) -> Approach | None:
-    """When a line through (time_s, value) reaches zero, in seconds from now; None unless it falls
-    significantly."""
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """How fast something grows, per second: `rate` is 1 / ttc, `error` its standard error if it does
+    not grow, `sigma` if it grows so."""
+
+    rate: float
+    error: float
+    sigma: float
+
+
+def _growth(samples: Sequence[tuple[float, float]], now_s: float, noise_share: float) -> _Growth:
+    """The growth now by a line through (time_s, 1 / size)."""
     mean = sum(value for _, value in samples) / len(samples)
     line = fit_line(samples, now_s, mean * noise_share * MIN_NOISE_SHARE)
     # few samples may agree by chance, so they must show more (as Student's quantiles rise)
     inflation = CORRELATED * (1.0 + 4.0 / (len(samples) - 2) ** 2)
-    if line.slope >= -SIGNIFICANT * inflation * line.slope_error:
-        return None
-    ttc_s = max(MIN_TTC_S, line.value / -line.slope)
-    # d(v / -s) = -dv / s + v ds / s², with the covariance of both
+    # the line may have reached zero before now
+    value = max(line.value, -line.slope * MIN_TTC_S, NEAR_ZERO * mean)
+    # d(-s / v) = -ds / v + s dv / v², with the covariance of both
     variance = (
-        line.value_error**2
-        - 2.0 * line.covariance * line.value / line.slope
-        + (line.slope_error * line.value / line.slope) ** 2
+        line.slope_error**2
+        - 2.0 * line.covariance * line.slope / value
+        + (line.value_error * line.slope / value) ** 2
     )
-    sigma_s = max(MIN_TTC_S, inflation * math.sqrt(variance) / -line.slope)
-    return Approach(ttc_s, sigma_s) if ttc_s <= MAX_TTC_S else None
+    return _Growth(
+        -line.slope / value,
+        inflation * line.slope_error / value,
+        inflation * math.sqrt(max(0.0, variance)) / value,
+    )

@@ -60,11 +60,12 @@ def test_a_second_person_in_the_place_of_the_first_is_new_and_inherits_no_speed(
     assert all(item.ttc_s is None for item in second)  # who stands still
 
 
-def test_in_a_zoom_on_a_street_people_keep_their_tracks(detector: TrackingDetector) -> None:
-    seen = watched(SampleSource(30.0, 1.6), detector)
+@pytest.mark.parametrize("image_size", [320, 416])
+def test_in_a_zoom_on_a_street_people_keep_their_tracks(image_size: int) -> None:
+    seen = watched(SampleSource(30.0, 1.6), detector_at(image_size))
     assert len({item.track for item in people(seen)}) <= 5
-    known = [item.ttc_s is not None for frame in seen for item in frame]
-    assert sum(known) > len(known) / 2
+    for items in ([item for frame in seen for item in frame], people(seen)):
+        assert sum(item.ttc_s is not None for item in items) > len(items) / 2
 
 
 def test_before_a_fixed_camera_nothing_changes_its_track(detector: TrackingDetector) -> None:

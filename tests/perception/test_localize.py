@@ -225,6 +225,51 @@ def test_time_to_collision_of_a_box_that_the_border_cuts(label: str) -> None:
     assert last.ttc_s == pytest.approx(0.8 / 1.2, rel=0.4)
 
 
+def followed(boxes: list[Box], fps: float = 15.0) -> list[float | None]:
+    """The times to collision of a person with these boxes."""
+    localizer = Localizer()
+    return [
+        localizer.localize(Frame(IMAGE, seq / fps, seq), (Detection("person", 0.9, box, 1),))[
+            0
+        ].ttc_s
+        for seq, box in enumerate(boxes)
+    ]
+
+
+def test_who_only_enters_the_picture_does_not_approach() -> None:
+    """From below, as before a camera that looks down: at first the box grows in both directions."""
+    boxes = [(213, 327, 338), (222, 276, 384), (230, 251, 465), (247, 221, 463), (270, 183, 484)]
+    boxes += [(283, 153, 486), (302, 126, 488), (321, 111, 489)]
+    assert not any(followed([Box(left, top, right, 480) for left, top, right in boxes], 10))
+
+
+@pytest.mark.parametrize("swing", [0.2, 0.35])
+def test_limbs_that_swing_are_no_approach(swing: float) -> None:
+    """Seen from the side, the legs of whoever walks open and close twice a second."""
+    steps = [math.sin(2 * math.pi * 2.0 * seq / 15) for seq in range(45)]
+    half_px = [40 * (1 + swing * step) for step in steps]
+    boxes = [Box(320 - half, 120, 320 + half, 400) for half in half_px]
+    assert not any(followed(boxes))
+
+
+@pytest.mark.parametrize("uncertain", ["height", "width"])
+def test_an_approach_is_seen_in_the_direction_that_is_measured_well(uncertain: str) -> None:
+    """The other one jumps, as where something covers the feet in turns."""
+    dice = random.Random(3)
+    boxes = []
+    for seq in range(24):
+        metres = 4.0 - 1.4 * seq / 15
+        width, height = 200 / metres, 600 / metres
+        if uncertain == "height":
+            height *= dice.uniform(0.75, 1.0)
+        else:
+            width *= dice.uniform(0.75, 1.0)
+        boxes.append(Box(320 - width / 2, 450 - height, 320 + width / 2, 450))
+    found = [item for item in followed(boxes)[16:] if item is not None]
+    assert len(found) >= 6
+    assert all(item == pytest.approx(1.5, rel=0.4) for item in found)
+
+
 def test_smoothing_does_not_lag_behind_an_approach() -> None:
     found = follow(lambda t: 8.0 - 1.4 * t, 3.0, jitter_px=1.0)
     errors = [item.distance_m - (8.0 - 1.4 * seq / 15) for seq, item in enumerate(found)][10:]
