@@ -8,6 +8,9 @@ from engine.core.ports import Clock, Sink
 from engine.core.sound import Samples
 
 AGAIN_S = 2.0  # between two attempts to open the sink
+# Blocks, half a second of sound, that a sink must take before it counts as back: one that opens and
+# fails at once would tell of its loss and return without end.
+PROVEN = 25
 
 
 class SteadySink:
@@ -15,7 +18,7 @@ class SteadySink:
 
     To be used and closed by the thread that feeds it. `reopen` opens the sink again and raises an
     EngineError while it cannot; None: there is no other. `on_lost` and `on_back` tell of a loss and
-    of the return.
+    of the return, once it is PROVEN.
     """
 
     name = "steady"
@@ -34,6 +37,7 @@ class SteadySink:
         self._on_lost = on_lost
         self._on_back = on_back
         self._tried_s = clock.now()
+        self._to_prove = 0  # blocks, after it was opened again
 
     @property
     def paced(self) -> bool:
@@ -49,7 +53,13 @@ class SteadySink:
         except Exception as error:  # whatever a device's library raises, the next one may work
             self.close()
             self._tried_s = self._clock.now()
-            self._on_lost(error)
+            if not self._to_prove:
+                self._on_lost(error)
+            return
+        if self._to_prove:
+            self._to_prove -= 1
+            if not self._to_prove:
+                self._on_back()
 
     def close(self) -> None:
         sink, self._sink = self._sink, None
@@ -64,4 +74,4 @@ class SteadySink:
         self._tried_s = now_s
         with contextlib.suppress(EngineError):
             self._sink = self._reopen()
-            self._on_back()
+            self._to_prove = PROVEN
