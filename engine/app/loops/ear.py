@@ -11,6 +11,8 @@ from engine.core.pulse import Pulse
 from engine.core.report import Hearing
 from engine.listening.ear import Ear, Listener
 
+PROVEN_S = 2.0
+
 
 class EarLoop:
     """Runs the ear, once it is there. If the microphone is lost, the session continues: keys and
@@ -51,7 +53,7 @@ class EarLoop:
         if ear is None:
             return
         try:
-            ear.run(pulse.stop, self._listener, pulse.beat)
+            ear.run(pulse.stop, self._listener, self._beats(pulse))
         finally:
             ear.close()
 
@@ -88,6 +90,16 @@ class EarLoop:
         pulse.patience_s = self.patience_s
         ear.continue_from(lost)
         self._ear = ear
-        self._is_lost = False
-        self._notifier.announce("wake_back")
         return ear
+
+    def _beats(self, pulse: Pulse) -> Callable[[], object]:
+        """The beats of an ear. One in the place of a lost one is back once it has heard for a
+        while: it may fail at once again."""
+        since_s = pulse.beat()
+
+        def beat() -> None:
+            if pulse.beat() - since_s > PROVEN_S and self._is_lost:
+                self._is_lost = False
+                self._notifier.announce("wake_back")
+
+        return beat
