@@ -76,10 +76,7 @@ def walk_with_head_turns(number: int, photos: Sequence[Image], seed: int) -> Cli
     """A drawn walk of 12 s; every few seconds the head turns to one side and back, at up to 250
     degrees a second, as an inertial sensor measures."""
     dice = random.Random(f"turns/{seed}/{number}")
-    turns = tuple(
-        HeadTurn(start_s, dice.uniform(0.7, 2.0), dice.choice((-1, 1)) * dice.uniform(15.0, 60.0))
-        for start_s in (1.0, 3.5, 6.0, 8.5)
-    )
+    turns = _turns(dice, (1.0, 3.5, 6.0, 8.5))
     walk = replace(drawn(number + 1, seed)[number], duration_s=12.0, head_turns=turns)
     noise = Noise(ghosts=3.0, swaps=0.0)
     detector = SimulatedDetector(walk, noise, FPS, f"turns/{seed}/{number}")
@@ -107,6 +104,19 @@ def walk_with_head_turns(number: int, photos: Sequence[Image], seed: int) -> Cli
             )
         )
     return Clip(f"walk {number}", tuple(seen), labels, {})
+
+
+def head_turns(number: int, seed: int, duration_s: float) -> tuple[HeadTurn, ...]:
+    """Turns of the head every three seconds of walk `number`."""
+    starts_s = tuple(1.0 + 3.0 * turn for turn in range(int(duration_s / 3.0)))
+    return _turns(random.Random(f"turns/{seed}/{number}"), starts_s)
+
+
+def _turns(dice: random.Random, starts_s: Sequence[float]) -> tuple[HeadTurn, ...]:
+    return tuple(
+        HeadTurn(start_s, dice.uniform(0.7, 2.0), dice.choice((-1, 1)) * dice.uniform(15.0, 60.0))
+        for start_s in starts_s
+    )
 
 
 def hand_held(

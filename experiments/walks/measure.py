@@ -6,6 +6,7 @@ machine.
 
 import itertools
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from engine.audio.playback import advance, drain
 from engine.audio.scheduler import Audio
 from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
-from engine.core.glance import Obstacle
+from engine.core.glance import Detection, Obstacle
 from engine.core.sound import Samples
 from engine.core.utterance import Heard, Utterance
 from engine.language.wording import Words
@@ -61,6 +62,14 @@ class DiscardingSink:
     def write(self, block: Samples) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Detects(Protocol):
+    """Detects the objects of a walk, as `SimulatedDetector` does."""
+
+    things: dict[int, Thing | None]
+
+    def detect(self, time_s: float) -> tuple[Detection, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +130,11 @@ def play(
     seed: int = 0,
     depth: DepthNoise | None = None,
     words: Words | None = None,
+    detector: Detects | None = None,
 ) -> Played:
     """Play `walk` once. The engine assumes the camera mount `mount`; with `depth`,
-    it also gets the depth maps of a simulated model. `words` are English by default."""
+    it also gets the depth maps of a simulated model. `words` are English by default; `detector` is by
+    default a `SimulatedDetector` that errs by `noise`."""
     clock, heard = VirtualClock(), list[Heard]()
     words = words or Words("en", "meters", "sides")
     next_id = itertools.count(1).__next__
@@ -144,7 +155,7 @@ def play(
         on_heard=on_heard,
         on_health=lambda _health: None,
     )
-    detector = SimulatedDetector(walk, noise, FPS, f"{seed}/{walk.name}")
+    detector = detector or SimulatedDetector(walk, noise, FPS, f"{seed}/{walk.name}")
     image = np.zeros((walk.camera.height, walk.camera.width, 3), np.uint8)
     played = Played(walk)
     about: dict[int, tuple[Utterance, Thing | None]] = {}
@@ -177,7 +188,7 @@ def play(
 
 
 def _object_of(
-    utterance: Utterance, obstacles: tuple[Obstacle, ...], detector: SimulatedDetector
+    utterance: Utterance, obstacles: tuple[Obstacle, ...], detector: Detects
 ) -> Thing | None:
     """The object of an alert, found by the obstacle's distance and bearing, which the alert copies."""
     for item in obstacles:
