@@ -213,8 +213,11 @@ def measure_speed(
         describer = (f"path={args.checkpoint.resolve()}", "image_size=512", "precision=int4")
         settings = [f"models.describer.{word}" for word in describer]
         console.print(f"{version.name}: FastVLM")
-        found = run_session(version, "mode=full", "source=sample", *settings)
-        version.keep(fastvlm_peak_mb=found["summary"]["peak_memory_mb"])
+        try:
+            found = run_session(version, "mode=full", "source=sample", *settings)
+            version.keep(fastvlm_peak_mb=found["summary"]["peak_memory_mb"])
+        except InputError as error:  # a version that cannot run these forms has no such figure
+            console.print(str(error))
 
 
 def write_clip(folder: Path) -> Path:
