@@ -61,7 +61,8 @@ class OpenVinoYolo:
     """A detector's network on at most `threads` CPU threads (None: OpenVINO's choice).
 
     `image_size`: the longer side of its input in pixels; a form that was exported for one shape
-    ignores it. `precision`: OpenVINO's name of the arithmetic; None is the processor's fastest.
+    ignores it. `precision`: OpenVINO's name of the arithmetic; in f32 the boxes are torch's on every
+    processor; None is the processor's fastest.
 
     Raises OpenVINO's errors, OSError, ValueError or KeyError for a folder that is no form.
     """
@@ -71,7 +72,7 @@ class OpenVinoYolo:
         folder: Path,
         image_size: int,
         threads: int | None = None,
-        precision: str | None = None,
+        precision: str | None = "f32",
     ) -> None:
         form = read_form(folder)
         self.labels, self.end2end = form.labels, form.end2end
