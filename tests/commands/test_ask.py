@@ -25,7 +25,7 @@ def test_a_wake_phrase_is_answered_and_a_spoken_command_executed(tmp_path: Path)
     wav = write_wav(tmp_path / "asked.wav", pcm)
     shown = run_here(
         tmp_path, "trigger=wake", f"trigger.wake.path={wav}", "source=sample",
-        "source.max_frames=75", "mode=quick", "speech=silent", "speech.rate_wpm=450", "answer.signs=false",
+        "source.max_frames=120", "mode=quick", "speech=silent", "speech.rate_wpm=450", "answer.signs=false",
     )  # fmt: skip
     assert 'say "okay nabu" (microwakeword, recording); spoken commands' in shown
     asked = [r for r in session(tmp_path) if r["type"] == "description"]
