@@ -10,13 +10,18 @@ from models.packs import sha256_of
 from tests.fakes.tiny import save_pack
 
 
-@pytest.fixture(scope="session", autouse=True)
-def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_pack(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uses_tiny_pack(tiny_pack: Path) -> Iterator[None]:
+    """Ends with the module: the tests of other folders see the shipped pack."""
     with pytest.MonkeyPatch.context() as patch:
-        root = save_pack(tmp_path_factory.mktemp("pack"))
-        patch.setenv("SCENE_ARIA_POCKET", str(root))
-        patch.setenv("SCENE_ARIA_TRUST", sha256_of(root / "detector.pt"))
-        yield root
+        patch.setenv("SCENE_ARIA_POCKET", str(tiny_pack))
+        patch.setenv("SCENE_ARIA_TRUST", sha256_of(tiny_pack / "detector.pt"))
+        yield
 
 
 @pytest.fixture(autouse=True)
