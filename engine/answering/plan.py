@@ -13,8 +13,8 @@ from typing import Protocol
 
 from engine.answering.draft import NO_SCENE, Draft, Interruptions
 from engine.answering.grounding import Evidence, Grounded, Grounder
-from engine.core.answer import DroppedClause, Request
-from engine.core.errors import DescriberLate, EngineError, StillLoading
+from engine.core.answer import Decision, DroppedClause, Request
+from engine.core.errors import DescriberLate, EngineError, StillLoading, in_one_line
 from engine.core.glance import Glance, Mark, SceneClass
 from engine.core.ports import Router
 from engine.core.preferences import Detail
@@ -117,6 +117,7 @@ class AnswerPlan:
         self.grounder = Grounder((), words.language, "say") if grounder is None else grounder
         self._prompt = prompt
         self._gauge = ImageGauge()
+        self._router_failed = False  # which has been reported
 
     def reset(self) -> None:
         """Forget the last frame: the next one is unrelated to it."""
@@ -195,8 +196,7 @@ class AnswerPlan:
     def _route(self, draft: Draft, stages: Stages, last: Draft | None) -> None:
         """Choose the tier. A request for more gets the next level of detail, and the describer."""
         draft.glance = self.measure(draft.glance)
-        draft.decision = self.router.decide(draft.glance)
-        draft.by = "router" if self.settings.mode == "auto" else "mode"
+        self._decide(draft, stages)
         if draft.request.wish == "more":
             draft.detail = MORE[self.settings.detail if last is None else last.detail]
             if stages.can_describe and draft.decision.tier == "quick":
@@ -207,6 +207,21 @@ class AnswerPlan:
             draft.by = "language"
             draft.add_reason(f"{LANGUAGE_NOT_SPOKEN}, so the template answers")
             stages.fall_back("describer_language", None)
+
+    def _decide(self, draft: Draft, stages: Stages) -> None:
+        """Ask the router. Where it fails, the template answers, and that is reported once."""
+        try:
+            draft.decision = self.router.decide(draft.glance)
+        except Exception as error:  # whatever a router raises, the obstacles are known
+            detail = f"the router failed: {in_one_line(error)}"
+            draft.decision = Decision("quick", 0.0, 1.0, ())
+            self._use_template(draft, detail)
+            if not self._router_failed:
+                stages.fall_back(None, Health("router", detail, "answered from the template"))
+            self._router_failed = True
+            return
+        self._router_failed = False
+        draft.by = "router" if self.settings.mode == "auto" else "mode"
 
     def _start(self, draft: Draft, stages: Stages) -> bool:
         """Start the describer if it is to answer; return whether it has started."""

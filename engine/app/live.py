@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engine.app.loading import Loading
 from engine.app.loops.answer import AnswerLoop
 from engine.app.loops.camera import CameraLoop
 from engine.app.loops.ear import EarLoop
@@ -24,7 +25,6 @@ from engine.app.watchdog import Watchdog
 from engine.core.errors import RunError, SourceLost, in_one_line
 from engine.core.outlet import Outlet
 from engine.core.ports import Clock
-from engine.core.priority import Priority
 from engine.core.report import Health
 from engine.language.wording import StatusKey
 
@@ -58,8 +58,8 @@ class Live:
     `run` returns when the source has ended and everything has been said, or when the wearer quits.
     Otherwise it raises the error that ended the session: RunError or KeyboardInterrupt. `clock` is
     the watchdog's; `outlets` write the log and the terminal. `watches`: whether the wearer may rely
-    on being warned, and not of a still picture. `ready`: whether all models are loaded; until
-    then, which "Ready." tells, a look may take up to LOST_S.
+    on being warned, and not of a still picture. Until `loading` is ready, which "Ready." tells, a
+    look may take up to LOST_S.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Live:
         outlets: Sequence[Outlet],
         clock: Clock,
         watches: bool = True,
-        ready: Callable[[], bool] = lambda: True,
+        loading: Loading | None = None,
     ) -> None:
         self._loops = loops
         self._user_input = user_input
@@ -82,7 +82,7 @@ class Live:
         self._speaking = self._watchdog.watched[loops.speak.name]
         self._failure: RunError | None = None
         self._watches = watches
-        self._ready = ready
+        self._loading = loading or Loading()
         self._gone_s = self._late_s = -math.inf  # when the camera was last lost, a look last late
         self._broken = False  # a vital loop is lost: the session ends at once
 
@@ -116,6 +116,7 @@ class Live:
         if self._watches:
             self._judge_looks(now_s)
         self._judge_outlets()
+        self._loading.check(now_s)
         self._notifier.repeat_alarms(now_s)
 
     def _judge_camera(self, now_s: float) -> None:
@@ -144,7 +145,7 @@ class Live:
             health = Health("watch", f"a look took over {LOST_S:g} s", "said so")
             self._notifier.alarm(health, "watch_lost")
         elif look_s > LATE_S:
-            if self._ready() and "watch_lost" not in self._notifier.alarms():
+            if self._loading.ready and "watch_lost" not in self._notifier.alarms():
                 health = Health("watch", f"a look took over {LATE_S:g} s", "said so")
                 self._notifier.alarm(health, "watch_slow")
         elif watch.look_s is None or watch.failing:
@@ -194,14 +195,15 @@ class Live:
         """Say that the session ends, stop every loop in its own thread, and wait for them."""
         self._user_input.close()  # first: a second Ctrl-C leaves the terminal as it is
         speaking = self._speaking
+        self._notifier.end()
         if self._broken or self._user_input.quit.is_set():
             self._loops.speak.hush()
         if self._broken and speaking.over:
             self._notifier.last_resort("failed")
         elif self._broken:
-            self._notifier.announce("failed", Priority.ALARM)
+            self._notifier.last_words("failed")
         elif self._watches or self._user_input.quit.is_set():
-            self._notifier.announce("stopped", Priority.ALARM)
+            self._notifier.last_words("stopped")
         others = [w for w in self._watchdog.watched.values() if w is not speaking]
         for watched in others:
             watched.stop()

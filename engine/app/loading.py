@@ -6,8 +6,11 @@ priority. Until a model is there, the stand-ins below raise StillLoading, and th
 
 import contextlib
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,28 +30,42 @@ from engine.language.wording import StatusKey
 CLOSING_S = 6.0
 
 
+# For one part; it is then said to be missing. All parts together took up to 11 s at a first start on
+# a busy machine, which compiles them.
+PATIENCE_S = 30.0
+STOPPED_S = 1.0  # the most that one look counts: a stopped process loads nothing
+
+
 @dataclass(frozen=True)
 class Part:
-    """Something to load. `load` returns the card of a model, None for anything else, and raises any
-    exception; `failed` is the sentence that then says what the wearer has to do without."""
+    """Something to load, into `later`. `load` returns the card of a model, None for anything else,
+    and raises any exception; `failed` is the sentence that then says what the wearer has to do
+    without."""
 
     name: str
     load: Callable[[], ModelCard | None]
-    give_up: Callable[[EngineError], None]
+    later: Later[Any]
     failed: StatusKey
 
 
 class Loading:
-    """Loads `parts`, in order. `ready` once all are loaded or have failed; at once without parts.
+    """Loads `parts`, in order. `ready` once all are loaded, have failed or are overdue; at once
+    without parts.
 
-    `on_loaded` and `on_failed` are called in the loading thread, `on_ready` too, at the end.
+    A part that hangs is given up by `check`: the others are loaded in another thread, and it is
+    still used if it comes. The functions given to `start` are called in the loading threads,
+    `on_failed` also in that of `check`.
     """
 
     def __init__(self, parts: Sequence[Part] = ()) -> None:
-        self._parts = parts
+        self._left = deque(parts)
         self._stop = threading.Event()
         self._ready = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._current: Part | None = None  # the part that is waited for
+        self._checked: Part | None = None  # the one at the last check, and since when
+        self._checked_s = self._waited_s = 0.0
         if not parts:
             self._ready.set()
 
@@ -66,37 +83,73 @@ class Loading:
         on_loaded: Callable[[str, ModelCard], None],
         on_failed: Callable[[Part, EngineError], None],
         on_ready: Callable[[], None],
+        on_late: Callable[[Part], None] = lambda part: None,
     ) -> None:
-        """Begin to load in the background."""
+        """Begin to load in the background. `on_late`: a part that was given up has come."""
+        self._on_loaded, self._on_failed = on_loaded, on_failed
+        self._on_ready, self._on_late = on_ready, on_late
+        self._threads.append(start_thread("loading", self._run))
 
-        def run() -> None:
-            lower_thread_priority()
-            for part in self._parts:
-                if self._stop.is_set():
-                    return
-                try:
-                    card = part.load()
-                except Exception as error:
-                    reason = _as_engine_error(part.name, error)
-                    part.give_up(reason)
-                    on_failed(part, reason)
-                else:
-                    if card is not None:
-                        on_loaded(part.name, card)
-            on_ready()
-            self._ready.set()
-
-        self._thread = start_thread("loading", run)
+    def check(self, now_s: float) -> None:
+        """Give up the part that is being loaded if it has taken PATIENCE_S. To be called several
+        times a second, from one thread."""
+        with self._lock:
+            part = self._current
+            self._waited_s += min(now_s - self._checked_s, STOPPED_S)
+            self._checked_s = now_s
+            if part is not self._checked:
+                self._checked, self._waited_s = part, 0.0
+            if part is None or self._waited_s <= PATIENCE_S or self._stop.is_set():
+                return
+            self._current = None
+        reason = RunError(f"the {part.name} did not load within {PATIENCE_S:g} s")
+        part.later.overdue(reason)
+        self._on_failed(part, reason)
+        self._threads.append(start_thread("loading", self._run))
 
     def stop(self) -> None:
         """Begin no further part."""
         self._stop.set()
 
     def close(self) -> None:
-        """Stop, and wait for the part that is being loaded."""
+        """Stop, and wait for what is being loaded, CLOSING_S at most."""
         self.stop()
-        if self._thread is not None:
-            self._thread.join(timeout=CLOSING_S)
+        until_s = time.monotonic() + CLOSING_S
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, until_s - time.monotonic()))
+
+    def _run(self) -> None:
+        lower_thread_priority()
+        while self._left:
+            if self._stop.is_set():
+                return
+            with self._lock:
+                self._current = part = self._left.popleft()
+            if not self._load(part):
+                return  # another thread loads the rest
+        self._on_ready()
+        self._ready.set()
+
+    def _load(self, part: Part) -> bool:
+        """Load `part` and tell how that went; return whether it was still waited for."""
+        card: ModelCard | None = None
+        reason: EngineError | None = None
+        try:
+            card = part.load()
+        except Exception as error:
+            reason = _as_engine_error(part.name, error)
+        with self._lock:
+            in_time = self._current is part
+            if in_time:
+                self._current = None
+        if reason is not None:
+            part.later.fail(reason)
+            self._on_failed(part, reason)
+        elif card is not None:
+            self._on_loaded(part.name, card)
+        if reason is None and not in_time:
+            self._on_late(part)
+        return in_time
 
 
 def _as_engine_error(name: str, error: Exception) -> EngineError:

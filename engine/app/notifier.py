@@ -47,6 +47,7 @@ class Notifier:
         self._last_resort = last_resort
         self._lock = threading.Lock()
         self._alarms: dict[StatusKey, float | None] = {}  # key → when to say it again
+        self._ended = False
 
     def announce(
         self,
@@ -56,6 +57,21 @@ class Notifier:
         about: str | None = None,
     ) -> None:
         """Say the status sentence of `key`, in place of what still waits `about` the same."""
+        if not self._ended:
+            self._announce(key, priority, count, about)
+
+    def end(self) -> None:
+        """Announce nothing more but the last words: "I can speak again." must not follow "I have
+        stopped watching." """
+        self._ended = True
+
+    def last_words(self, key: StatusKey) -> None:
+        """Say how the session ends."""
+        self._announce(key, Priority.ALARM)
+
+    def _announce(
+        self, key: StatusKey, priority: float, count: int = 1, about: str | None = None
+    ) -> None:
         self._say(
             Utterance(
                 id=self._next_id(),

@@ -109,9 +109,15 @@ def load_rest(running: Session, models: Models, says_ready: bool) -> None:
             # a question that nobody waits for comes after it
             running.clocks.timeline.sleep(READY_S)
 
+    def late(part: Part) -> None:
+        observers.report(Health(part.name, "it has loaded after all", "uses it"))
+        speaker.recovered(part.failed)
+        if part.failed == "wake_failed":
+            running.notifier.announce("wake_back")
+
     for part, error in models.lost:
         failed(part, error)
-    running.loading.start(loaded, failed, ready)
+    running.loading.start(loaded, failed, ready, late)
 
 
 def introduce(config: Config, running: Session, models: Models, names: FirstScreen) -> None:

@@ -172,7 +172,7 @@ def session(config: Config, folder: Path, screen: Screen) -> Iterator[Session]:
             build = partial(
                 build_ear, config, asking.listening, guard, grammar, wall, observers.report
             )
-            parts.append(Part("wake", partial(put_ear, ear, build), ear.fail, "wake_failed"))
+            parts.append(Part("wake", partial(put_ear, ear, build), ear, "wake_failed"))
 
         def reopen_ear() -> Ear:
             listening = build_listening(config, source, wall)

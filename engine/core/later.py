@@ -9,8 +9,8 @@ T = TypeVar("T")
 
 
 class Later(Generic[T]):
-    """A value to come, called `what` in messages. Set once, with `put` or `fail`, by the thread
-    that makes it; read from any thread."""
+    """A value to come, called `what` in messages. Set with `put` or `fail` by the thread that makes
+    it; read from any thread. A value counts more than an error, whichever came first."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -33,13 +33,19 @@ class Later(Generic[T]):
         self._error = error
         self._settled.set()
 
+    def overdue(self, error: EngineError) -> None:
+        """Nobody should count on the value any more: `get` raises `error`. It may still come, so
+        whoever waits goes on waiting."""
+        self._error = error
+
     def get(self) -> T:
-        """The value. Raises StillLoading while there is none, and then the error if it failed."""
+        """The value. Raises StillLoading while there is none, and the error if it is overdue or has
+        failed."""
+        if self._value is not None:
+            return self._value
         if self._error is not None:
             raise self._error
-        if self._value is None:
-            raise StillLoading(f"{self._what} is still loading")
-        return self._value
+        raise StillLoading(f"{self._what} is still loading")
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is settled, at most `timeout_s` seconds; return whether it is."""

@@ -494,11 +494,30 @@ def test_a_sink_whose_write_stalls_is_replaced(tmp_path: Path, hang: Hang) -> No
     assert np.any(other.tape)
 
 
-def test_a_router_that_raises_costs_one_answer(tmp_path: Path) -> None:
+def test_nothing_follows_the_last_words_of_a_sink_that_stalls_at_the_end(
+    tmp_path: Path, hang: Hang
+) -> None:
+    class Stalling(TapeSink):
+        def write(self, block: Samples) -> None:
+            hang()
+            super().write(block)
+
+    camera = LiveCamera()
+    bench = live_bench(tmp_path, camera)
+    change_speech(bench, sink=Stalling(), reopen_sink=TapeSink)
+    with bench.start() as running, ended(camera):
+        running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
+        hang.begin()
+    assert running.error is None
+    assert bench.last_resort.sounded == [bench.words.status("sound_lost")]
+    assert bench.said[-1] == bench.words.status("stopped")
+    assert bench.words.status("sound_back") not in bench.said
+
+
+def test_while_a_router_raises_the_template_answers(tmp_path: Path) -> None:
     class Router:
         name = "broken"
-        threshold = 0.5
-        left = 1
+        left = 2
 
         def decide(self, glance: Glance) -> Any:
             if self.left:
@@ -507,15 +526,22 @@ def test_a_router_that_raises_costs_one_answer(tmp_path: Path) -> None:
             return router.decide(glance)
 
     camera = LiveCamera()
-    bench = live_bench(tmp_path, camera)
+    bench = live_bench(tmp_path, camera, describer=ScriptedDescriber("A man is waiting."))
     router = bench.session.answerer.plan.router
     bench.session.answerer.plan.router = Router()
     bench.change_feed(trigger=Interval(0.5))
     with bench.start() as running, ended(camera):
-        running.hears("answer_failed")
-        running.until(lambda: any(h.utterance.kind == "answer" for h in bench.heard))
+        running.until(lambda: len(bench.descriptions) >= 3)
         running.until(lambda: any(h.utterance.kind == "alert" for h in bench.heard))
     assert running.error is None
+    for description in bench.descriptions[:2]:
+        assert [beat.tier for beat in description.beats] == ["quick"]
+        assert "the router failed: ValueError: a bug in a router" in description.decision.reasons[0]
+    assert bench.descriptions[2].decision.tier == "full"  # it was asked again
+    assert [h.detail for h in bench.health if h.what == "router"] == [
+        "the router failed: ValueError: a bug in a router"
+    ]
+    assert bench.words.status("answer_failed") not in bench.said
 
 
 def test_an_answer_that_hangs_is_given_up_and_the_next_one_is_given(

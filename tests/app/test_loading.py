@@ -10,14 +10,18 @@ import pytest
 
 from engine.app.answer_step import AnswerStep
 from engine.app.builders.loops import build_live
+from engine.app.builders.models import Models
 from engine.app.loading import LaterDepth, LaterDescriber, LaterScenes, Loading, Part
+from engine.app.opening import load_rest
 from engine.audio.playback import drain
 from engine.core.answer import Request
 from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import EngineError, MissingPart, RunError
+from engine.core.later import Later
 from engine.core.report import ModelCard
 from engine.core.threads import still_running
+from engine.language.wording import StatusKey
 from tests.fakes.answering import CARD, ScriptedDescriber
 from tests.fakes.live import BLACK, FakeVision, LiveBench
 from tests.fakes.stage import TapeSink
@@ -31,6 +35,7 @@ class SlowStart:
     def __init__(self, folder: Path, mode: str = "auto") -> None:
         self.scenes, self.describer = LaterScenes(), LaterDescriber()
         self.may_load = threading.Event()
+        self.held = "scenes"  # the part that waits for the test
         self.error: Exception | None = None
         self.loaded: list[str] = []
         self.bench = bench = LiveBench(
@@ -38,20 +43,23 @@ class SlowStart:
         )
         self.loading = Loading(
             [
-                Part("scenes", self._scenes, self.scenes.later.fail, "scene_failed"),
-                Part("describer", self._describer, self.describer.later.fail, "describer_failed"),
+                Part("scenes", self._scenes, self.scenes.later, "scene_failed"),
+                Part("describer", self._describer, self.describer.later, "describer_failed"),
             ]
         )
         bench.session = replace(bench.session, loading=self.loading)
 
     def _scenes(self) -> ModelCard:
-        self.may_load.wait(10.0)
+        if self.held == "scenes":
+            self.may_load.wait(20.0)
         self.scenes.later.put(FakeVision())
         return CARD
 
     def _describer(self) -> ModelCard:
         if self.error is not None:
             raise self.error
+        if self.held == "describer":
+            self.may_load.wait(20.0)
         self.describer.later.put(ScriptedDescriber(SAID))
         return CARD
 
@@ -140,6 +148,73 @@ def test_a_model_that_does_not_load_is_said_once_and_the_template_answers(
     assert slow.loaded == ["scenes"]
 
 
+@pytest.mark.parametrize(
+    ("held", "failed", "tiers", "scene"),
+    [
+        ("scenes", "scene_failed", ["quick", "full"], ""),
+        ("describer", "describer_failed", ["quick"], "street"),
+    ],
+)
+def test_a_part_that_hangs_is_said_to_be_missing_and_the_rest_is_ready(
+    slow: SlowStart, held: str, failed: StatusKey, tiers: list[str], scene: str
+) -> None:
+    bench, slow.held = slow.bench, held
+    models = Models(FakeVision(), slow.scenes, slow.describer, None, {"detector": CARD})
+    load_rest(bench.session, models, says_ready=True)
+    with bench.start() as running:
+        bench.watch_clock.advance(25.0)
+        assert not slow.loading.ready
+        assert not bench.descriptions
+        bench.watch_clock.advance(7.0)
+        running.hears("ready")
+        running.until(lambda: bench.descriptions)
+    (description,) = bench.descriptions
+    assert [beat.tier for beat in description.beats] == tiers
+    assert description.scene.label == scene
+    assert bench.said.count(bench.words.status(failed)) == 1
+    assert (held, f"the {held} did not load within 30 s") in [
+        (health.what, health.detail) for health in bench.health
+    ]
+
+
+def test_a_part_that_comes_after_it_was_given_up_is_used() -> None:
+    begun, may_end, later, told = (
+        threading.Event(),
+        threading.Event(),
+        Later[int]("it"),
+        list[str](),
+    )
+
+    def slowly() -> ModelCard:
+        begun.set()
+        may_end.wait(20.0)
+        later.put(7)
+        return CARD
+
+    loading = Loading([Part("model", slowly, later, "failed")])
+    loading.start(
+        lambda name, card: told.append(f"{name} loaded"),
+        lambda part, error: told.append(str(error)),
+        lambda: told.append("ready"),
+        lambda part: told.append(f"{part.name} late"),
+    )
+    assert begun.wait(10.0)
+    for second in range(29):
+        loading.check(float(second))
+    loading.check(1000.0)  # the process was stopped: nothing was loaded meanwhile
+    assert not told
+    loading.check(1001.0)
+    loading.check(1002.0)
+    assert loading.wait(10.0)
+    with pytest.raises(RunError, match="within 30 s"):
+        later.get()
+    assert not later.settled
+    may_end.set()
+    loading.close()
+    assert later.get() == 7
+    assert told == ["the model did not load within 30 s", "ready", "model loaded", "model late"]
+
+
 def test_a_stopped_loading_begins_no_further_part() -> None:
     begun, may_end, loaded = threading.Event(), threading.Event(), list[str]()
 
@@ -148,7 +223,7 @@ def test_a_stopped_loading_begins_no_further_part() -> None:
         may_end.wait(10.0)
         return CARD
 
-    parts = [Part(name, slowly, lambda error: None, "failed") for name in ("first", "second")]
+    parts = [Part(name, slowly, Later[int](name), "failed") for name in ("first", "second")]
     loading = Loading(parts)
     loading.start(
         lambda name, card: loaded.append(name), lambda part, error: None, lambda: loaded.append("!")
@@ -170,7 +245,7 @@ def test_a_part_that_hangs_does_not_keep_the_session_from_ending(
     def hang() -> None:
         released.wait(30.0)
 
-    loading = Loading([Part("hanging", hang, lambda error: None, "failed")])
+    loading = Loading([Part("hanging", hang, Later[int]("it"), "failed")])
     loading.start(lambda name, card: None, lambda part, error: None, lambda: None)
     loading.close()
     assert still_running("loading") == ["loading"]  # which leaves without cleanup

@@ -25,6 +25,16 @@ def test_a_value_that_failed_raises_why() -> None:
         later.get()
 
 
+def test_a_value_that_is_overdue_may_still_come() -> None:
+    later = Later[int]("the number")
+    later.overdue(MissingPart("it takes too long"))
+    with pytest.raises(MissingPart, match="too long"):
+        later.get()
+    assert not later.wait(0.0)
+    later.put(7)
+    assert (later.settled, later.get()) == (True, 7)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_who_waits_is_woken(fails: bool) -> None:
     later = Later[int]("the number")

@@ -56,7 +56,7 @@ def build_live(
     loops = Loops(camera, watch, answer, speak, ear)
     outlets = (log.outlet, session.observers.screen.outlet)
     clock = watch_clock or MonotonicClock()
-    return Live(loops, user_input, notifier, outlets, clock, feed.related, lambda: loading.ready)
+    return Live(loops, user_input, notifier, outlets, clock, feed.related, loading)
 
 
 def build_batch(session: Session, scorer: "Scorer | None" = None) -> Batch:

@@ -132,7 +132,7 @@ def build_models(config: Config) -> Models:
                 if isinstance(error, OutOfMemory)
                 else OutOfMemory(f"no memory for {part.name}")
             )
-            part.give_up(reason)
+            part.later.fail(reason)
             lost.append((part, reason))
         else:
             if card is not None:
@@ -203,7 +203,7 @@ def _part(name: str, later: Later[M], load: Callable[[], M], failed: StatusKey) 
         later.put(model)
         return model.card
 
-    return Part(name, put, later.fail, failed)
+    return Part(name, put, later, failed)
 
 
 def build_scenes(config: Config) -> SceneClassifier:
