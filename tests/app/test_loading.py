@@ -19,7 +19,7 @@ from engine.core.camera import Frame
 from engine.core.clock import VirtualClock
 from engine.core.errors import EngineError, MissingPart, RunError
 from engine.core.later import Later
-from engine.core.report import ModelCard
+from engine.core.report import Health, ModelCard
 from engine.core.threads import still_running
 from engine.language.wording import StatusKey
 from tests.fakes.answering import CARD, ScriptedDescriber
@@ -168,6 +168,9 @@ def test_a_part_that_hangs_is_said_to_be_missing_and_the_rest_is_ready(
         bench.watch_clock.advance(7.0)
         running.hears("ready")
         running.until(lambda: bench.descriptions)
+    slow.may_load.set()
+    slow.loading.close()  # also after the session has ended, which it may outlast
+    assert bench.health[-1] == Health(held, "it has loaded after all", "uses it")
     (description,) = bench.descriptions
     assert [beat.tier for beat in description.beats] == tiers
     assert description.scene.label == scene
