@@ -25,14 +25,16 @@ pytestmark = [pytest.mark.command, pytest.mark.weights]
 BARE = """
 import json, time
 import numpy as np
+from PIL import Image
 from engine.core.camera import Frame
+from engine.devices.video.sample import sample_photo
 from engine.recording.totals import peak_memory_mb
 from models.describer import open_describer
 from models.detector import fit_detector, open_detector
 from models.packs import find_pack
 from models.reader import open_reader
 from models.scenes import open_scenes
-frame = Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0)
+frame = Frame(np.asarray(Image.open(sample_photo()).convert("RGB")), 0.0, 0)
 fit = fit_detector(find_pack("detector", "pocket"))
 open_detector("pocket", "cpu", "auto", fit.threads, fit.image_size).detect(frame)
 detected_s = time.monotonic()
