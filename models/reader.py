@@ -14,6 +14,7 @@ from engine.core.errors import MissingPart, OutOfMemory, ReaderFailed, in_one_li
 from engine.core.glance import Box, TextLine
 from engine.core.report import ModelCard
 from models import quiet_offline
+from models.runtime.memory import release_memory
 
 # Longer sides of images, in pixels
 SIDE = 960  # for reading lines
@@ -121,6 +122,7 @@ class RapidReader:
         """Each line with its four corners in the frame. `image` is a part of the frame, starting at
         `corner`, resized by `scale`."""
         found = self._ocr(_bgr(image), use_det=True, use_cls=False, use_rec=True)
+        self._release()
         texts = getattr(found, "txts", None)
         if not texts:
             return []
@@ -129,6 +131,13 @@ class RapidReader:
             (TextLine(" ".join(text.split()), float(score), _box(quad)), quad)
             for text, score, quad in zip(texts, found.scores, quads, strict=True)
         ]
+
+    def _release(self) -> None:
+        """Free what OpenVINO keeps for the next image of the same size: 30 to 80 MB."""
+        for network in (self._ocr.text_det, self._ocr.text_rec):
+            if network is not None:  # the one that reads lines is loaded with the first line
+                network.session.session.get_compiled_model().release_memory()
+        release_memory()
 
 
 def is_large(quad: Quad, width: int, height: int) -> bool:
