@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,19 @@ def table_of(title: str, *columns: str) -> Table:
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left")
     return table
+
+
+def figures_table(title: str, columns: Mapping[Any, Mapping[str, float | None]]) -> Table:
+    """One row for each figure, one column for each run; empty where a figure is None."""
+    table = table_of(title, "figure", *columns)
+    for key in next(iter(columns.values())):
+        table.add_row(key, *(shown(column[key]) for column in columns.values()))
+    return table
+
+
+def shown(value: float | None) -> str:
+    """A figure in a table."""
+    return "" if value is None else f"{value:g}"
 
 
 def last_line(name: str, measure: Callable[[], dict[str, Any]]) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from engine.core.errors import MissingPart
 from engine.core.extras import pip_install
 from models.runtime.compiled import core
+from models.runtime.processor import processor_facts
 
 
 def choose_device(requested: str) -> str:
@@ -85,15 +86,13 @@ def has_bf16() -> bool:
 def has_vnni() -> bool:
     """Whether the CPU accumulates 8-bit products in 32 bits (VNNI); older ones use 16, which
     overflow. Where only torch could say, and it is not installed, the answer is no."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        if not _has_torch():
-            return False
-        import torch
+    if facts := processor_facts():
+        return "avx512_vnni" in facts
+    if not _has_torch():
+        return False
+    import torch
 
-        return bool(torch.cpu._is_vnni_supported())
-    return "avx512_vnni" in flags
+    return bool(torch.cpu._is_vnni_supported())
 
 
 def choose_dtype(device: str, large: bool = False) -> Any:

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import platform
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from engine.core.errors import in_one_line
+from engine.core.files import write_whole
 from models import cache_home
+from models.runtime.processor import processor_facts
 
 _log = logging.getLogger(__name__)
 NEEDED_FPS = 15.0
@@ -110,11 +111,10 @@ def thread_counts(cores: int | None = None) -> tuple[int, ...]:
 def cpu_name() -> str:
     """The processor's name and, where the system tells, its instructions: a virtual machine may
     have fewer than others of that name."""
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        told = [line for line in lines if line.startswith(("model name", "flags"))]
-        if told:
-            return "\n".join(dict.fromkeys(told))
+    lines = processor_facts().splitlines()
+    told = [line for line in lines if line.startswith(("model name", "flags"))]
+    if told:
+        return "\n".join(dict.fromkeys(told))
     return platform.processor() or platform.machine()
 
 
@@ -187,15 +187,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, kept: dict[str, Any]) -> None:
     """Keep the fits, all or none."""
-    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{FILE}")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(kept, indent=1) + "\n")
-        os.replace(partial, path)
+        write_whole(path, [(json.dumps(kept, indent=1) + "\n").encode()])
     except OSError as error:
         _log.warning("%s: %s; the next start measures again", path, in_one_line(error))
-        if partial is not None:
-            with suppress(OSError):
-                os.unlink(partial)

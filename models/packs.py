@@ -4,7 +4,6 @@ A pack's `manifest.json` lists every file with its sha256. Imports no library th
 model, and never uses the network.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -15,6 +14,7 @@ from typing import Any
 
 from engine.core.errors import MissingPart
 from engine.core.extras import pip_install
+from engine.core.files import sha256_of
 from models.hub import HUB, OPTIONAL, TIERS, hub_home, pull_command
 from models.runtime.graphs import FORM_JSON, stores
 from models.trust import PICKLES, TRUST, is_trusted
@@ -265,12 +265,6 @@ def write_manifest(root: Path, version: str, more: Mapping[str, Any] | None = No
     content = {"version": version, **(more or {}), "files": files}
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     partial.replace(root / MANIFEST)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's content, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _tier_of(name: str) -> str:

@@ -17,8 +17,9 @@ from pathlib import Path
 from rich.progress import wrap_file
 
 from engine.core.errors import MissingPart, message_of
+from engine.core.files import sha256_of
 from models.hub import HUB, HubModel
-from models.packs import PackFiles, read_manifest, read_pack, sha256_of, write_manifest
+from models.packs import PackFiles, read_manifest, read_pack, write_manifest
 
 TIMEOUT_S = 15.0
 

@@ -19,6 +19,7 @@ from engine.app.settings_check import check
 from engine.config import Config
 from engine.core.clock import MonotonicClock
 from engine.core.errors import ConfigError
+from engine.core.files import write_whole
 from engine.core.outlet import Outlet
 
 STORED = {"sample", "image", "folder", "video", "vrs", "dataset", "recorded"}  # not live
@@ -101,15 +102,10 @@ def typed_keys(overrides: Sequence[str]) -> set[str]:
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace the file, so that it is whole after a crash; readable by its owner alone."""
+    """Replace the file."""
+    text = json.dumps(content, ensure_ascii=False)
     with contextlib.suppress(OSError):  # a full disk costs no more than what would be kept
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial_path = path.with_suffix(".part")
-        partial_path.unlink(missing_ok=True)
-        fd = os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-            json.dump(content, file, ensure_ascii=False)
-        partial_path.replace(path)
+        write_whole(path, [text.encode("utf-8", "backslashreplace")])
 
 
 def _get(config: Config, key: str) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.pocket.detector_labels import JUDGED, LABELS, Sample
+from models.runtime.boxes import iou
 
 Floats = NDArray[np.float64]
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -42,22 +43,13 @@ class LabelMatches:
     low_truth: NDArray[np.int64]
 
 
-def overlaps(some: Floats, others: Floats) -> Floats:
-    """Intersection over union of every pair of boxes x1, y1, x2, y2: [some, others]."""
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (some, others)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-12))
-
-
 def match(found: Floats, truth: Floats) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Greedy one-to-one matching, best first: whether each detection hits at each IoU [found, 10],
     and which box it hits at IoU 0.5 (-1 for none).
     """
     hit = np.zeros((len(found), len(IOUS)), bool)
     which = np.full(len(found), -1)
-    table = overlaps(found, truth)
+    table = iou(found, truth)
     for level, least in enumerate(IOUS if len(truth) else ()):
         free = np.ones(len(truth), bool)
         for row in range(len(found)):

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from engine.core.files import sha256_of
 from experiments.common import command_parser
 from experiments.pocket.data import add_common_arguments, chosen_device, require_data
 from experiments.pocket.scene_data import CLASSES, STORED_PX, SceneData, load
 from experiments.pocket.teacher import compiled, lite0
 from experiments.pocket.views import random_views, whole_views
 from models.devices import has_bf16
-from models.packs import sha256_of
 from models.torch.scenes import TRUNK_CHANNELS, build_head
 
 CROPS = 3  # of each training image, in addition to the whole

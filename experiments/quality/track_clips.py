@@ -23,8 +23,7 @@ from experiments.walks.render import Renderer
 from experiments.walks.scenes import STREET, drawn
 from experiments.walks.world import HeadTurn
 from models.detector import TrackingDetector
-from models.runtime.boxes import Boxes, without_parts
-from models.runtime.tracker import iou
+from models.runtime.boxes import Boxes, iou, without_parts
 
 FPS = 15.0
 WINDOW = (640, 480)

@@ -24,10 +24,10 @@ from experiments.common import (
     add_data,
     add_seed,
     command_parser,
+    figures_table,
     hardware,
     hardware_line,
     last_line,
-    table_of,
 )
 from experiments.pocket.data import read_set, require_data
 from experiments.quality.track_clips import head_turns
@@ -93,11 +93,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         for row, columns in played.items()
     }
     for row, columns in found.items():
-        table = table_of(row, "figure", *columns)
-        for key in next(iter(columns.values())):
-            values = (one[key] for one in columns.values())
-            table.add_row(key, *("" if value is None else f"{value:g}" for value in values))
-        console.print(table)
+        console.print(figures_table(row, columns))
     return hardware() | {"seed": args.seed} | found
 
 

@@ -31,6 +31,7 @@ from experiments.common import (
     hardware,
     hardware_line,
     last_line,
+    shown,
     table_of,
 )
 from experiments.pocket.data import read_set, require_data
@@ -171,7 +172,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     for row, columns in figures.items():
         table = table_of(row, "tracker", *next(iter(columns.values())))
         for name, one in columns.items():
-            table.add_row(name, *("" if value is None else f"{value:g}" for value in one.values()))
+            table.add_row(name, *map(shown, one.values()))
         console.print(table)
     return hardware() | {"image_size": detector.card.image_size, "seed": args.seed} | figures
 

@@ -13,13 +13,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from engine.perception.camera import Mount
-from experiments.common import add_seed, command_parser, hardware, last_line, table_of
+from experiments.common import add_seed, command_parser, figures_table, hardware, last_line
 from experiments.walks.depth import DepthNoise
 from experiments.walks.detector import NONE, Noise
-from experiments.walks.figures import Figures, by_distance, figures
+from experiments.walks.figures import by_distance, figures
 from experiments.walks.measure import Played, play
 from experiments.walks.scenes import drawn, scripted
 from experiments.walks.world import Walk
@@ -62,14 +61,6 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     console.print(figures_table("all", found))
     console.print(figures_table("drawn, by true distance", by_distance(rows["drawn"])))
     return hardware() | {"seed": args.seed, "rate_wpm": args.rate_wpm} | found
-
-
-def figures_table(title: str, columns: dict[str, Figures]) -> Table:
-    """One row for each figure, one column for each run."""
-    table = table_of(title, "figure", *columns)
-    for key in next(iter(columns.values())):
-        table.add_row(key, *("" if c[key] is None else f"{c[key]:g}" for c in columns.values()))
-    return table
 
 
 def main(arguments: list[str] | None = None) -> int:

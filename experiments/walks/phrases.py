@@ -15,7 +15,7 @@ from rich.console import Console
 from engine.core.glance import Obstacle
 from engine.language.wording import AlertLength, Words
 from engine.perception.camera import Mount
-from experiments.common import add_seed, command_parser, hardware, last_line, table_of
+from experiments.common import add_seed, command_parser, figures_table, hardware, last_line
 from experiments.walks.detector import Noise
 from experiments.walks.figures import alert_figures
 from experiments.walks.measure import Played, play
@@ -74,10 +74,7 @@ def report(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         )
         for form, words in forms.items()
     }
-    table = table_of("the shortest alert", "figure", *found)
-    for key in found["side"]:
-        table.add_row(key, *(f"{column[key]:g}" for column in found.values()))
-    console.print(table)
+    console.print(figures_table("the shortest alert", found))
     return hardware() | {"seed": args.seed, "rate_wpm": args.rate_wpm} | found
 
 

@@ -71,11 +71,24 @@ def _groups(labels: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([row.index(True) if any(row) else -1 for row in found], np.int64)
 
 
-def _share_within(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+def _share_within(corners: NDArray[np.float32]) -> NDArray[Any]:
     """The share of box i that lies in box j, as (n, n)."""
-    low = np.maximum(corners[:, None, :2], corners[None, :, :2])
-    high = np.minimum(corners[:, None, 2:], corners[None, :, 2:])
-    common = np.maximum(high - low, 0).prod(axis=2)
-    areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1)
-    share: NDArray[np.float32] = common / np.maximum(areas, 1e-6)[:, None]
-    return share
+    return np.asarray(common_areas(corners, corners) / areas(corners)[:, None])
+
+
+def iou(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    """Intersection over union of every box of `first` (n, 4) with every one of `second` (m, 4)."""
+    common = common_areas(first, second)
+    return np.asarray(common / (areas(first)[:, None] + areas(second)[None] - common))
+
+
+def common_areas(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    """The area (n, m) that every box of `first` has in common with every one of `second`."""
+    corners = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.maximum(0.0, corners - np.maximum(first[:, None, :2], second[None, :, :2]))
+    return np.asarray(sides[..., 0] * sides[..., 1])
+
+
+def areas(boxes: NDArray[Any]) -> NDArray[Any]:
+    """The area (n,) of each box, never 0."""
+    return np.asarray(np.maximum(1e-9, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))

@@ -10,7 +10,6 @@ import logging
 import mmap
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from engine.core.errors import in_one_line
+from engine.core.files import PARTIAL, same_sha256_of, write_whole
 from models import cache_home, quiet_openvino
 from models.runtime.memory import limit_arenas
 
@@ -126,8 +126,7 @@ def _digest(path: Path) -> str:
     if path.is_dir():
         rows = [[file.name, _digest(file)] for file in sorted(path.iterdir()) if file.is_file()]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return same_sha256_of(path)
 
 
 def _read(place: Path, device: str, settings: dict[str, Any]) -> Any:
@@ -156,27 +155,18 @@ def _read(place: Path, device: str, settings: dict[str, Any]) -> Any:
 
 def _write(place: Path, compiled: Any) -> None:
     """Keep a compiled network, whole or not at all."""
-    partial = None
     try:
         body = compiled.export_model().getbuffer()
-        place.parent.mkdir(parents=True, exist_ok=True)
         _delete_unused(place.parent)
-        handle, partial = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".partial")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(_MAGIC + hashlib.sha256(body).digest())
-            stream.write(body)
-        os.replace(partial, place)
+        write_whole(place, [_MAGIC + hashlib.sha256(body).digest(), body])
     except Exception as error:  # OSError, and OpenVINO's own
         # of several networks, one line: where one cannot be written, the others cannot either
         _warn_once(str(place.parent), str(getattr(error, "strerror", None) or in_one_line(error)))
-        if partial is not None:
-            with suppress(OSError):
-                os.unlink(partial)
 
 
 def _delete_unused(folder: Path) -> None:
     oldest_s = time.time() - _UNUSED_DAYS * 86400
-    for path in [*folder.glob("*.blob"), *folder.glob(".*.partial")]:
+    for path in [*folder.glob("*.blob"), *folder.glob(f".*{PARTIAL}")]:
         with suppress(OSError):
             if path.stat().st_mtime < oldest_s:
                 path.unlink()

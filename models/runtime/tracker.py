@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.core.camera import Frame, Image
 from models.runtime.appearance import colours, differences
+from models.runtime.boxes import areas, common_areas, iou
 from models.runtime.camera_motion import CameraMotion, Transform
 from models.runtime.kalman import Motion
 
@@ -107,7 +108,7 @@ class _Found:
 
     def are_parts(self, rows: Ints, known: Ints) -> Flags:
         """Which of the detections `rows` may be parts of the detections `known`."""
-        share = _common(self.boxes[rows], self.boxes[known]) / _areas(self.boxes[rows])[:, None]
+        share = common_areas(self.boxes[rows], self.boxes[known]) / areas(self.boxes[rows])[:, None]
         same_label = self.labels[rows][:, None] == self.labels[known][None]
         return np.asarray((same_label & (share >= PART_SHARE)).any(axis=1))
 
@@ -240,23 +241,6 @@ def _similarity(
     # of two boxes of one object, the surer one continues the track
     preference = overlap * found.scores[columns] * np.where(same_label, 1.0, OTHER_LABEL)
     return np.where(possible, preference, 0.0)
-
-
-def iou(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of every box of `first` (n, 4) with every one of `second` (m, 4)."""
-    common = _common(first, second)
-    return np.asarray(common / (_areas(first)[:, None] + _areas(second)[None] - common))
-
-
-def _common(first: Floats, second: Floats) -> Floats:
-    """The area (n, m) that every box of `first` has in common with every one of `second`."""
-    corners = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sides = np.maximum(0.0, corners - np.maximum(first[:, None, :2], second[None, :, :2]))
-    return np.asarray(sides[..., 0] * sides[..., 1])
-
-
-def _areas(boxes: Floats) -> Floats:
-    return np.asarray(np.maximum(1e-9, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
 
 
 def _enlarged(boxes: Floats, px: float) -> Floats:

@@ -18,6 +18,7 @@ from models.runtime.boxes import LEAST_SCORE, MOST_BOXES, Boxes, suppressed
 from models.runtime.compiled import compile_model
 from models.runtime.graphs import read_form_json, stored_graph
 from models.runtime.letterbox import letterbox
+from models.runtime.processor import has_amx
 
 METADATA_YAML = "metadata.yaml"
 
@@ -122,15 +123,6 @@ class OpenVinoYolo:
         centres, halves = columns[:2], columns[2:4] / 2
         corners = np.concatenate([centres - halves, centres + halves]).T
         return suppressed(Boxes(corners, best[best > LEAST_SCORE], classes))
-
-
-def has_amx() -> bool:
-    """Whether the processor multiplies in 8 bits by tiles. Only Linux says so, and only there a fault
-    is known."""
-    try:
-        return "amx_int8" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
 
 
 def _settings(threads: int | None, precision: str | None) -> dict[str, Any]:

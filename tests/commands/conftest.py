@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.packs import sha256_of
+from engine.core.files import sha256_of
 from tests.fakes.tiny import save_pack
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from engine.core.camera import Frame
 from engine.core.errors import MissingPart
+from engine.core.files import sha256_of
 from models.detector import load_detector
-from models.packs import PackFiles, find_pack, sha256_of, write_manifest
+from models.packs import PackFiles, find_pack, write_manifest
 from models.runtime.boxes import Boxes
 from models.trust import TRUST
 from tests.fakes.tiny import LABELS, save_detector

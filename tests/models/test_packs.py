@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from engine.core.errors import MissingPart
+from engine.core.files import sha256_of
 from models import packs
 from models.hub import HUB, TIERS
-from models.packs import POCKET, check_packs, choose_form, find_pack, sha256_of, write_manifest
+from models.packs import POCKET, check_packs, choose_form, find_pack, write_manifest
 from models.trust import POCKET_DETECTOR, TRUST, is_trusted
 
 POCKET_FILES = {
@@ -194,7 +195,7 @@ def test_a_form_is_opened_only_with_the_weights_that_it_was_made_from(pocket: Pa
         write_manifest(pocket, "0")
         return find_pack("scenes", "pocket", pocket=pocket)
 
-    made_from = packs.sha256_of(pocket / "scenes.safetensors")
+    made_from = sha256_of(pocket / "scenes.safetensors")
     assert form(made_from).open("scenes_openvino_model").is_dir()
     (pocket / "scenes.safetensors").write_bytes(b"trained on")
     with pytest.raises(MissingPart, match="expected 7 bytes, got 10"):

@@ -113,9 +113,8 @@ def build_models(config: Config) -> Models:
     """Load the models of the tiers that the settings need: all now, or the detector now and the
     others by the `parts` of the result."""
     fit = fit_detector(config)
-    if (
-        fit is None
-    ):  # the pack's own image size is the most accurate; a thread is left to the answer
+    if fit is None:
+        # the pack's own image size is the most accurate; a thread is left to the answer
         detector = build_detector(config, detector_image_size(config), threads=1)
     else:
         detector = build_detector(config, fit.image_size, fit.threads)

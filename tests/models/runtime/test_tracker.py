@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from engine.core.camera import Frame, Image
-from models.runtime.tracker import UNTRACKED, Tracker, assigned, iou
+from models.runtime.boxes import iou
+from models.runtime.tracker import UNTRACKED, Tracker, assigned
 
 Row = tuple[float, float, float, float, float, int]  # corners, score, class
 PERSON, DOG = 0, 1
