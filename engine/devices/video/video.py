@@ -92,9 +92,8 @@ class VideoSource:
                         f"{self._path}: expected a video, got one in a format that FFmpeg cannot "
                         "decode; convert it with another program"
                     )
-                if (
-                    not context.width or not context.height
-                ):  # only the container's header was readable
+                if not context.width or not context.height:
+                    # only the container's header was readable
                     raise InputError(
                         f"{self._path}: expected a video, got one that cannot be decoded (no frame "
                         "size); play it in a viewer, or copy it again"
@@ -132,7 +131,7 @@ class VideoSource:
         return frame
 
     def _next_frame(self) -> Frame | None:
-        """The next frame; puts what the wearer must hear about it into `_notices`."""
+        """The next frame; puts what the wearer must hear about it into `_faults`."""
         decoded = self._ahead
         if decoded is None:
             self._finish()
